@@ -1,0 +1,83 @@
+"""The console script `p3m`: verbs, exit codes, and errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from p3m_lightning.schema import InputError
+
+VERBS = {
+    "train": "train and evaluate a network (Hydra overrides; -m sweeps)",
+    "eval": "evaluate a checkpoint on a data set",
+    "predict": "mattes for photographs and folders",
+    "score": "the metrics for anyone's predicted mattes",
+    "data": "build and inspect data sets",
+    "models": "list the networks",
+    "weights": "list and convert published checkpoints",
+    "bench": "benchmarks, JSON on the last line",
+}
+"""Each verb is a module of this package: with `VERBS` of its own, or `configure(parser)` and `run(options)`."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; 0 on success, 2 on a wrong call or wrong input, 130 on Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if "--traceback" in arguments:
+        return _run([a for a in arguments if a != "--traceback"])
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        print("p3m: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except InputError as error:
+        print(f"p3m: {one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of `error` with its line breaks folded."""
+    return " ".join(str(error).split())
+
+
+def _run(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="p3m",
+        description="Portrait matting: train, compare, use.",
+        epilog="example: p3m train experiment=p3m_synthetic",
+    )
+    parser.add_argument("--traceback", action="store_true", help="show where an error came from")
+    parser.add_argument("--version", action="store_true", help="print the version")
+    _add_verbs(parser, __name__, VERBS, arguments)
+    options = parser.parse_args(arguments)
+    if options.version:
+        from p3m_lightning import __version__
+
+        print(__version__)
+        return 0
+    return options.run(options) or 0
+
+
+def _add_verbs(
+    parser: argparse.ArgumentParser, package: str, verbs: dict[str, str], arguments: Sequence[str]
+) -> None:
+    """Add a subparser for each verb; only the module of the one that was asked for is imported."""
+    parser.set_defaults(run=lambda _: parser.print_help() or 2)
+    subparsers = parser.add_subparsers(metavar="VERB")
+    wanted = next((i for i, a in enumerate(arguments) if not a.startswith("-")), None)
+    for verb, purpose in verbs.items():
+        subparser = subparsers.add_parser(verb, help=purpose, description=purpose)
+        if wanted is None or arguments[wanted] != verb:
+            continue
+        module = import_module(f"{package}.{verb}")
+        if hasattr(module, "VERBS"):
+            _add_verbs(subparser, module.__name__, module.VERBS, arguments[wanted + 1 :])
+        else:
+            module.configure(subparser)
+            subparser.set_defaults(run=module.run)

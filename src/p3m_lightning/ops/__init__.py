@@ -1,0 +1,29 @@
+"""Pure functions on image tensors, below every network, loss, metric and data set."""
+
+from p3m_lightning.ops.geometry import crop_to, pad_to_multiple, resize, resize_smooth, upsample
+from p3m_lightning.ops.matting import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    composite,
+    elliptic_kernel,
+    fuse,
+    normalize,
+    trimap_from_alpha,
+    unpool,
+)
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "composite",
+    "crop_to",
+    "elliptic_kernel",
+    "fuse",
+    "normalize",
+    "pad_to_multiple",
+    "resize",
+    "resize_smooth",
+    "trimap_from_alpha",
+    "unpool",
+    "upsample",
+]

@@ -1,0 +1,98 @@
+"""Changing the size of image tensors: padding to a multiple, resizing."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor
+
+
+def pad_to_multiple(images: Tensor, multiple: int, minimum: int = 0) -> Tensor:
+    """Repeat the bottom and right edge until both sides are multiples.
+
+    Args:
+        images: (N, C, H, W), any H and W from 1 up.
+        multiple: unit of both sides.
+        minimum: smallest side to return; rounded up to a multiple itself.
+
+    Returns:
+        (N, C, H', W') with H' >= H and W' >= W; the same tensor if nothing is to be done.
+    """
+    height, width = images.shape[-2:]
+    new_height, new_width = (-(-max(side, minimum) // multiple) * multiple for side in (height, width))
+    if (new_height, new_width) == (height, width):
+        return images
+    return nnf.pad(images, (0, new_width - width, 0, new_height - height), mode="replicate")
+
+
+def crop_to(maps: Tensor, height: int, width: int) -> Tensor:
+    """Undo `pad_to_multiple`: the top left (N, C, height, width) of (N, C, H, W)."""
+    return maps[..., :height, :width]
+
+
+def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (N, C, H, W) to `size` (height, width) bilinearly with half-pixel centers, no smoothing before reduction."""
+    if maps.shape[-2:] == size:
+        return maps
+    return nnf.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+def upsample(maps: Tensor, factor: int) -> Tensor:
+    """Enlarge (N, C, H, W) `factor` times bilinearly with half-pixel centers."""
+    return nnf.interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def resize_smooth(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize as scikit-image's `resize` does with its defaults, the resampling of the P3M authors' tests.
+
+    A Gaussian of standard deviation (f - 1) / 2 per axis before a reduction by f, then bilinear sampling at half-pixel
+    centers, borders mirrored without repeating the edge sample.
+
+    Args:
+        maps: float (N, C, H, W).
+        size: (height, width) to return.
+    """
+    if maps.shape[-2:] == size:
+        return maps
+    for axis, new in ((-2, size[0]), (-1, size[1])):
+        maps = torch.movedim(_resize_last(torch.movedim(maps, axis, -1), new), -1, axis)
+    return maps
+
+
+def _resize_last(maps: Tensor, new: int) -> Tensor:
+    """Smooth and sample the last axis: a banded matrix product, gathered tap by tap."""
+    old = maps.shape[-1]
+    taps, weights = _resampling(old, new)
+    weights = weights.to(maps)
+    taps = taps.to(maps.device)
+    result = torch.zeros(*maps.shape[:-1], new, dtype=maps.dtype, device=maps.device)
+    for k in range(taps.shape[1]):
+        result += maps.index_select(-1, taps[:, k]) * weights[:, k]
+    return result
+
+
+def _resampling(old: int, new: int) -> tuple[Tensor, Tensor]:
+    """Source positions and weights, (new, taps) each, of smoothing followed by linear sampling along one axis."""
+    factor = old / new
+    sigma = max(0.0, (factor - 1) / 2)
+    radius = int(4 * sigma + 0.5)
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    bell = torch.exp(-0.5 * (offsets / sigma) ** 2) if sigma else torch.ones(1, dtype=torch.float64)
+    bell = bell / bell.sum()
+    center = (torch.arange(new, dtype=torch.float64) + 0.5) * factor - 0.5
+    left = torch.floor(center)
+    fraction = (center - left).unsqueeze(1)
+    # sampling mixes two smoothed neighbors, so the kernel is the bell laid at `left` and at `left + 1`
+    pad = torch.zeros(1, dtype=torch.float64)
+    weights = (1 - fraction) * torch.cat([bell, pad]) + fraction * torch.cat([pad, bell])
+    positions = left.long().unsqueeze(1) + torch.arange(-radius, radius + 2)
+    return _mirror(positions, old), weights
+
+
+def _mirror(positions: Tensor, length: int) -> Tensor:
+    """Fold positions outside [0, length) back, not repeating the edge sample: c b | a b c | b a."""
+    if length == 1:
+        return torch.zeros_like(positions)
+    period = 2 * (length - 1)
+    positions = positions % period
+    return torch.minimum(positions, period - positions)

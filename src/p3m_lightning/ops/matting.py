@@ -1,0 +1,93 @@
+"""The arithmetic of matting: compositing, trimaps, fusing a trimap with a detail matte, unpooling."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def normalize(
+    images: Tensor, mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD
+) -> Tensor:
+    """Subtract `mean` from and divide by `std` the RGB channels of (N, 3, H, W) images in [0, 1]."""
+    shape = (1, -1, 1, 1)
+    return (images - images.new_tensor(mean).view(shape)) / images.new_tensor(std).view(shape)
+
+
+def composite(foreground: Tensor, background: Tensor, alpha: Tensor) -> Tensor:
+    """Lay `foreground` (N, 3, H, W) over `background` (N, 3, H, W) by `alpha` (N, 1, H, W) in [0, 1]."""
+    return alpha * foreground + (1 - alpha) * background
+
+
+def fuse(semantic: Tensor, detail: Tensor) -> Tensor:
+    """Join a trimap prediction and a detail matte: 0 in the background, 1 in the foreground, detail in between.
+
+    Args:
+        semantic: (N, 3, H, W) scores of background, unknown, foreground; the first wins a tie, no gradient.
+        detail: (N, 1, H, W) in [0, 1].
+
+    Returns:
+        (N, 1, H, W) in [0, 1].
+    """
+    trimap = semantic.argmax(dim=1, keepdim=True)
+    return torch.where(trimap == UNKNOWN, detail, (trimap == FOREGROUND).to(detail.dtype))
+
+
+def unpool(maps: Tensor, indices: Tensor) -> Tensor:
+    """Put every value back to where its maximum was found: `max_unpool2d` with kernel 2 and stride 2.
+
+    Written as a scatter on flattened positions, which every exporter knows. Where overlapping pools name one place
+    several times, the last value in row-major order stays on the CPU; on CUDA the order is not fixed.
+
+    Args:
+        maps: (N, C, H, W).
+        indices: int64 (N, C, H, W), positions in a plane of (2 H) x (2 W).
+
+    Returns:
+        (N, C, 2 H, 2 W), zero where nothing was put.
+    """
+    batch, channels, height, width = maps.shape
+    flat = maps.new_zeros(batch, channels, 4 * height * width)
+    flat = flat.scatter(2, indices.flatten(2), maps.flatten(2))
+    return flat.view(batch, channels, 2 * height, 2 * width)
+
+
+@cache
+def elliptic_kernel(size: int) -> np.ndarray:
+    """Structuring element of the P3M trimaps, uint8 (size, size) of 0 and 1; not symmetric for even sizes."""
+    radius = size // 2
+    kernel = np.zeros((size, size), np.uint8)
+    for row in range(size):
+        dy = row - radius
+        dx = round(float(np.sqrt(radius**2 - dy**2)))
+        kernel[row, max(radius - dx, 0) : min(radius + dx, size - 1) + 1] = 1
+    return kernel
+
+
+def trimap_from_alpha(alpha: np.ndarray, kernel_size: int) -> np.ndarray:
+    """Make the trimap of a matte the P3M way: unknown = dilate(alpha > 0) minus erode(alpha = maximum).
+
+    Args:
+        alpha: uint8 or uint16 (H, W), full range.
+        kernel_size: side of the elliptic structuring element in pixels, 1 or more.
+
+    Returns:
+        uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND; pixels outside the image neither dilate nor erode.
+    """
+    kernel = elliptic_kernel(kernel_size)
+    opaque = np.iinfo(alpha.dtype).max
+    dilated = cv2.dilate((alpha > 0).astype(np.uint8), kernel)
+    eroded = cv2.erode((alpha == opaque).astype(np.uint8), kernel)
+    trimap = np.full(alpha.shape, UNKNOWN, np.uint8)
+    trimap[dilated == 0] = BACKGROUND
+    trimap[eroded == 1] = FOREGROUND
+    return trimap
