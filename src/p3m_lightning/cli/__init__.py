@@ -64,9 +64,7 @@ def _run(arguments: list[str]) -> int:
     return options.run(options) or 0
 
 
-def _add_verbs(
-    parser: argparse.ArgumentParser, package: str, verbs: dict[str, str], arguments: Sequence[str]
-) -> None:
+def _add_verbs(parser: argparse.ArgumentParser, package: str, verbs: dict[str, str], arguments: Sequence[str]) -> None:
     """Add a subparser for each verb; only the module of the one that was asked for is imported."""
     parser.set_defaults(run=lambda _: parser.print_help() or 2)
     subparsers = parser.add_subparsers(metavar="VERB")
