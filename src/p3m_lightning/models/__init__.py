@@ -1,0 +1,117 @@
+"""The networks by name: a table, and the four functions that build, list and load them.
+
+A network is an `nn.Module` with `forward(images) -> MattingOutput`, images float RGB in [0, 1] of (N, 3, H, W), any H
+and W from 1 up; with a trimap also `forward(images, trimap)`, trimap int64 (N, 1, H, W). Normalization, padding and
+cropping happen inside. A new one is a module here, a line in `MODELS`, and a file in conf/model/.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+from torch import nn
+
+from p3m_lightning.models.weights import load_encoder_weights, load_reference_weights, load_strictly, read_checkpoint
+from p3m_lightning.schema import InputError
+
+__all__ = [
+    "MODELS",
+    "ModelCard",
+    "create_model",
+    "list_models",
+    "load_encoder_weights",
+    "load_model",
+    "load_reference_weights",
+]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One line of the table of networks."""
+
+    builder: str  # "module:function or class" below p3m_lightning.models, imported when it is asked for
+    paper: str  # title (venue, year)
+    needs_trimap: bool = False
+    extra: str | None = None  # what to install beside the package: pip install 'p3m_lightning[extra]'
+    fixed: Mapping[str, object] = field(default_factory=dict)  # arguments of the builder that the name decides
+
+    def load_builder(self) -> Callable[..., nn.Module]:
+        """Import the builder."""
+        module, attribute = self.builder.split(":")
+        return getattr(import_module(f"{__name__}.{module}"), attribute)
+
+
+_P3M = "Privacy-Preserving Portrait Matting (ACM MM, 2021)"
+_RETHINKING = "Rethinking Portrait Matting with Privacy Preserving (IJCV, 2023)"
+
+MODELS: dict[str, ModelCard] = {
+    "p3mnet_r34": ModelCard("p3mnet:p3mnet_r34", _P3M),
+    "p3mnet_swin_t": ModelCard("p3mnet:p3mnet_swin_t", _RETHINKING),
+    "p3mnet_vitae_s": ModelCard("p3mnet:p3mnet_vitae_s", _RETHINKING),
+    "basic": ModelCard("p3mnet:basic", _P3M),
+}
+
+
+def create_model(name: str, *, encoder_weights: str | Path | None = None, **arguments: object) -> nn.Module:
+    """Build the network `name` with random weights.
+
+    Args:
+        name: a key of `MODELS`; the network remembers it as its attribute `name`.
+        encoder_weights: file of ImageNet weights for the encoder, see `load_encoder_weights`.
+        arguments: for the network's builder.
+
+    Raises:
+        InputError: unknown name or argument, a package that is not installed, a file that does not fit.
+    """
+    card = _card(name)
+    try:
+        builder = card.load_builder()
+        accepted = [key for key in inspect.signature(builder).parameters if key not in card.fixed]
+        unknown = sorted(set(arguments) - set(accepted))
+        if unknown:
+            raise InputError(
+                f"model={name}: unknown argument {', '.join(unknown)}; it takes {', '.join(accepted) or 'none'}"
+            )
+        model = builder(**card.fixed, **arguments)
+    except ModuleNotFoundError as error:
+        if card.extra is None:
+            raise
+        raise InputError(
+            f"model={name}: needs the package {error.name}; pip install 'p3m_lightning[{card.extra}]'"
+        ) from None
+    model.name = name
+    if encoder_weights is not None:
+        load_encoder_weights(model, encoder_weights)
+    return model
+
+
+def list_models() -> dict[str, str]:
+    """Return the name of every network with the title, venue and year of its paper."""
+    return {name: card.paper for name, card in MODELS.items()}
+
+
+def load_model(path: str | Path) -> nn.Module:
+    """Rebuild a network from a checkpoint of this package, in `eval()` mode on the CPU.
+
+    Args:
+        path: `.ckpt` of a training run, or `.safetensors` written by `p3m weights convert`.
+
+    Raises:
+        InputError: no such file, another kind of file, or weights that do not fit the network that it names.
+    """
+    checkpoint = read_checkpoint(path)
+    # a start from ImageNet weights is history: the checkpoint holds what became of them
+    settings = {k: v for k, v in checkpoint.model.items() if k not in ("_target_", "encoder_weights")}
+    model = create_model(**settings)
+    load_strictly(model, checkpoint.state, str(path))
+    return model.eval()
+
+
+def _card(name: str) -> ModelCard:
+    if name not in MODELS:
+        raise InputError(f"model={name}: no such network; choose from {', '.join(MODELS)}")
+    return MODELS[name]

@@ -1,0 +1,195 @@
+"""Reading weight files without running them, and filling networks from them, strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from p3m_lightning.images import atomic_path
+from p3m_lightning.models.keymaps import ENCODER_MAPS, KEY_MAPS, KeyMap
+from p3m_lightning.schema import InputError
+
+Weights = Mapping[str, Tensor]
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint of this package says."""
+
+    config: dict  # plain containers; `config["model"]` are the arguments of `create_model`
+    state: dict[str, Tensor]  # our keys
+
+
+def read_weights(path: str | Path) -> dict:
+    """Read the content of a `.safetensors` or PyTorch file; a pickle that holds more than data is refused.
+
+    Raises:
+        InputError: no such file, or another kind of file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)[0]
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{path}: refused: not a file of plain tensors (loading it could run code that it brings): {reason}"
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise InputError(f"{path}: not a whole PyTorch file ({error})") from None
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path}: holds a {type(content).__name__}, not a dictionary of weights")
+    return dict(content)
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint of this package: `.ckpt` of a training run or `.safetensors` of `save_weights`.
+
+    Raises:
+        InputError: no such file, or not one of ours.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors" and path.is_file():
+        state, metadata = _read_safetensors(path)
+        config = json.loads(metadata.get("config", "null"))
+    else:
+        content = read_weights(path)
+        config, whole = content.get("config"), content.get("state_dict", {})
+        state = {key.removeprefix("net."): value for key, value in whole.items() if key.startswith("net.")}
+    if not isinstance(config, dict) or "name" not in config.get("model", {}) or not state:
+        raise InputError(
+            f"{path}: not a checkpoint of this package (no config.model.name or no weights of a net in it);"
+            " one in its authors' layout goes through `p3m weights convert` first"
+        )
+    return Checkpoint(config, state)
+
+
+def save_weights(model: nn.Module, config: Mapping, path: str | Path) -> None:
+    """Write the weights of `model` as safetensors, `config` (see `Checkpoint`) as JSON in the metadata."""
+    from safetensors.torch import save_file
+
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    with atomic_path(path) as aside:
+        save_file(state, aside, metadata={"format": "pt", "config": json.dumps(config)})
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_strictly(model: nn.Module, state: Weights, source: str) -> None:
+    """Fill `model` from `state`, whose keys and shapes must be exactly the model's.
+
+    Raises:
+        InputError: names the entries that are missing, left over, or of another shape.
+    """
+    ours = model.state_dict()
+    _refuse(source, "is made for another network: it lacks", set(ours) - set(state))
+    _refuse(source, "is made for another network: it has", set(state) - set(ours))
+    shapes = {
+        f"{key} {tuple(state[key].shape)} instead of {tuple(value.shape)}"
+        for key, value in ours.items()
+        if state[key].shape != value.shape
+    }
+    _refuse(source, "is made for another network: it has the shapes", shapes)
+    model.load_state_dict(state)
+
+
+def load_reference_weights(model: nn.Module, state_dict: Mapping, source: str = "state_dict") -> None:
+    """Fill `model` from a checkpoint in the layout that the authors of the network publish, strictly.
+
+    Args:
+        model: from `create_model`, every module as published.
+        state_dict: their keys and tensors, or `{"state_dict": ...}` around them; "module." prefixes are taken off,
+            tensors saved under two names must be equal, parts that no output depends on are dropped.
+        source: what to call it in an error, such as its path.
+
+    Raises:
+        InputError: a network without published layout; entries missing, unknown, contradictory, of another shape.
+    """
+    _load_mapped(model, _unwrapped(state_dict), _map_of(model, KEY_MAPS, "published checkpoint"), source)
+
+
+def load_encoder_weights(model: nn.Module, weights: str | Path | Mapping) -> None:
+    """Fill the encoder of `model` with ImageNet weights, strictly; nothing is ever fetched.
+
+    Args:
+        model: from `create_model`.
+        weights: a file, or a state dict such as `torchvision.models.resnet34(weights="DEFAULT").state_dict()`; see
+            `ENCODER_MAPS` for the layouts and for the parts of an encoder that they leave as they are.
+
+    Raises:
+        InputError: a network without such an encoder; entries missing, unknown, of another shape.
+    """
+    source = "encoder_weights" if isinstance(weights, Mapping) else str(weights)
+    content = weights if isinstance(weights, Mapping) else read_weights(weights)
+    _load_mapped(model, _unwrapped(content), _map_of(model, ENCODER_MAPS, "encoder weights"), source)
+
+
+def _load_mapped(model: nn.Module, foreign: Weights, keymap: KeyMap, source: str) -> None:
+    renamed = _renamed(foreign, keymap, source)
+    ours = model.state_dict()
+    kept = {key: value for key, value in ours.items() if key not in renamed and keymap.may_lack(key)}
+    load_strictly(model, {**kept, **renamed}, source)
+
+
+def _renamed(foreign: Weights, keymap: KeyMap, source: str) -> dict[str, Tensor]:
+    """Translate keys; two names of one entry are verified to agree."""
+    result, unknown, contradictory = {}, set(), set()
+    for key, value in foreign.items():
+        known, ours = keymap.rename(key)
+        if not known:
+            unknown.add(key)
+        elif ours in result:
+            if not torch.equal(result[ours], value):
+                contradictory.add(key)
+        elif ours is not None:
+            result[ours] = value
+    _refuse(source, "is made for another network: it has", unknown)
+    _refuse(source, "gives two values to one entry:", contradictory)
+    return result
+
+
+def _unwrapped(content: Mapping) -> Weights:
+    """Take off the wrappings in which state dicts are saved."""
+    for wrapping in ("state_dict", "model"):
+        if isinstance(content.get(wrapping), Mapping):
+            content = content[wrapping]
+    if not all(isinstance(value, Tensor) for value in content.values()):
+        raise InputError("the state dict holds more than tensors: pass the part that holds the weights")
+    return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def _map_of(model: nn.Module, maps: Mapping[str, KeyMap], what: str) -> KeyMap:
+    name = getattr(model, "name", None)
+    if name not in maps:
+        raise InputError(f"model={name}: no layout of a {what} is known; there is one for {', '.join(maps)}")
+    return maps[name]
+
+
+def _refuse(source: str, reason: str, keys: set[str]) -> None:
+    if keys:
+        shown = sorted(keys)[:4]
+        more = f" and {len(keys) - len(shown)} more" if len(keys) > len(shown) else ""
+        raise InputError(f"{source}: {reason} {', '.join(shown)}{more}")
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a safetensors file ({error})") from None
