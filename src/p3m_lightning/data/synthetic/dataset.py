@@ -1,0 +1,181 @@
+"""A set of synthetic portraits on disk, in the layout of P3M-10k (2024 generation)."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from p3m_lightning.data.anonymize import obfuscate
+from p3m_lightning.data.synthetic.portrait import Portrait, render_portrait
+from p3m_lightning.images import atomic_path, write_image
+from p3m_lightning.ops.matting import trimap_from_alpha
+from p3m_lightning.progress import track
+from p3m_lightning.schema import FOREGROUND, UNKNOWN, InputError
+
+MANIFEST = "synthetic.json"
+REVISION = 1
+"""Raised whenever the same seed begins to give other pictures: older sets are then refused instead of mixed."""
+
+SMALLEST, LARGEST = 64, 4096
+TRIMAP_KERNEL, TRIMAP_SIDE = 25, 1080
+"""The published test trimaps are about this wide on a shorter side of about 1080 pixels."""
+
+SPLITS = {
+    "train": ("train", "blurred_image original_image mask fg fg_blurred bg facemask landmarks"),
+    "p": ("validation/P3M-500-P", "blurred_image original_image mask trimap facemask landmarks"),
+    "np": ("validation/P3M-500-NP", "original_image mask trimap landmarks"),
+}
+"""Split -> its folder and the folders inside it, in the order in which they are written."""
+
+SUFFIXES = {"blurred_image": ".jpg", "original_image": ".jpg", "bg": ".jpg", "landmarks": ".json"}
+
+
+class _Task(NamedTuple):
+    root: Path
+    split: str
+    index: int
+    seed: int
+    size: int
+
+    def files(self) -> dict[str, Path]:
+        """Folder name -> the file of this portrait in it."""
+        home, folders = SPLITS[self.split]
+        stem = f"{self.split}_{self.index:05d}"
+        return {name: self.root / home / name / f"{stem}{SUFFIXES.get(name, '.png')}" for name in folders.split()}
+
+
+def synthesize(
+    root: str | Path,
+    train: int = 300,
+    test: int = 40,
+    size: int = 512,
+    seed: int = 0,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Render a data set in the layout of P3M-10k; what is already there with the same parameters is kept.
+
+    A portrait depends on the seed, its split and its number alone: neither on `workers` nor on how many others there
+    are. Besides the published folders there are `original_image` for training on normal faces, and `landmarks`, JSON
+    lists of faces of 68 points [x, y].
+
+    Args:
+        root: folder to fill; made if it is not there.
+        train: training portraits.
+        test: portraits in each of the two validation sets.
+        size: side of the square images in pixels, 64 to 4096.
+        seed: not negative.
+        workers: processes; all cores unless told otherwise, 1 renders in this one.
+        overwrite: delete a set of other parameters first.
+
+    Returns:
+        `root`.
+
+    Raises:
+        InputError: impossible parameters; a folder that holds a set of other parameters, or something else.
+    """
+    root = Path(root)
+    parameters = {"revision": REVISION, "train": train, "test": test, "size": size, "seed": seed}
+    _check(parameters, workers)
+    _claim(root, parameters, overwrite)
+    counts = {"train": train, "p": test, "np": test}
+    tasks = [_Task(root, split, index, seed, size) for split, count in counts.items() for index in range(count)]
+    missing = [task for task in tasks if not all(path.exists() for path in task.files().values())]
+    if missing:
+        for _ in track(_rendered(missing, workers), "rendering portraits", len(missing)):
+            pass
+    return root
+
+
+def write_portrait(portrait: Portrait, files: dict[str, Path]) -> None:
+    """Write what `files` asks for: folder name (as `mask`, `blurred_image`) -> path."""
+    blurred, face = obfuscate(portrait.image, [portrait.landmarks], portrait.alpha)
+    kernel = trimap_kernel(min(portrait.alpha.shape))
+    photographs = {"blurred_image": blurred, "original_image": portrait.image, "bg": portrait.background}
+    plates = {
+        "mask": portrait.alpha,
+        "trimap": _trimap_codes(portrait.alpha, kernel),
+        "fg": portrait.foreground,
+        "fg_blurred": np.where(face[..., None] > 0, blurred, portrait.foreground),
+        "facemask": face,
+    }
+    for name, path in files.items():
+        if name in photographs:
+            write_image(path, photographs[name], quality=portrait.quality)
+        elif name in plates:
+            write_image(path, plates[name], compress_level=1)
+        else:
+            with atomic_path(path) as aside:
+                aside.write_text(json.dumps([np.round(portrait.landmarks, 2).tolist()]))
+
+
+def trimap_kernel(side: int) -> int:
+    """Odd kernel size, at least 3, that is to `side` pixels what the published 25 are to their images."""
+    return max(3, round(TRIMAP_KERNEL * side / TRIMAP_SIDE) // 2 * 2 + 1)
+
+
+def _trimap_codes(alpha: np.ndarray, kernel: int) -> np.ndarray:
+    """Trimap as published: 0 background, 128 unknown, 255 foreground."""
+    trimap = trimap_from_alpha(alpha, kernel)
+    return np.select([trimap == UNKNOWN, trimap == FOREGROUND], [128, 255], 0).astype(np.uint8)
+
+
+def _check(parameters: dict[str, int], workers: int | None) -> None:
+    for name in ("train", "test", "seed"):
+        if parameters[name] < 0:
+            raise InputError(f"{name}: {parameters[name]} is negative")
+    if not SMALLEST <= parameters["size"] <= LARGEST:
+        raise InputError(f"size: {parameters['size']} is not between {SMALLEST} and {LARGEST}")
+    if workers is not None and workers < 1:
+        raise InputError(f"workers: {workers} is less than 1")
+
+
+def _claim(root: Path, parameters: dict[str, int], overwrite: bool) -> None:
+    """Make `root` the home of a set with these parameters, or say why it cannot be."""
+    manifest = root / MANIFEST
+    if manifest.exists():
+        found = json.loads(manifest.read_text())
+        if found == parameters:
+            return
+        if not overwrite:
+            differing = ", ".join(
+                f"{k} {found.get(k)} instead of {v}" for k, v in parameters.items() if found.get(k) != v
+            )
+            raise InputError(f"{root}: holds a synthetic set with {differing}; use --overwrite or another folder")
+        for folder, _ in SPLITS.values():
+            shutil.rmtree(root / folder, ignore_errors=True)
+    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise InputError(f"{root}: is there and was not made by this command (no {MANIFEST}); choose another folder")
+    with atomic_path(manifest) as aside:
+        aside.write_text(json.dumps(parameters, indent=2) + "\n")
+
+
+def _rendered(tasks: list[_Task], workers: int | None) -> Iterator[None]:
+    """Render `tasks`, yielding as each is done."""
+    workers = min(len(tasks), workers or len(os.sched_getaffinity(0)))
+    if workers == 1:
+        yield from map(_render, tasks)
+        return
+    # spawned, not forked: OpenCV and torch keep threads of which a fork copies only the locks
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,))
+    try:
+        for future in as_completed([pool.submit(_render, task) for task in tasks]):
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _render(task: _Task) -> None:
+    split = list(SPLITS).index(task.split)
+    portrait = render_portrait(np.random.SeedSequence([task.seed, split, task.index]).generate_state(1)[0], task.size)
+    write_portrait(portrait, task.files())
