@@ -1,0 +1,6 @@
+"""Training and evaluation with Lightning."""
+
+from p3m_lightning.training.module import MattingModule
+from p3m_lightning.training.run import evaluate, train
+
+__all__ = ["MattingModule", "evaluate", "train"]

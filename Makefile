@@ -1,0 +1,42 @@
+# p3m_lightning. `make` prints this help.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+EXPERIMENT ?= p3m_synthetic
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test test-all lint data bench clean
+
+help: ## print this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## build .venv with everything in it
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+		|| { echo "make: $(PYTHON) is $$($(PYTHON) -V); Python 3.11, 3.12 or 3.13 is needed: make setup PYTHON=python3.11"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+train: setup ## render synthetic portraits, train P3M-Net, evaluate (EXPERIMENT=..., ARGS='key=value ...')
+	$(BIN)/p3m train experiment=$(EXPERIMENT) $(ARGS)
+
+test: setup ## run the tests (ARGS='-k name')
+	$(BIN)/pytest $(ARGS)
+
+lint: setup ## ruff: style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+data: setup ## render the synthetic portraits only
+	$(BIN)/p3m data synthesize data/synthetic $(ARGS)
+
+bench: setup ## speed of metrics and loader
+	$(BIN)/p3m bench metrics
+	$(BIN)/p3m bench loader
+
+clean: ## remove what commands built, the environment too
+	rm -rf .venv build dist outputs .pytest_cache .ruff_cache src/*.egg-info

@@ -1,0 +1,27 @@
+"""`p3m eval`: score a checkpoint on a data set."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = "example: p3m eval ckpt=outputs/p3m_synthetic/RUN/checkpoints/best.ckpt data=p3m10k paths.data=DIR"
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides of conf/eval.yaml")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Evaluate; metrics as JSON, a CSV per image and a picture sheet go to the run folder, the last line on stdout."""
+    from p3m_lightning.cli.hydra_app import run_hydra
+
+    run_hydra("eval", evaluate_and_tell, options.overrides)
+
+
+def evaluate_and_tell(config: dict) -> None:
+    """Evaluate and print the run folder."""
+    from p3m_lightning.training import evaluate
+
+    results = evaluate(config)
+    if results["trainer"].is_global_zero:
+        print(config["paths"]["run"])

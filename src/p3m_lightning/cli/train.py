@@ -1,0 +1,51 @@
+"""`p3m train`: compose a configuration, train, evaluate, leave a run folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from p3m_lightning.schema import InputError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = "example: p3m train experiment=p3m_synthetic model.width=0.5 trainer.max_epochs=3"
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides of conf/train.yaml")
+    parser.add_argument("-m", "--multirun", action="store_true", help="sweep over comma-separated values")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train; the run folder is the last line on stdout."""
+    from p3m_lightning.cli.hydra_app import run_hydra
+
+    overrides = options.overrides
+    if "ckpt=last" in overrides:
+        overrides = resume_last(overrides)
+    run_hydra("train", train_and_tell, overrides, options.multirun)
+
+
+def train_and_tell(config: dict) -> None:
+    """Train and print the run folder."""
+    from p3m_lightning.training import train
+
+    results = train(config)
+    if results["trainer"].is_global_zero:
+        print(config["paths"]["run"])
+
+
+def resume_last(overrides: list[str]) -> list[str]:
+    """Replace `ckpt=last` by the newest checkpoint of the experiment, and go on in its run folder.
+
+    Raises:
+        InputError: the experiment has no run with a checkpoint.
+    """
+    from p3m_lightning.cli.hydra_app import compose
+
+    rest = [o for o in overrides if o != "ckpt=last"]
+    config = compose("train", rest)
+    parent = Path(config.paths.output) / config.hydra.runtime.choices.experiment
+    found = sorted(parent.glob("*/checkpoints/last.ckpt"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise InputError(f"ckpt=last: no {parent}/*/checkpoints/last.ckpt to resume; start without it")
+    return [*rest, f"ckpt={found[-1].absolute()}", f"hydra.run.dir={found[-1].parent.parent.absolute()}"]

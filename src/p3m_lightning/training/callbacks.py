@@ -1,0 +1,155 @@
+"""Callbacks: pictures of every validation, throughput, adaptive gradient clipping."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import WandbLogger
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from p3m_lightning.schema import Sample
+from p3m_lightning.training.pictures import matting_panels, save_sheet, sheet
+
+
+class PictureSheet(Callback):
+    """Write image, trimap prediction, matte, ground truth and error of some portraits of every evaluation set.
+
+    Args:
+        folder: where `<set>.png` and, during training, `<set>_epoch<k>.png` go.
+        count: portraits a set, spread evenly over it.
+        side: longer side of a picture in the sheet, pixels.
+        every_n_validations: a sheet during training each so many validations; 0 for none.
+    """
+
+    def __init__(self, folder: str | Path, count: int = 6, side: int = 320, every_n_validations: int = 0) -> None:
+        self.folder = Path(folder)
+        self.count = count
+        self.side = side
+        self.every_n_validations = every_n_validations
+        self.validations = 0
+        self.rows: dict[str, list[tuple[dict[str, Any], str]]] = {}
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Tensor, batch: Sample, index: int, which: int = 0
+    ) -> None:
+        """Keep the pictures of the chosen portraits when this validation's turn has come."""
+        due = self.every_n_validations and self.validations % self.every_n_validations == 0
+        if due and not trainer.sanity_checking:
+            self._keep(
+                trainer.datamodule.val_names[which], trainer.num_val_batches[which], module, outputs, batch, index
+            )
+
+    def on_test_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Tensor, batch: Sample, index: int, which: int = 0
+    ) -> None:
+        """Keep the pictures of the chosen portraits."""
+        name = trainer.datamodule.test_names[which]
+        self._keep(name, trainer.num_test_batches[which], module, outputs, batch, index)
+
+    def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write the sheets of this validation."""
+        if not trainer.sanity_checking:
+            self.validations += 1
+            self._write(trainer, suffix=f"_epoch{trainer.current_epoch}")
+
+    def on_test_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write the sheets of the test sets."""
+        self._write(trainer, suffix="")
+
+    def _keep(self, name: str, batches: int, module: LightningModule, alpha: Tensor, batch: Sample, index: int) -> None:
+        step = max(1, int(batches) // self.count)
+        kept = self.rows.setdefault(name, [])
+        if index % step or len(kept) >= self.count:
+            return
+        image, truth = batch["image"][0], batch["alpha"][0]
+        panels = matting_panels(image, _predicted_trimap(module, batch), alpha[0], truth)
+        sad = (alpha[0].double() - truth.double()).abs().sum().item() / 1000
+        kept.append((panels, f"{batch['name'][0]}: SAD {sad:.2f}"))
+
+    def _write(self, trainer: Trainer, suffix: str) -> None:
+        for name, kept in self.rows.items():
+            if not kept or not trainer.is_global_zero:
+                continue
+            rows, notes = zip(*kept, strict=True)
+            save_sheet(self.folder / f"{name}{suffix}.png", rows, notes, self.side)
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    logger.log_image(f"pictures/{name}", [sheet(rows, notes, self.side)])
+        self.rows = {}
+
+
+@torch.no_grad()
+def _predicted_trimap(module: LightningModule, batch: Sample) -> Tensor:
+    """Return the network's own trimap (1, H, W) where it predicts one at full size, else the sample's."""
+    if not module.net.needs_trimap:
+        semantic = module(batch).semantic
+        if semantic is not None and semantic.shape[1] == 3:
+            return semantic[0].argmax(dim=0, keepdim=True)
+    return batch["trimap"][0]
+
+
+class Throughput(Callback):
+    """Log training images per second, data loading included, validation not; on CUDA the peak memory too."""
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Start the clock."""
+        self.images, self.seconds, self.last = 0, 0.0, time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Sample, index: int
+    ) -> None:
+        """Count the images of all processes."""
+        now = time.perf_counter()
+        self.images += len(batch["name"]) * trainer.world_size
+        self.seconds += now - self.last
+        self.last = now
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Restart the clock after a validation inside the epoch."""
+        self.last = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Log the epoch's rate."""
+        if self.seconds:
+            module.log("train/images_per_second", self.images / self.seconds, rank_zero_only=True)
+        if module.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(module.device) / 2**20
+            module.log("train/peak_memory_mib", peak, rank_zero_only=True)
+
+
+class AdaptiveGradientClipping(Callback):
+    """Clip the gradient norm at a multiple of its moving average, as P3M-Net's 2024 code offers.
+
+    Args:
+        momentum: of the moving average of the norm; 0.999 in that code.
+        factor: the norm is clipped at this many times the average; 2 in that code.
+    """
+
+    def __init__(self, momentum: float = 0.999, factor: float = 2.0) -> None:
+        self.momentum = momentum
+        self.factor = factor
+        self.average: float | None = None
+
+    def on_before_optimizer_step(self, trainer: Trainer, module: LightningModule, optimizer: Optimizer) -> None:
+        """Clip, then let the clipped norm enter the average."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        limit = float("inf") if self.average is None else self.factor * self.average
+        norm = float(nn.utils.clip_grad_norm_(parameters, limit))
+        if norm == norm and norm != float("inf"):
+            clipped = min(norm, limit)
+            self.average = (
+                clipped if self.average is None else (self.momentum * self.average + (1 - self.momentum) * clipped)
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the average, so that a resumed run clips alike."""
+        return {"average": self.average}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the average back."""
+        self.average = state["average"]

@@ -1,0 +1,148 @@
+"""MattingModule: any network with the contract, trained with weighted named loss terms, scored per evaluation set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from p3m_lightning.metrics import MattingMetrics
+from p3m_lightning.metrics.baselines import TrivialPredictors
+from p3m_lightning.schema import InputError, MattingOutput, Sample
+
+
+class MattingModule(LightningModule):
+    """Train and evaluate one matting network.
+
+    Args:
+        net: a network of `p3m_lightning.models`.
+        infer: `(net, images, trimap=) -> alpha`, how the network is applied to whole pictures.
+        loss: `(output, batch) -> {term: scalar}`; not needed for evaluation alone.
+        weights: weight of every term; total = sum of weight times term.
+        optimizer: factory `(parameters) -> Optimizer`.
+        scheduler: `factory` as `(optimizer) -> scheduler` (None keeps the rate), `interval` (step or epoch), and
+            `needs_total_steps` where the factory is to be told `total_steps`.
+        config: the resolved configuration, plain containers; travels in every checkpoint so that `load_model` can
+            rebuild the network from it.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        infer: Callable[..., Tensor],
+        loss: Callable[[MattingOutput, Sample], dict[str, Tensor]] | None = None,
+        weights: Mapping[str, float] | None = None,
+        optimizer: Callable[..., Optimizer] | None = None,
+        scheduler: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.infer = infer
+        self.loss = loss
+        self.weights = dict(weights or {})
+        self.optimizer_factory = optimizer
+        self.scheduler = scheduler
+        self.config = dict(config or {})
+        self.metrics = nn.ModuleDict()
+        self.trivial = nn.ModuleList()
+
+    def setup(self, stage: str) -> None:
+        """Give every evaluation set of the data module its own metrics."""
+        names = {"val": self.trainer.datamodule.val_names, "test": self.trainer.datamodule.test_names}
+        self.metrics = nn.ModuleDict({k: nn.ModuleList(MattingMetrics() for _ in names[k]) for k in names})
+        self.trivial = nn.ModuleList(TrivialPredictors() for _ in names["test"])
+        self.set_names = names
+
+    def forward(self, batch: Sample) -> MattingOutput:
+        """Apply the network to a batch, with its trimap where the network takes one."""
+        if self.net.needs_trimap:
+            return self.net(batch["image"], batch["trimap"])
+        return self.net(batch["image"])
+
+    def training_step(self, batch: Sample, index: int) -> Tensor:
+        """Weigh the loss terms and log each one."""
+        terms = self.loss(self(batch), batch)
+        total = weighted_sum(terms, self.weights)
+        logged = {f"train/loss/{name}": value.detach() for name, value in terms.items()}
+        self.log_dict(logged, batch_size=len(batch["name"]))
+        self.log("train/loss/total", total.detach(), prog_bar=True, batch_size=len(batch["name"]))
+        return total
+
+    def validation_step(self, batch: Sample, index: int, dataloader_idx: int = 0) -> Tensor:
+        """Score whole pictures of one validation set; returns their alpha for callbacks."""
+        return self._evaluate("val", batch, dataloader_idx)
+
+    def test_step(self, batch: Sample, index: int, dataloader_idx: int = 0) -> Tensor:
+        """Score whole pictures of one test set; returns their alpha for callbacks."""
+        self.trivial[dataloader_idx].update(batch["alpha"])
+        return self._evaluate("test", batch, dataloader_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log `val/<set>/<metric>`, and `val/sad` over all validation sets for the progress bar."""
+        means = self._log_metrics("val")
+        if means:
+            self.log("val/sad", sum(m["sad"] for m in means) / len(means), prog_bar=True, sync_dist=False)
+
+    def on_test_epoch_end(self) -> None:
+        """Log `test/<set>/<metric>`; the metrics themselves stay for reports."""
+        self._log_metrics("test", reset=False)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Build the optimizer over the parameters that learn, and its schedule."""
+        optimizer = self.optimizer_factory([p for p in self.net.parameters() if p.requires_grad])
+        schedule = self.scheduler or {}
+        if not schedule.get("factory"):
+            return {"optimizer": optimizer}
+        extra = {}
+        if schedule["needs_total_steps"]:
+            extra["total_steps"] = int(self.trainer.estimated_stepping_batches)
+        scheduler = schedule["factory"](optimizer, **extra)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": schedule["interval"]}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the configuration beside the weights."""
+        checkpoint["config"] = self.config
+
+    def test_metrics(self) -> dict[str, MattingMetrics]:
+        """Return the metrics of the last test run by set name."""
+        return dict(zip(self.set_names["test"], self.metrics["test"], strict=True))
+
+    def trivial_scores(self) -> dict[str, dict[str, float]]:
+        """Return the SAD of the trivial predictors on the sets of the last test run, by set name."""
+        scores = (t.compute() for t in self.trivial)
+        names = self.set_names["test"]
+        return {name: {k: float(v) for k, v in score.items()} for name, score in zip(names, scores, strict=True)}
+
+    def _evaluate(self, stage: str, batch: Sample, which: int) -> Tensor:
+        trimap = batch["trimap"] if self.net.needs_trimap else None
+        alpha = self.infer(self.net, batch["image"], trimap=trimap)
+        self.metrics[stage][which].update(alpha, batch["alpha"], batch["trimap"], batch["name"])
+        return alpha
+
+    def _log_metrics(self, stage: str, reset: bool = True) -> list[dict[str, float]]:
+        means = []
+        for name, metrics in zip(self.set_names[stage], self.metrics[stage], strict=True):
+            means.append({key: float(value) for key, value in metrics.compute().items()})
+            # every process has computed the same totals, so nothing is left to synchronize
+            logged = {f"{stage}/{name}/{k}": torch.tensor(v, dtype=torch.float64) for k, v in means[-1].items()}
+            self.log_dict(logged, sync_dist=False)
+            if reset:
+                metrics.reset()
+        return means
+
+
+def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Return the sum of weight times term.
+
+    Raises:
+        InputError: the names differ; a forgotten weight must not silently drop a term.
+    """
+    if terms.keys() != weights.keys():
+        unweighted, unknown = sorted(terms.keys() - weights.keys()), sorted(weights.keys() - terms.keys())
+        raise InputError(f"loss.weights: terms without a weight: {unweighted}; weights without a term: {unknown}")
+    return sum(weights[name] * value for name, value in terms.items())

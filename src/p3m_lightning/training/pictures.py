@@ -1,0 +1,88 @@
+"""Picture sheets: a row for every portrait, a labeled column for every map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from p3m_lightning.images import write_image
+
+LABEL_HEIGHT = 28
+GAP = 4
+
+
+def matting_panels(image: Tensor, trimap: Tensor, alpha: Tensor, truth: Tensor) -> dict[str, np.ndarray]:
+    """Turn one portrait's maps into pictures.
+
+    Args:
+        image: (3, H, W) RGB in [0, 1].
+        trimap: integer (1, H, W), classes 0, 1, 2, predicted or given.
+        alpha: (1, H, W) in [0, 1], the predicted matte.
+        truth: (1, H, W) in [0, 1].
+
+    Returns:
+        uint8 (H, W, 3) pictures by column name; the error is red where the matte is too high, blue where too low.
+    """
+    difference = (alpha - truth)[0].float().cpu().numpy()
+    red, blue = np.clip(difference, 0, 1), np.clip(-difference, 0, 1)
+    error = np.stack([1 - blue, 1 - red - blue, 1 - red], axis=-1)
+    return {
+        "image": _to_picture(image),
+        "trimap prediction": _to_picture(trimap / 2),
+        "matte": _to_picture(alpha),
+        "ground truth": _to_picture(truth),
+        "error (red: too much, blue: too little)": np.rint(np.clip(error, 0, 1) * 255).astype(np.uint8),
+    }
+
+
+def sheet(rows: Sequence[Mapping[str, np.ndarray]], notes: Sequence[str], side: int = 320) -> np.ndarray:
+    """Lay out rows of pictures with the columns' names above and a note under each row.
+
+    Args:
+        rows: for each portrait the same columns of uint8 (H, W, 3) pictures.
+        notes: a line of text for each row.
+        side: the longer side of a picture in the sheet, pixels.
+    """
+    columns = list(rows[0])
+    lines = [_label_bar(columns, side)]
+    for row, note in zip(rows, notes, strict=True):
+        cells = [_fit(row[name], side) for name in columns]
+        lines.append(np.concatenate([_frame(cell, side) for cell in cells], axis=1))
+        lines.append(_label_bar([note, *[""] * (len(columns) - 1)], side))
+    return np.concatenate(lines, axis=0)
+
+
+def save_sheet(
+    path: str | Path, rows: Sequence[Mapping[str, np.ndarray]], notes: Sequence[str], side: int = 320
+) -> None:
+    """Write `sheet` as PNG."""
+    write_image(path, sheet(rows, notes, side))
+
+
+def _to_picture(map_: Tensor) -> np.ndarray:
+    picture = np.rint(map_.detach().float().clamp(0, 1).cpu().numpy() * 255).astype(np.uint8).transpose(1, 2, 0)
+    return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
+
+
+def _fit(picture: np.ndarray, side: int) -> np.ndarray:
+    scale = side / max(picture.shape[:2])
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+
+
+def _frame(picture: np.ndarray, side: int) -> np.ndarray:
+    frame = np.full((picture.shape[0] + GAP, side + GAP, 3), 255, np.uint8)
+    frame[: picture.shape[0], : picture.shape[1]] = picture
+    return frame
+
+
+def _label_bar(labels: Sequence[str], side: int) -> np.ndarray:
+    bar = np.full((LABEL_HEIGHT, len(labels) * (side + GAP), 3), 255, np.uint8)
+    for k, text in enumerate(labels):
+        origin = (k * (side + GAP) + 2, LABEL_HEIGHT - 9)
+        cv2.putText(bar, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    return bar

@@ -1,0 +1,148 @@
+"""train(config) and evaluate(config): straight lines from a resolved configuration to a run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
+
+from p3m_lightning.metrics.report import metric_report, write_csv
+from p3m_lightning.models import create_model, load_model, load_reference_weights
+from p3m_lightning.models.weights import read_checkpoint
+from p3m_lightning.schema import InputError
+from p3m_lightning.training.module import MattingModule
+from p3m_lightning.training.results import print_results, provenance, save_config, write_json
+
+
+def train(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Train, then evaluate the chosen checkpoint on the test sets.
+
+    Args:
+        config: `conf/train.yaml` composed and resolved, plain containers.
+
+    Returns:
+        What `results.json` holds, plus `trainer`, `module` and `data`.
+
+    Raises:
+        InputError: a key or file that does not fit; the message names it.
+    """
+    started = time.time()
+    seed_everything(config["seed"], workers=True, verbose=False)
+    data = build(config["data"])
+    module = build_module(config)
+    trainer = build_trainer(config)
+    save_config(config, Path(config["paths"]["run"]))
+    trainer.fit(module, data, ckpt_path=config["ckpt"], weights_only=True)
+    chosen = chosen_checkpoint(trainer)
+    trainer.test(module, data, ckpt_path=chosen, verbose=False, weights_only=True)
+    results = finish(config, trainer, module, started, checkpoint=chosen and Path(chosen).name)
+    return results | {"trainer": trainer, "module": module, "data": data}
+
+
+def evaluate(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Evaluate a checkpoint, published weights, or a method without weights on the test sets.
+
+    Args:
+        config: `conf/eval.yaml` composed and resolved, plain containers.
+
+    Returns:
+        What `results.json` holds, plus `trainer`, `module` and `data`.
+
+    Raises:
+        InputError: a key or file that does not fit; the message names it.
+    """
+    started = time.time()
+    seed_everything(config["seed"], workers=True, verbose=False)
+    module = MattingModule(evaluation_net(config), infer=build(config["inference"]), config=config)
+    data = build(config["data"])
+    trainer = build_trainer(config)
+    save_config(config, Path(config["paths"]["run"]))
+    trainer.test(module, data, verbose=False)
+    results = finish(config, trainer, module, started, checkpoint=config["ckpt"])
+    return results | {"trainer": trainer, "module": module, "data": data}
+
+
+def build(node: Mapping[str, Any]) -> Any:
+    """Build what a `_target_` tree describes; what the caller got wrong comes out as InputError."""
+    try:
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        raise InputError(str(error)) from error
+
+
+def build_module(config: Mapping[str, Any]) -> MattingModule:
+    """Build the training module from the groups model, loss, optimizer, scheduler and inference."""
+    return MattingModule(
+        net=build(config["model"]),
+        infer=build(config["inference"]),
+        loss=build(config["loss"]["function"]),
+        weights=config["loss"]["weights"],
+        optimizer=build(config["optimizer"]),
+        scheduler=build(config["scheduler"]),
+        config=config,
+    )
+
+
+def build_trainer(config: Mapping[str, Any]) -> Trainer:
+    """Build the Trainer from the groups trainer, callbacks and logger."""
+    callbacks = [build(node) for node in config["callbacks"].values() if node]
+    loggers = [build(node) for node in config["logger"].values() if node]
+    try:
+        return build(config["trainer"])(callbacks=callbacks, logger=loggers)
+    except MisconfigurationException as error:
+        raise InputError(f"trainer: {error}") from error
+
+
+def evaluation_net(config: Mapping[str, Any]) -> nn.Module:
+    """Return the network named by `ckpt`, by `model` with `weights`, or by a `model` without parameters."""
+    if config["ckpt"]:
+        return load_model(config["ckpt"])
+    if not config.get("model"):
+        raise InputError("eval: give ckpt=PATH, or model=NAME weights=PATH, or a method without weights as closed_form")
+    net = create_model(**{k: v for k, v in config["model"].items() if k != "_target_"})
+    if config["weights"]:
+        return load_reference_weights(net, read_checkpoint(config["weights"])) or net
+    if any(True for _ in net.parameters()):
+        raise InputError(f"eval: model={config['model']['name']} has parameters; give ckpt=PATH or weights=PATH")
+    return net
+
+
+def chosen_checkpoint(trainer: Trainer) -> str | None:
+    """Return the checkpoint that the run's own rule prefers: the best, else the last, else none."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and (callback.best_model_path or callback.last_model_path):
+            return callback.best_model_path or callback.last_model_path
+    return None
+
+
+def finish(
+    config: Mapping[str, Any], trainer: Trainer, module: MattingModule, started: float, checkpoint: str | None
+) -> dict[str, Any]:
+    """Write the metrics of every test set and results.json, print the table, and return the results."""
+    folder = Path(config["paths"]["run"])
+    reports = {name: metric_report(metrics.rows()) for name, metrics in module.test_metrics().items()}
+    trivial = module.trivial_scores()
+    results = provenance(config) | {
+        "sets": {name: {k: report[k] for k in ("mean", "median", "tail")} for name, report in reports.items()},
+        "trivial_sad": trivial,
+        "inference": config["inference"],
+        "checkpoint": checkpoint,
+        "seconds": round(time.time() - started, 1),
+    }
+    if trainer.is_global_zero:
+        for name, report in reports.items():
+            write_json(folder / f"metrics_{name}.json", report)
+            write_csv(folder / f"metrics_{name}.csv", report["images"])
+        write_json(folder / "results.json", results)
+        print_results(results["sets"], trivial)
+    return results

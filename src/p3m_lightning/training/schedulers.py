@@ -1,0 +1,28 @@
+"""Learning rate schedules that torch has no single class for."""
+
+from __future__ import annotations
+
+import math
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05, final: float = 0.01) -> LambdaLR:
+    """Raise the rate linearly, then let it fall along half a cosine; step it after every batch.
+
+    Args:
+        optimizer: its rates are the peak.
+        total_steps: batches of the whole training.
+        warmup: share of them that the rise takes.
+        final: the last rate as a share of the peak.
+    """
+    rise = max(1, round(warmup * total_steps))
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        progress = min(1.0, (step - rise) / max(1, total_steps - rise))
+        return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    return LambdaLR(optimizer, factor)

@@ -1,0 +1,82 @@
+"""Imports point down the floors of docs/architecture.md, and what is heavy is imported where it is used."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import p3m_lightning
+
+PACKAGE = Path(p3m_lightning.__file__).parent
+
+FLOORS = [
+    {"schema"},
+    {"ops", "images", "progress"},
+    {"losses", "metrics", "models", "data"},
+    {"training", "inference"},
+    {"experiments", "web"},
+    {"cli"},
+]
+FLOOR = {unit: level for level, units in enumerate(FLOORS) for unit in units}
+OUTSIDE = {"__init__", "__main__"}  # lazy front doors
+LIGHTNING_ONLY_IN = {"training", "data/datamodule.py", "experiments", "cli"}
+HEAVY = {"transformers", "timm", "wandb", "gradio", "dlib", "onnx", "onnxruntime", "av", "optuna", "numba"}
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def unit_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_modules(tree: ast.AST) -> list[str]:
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the floor"
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def floor_faults(source: str, unit: str) -> list[str]:
+    """Imports of `source`, a module of `unit`, that do not point down."""
+    faults = []
+    for name in imported_modules(ast.parse(source)):
+        parts = name.split(".")
+        if parts[0] != "p3m_lightning" or len(parts) < 2 or parts[1] == unit or parts[1] not in FLOOR:
+            continue
+        if FLOOR[parts[1]] >= FLOOR[unit]:
+            faults.append(name)
+    return faults
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_every_file_stands_on_a_floor_and_imports_downward(path):
+    unit = unit_of(path)
+    if unit in OUTSIDE:
+        return
+    assert unit in FLOOR, f"{path.name}: no floor lists {unit!r}"
+    assert not floor_faults(path.read_text(), unit)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_heavy_packages_are_imported_inside_functions(path):
+    top_level = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = imported_modules(ast.Module(body=top_level, type_ignores=[]))
+    assert not {n.split(".")[0] for n in names} & HEAVY
+
+
+def test_lightning_is_imported_only_where_it_belongs():
+    for path in FILES:
+        names = imported_modules(ast.parse(path.read_text()))
+        place = path.relative_to(PACKAGE).as_posix()
+        if any(n.startswith(("pytorch_lightning", "lightning.")) for n in names):
+            assert place in LIGHTNING_ONLY_IN or unit_of(path) in LIGHTNING_ONLY_IN, place
+
+
+def test_the_floors_test_sees_an_upward_import():
+    assert floor_faults("from p3m_lightning.training import train", "models") == ["p3m_lightning.training.train"]
+    assert floor_faults("import p3m_lightning.losses", "models") == ["p3m_lightning.losses"]
+    assert floor_faults("from p3m_lightning.ops import fuse", "models") == []
