@@ -1,0 +1,191 @@
+"""Data sets in, loaders out; knows nothing about files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+
+import cv2
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from p3m_lightning.data.samplers import EpochSampler, ShardSampler
+from p3m_lightning.data.transforms import EvalTransform
+from p3m_lightning.schema import InputError, Sample
+
+DatasetOrFactory = Dataset | Callable[[], Dataset]
+
+
+class MattingDataModule(pl.LightningDataModule):
+    """Loaders for training, for a validation split held out from the training images, and for the test sets.
+
+    The checkpoint is chosen on `val_names[0]`, the held-out split, never on a test set; `validate_tests` adds the test
+    sets to what is logged in every validation. Evaluation loaders give whole images one by one, each exactly once over
+    all processes.
+
+    Args:
+        train: training set, or a factory of it (`_partial_` in Hydra), called once files are wanted.
+        tests: name -> test set or factory.
+        holdout: how much of the training set is held out: a fraction below 1 or a number of images.
+        batch_size: training samples per process and step.
+        num_workers: loader processes; "auto" for the cores at hand.
+        eval_transform: what becomes of the held-out files.
+        validate_tests: also run the test sets in every validation.
+        prepare: called with nothing before the data sets are made, once per machine, as to render synthetic portraits.
+        seed: of the order and the random draws.
+        pin_memory: page-locked batches, for a GPU; by default where there is one.
+    """
+
+    def __init__(
+        self,
+        train: DatasetOrFactory | None = None,
+        tests: Mapping[str, DatasetOrFactory] | None = None,
+        holdout: float = 0.02,
+        batch_size: int = 8,
+        num_workers: int | str = "auto",
+        eval_transform: EvalTransform | None = None,
+        validate_tests: bool = False,
+        prepare: Callable[[], object] | None = None,
+        seed: int = 0,
+        pin_memory: bool | None = None,
+    ) -> None:
+        super().__init__()
+        self._train, self._tests, self._prepare = train, dict(tests or {}), prepare
+        self.holdout = holdout
+        self.batch_size = batch_size
+        self.num_workers = _cores() if num_workers == "auto" else int(num_workers)
+        self.eval_transform = eval_transform or EvalTransform()
+        self.validate_tests = validate_tests
+        self.seed = seed
+        self.pin_memory = pin_memory
+        self.train_set: Dataset | None = None
+        self.val_sets: dict[str, Dataset] = {}
+        self.test_sets: dict[str, Dataset] = {}
+
+    @property
+    def val_names(self) -> list[str]:
+        """Names of the validation loaders, in order; the first is the held-out split."""
+        tests = list(self._tests) if self.validate_tests else []
+        return ["holdout", *tests] if self._train is not None else tests
+
+    @property
+    def test_names(self) -> list[str]:
+        """Names of the test loaders, in order."""
+        return list(self._tests)
+
+    def prepare_data(self) -> None:
+        """Make what is not there yet."""
+        if self._prepare is not None:
+            self._prepare()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Build the data sets: the test sets always, the training set unless only tests are to run."""
+        if not self.test_sets:
+            self.test_sets = {name: _built(test) for name, test in self._tests.items()}
+        if stage in ("test", "predict") or self._train is None or self.train_set is not None:
+            return
+        whole = _built(self._train)
+        held = set(hold_out(whole.names, self.holdout))
+        self.train_set = whole.select([name for name in whole.names if name not in held])
+        self.val_sets = {"holdout": whole.select(held, transform=self.eval_transform)}
+        if self.validate_tests:
+            self.val_sets |= self.test_sets
+
+    def train_dataloader(self) -> DataLoader:
+        """Shuffled crops in batches; a last incomplete batch is left out where there is a complete one."""
+        if self.train_set is None:
+            raise InputError("data.train: there is no training set in this data configuration")
+        rank, world = self._place()
+        sampler = EpochSampler(len(self.train_set), self.seed, rank, world)
+        complete = len(sampler) >= self.batch_size
+        return self._loader(self.train_set, sampler, self.batch_size, drop_last=complete)
+
+    def val_dataloader(self) -> list[DataLoader]:
+        """One loader for each of `val_names`."""
+        return [self._eval_loader(self.val_sets[name]) for name in self.val_names]
+
+    def test_dataloader(self) -> list[DataLoader]:
+        """One loader for each of `test_names`."""
+        return [self._eval_loader(self.test_sets[name]) for name in self.test_names]
+
+    def on_before_batch_transfer(self, batch: Sample | InputError, dataloader_idx: int) -> Sample:
+        """Raise what a worker handed over instead of a batch: its error in one line, without the worker's traceback."""
+        if isinstance(batch, InputError):
+            raise batch
+        return batch
+
+    def _eval_loader(self, dataset: Dataset) -> DataLoader:
+        return self._loader(dataset, ShardSampler(len(dataset), *self._place()), batch_size=1)
+
+    def _loader(self, dataset: Dataset, sampler: object, batch_size: int, drop_last: bool = False) -> DataLoader:
+        workers = min(self.num_workers, -(-len(sampler) // batch_size))
+        return DataLoader(
+            _Guarded(dataset),
+            batch_size=batch_size,
+            sampler=sampler,
+            drop_last=drop_last,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self._pins_memory(),
+            collate_fn=collate,
+            worker_init_fn=_start_worker,
+        )
+
+    def _place(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+    def _pins_memory(self) -> bool:
+        return torch.cuda.is_available() if self.pin_memory is None else self.pin_memory
+
+
+def hold_out(names: list[str], size: float) -> list[str]:
+    """Choose the names to hold out, by a hash of the name: the same ones whatever else the data set holds.
+
+    Args:
+        names: to choose from, two or more.
+        size: a fraction below 1, or a number; at least one is held out and at most half.
+
+    Raises:
+        InputError: fewer than two names.
+    """
+    if len(names) < 2:
+        raise InputError(f"holdout: {len(names)} training image leaves none to validate on; two are the least")
+    count = round(size * len(names)) if size < 1 else int(size)
+    ranked = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    return ranked[: min(max(count, 1), len(names) // 2)]
+
+
+def collate(samples: list[Sample | InputError]) -> Sample | InputError:
+    """Stack samples into a batch, names into a list; hand on the first error where there is one."""
+    errors = [sample for sample in samples if isinstance(sample, InputError)]
+    return errors[0] if errors else default_collate(samples)
+
+
+class _Guarded(Dataset):
+    """Returns wrong input as a value: an exception would cross from the worker as a page of traceback."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, item: object) -> Sample | InputError:
+        try:
+            return self.dataset[item]
+        except InputError as error:
+            return error
+
+
+def _built(dataset: DatasetOrFactory) -> Dataset:
+    return dataset if isinstance(dataset, Dataset) else dataset()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_worker(worker: int) -> None:
+    cv2.setNumThreads(0)  # the workers are the parallelism
