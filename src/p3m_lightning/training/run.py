@@ -9,14 +9,14 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import LightningDataModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from p3m_lightning.metrics.report import metric_report, write_csv
 from p3m_lightning.models import create_model, load_model, load_reference_weights
-from p3m_lightning.models.weights import read_checkpoint
+from p3m_lightning.models.weights import read_checkpoint, read_weights
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.module import MattingModule
 from p3m_lightning.training.results import print_results, provenance, save_config, write_json
@@ -40,7 +40,7 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     module = build_module(config)
     trainer = build_trainer(config)
     save_config(config, Path(config["paths"]["run"]))
-    trainer.fit(module, data, ckpt_path=config["ckpt"], weights_only=True)
+    fit(trainer, module, data, config["ckpt"])
     chosen = chosen_checkpoint(trainer)
     trainer.test(module, data, ckpt_path=chosen, verbose=False, weights_only=True)
     results = finish(config, trainer, module, started, checkpoint=chosen and Path(chosen).name)
@@ -68,6 +68,18 @@ def evaluate(config: Mapping[str, Any]) -> dict[str, Any]:
     trainer.test(module, data, verbose=False)
     results = finish(config, trainer, module, started, checkpoint=config["ckpt"])
     return results | {"trainer": trainer, "module": module, "data": data}
+
+
+def fit(trainer: Trainer, module: MattingModule, data: LightningDataModule, ckpt: str | None) -> None:
+    """Fit from scratch or from `ckpt`; Ctrl-C stays KeyboardInterrupt, where Lightning would exit with 1."""
+    if ckpt:
+        read_checkpoint(ckpt)  # says what is wrong with the file better than a resuming Trainer would
+    try:
+        trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
+    except SystemExit:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
 
 
 def build(node: Mapping[str, Any]) -> Any:
@@ -111,8 +123,8 @@ def evaluation_net(config: Mapping[str, Any]) -> nn.Module:
         raise InputError("eval: give ckpt=PATH, or model=NAME weights=PATH, or a method without weights as closed_form")
     net = create_model(**{k: v for k, v in config["model"].items() if k != "_target_"})
     if config["weights"]:
-        return load_reference_weights(net, read_checkpoint(config["weights"])) or net
-    if any(True for _ in net.parameters()):
+        load_reference_weights(net, read_weights(config["weights"]), source=config["weights"])
+    elif any(True for _ in net.parameters()):
         raise InputError(f"eval: model={config['model']['name']} has parameters; give ckpt=PATH or weights=PATH")
     return net
 
