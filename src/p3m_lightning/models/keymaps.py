@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class KeyMap:
-    """Names of one layout of weights."""
+    """One layout of weights."""
 
     rules: tuple[tuple[str, str | None], ...]  # regular expression of a whole foreign key -> our key
     optional: str | None = None  # regular expression of our keys that the file may lack
@@ -31,8 +31,73 @@ class KeyMap:
         return self.optional is not None and re.fullmatch(self.optional, key) is not None
 
 
-KEY_MAPS: dict[str, KeyMap] = {}
-"""Registry name -> layout in which the authors publish their checkpoints."""
+_P3M_DECODERS = (  # the same in the three published networks, below a prefix in two of them
+    (r"(?:decoder\.)?decoder(\d)_g\.(.*)", r"semantic.stages.\1.\2"),
+    (r"(?:decoder\.)?decoder_final_g\.(.*)", r"semantic.head.\1"),
+    (r"(?:decoder\.)?dbfi_(\d)\.(.*)", r"semantic.dbfi.\1.\2"),
+    (r"(?:decoder\.)?decoder(\d)_l\.(.*)", r"matting.stages.\1.\2"),
+    (r"(?:decoder\.)?decoder_final_l\.(.*)", r"matting.head.\1"),
+    (r"(?:decoder\.)?(tfi|sbfi)_(\d)\.(.*)", r"matting.\1.\2.\3"),
+)
+_DECODERS = r"(semantic|matting)\..*"
 
-ENCODER_MAPS: dict[str, KeyMap] = {}
-"""Registry name -> layout of ImageNet weights for its encoder."""
+_SWIN_BLOCKS = (
+    (r"(?:encoder\.)?layers\.\d\.blocks\.\d\.(attn_mask|attn\.relative_position_index)", None),  # made when needed
+    (r"(?:encoder\.)?layers\.(\d)\.blocks\.(.*)", r"encoder.stages.\1.blocks.\2"),
+    (r"(?:encoder\.)?norm\.(.*)", r"encoder.norm.\1"),
+)
+_SWIN_POOLING = (
+    *_SWIN_BLOCKS,
+    (r"(?:encoder\.)?patch_embed\.(.*)", r"encoder.stem.\1"),
+    (r"(?:encoder\.)?layers\.(\d)\.downsample\.(.*)", r"encoder.merges.\1.\2"),
+)
+_VITAE = (
+    (r"(?:encoder\.)?head\..*", None),  # the classifier
+    (r"(?:encoder\.)?layers\.0\.NC\.\d+\.attn\.norm1\..*", None),  # used by nothing
+    (r"(?:encoder\.)?layers\.0\.RC\.(.*)", r"encoder.stem.\1"),
+    (r"(?:encoder\.)?layers\.1\.RC\.(.*)", r"encoder.merges.0.\1"),
+    (r"(?:encoder\.)?layers\.2\.RC\.(.*)", r"encoder.merges.1.\1"),
+    (r"(?:encoder\.)?layers\.3\.RC\.(.*)", r"encoder.merges.2.\1"),
+    (r"(?:encoder\.)?layers\.(\d)\.NC\.(\d+)\.PCM\.(.*)", r"encoder.stages.\1.\2.convs.\3"),
+    (r"(?:encoder\.)?layers\.0\.NC\.(\d+)\.attn\.w", r"encoder.stages.0.\1.attn.features"),
+    (r"(?:encoder\.)?layers\.(\d)\.NC\.(.*)", r"encoder.stages.\1.\2"),
+)
+_VITAE_FEATURES = r"encoder\.stages\.0\.\d+\.attn\.features"  # the authors' files lack them
+
+KEY_MAPS: dict[str, tuple[KeyMap, ...]] = {
+    "p3mnet_r34": (
+        KeyMap(
+            (
+                (r"resnet\.fc\..*", None),  # the classifier
+                (r"resnet\.(.*)", r"encoder.\1"),
+                (r"encoder0\.0\.(.*)", r"encoder.conv1.\1"),  # the encoder a second time
+                (r"encoder0\.1\.(.*)", r"encoder.bn1.\1"),
+                (r"encoder1\.0\.(.*)", r"encoder.layer1.\1"),
+                (r"encoder([234])\.(.*)", r"encoder.layer\1.\2"),
+                *_P3M_DECODERS,
+            )
+        ),
+    ),
+    "p3mnet_swin_t": (KeyMap((*_SWIN_POOLING, *_P3M_DECODERS)),),
+    "p3mnet_vitae_s": (KeyMap((*_VITAE, *_P3M_DECODERS), optional=_VITAE_FEATURES),),
+}
+"""Registry name -> layouts of its authors' checkpoints; the first that knows all keys of a file counts."""
+
+_RESNET_IMAGENET = KeyMap(  # torchvision's resnet34
+    ((r"fc\..*", None), (r"((conv1|bn1|layer\d)\..*)", r"encoder.\1")),
+    optional=rf"{_DECODERS}|.*\.num_batches_tracked",
+)
+
+ENCODER_MAPS: dict[str, tuple[KeyMap, ...]] = {
+    "p3mnet_r34": (_RESNET_IMAGENET,),
+    "basic": (_RESNET_IMAGENET,),
+    "p3mnet_swin_t": (
+        KeyMap(((r"head\..*", None), *_SWIN_POOLING), optional=_DECODERS),  # the P3M authors' own
+        KeyMap(  # Microsoft's and timm's: their patch embedding and merging have no counterpart, ours stay as they are
+            ((r"head\..*", None), (r"patch_embed\..*", None), (r"layers\.\d\.downsample\..*", None), *_SWIN_BLOCKS),
+            optional=rf"encoder\.(stem|merges)\..*|{_DECODERS}",
+        ),
+    ),
+    "p3mnet_vitae_s": (KeyMap(_VITAE, optional=rf"{_VITAE_FEATURES}|{_DECODERS}"),),
+}
+"""Registry name -> the layouts of ImageNet weights for its encoder; the first that knows all keys of a file counts."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -118,7 +118,7 @@ def load_reference_weights(model: nn.Module, state_dict: Mapping, source: str = 
     Raises:
         InputError: a network without published layout; entries missing, unknown, contradictory, of another shape.
     """
-    _load_mapped(model, _unwrapped(state_dict), _map_of(model, KEY_MAPS, "published checkpoint"), source)
+    _load_mapped(model, _unwrapped(state_dict), _maps_of(model, KEY_MAPS, "published checkpoint"), source)
 
 
 def load_encoder_weights(model: nn.Module, weights: str | Path | Mapping) -> None:
@@ -134,10 +134,12 @@ def load_encoder_weights(model: nn.Module, weights: str | Path | Mapping) -> Non
     """
     source = "encoder_weights" if isinstance(weights, Mapping) else str(weights)
     content = weights if isinstance(weights, Mapping) else read_weights(weights)
-    _load_mapped(model, _unwrapped(content), _map_of(model, ENCODER_MAPS, "encoder weights"), source)
+    _load_mapped(model, _unwrapped(content), _maps_of(model, ENCODER_MAPS, "encoder weights"), source)
 
 
-def _load_mapped(model: nn.Module, foreign: Weights, keymap: KeyMap, source: str) -> None:
+def _load_mapped(model: nn.Module, foreign: Weights, keymaps: Sequence[KeyMap], source: str) -> None:
+    fitting = (m for m in keymaps if all(m.rename(key)[0] for key in foreign))
+    keymap = next(fitting, keymaps[0])  # where none fits, the first one names the keys that it does not know
     renamed = _renamed(foreign, keymap, source)
     ours = model.state_dict()
     kept = {key: value for key, value in ours.items() if key not in renamed and keymap.may_lack(key)}
@@ -171,7 +173,7 @@ def _unwrapped(content: Mapping) -> Weights:
     return {key.removeprefix("module."): value for key, value in content.items()}
 
 
-def _map_of(model: nn.Module, maps: Mapping[str, KeyMap], what: str) -> KeyMap:
+def _maps_of(model: nn.Module, maps: Mapping[str, Sequence[KeyMap]], what: str) -> Sequence[KeyMap]:
     name = getattr(model, "name", None)
     if name not in maps:
         raise InputError(f"model={name}: no layout of a {what} is known; there is one for {', '.join(maps)}")

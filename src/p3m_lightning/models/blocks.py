@@ -1,0 +1,74 @@
+"""Building blocks of two or more networks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch.nn.functional as nnf
+from torch import Tensor, nn
+
+
+def scale_channels(channels: int, width: float, multiple: int) -> int:
+    """Return `channels` times `width`, rounded to a multiple, at least one multiple."""
+    return max(1, round(channels * width / multiple)) * multiple
+
+
+def feed_forward(channels: int) -> nn.Sequential:
+    """Return the two linear layers of a transformer block, four times as wide inside."""
+    return nn.Sequential(
+        OrderedDict(fc1=nn.Linear(channels, 4 * channels), act=nn.GELU(), fc2=nn.Linear(4 * channels, channels))
+    )
+
+
+def init_transformer(module: nn.Module) -> None:
+    """Start linear layers as vision transformers do: normal of deviation 0.02, biases zero; for `Module.apply`."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class ConvStem(nn.Module):
+    """Three convolutions and two index-keeping pools in place of a transformer's patch embedding.
+
+    Ma et al., Rethinking Portrait Matting with Privacy Preserving, the stem of the Swin and ViTAE variants.
+    """
+
+    def __init__(self, outer: int, inner: int, last_relu: bool):
+        super().__init__()
+        self.proj1 = nn.Conv2d(3, outer, 3, padding=1)
+        self.proj2 = nn.Conv2d(outer, inner, 3, padding=1)
+        self.proj3 = nn.Conv2d(inner, inner, 3, padding=1)
+        self.norm = nn.LayerNorm(inner)
+        self.last_relu = last_relu
+
+    def forward(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return tokens (N, H/4, W/4, C), the maps at strides 1 and 2, and the indices of the two pools."""
+        full = nnf.relu(self.proj1(images))  # stride 1
+        pooled, index0 = max_pool(full)
+        half = nnf.relu(self.proj2(pooled))  # stride 2
+        pooled, index1 = max_pool(half)
+        quarter = self.proj3(pooled)  # stride 4
+        if self.last_relu:
+            quarter = nnf.relu(quarter)
+        return self.norm(quarter.permute(0, 2, 3, 1)), (full, half), (index0, index1)
+
+
+class PoolingMerge(nn.Module):
+    """Normalize, pool 2 x 2 keeping the indices, widen: the way down between two stages of a transformer."""
+
+    def __init__(self, channels: int, out_channels: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.linear = nn.Linear(channels, out_channels, bias=False)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Take tokens (N, H, W, C); return tokens of half the size, the normalized map (N, C, H, W), the indices."""
+        skip = self.norm(tokens).permute(0, 3, 1, 2)
+        pooled, index = max_pool(skip)
+        return self.linear(pooled.permute(0, 2, 3, 1)), skip, index
+
+
+def max_pool(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Halve (N, C, H, W) by 2 x 2 maxima; also return where they were found, for `ops.unpool`."""
+    return nnf.max_pool2d(maps, 2, return_indices=True)

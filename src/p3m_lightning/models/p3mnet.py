@@ -1,0 +1,198 @@
+"""P3M-Net: one encoder, a semantic and a matting decoder, and three modules between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor, nn
+
+from p3m_lightning.models.resnet import ResNet34
+from p3m_lightning.models.swin import SwinT
+from p3m_lightning.models.vitae import ViTAES
+from p3m_lightning.ops import crop_to, fuse, normalize, pad_to_multiple, unpool, upsample
+from p3m_lightning.schema import EncoderFeatures, MattingOutput
+
+CLASSES = 3  # background, unknown, foreground
+
+
+class P3MNet(nn.Module):
+    """Portrait matting by a trimap prediction and a detail matte that share an encoder.
+
+    Li et al., Privacy-Preserving Portrait Matting (ACM MM 2021), figure 4; Ma et al., Rethinking Portrait Matting with
+    Privacy Preserving (IJCV 2023) for the transformer encoders. Each module can be left out for the ablation; without
+    all three it is the papers' BASIC.
+
+    Args:
+        encoder: gives `EncoderFeatures` of normalized images, announces `channels` (six, at strides 1 to 32) and the
+            `minimum_size` of an image.
+        reduce_last: a decoder stage changes its width in its last convolution and the semantic decoder ends in its last
+            stage (ResNet-34), else in its first one, with a separate last convolution (the transformers).
+        tfi: the matting decoder sees semantic and encoder features of its size; else only what it unpooled itself.
+        sbfi: the matting decoder sees the full-size encoder features; else not.
+        dbfi: the semantic decoder sees the deepest features again and gives side outputs; else neither.
+    """
+
+    needs_trimap = False
+
+    def __init__(self, encoder: nn.Module, reduce_last: bool, tfi: bool = True, sbfi: bool = True, dbfi: bool = True):
+        super().__init__()
+        self.encoder = encoder
+        self.semantic = SemanticDecoder(encoder.channels, reduce_last, dbfi)
+        self.matting = MattingDecoder(encoder.channels, reduce_last, tfi, sbfi)
+
+    def forward(self, images: Tensor) -> MattingOutput:
+        """Predict mattes.
+
+        Args:
+            images: float RGB in [0, 1], (N, 3, H, W).
+
+        Returns:
+            alpha (N, 1, H, W) in [0, 1]; semantic (N, 3, H, W) trimap logits; detail (N, 1, H, W) in [0, 1]; sides, the
+            trimap logits (N, 3, H, W) of dBFI 2, 1, 0, or none without dBFI.
+        """
+        height, width = images.shape[-2:]
+        padded = pad_to_multiple(normalize(images), 32, minimum=self.encoder.minimum_size)
+        features = self.encoder(padded)
+        logits, maps, sides = self.semantic(features.deepest)
+        detail = torch.sigmoid(self.matting(features, maps).to(images.dtype))  # 8 bits of bfloat16 would show
+        semantic, detail, *sides = (crop_to(m, height, width) for m in (logits, detail, *sides))
+        return MattingOutput(fuse(semantic, detail), semantic, detail, tuple(sides))
+
+
+class SemanticDecoder(nn.Module):
+    """From the deepest features to trimap logits, doubling the size five times."""
+
+    def __init__(self, channels: Sequence[int], reduce_last: bool, dbfi: bool):
+        super().__init__()
+        finest = _stage(channels[1], channels[0], reduce_last, out=CLASSES if reduce_last else channels[0])
+        coarser = [_stage(channels[k + 1], channels[k], reduce_last) for k in (1, 2, 3, 4)]
+        self.stages = nn.ModuleList([finest[:-2], *coarser])  # the last convolution of the finest stays linear
+        self.head = nn.Identity() if reduce_last else nn.Conv2d(channels[0], CLASSES, 3, padding=1)
+        self.dbfi = nn.ModuleList(
+            DBFI(channels[k + 1], channels[5], 32 // 2 ** (k + 1)) for k in range(3 if dbfi else 0)
+        )
+
+    def forward(self, deepest: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Return the logits, the maps after stages 4 to 1 (strides 16 to 2), and the side logits 2 to 0."""
+        maps, sides = [deepest], []
+        for k in (4, 3, 2, 1, 0):
+            semantic = maps[-1]
+            if k < len(self.dbfi):
+                semantic, side = self.dbfi[k](semantic, deepest)
+                sides.append(side)
+            maps.append(upsample(self.stages[k](semantic), 2))
+        return self.head(maps[-1]), maps[1:-1], sides
+
+
+class MattingDecoder(nn.Module):
+    """From the deepest features to the detail matte, unpooling five times with the encoder's indices."""
+
+    def __init__(self, channels: Sequence[int], reduce_last: bool, tfi: bool, sbfi: bool):
+        super().__init__()
+        finest = _stage(channels[1], channels[0], reduce_last, convolutions=2)
+        coarser = [_stage(channels[k + 1], channels[k], reduce_last) for k in (1, 2, 3, 4)]
+        self.stages = nn.ModuleList([finest, *coarser])
+        self.head = nn.Conv2d(channels[0], 1, 3, padding=1)
+        self.tfi = nn.ModuleList(TFI(channels[k + 1]) for k in range(4 if tfi else 0))
+        self.sbfi = nn.ModuleList(SBFI(channels[k + 1], channels[0], 2 ** (k + 1)) for k in range(3 if sbfi else 0))
+
+    def forward(self, features: EncoderFeatures, semantic_maps: Sequence[Tensor]) -> Tensor:
+        """Return the logits (N, 1, H, W) of the detail matte; `semantic_maps` are those at strides 16 to 2."""
+        detail = features.deepest
+        for k in (4, 3, 2, 1, 0):
+            if k < len(self.tfi):
+                detail = self.tfi[k](semantic_maps[3 - k], detail, features.skips[k + 1])
+            if k < len(self.sbfi):
+                detail = self.sbfi[k](detail, features.skips[0])
+            detail = unpool(self.stages[k](detail), features.indices[k])
+        return self.head(detail)
+
+
+class TFI(nn.Module):
+    """Tripartite-feature integration: semantic, detail and encoder maps of one size become a detail map."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.transform = nn.Conv2d(channels, channels // 2, 1, bias=False)  # one for all three
+        self.conv1 = nn.Conv2d(3 * (channels // 2), channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+
+    def forward(self, semantic: Tensor, detail: Tensor, skip: Tensor) -> Tensor:
+        """Take three maps (N, C, h, w), return one."""
+        together = torch.cat([self.transform(m) for m in (semantic, detail, skip)], dim=1)
+        return nnf.relu(self.bn1(self.conv1(together)))
+
+
+class SBFI(nn.Module):
+    """Shallow bipartite-feature integration: the detail map also sees the full-size encoder features."""
+
+    def __init__(self, channels: int, shallow_channels: int, stride: int):
+        super().__init__()
+        self.stride = stride
+        self.transform1 = nn.Conv2d(channels, channels // 2, 1, bias=False)
+        self.transform2 = nn.Conv2d(shallow_channels, channels // 2, 1, bias=False)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+
+    def forward(self, detail: Tensor, shallow: Tensor) -> Tensor:
+        """Add to `detail` (N, C, h, w) what it makes with `shallow` (N, c, stride h, stride w)."""
+        pooled = nnf.max_pool2d(shallow, 2, stride=self.stride)  # the top left 2 x 2 of each cell, as published
+        together = torch.cat([self.transform1(detail), self.transform2(pooled)], dim=1)
+        return detail + nnf.relu(self.bn1(self.conv1(together)))
+
+
+class DBFI(nn.Module):
+    """Deep bipartite-feature integration: the semantic map also sees the deepest features; trimap logits on the way."""
+
+    def __init__(self, channels: int, deep_channels: int, factor: int):
+        super().__init__()
+        self.factor = factor  # from the size of the deepest features to that of the map
+        self.transform1 = nn.Conv2d(channels, channels // 2, 1, bias=False)
+        self.transform2 = nn.Conv2d(deep_channels, channels // 2, 1, bias=False)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, CLASSES, 3, padding=1, bias=False)
+
+    def forward(self, semantic: Tensor, deepest: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the new map (N, C, h, w) and its trimap logits at full size."""
+        enlarged = upsample(self.transform2(deepest), self.factor)
+        together = torch.cat([self.transform1(semantic), enlarged], dim=1)
+        result = semantic + nnf.relu(self.bn1(self.conv1(together)))
+        return result, upsample(self.conv2(result), 32 // self.factor)
+
+
+def p3mnet_r34(tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width: float = 1.0) -> P3MNet:
+    """P3M-Net (ResNet-34); `width` scales every channel count."""
+    return P3MNet(ResNet34(width), True, tfi, sbfi, dbfi)
+
+
+def p3mnet_swin_t(
+    tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width: float = 1.0, drop_path: float = 0.0
+) -> P3MNet:
+    """P3M-Net (Swin-T); `width` scales every channel count, `drop_path` as in `SwinT` (the authors: 0.2)."""
+    return P3MNet(SwinT(width, drop_path), False, tfi, sbfi, dbfi)
+
+
+def p3mnet_vitae_s(tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width: float = 1.0) -> P3MNet:
+    """P3M-Net (ViTAE-S); `width` scales every channel count."""
+    return P3MNet(ViTAES(width), False, tfi, sbfi, dbfi)
+
+
+def basic(width: float = 1.0) -> P3MNet:
+    """BASIC, the papers' multi-task baseline: P3M-Net (ResNet-34) without TFI, sBFI and dBFI."""
+    return P3MNet(ResNet34(width), True, tfi=False, sbfi=False, dbfi=False)
+
+
+def _stage(
+    in_channels: int, channels: int, reduce_last: bool, convolutions: int = 3, out: int | None = None
+) -> nn.Sequential:
+    """Three (or two) convolutions with normalization, the width changing in the first or the last of them."""
+    inner = in_channels if reduce_last else channels
+    widths = [in_channels, *[inner] * (convolutions - 1), out or channels]
+    layers = []
+    for before, after in pairwise(widths):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
+    return nn.Sequential(*layers)

@@ -1,0 +1,65 @@
+"""ResNet-34 whose strides are index-keeping pools: the encoder of the first P3M-Net."""
+
+from __future__ import annotations
+
+import torch.nn.functional as nnf
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+from p3m_lightning.models.blocks import scale_channels
+from p3m_lightning.schema import EncoderFeatures
+
+
+class ResNet34(nn.Module):
+    """ResNet-34 with five 3 x 3 max-pools of stride 2 instead of strided convolutions.
+
+    He et al., Deep Residual Learning (CVPR 2016); Li et al., Privacy-Preserving Portrait Matting, section 4. Modules
+    are named as in torchvision, so its ImageNet weights fit. Takes normalized images (N, 3, H, W), H and W multiples
+    of 32.
+
+    Args:
+        width: scales every channel count; 1 is the published network.
+    """
+
+    minimum_size = 32
+
+    def __init__(self, width: float = 1.0):
+        super().__init__()
+        base = scale_channels(64, width, 8)
+        self.channels = (base, base, base, 2 * base, 4 * base, 8 * base)  # at strides 1, 2, 4, 8, 16, 32
+        self.conv1 = nn.Conv2d(3, base, 7, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(base)
+        self.layer1 = _layer(base, base, 3)
+        self.layer2 = _layer(base, 2 * base, 4)
+        self.layer3 = _layer(2 * base, 4 * base, 6)
+        self.layer4 = _layer(4 * base, 8 * base, 3)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> EncoderFeatures:
+        """Extract the features; the pools overlap, so an index can occur several times."""
+        skip0 = nnf.relu(self.bn1(self.conv1(images)))  # stride 1
+        skip1, index0 = _pool(skip0)  # 2: the pooled map itself
+        pooled, index1 = _pool(skip1)
+        skip2 = self.layer1(pooled)  # 4
+        pooled, index2 = _pool(skip2)
+        skip3 = self.layer2(pooled)  # 8
+        pooled, index3 = _pool(skip3)
+        skip4 = self.layer3(pooled)  # 16
+        pooled, index4 = _pool(skip4)
+        deepest = self.layer4(pooled)  # 32
+        skips = (skip0, skip1, skip2, skip3, skip4)
+        return EncoderFeatures(deepest, skips, (index0, index1, index2, index3, index4))
+
+
+def _pool(maps: Tensor) -> tuple[Tensor, Tensor]:
+    return nnf.max_pool2d(maps, 3, stride=2, padding=1, return_indices=True)
+
+
+def _layer(in_channels: int, channels: int, blocks: int) -> nn.Sequential:
+    shortcut = None
+    if in_channels != channels:
+        shortcut = nn.Sequential(nn.Conv2d(in_channels, channels, 1, bias=False), nn.BatchNorm2d(channels))
+    first = BasicBlock(in_channels, channels, downsample=shortcut)
+    return nn.Sequential(first, *(BasicBlock(channels, channels) for _ in range(blocks - 1)))
