@@ -1,0 +1,164 @@
+"""Losses of a matte alone, for any network: absolute, squared, Laplacian, gradient and composition differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor
+
+from p3m_lightning.losses.base import Loss, colors
+from p3m_lightning.ops.matting import composite
+from p3m_lightning.ops.pyramid import average_pyramid
+from p3m_lightning.schema import UNKNOWN, InputError, MattingOutput, Sample
+
+EPSILON = 1e-6  # sqrt(d^2 + EPSILON^2) stands for |d| in the P3M, GFM and DIM losses
+
+
+def alpha_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) -> Tensor:
+    """Compare mattes by sqrt(d^2 + 1e-12), the smooth absolute difference of DIM (Xu et al. 2017, eq. 1) and P3M.
+
+    Args:
+        alpha: (N, 1, H, W) in [0, 1].
+        target: the same.
+        region: bool (N, 1, H, W); None for the whole image.
+
+    Returns:
+        Scalar: the mean, or with a region the sum over its pixels divided by their number + 1, as released with P3M
+        (every pixel outside still adds 1e-6 to that sum).
+    """
+    if region is None:
+        return _smooth_abs(alpha - target).mean()
+    return _smooth_abs((alpha - target) * region).sum() / (region.sum() + 1)
+
+
+def laplacian_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) -> Tensor:
+    """Compare mattes in the pyramid of the P3M losses: sum over 5 levels and the rest of the mean absolute difference.
+
+    Args:
+        alpha: (N, 1, H, W) in [0, 1], both sides at least 32.
+        target: the same.
+        region: bool (N, 1, H, W) by which both mattes are multiplied first; None for the whole image.
+
+    Returns:
+        Scalar; not divided by the area of the region.
+    """
+    if region is not None:
+        alpha, target = alpha * region, target * region
+    pairs = zip(average_pyramid(alpha), average_pyramid(target), strict=True)
+    return sum(nnf.l1_loss(ours, theirs) for ours, theirs in pairs)
+
+
+def composition_loss(
+    alpha: Tensor,
+    image: Tensor,
+    foreground: Tensor,
+    background: Tensor,
+    scale: float | Sequence[float],
+    region: Tensor | None = None,
+) -> Tensor:
+    """Compare the image with the foreground laid over the background by a matte (Xu et al. 2017, eq. 2).
+
+    Args:
+        alpha: (N, 1, H, W) in [0, 1].
+        image: (N, 3, H, W), RGB in [0, 1]; so are `foreground` and `background`.
+        scale: factor on color differences, one for all channels or one for each; 1 / std of a normalization makes
+            this the loss on normalized colors.
+        region: bool (N, 1, H, W); None for the whole image.
+
+    Returns:
+        Scalar: sum of sqrt(d^2 + 1e-12) over pixels and channels by the number of pixels (in the region: + 1).
+    """
+    factor = image.new_tensor(scale).view(1, -1, 1, 1)
+    difference = (composite(foreground, background, alpha) - image) * factor
+    if region is None:
+        return _smooth_abs(difference).sum() / alpha.numel()
+    return _smooth_abs(difference * region).sum() / (region.sum() + 1)
+
+
+def mrsd_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) -> Tensor:
+    """Compare mattes by the mean of sqrt(d^2 + 1e-6) over all pixels or those of `region`, as PaddleSeg Matting does.
+
+    Args:
+        alpha: (N, 1, H, W) in [0, 1].
+        target: the same.
+        region: bool (N, 1, H, W); pixels outside do not count. None for the whole image.
+    """
+    distance = torch.sqrt((alpha - target) ** 2 + 1e-6)
+    return distance.mean() if region is None else (distance * region).sum() / (region.sum() + 1e-6)
+
+
+def gradient_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) -> Tensor:
+    """Compare the lengths of Sobel gradients of mattes by their mean absolute difference, as PaddleSeg Matting does.
+
+    Args:
+        alpha: (N, 1, H, W) in [0, 1].
+        target: the same.
+        region: bool (N, 1, H, W) by which both mattes are multiplied first, and by whose size the sum is divided;
+            None for the whole image.
+    """
+    if region is None:
+        return nnf.l1_loss(_slope(alpha), _slope(target))
+    return (_slope(alpha * region) - _slope(target * region)).abs().sum() / (region.sum() + 1e-6)
+
+
+def sobel(maps: Tensor, border: str) -> tuple[Tensor, Tensor]:
+    """Return the horizontal and vertical Sobel derivatives, 8 for a unit slope, of (N, 1, H, W) maps.
+
+    `border` is a padding mode of `torch.nn.functional.pad`.
+    """
+    across = maps.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+    kernels = torch.stack([across, across.T]).unsqueeze(1)
+    both = nnf.conv2d(nnf.pad(maps, (1, 1, 1, 1), mode=border), kernels)
+    return both[:, :1], both[:, 1:]
+
+
+def _slope(maps: Tensor) -> Tensor:
+    dx, dy = sobel(maps, "replicate")
+    return torch.sqrt((dx / 8) ** 2 + (dy / 8) ** 2 + 1e-6)
+
+
+def _smooth_abs(difference: Tensor) -> Tensor:
+    return torch.sqrt(difference**2 + EPSILON**2)
+
+
+TERMS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
+    "alpha": alpha_loss,
+    "laplacian": laplacian_loss,
+    "mrsd": mrsd_loss,
+    "gradient": gradient_loss,
+}
+
+
+class AlphaLoss(Loss):
+    """Chosen terms on the final matte, for networks that return nothing else and for those that take a trimap.
+
+    Args:
+        terms: names out of `TERMS`, or "composition".
+        region: "whole" image, or "unknown" for the unknown region of the trimap only.
+        color_scale: factor on color differences in the composition term; 1/3 makes the sum of channels their mean.
+
+    Raises:
+        InputError: an unknown term or region.
+    """
+
+    def __init__(
+        self, terms: Sequence[str] = ("alpha", "laplacian"), region: str = "whole", color_scale: float = 1 / 3
+    ) -> None:
+        unknown = sorted(set(terms) - {*TERMS, "composition"})
+        if unknown:
+            raise InputError(f"loss.function.terms: no term {', '.join(unknown)}; choose from {', '.join(TERMS)}")
+        if region not in ("whole", "unknown"):
+            raise InputError(f"loss.function.region: {region!r} is neither 'whole' nor 'unknown'")
+        self.names = tuple(terms)
+        self.region = region
+        self.color_scale = color_scale
+
+    def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
+        """Return the chosen terms."""
+        region = batch["trimap"] == UNKNOWN if self.region == "unknown" else None
+        result = {name: TERMS[name](output.alpha, batch["alpha"], region) for name in self.names if name in TERMS}
+        if "composition" in self.names:
+            result["composition"] = composition_loss(output.alpha, *colors(batch), self.color_scale, region)
+        return result

@@ -1,0 +1,125 @@
+"""The losses of MODNet (Ke et al. 2022): supervised, and the self-supervised ones of its SOC adaptation."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as nnf
+from scipy.ndimage import gaussian_filter1d
+from torch import Tensor
+
+from p3m_lightning.losses.base import Loss
+from p3m_lightning.ops.geometry import pad_to_multiple, resize
+from p3m_lightning.ops.matting import normalize
+from p3m_lightning.schema import FOREGROUND, UNKNOWN, MattingOutput, Sample
+
+
+def coarse_matte(alpha: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+    """Reduce a matte (N, 1, H, W) to 1/16, or to `size`, and blur it: what MODNet's semantic branch is to predict.
+
+    Sampled bilinearly without smoothing, then a 3 x 3 bell of standard deviation 0.8 over mirrored borders.
+    """
+    height, width = alpha.shape[-2:]
+    small = resize(alpha, size or (height // 16, width // 16))
+    # MODNet takes the bell from filtering an impulse of three samples, whose mirrored ends fold its tails back
+    bell = gaussian_filter1d(np.array([0.0, 1.0, 0.0]), 0.8)
+    kernel = small.new_tensor(np.outer(bell, bell)).view(1, 1, 3, 3)
+    return nnf.conv2d(nnf.pad(small, (1, 1, 1, 1), mode="reflect"), kernel)
+
+
+def semantic_loss(semantic: Tensor, target: Tensor) -> Tensor:
+    """Compare the coarse prediction (N, 1, h, w) with the reduced and blurred matte (N, 1, H, W), mean squared (eq. 1).
+
+    The network pads its input to multiples of 32 and so the matte is padded here.
+    """
+    return nnf.mse_loss(semantic, coarse_matte(pad_to_multiple(target, 32), semantic.shape[-2:]))
+
+
+def detail_loss(detail: Tensor, target: Tensor, trimap: Tensor) -> Tensor:
+    """Compare the detail matte with the true one in the unknown region (eq. 2); (N, 1, H, W) each.
+
+    Returns:
+        Scalar: sum of absolute differences there, divided by the number of all pixels.
+    """
+    return ((detail - target).abs() * (trimap == UNKNOWN)).mean()
+
+
+def matte_loss(alpha: Tensor, target: Tensor, trimap: Tensor, image: Tensor, boundary_weight: float = 4.0) -> Tensor:
+    """Compare the final matte and the cut-out colors with the true ones (eq. 3), the unknown region counting again.
+
+    Args:
+        alpha: (N, 1, H, W) in [0, 1].
+        target: the same.
+        trimap: int64 (N, 1, H, W) of classes.
+        image: (N, 3, H, W), normalized as the network sees it.
+        boundary_weight: of the difference that is left once the prediction is replaced by the trimap where it is known.
+    """
+    boundary = torch.where(trimap == UNKNOWN, alpha, (trimap == FOREGROUND).to(alpha))
+    pairs = [(alpha, 1.0), (boundary, boundary_weight)]
+    matte = sum(weight * nnf.l1_loss(matte, target) for matte, weight in pairs)
+    return matte + sum(weight * nnf.l1_loss(image * matte, image * target) for matte, weight in pairs)
+
+
+class MODNetLoss(Loss):
+    """The three terms of MODNet: `semantic`, `detail`, `matte`; weights in conf/loss/modnet.yaml.
+
+    Args:
+        boundary_weight: see `matte_loss`.
+    """
+
+    def __init__(self, boundary_weight: float = 4.0) -> None:
+        self.boundary_weight = boundary_weight
+
+    def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
+        """Return the three terms."""
+        self.demand(output, "semantic", "detail")
+        target, trimap = batch["alpha"], batch["trimap"]
+        image = normalize(batch["image"], (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        return {
+            "semantic": semantic_loss(output.semantic, target),
+            "detail": detail_loss(output.detail, target, trimap),
+            "matte": matte_loss(output.alpha, target, trimap, image, self.boundary_weight),
+        }
+
+
+def consistency_terms(output: MattingOutput, before: MattingOutput) -> dict[str, Tensor]:
+    """Make the branches of MODNet agree on unlabelled images: sub-objectives consistency (section 3.4 of the paper).
+
+    The semantic branch and the final matte pull each other; detail and matte stay, along the boundary, what they were
+    before the adaptation. The authors weigh `semantic` by 100 and `detail` by 1.
+
+    Args:
+        output: of the network that learns; both sides multiples of 16.
+        before: of its copy from before the adaptation, no gradient.
+
+    Returns:
+        The unweighted terms `semantic` and `detail`.
+    """
+    matte, semantic = output.alpha, output.semantic
+    coarse = coarse_matte(matte, semantic.shape[-2:])
+    to_matte = nnf.mse_loss(semantic, (coarse * (coarse > 0.01)).detach())
+    to_semantic = nnf.mse_loss(coarse, (semantic * (semantic > 0.01)).detach())
+    boundary = _boundary(matte.detach(), semantic.detach())
+    area = boundary.sum(dim=(1, 2, 3)).clamp(min=1)  # a matte without boundary has nothing to keep
+    moved = (output.detail - before.detail).abs() + (output.alpha - before.alpha).abs()
+    return {
+        "semantic": to_matte + to_semantic,
+        "detail": ((moved * boundary).sum(dim=(1, 2, 3)) / area).mean(),
+    }
+
+
+def _boundary(matte: Tensor, semantic: Tensor) -> Tensor:
+    """Mark the band around the edge of what both branches take for foreground, a twentieth of the mean side wide."""
+    height, width = matte.shape[-2:]
+    agreed = (matte > 0.1) * resize((semantic > 0.1).to(matte), (height, width))
+    side = max(1, int((height + width) / 2 * 0.05))
+    # windows of even size reach one pixel further, back for the erosion and ahead for the dilation
+    near, far = (side - 1) // 2, side // 2
+    dilated = _window_maximum(agreed, near, far)
+    eroded = -_window_maximum(-agreed, far, near)
+    return (dilated != eroded).to(matte)
+
+
+def _window_maximum(maps: Tensor, back: int, ahead: int) -> Tensor:
+    padded = nnf.pad(maps, (back, ahead, back, ahead), value=-torch.inf)
+    return nnf.max_pool2d(padded, back + 1 + ahead, stride=1)

@@ -1,0 +1,112 @@
+"""The losses of P3M-Net (Li et al. 2021, Ma et al. 2023) and of GFM (Li et al. 2022), which share their parts."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor
+
+from p3m_lightning.losses.alpha import alpha_loss, composition_loss, laplacian_loss
+from p3m_lightning.losses.base import Loss, colors
+from p3m_lightning.ops.matting import IMAGENET_STD
+from p3m_lightning.schema import FOREGROUND, UNKNOWN, MattingOutput, Sample
+
+P3M_COLOR_SCALE = tuple(1 / std for std in IMAGENET_STD)
+"""P3M compares ImageNet-normalized colors: in [0, 1] space a factor 4.37, 4.46, 4.44 on red, green, blue."""
+
+
+def trimap_loss(logits: Tensor, trimap: Tensor) -> Tensor:
+    """Compare trimap logits (N, 3, H, W) with classes, int64 (N, 1, H, W), by the mean softmax cross entropy."""
+    return nnf.cross_entropy(logits, trimap.squeeze(1))
+
+
+def opaque_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Compare two-class logits with a matte, as GFM's FT and BT forms do: class 1 is where the matte is exactly 1.
+
+    Args:
+        logits: (N, 2, H, W).
+        target: (N, 1, H, W) in [0, 1].
+
+    Returns:
+        Scalar: the mean softmax cross entropy.
+    """
+    return nnf.cross_entropy(logits, (target == 1).long().squeeze(1))
+
+
+def classes_from_codes(codes: Tensor) -> Tensor:
+    """Read a trimap of 0 / 128 / 255 as the cross entropy released with P3M in 2021 does, resized ones included.
+
+    That release resizes the trimap like a picture. 0 is background and 255 foreground; of the values between, those
+    above 2 are unknown and the rest, truncated, name their class (so 2 is foreground). Only exactly 128 counts as
+    unknown in its other losses. Trimaps in our batches hold classes already and never need this.
+
+    Args:
+        codes: (N, 1, H, W), values 0 to 255.
+
+    Returns:
+        int64 (N, 1, H, W) of BACKGROUND, UNKNOWN, FOREGROUND.
+    """
+    between = torch.where(codes > 2, UNKNOWN, codes.long())
+    return torch.where(codes == 255, FOREGROUND, between)
+
+
+class P3MLoss(Loss):
+    """The nine terms of P3M-Net, as released; weights in conf/loss/released.yaml and paper.yaml.
+
+    `semantic` and `side2`, `side1`, `side0` are cross entropies with the trimap, `detail_*` judge the detail matte in
+    the unknown region, `fusion_*` and `composition` the final matte everywhere. The side terms are zero for a network
+    without side outputs (BASIC), so that one table of weights serves all.
+
+    Args:
+        composition: whether to compare colors; if not, that term is zero and batches need no foreground.
+    """
+
+    def __init__(self, composition: bool = True) -> None:
+        self.composition = composition
+
+    def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
+        """Return the nine terms."""
+        self.demand(output, "semantic", "detail")
+        result = {"semantic": trimap_loss(output.semantic, batch["trimap"])}
+        sides = output.sides or (None, None, None)
+        for name, side in zip(("side2", "side1", "side0"), sides, strict=True):
+            result[name] = output.alpha.new_zeros(()) if side is None else trimap_loss(side, batch["trimap"])
+        result.update(_matte_terms(output, batch))
+        result["composition"] = output.alpha.new_zeros(())
+        if self.composition:
+            result["composition"] = composition_loss(output.alpha, *colors(batch), P3M_COLOR_SCALE)
+        return result
+
+
+class GFMLoss(Loss):
+    """The terms of GFM as released: glance (semantic), focus (detail) and their fusion.
+
+    For the semantic representation TT of the paper, a trimap; its FT and BT forms put `opaque_loss` in the place of
+    the cross entropy. That takes the sigmoid of the glance decoder for logits, as the authors' does.
+
+    Args:
+        composition: whether to compare colors; if not, that term is zero and batches need no foreground.
+    """
+
+    def __init__(self, composition: bool = True) -> None:
+        self.composition = composition
+
+    def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
+        """Return the six terms."""
+        self.demand(output, "semantic", "detail")
+        result = {"semantic": trimap_loss(output.semantic, batch["trimap"]), **_matte_terms(output, batch)}
+        result["composition"] = output.alpha.new_zeros(())
+        if self.composition:
+            # their colors run to 255 and only the sum is divided again
+            result["composition"] = composition_loss(output.alpha, *colors(batch), scale=255.0) / 255
+        return result
+
+
+def _matte_terms(output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
+    target, unknown = batch["alpha"], batch["trimap"] == UNKNOWN
+    return {
+        "detail_alpha": alpha_loss(output.detail, target, unknown),
+        "detail_laplacian": laplacian_loss(output.detail, target, unknown),
+        "fusion_alpha": alpha_loss(output.alpha, target),
+        "fusion_laplacian": laplacian_loss(output.alpha, target),
+    }

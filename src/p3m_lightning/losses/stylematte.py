@@ -1,0 +1,66 @@
+"""The losses of StyleMatte's two stages: segmentation, then matting."""
+
+from __future__ import annotations
+
+import torch.nn.functional as nnf
+from torch import Tensor
+
+from p3m_lightning.losses.base import Loss
+from p3m_lightning.losses.hausdorff import HAUSDORFF_FORMS
+from p3m_lightning.ops.pyramid import binomial_pyramid
+from p3m_lightning.schema import InputError, MattingOutput, Sample
+
+
+def dice_loss(alpha: Tensor, target: Tensor, smoothing: float = 1.0) -> Tensor:
+    """Return 1 - (2 sum(a t) + s) / (sum(a) + sum(t) + s) over the whole batch; (N, 1, H, W) in [0, 1] each."""
+    common = (alpha * target).sum()
+    return 1 - (2 * common + smoothing) / (alpha.sum() + target.sum() + smoothing)
+
+
+def binomial_laplacian_loss(alpha: Tensor, target: Tensor, levels: int = 3) -> Tensor:
+    """Compare mattes in three binomial levels without their rest: sum of the mean absolute differences, unweighted.
+
+    Args:
+        alpha: (N, 1, H, W) in [0, 1], both sides at least 2^(levels + 1).
+        target: the same.
+        levels: number of levels.
+    """
+    pairs = zip(binomial_pyramid(alpha, levels), binomial_pyramid(target, levels), strict=True)
+    return sum(nnf.l1_loss(ours, theirs) for ours, theirs in pairs)
+
+
+class SegmentationLoss(Loss):
+    """First stage: `dice` and `bce` (binary cross entropy) against the soft matte, and optionally `hausdorff`.
+
+    Args:
+        hausdorff: "distance" or "erosion", the form of the Hausdorff-distance loss; None leaves that term out.
+
+    Raises:
+        InputError: an unknown form.
+    """
+
+    def __init__(self, hausdorff: str | None = None) -> None:
+        if hausdorff is not None and hausdorff not in HAUSDORFF_FORMS:
+            raise InputError(
+                f"loss.function.hausdorff: no form {hausdorff!r}; choose from {', '.join(HAUSDORFF_FORMS)}"
+            )
+        self.hausdorff = HAUSDORFF_FORMS[hausdorff] if hausdorff else None
+
+    def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
+        """Return the two or three terms."""
+        alpha, target = output.alpha, batch["alpha"]
+        result = {"dice": dice_loss(alpha, target), "bce": nnf.binary_cross_entropy(alpha, target)}
+        if self.hausdorff is not None:
+            result["hausdorff"] = self.hausdorff(alpha, target)
+        return result
+
+
+class MattingLoss(Loss):
+    """Second stage: `squared` error of the matte, and its `laplacian` in three binomial levels."""
+
+    def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
+        """Return the two terms."""
+        return {
+            "squared": nnf.mse_loss(output.alpha, batch["alpha"]),
+            "laplacian": binomial_laplacian_loss(output.alpha, batch["alpha"]),
+        }
