@@ -1,0 +1,13 @@
+"""Metrics: the maths as functions (`functional`), a torchmetrics class, reports, and folders of mattes."""
+
+from importlib import import_module
+
+
+def __getattr__(name: str) -> object:
+    """Import `MattingMetrics` when it is asked for, so that scoring files does not load torch."""
+    if name != "MattingMetrics":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.matting").MattingMetrics
+
+
+__all__ = ["MattingMetrics"]

@@ -1,0 +1,111 @@
+"""What the metrics take: mattes, trimaps and face masks of any library, checked and brought to numpy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from p3m_lightning.images import trimap_classes
+from p3m_lightning.schema import FOREGROUND, InputError
+
+if TYPE_CHECKING:  # scoring files needs no torch
+    from torch import Tensor
+
+Array: TypeAlias = "np.ndarray | Tensor"
+
+OVERSHOOT = 1e-6  # what resampling in float32 may add to [0, 1]
+
+
+def matte_pair(pred: Array, target: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return a predicted and a true matte, (H, W) each, as float64 arrays of one size.
+
+    Raises:
+        InputError: one is no matte (see `unit_matte`), or the sizes differ.
+    """
+    pred, target = unit_matte(pred, "pred"), unit_matte(target, "target")
+    require_size(pred, target.shape, "pred")
+    return pred, target
+
+
+def unit_matte(matte: Array, name: str) -> np.ndarray:
+    """Return `matte`, floats or booleans (H, W) in [0, 1], as a float64 array.
+
+    A float32 value that is an 8-bit code over 255 becomes that quotient in float64: code 153 is 0.6, just below the
+    sixth threshold of the connectivity error, 0.6000000000000001, but in float32 it would lie above.
+
+    Raises:
+        InputError: integers (codes 0 to 255 look like a matte but are none), values outside [0, 1], NaN, no pixel,
+            not two axes; the message calls the matte `name`.
+    """
+    array = _plane(matte, name)
+    if not (np.issubdtype(array.dtype, np.floating) or array.dtype == bool):
+        span = f", {array.min()} to {array.max()}"
+        raise InputError(f"{name}: {array.dtype} values{span}; mattes are floats in [0, 1]: divide 8-bit codes by 255")
+    low, high = float(array.min()), float(array.max())
+    if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):  # written so that NaN fails too
+        raise InputError(f"{name}: values from {low:g} to {high:g}; mattes lie in [0, 1]: divide 8-bit codes by 255")
+    unit = array.astype(np.float64, copy=False)
+    if array.dtype == np.float32:
+        codes = np.rint(unit * 255) / 255
+        np.copyto(unit, codes, where=np.abs(codes - unit) <= np.finfo(np.float32).eps / 2)
+    return unit
+
+
+def checked_trimap(trimap: Array, shape: tuple[int, int]) -> np.ndarray:
+    """Return a trimap as uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND.
+
+    Args:
+        trimap: whole numbers (H, W), either classes 0, 1, 2 or codes 0 .. 255, where 0 is background, 255 foreground
+            and every code between unknown. Without a value above 2 they are classes.
+        shape: the size it must have.
+
+    Raises:
+        InputError: other values, or another size.
+    """
+    array = _plane(trimap, "trimap")
+    require_size(array, shape, "trimap")
+    low, high = array.min(), array.max()
+    if not (low >= 0 and high <= 255) or (np.issubdtype(array.dtype, np.floating) and (array % 1).any()):
+        raise InputError(f"trimap: values from {low:g} to {high:g}; they must be 0, 1, 2 or 0, 128, 255")
+    if high <= FOREGROUND:
+        return array.astype(np.uint8)
+    return trimap_classes(array.astype(np.uint8))
+
+
+def checked_face(face: Array, shape: tuple[int, int]) -> np.ndarray:
+    """Return a mask (H, W) as booleans, true from half of its full value up: of 1 for floats, of 255 for integers.
+
+    Args:
+        face: floats in [0, 1], booleans, or integers 0 .. 255 of which a maximum of 1 means 0 and 1.
+        shape: the size it must have.
+
+    Raises:
+        InputError: another size, or values outside the range.
+    """
+    array = _plane(face, "face")
+    require_size(array, shape, "face")
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= 255):
+        raise InputError(f"face: values from {low:g} to {high:g}; they must lie in [0, 1] or 0 .. 255")
+    return array >= (0.5 if high <= 1 else 127.5)
+
+
+def require_size(array: np.ndarray, shape: tuple[int, int], name: str) -> None:
+    """Raise InputError where the (height, width) of `array` is not `shape`."""
+    if array.shape != shape:
+        (height, width), (wanted_height, wanted_width) = array.shape, shape
+        raise InputError(f"{name}: {width} x {height} pixels, but the true matte has {wanted_width} x {wanted_height}")
+
+
+def _plane(values: Array, name: str) -> np.ndarray:
+    """Bring a tensor to numpy and drop leading axes of length 1."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = (values.float() if values.dtype.is_floating_point and values.element_size() < 4 else values).numpy()
+    array = np.asarray(values)
+    while array.ndim > 2 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != 2 or array.size == 0:
+        raise InputError(f"{name}: shape {tuple(np.shape(values))}; one plane (height, width) of pixels is needed")
+    return array

@@ -1,0 +1,169 @@
+"""The errors of a predicted matte as pure functions: numbers out of two arrays, float64 inside.
+
+Mattes are arrays or tensors (H, W) of floats in [0, 1]. Every function raises InputError where they are not (8-bit
+codes included), where sizes differ, and where a trimap or mask holds other values than it may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from p3m_lightning.metrics import definitions
+from p3m_lightning.metrics.arrays import Array, checked_face, checked_trimap, matte_pair
+from p3m_lightning.metrics.connectivity import connectivity_difference
+from p3m_lightning.metrics.gradient import ADOBE_FILTER, P3M_FILTER, gradient_difference
+from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN
+
+
+def sad(pred: Array, target: Array) -> float:
+    """Return the sum of absolute differences of two mattes (H, W) in [0, 1], in thousands of pixels."""
+    return _sad(_error(*matte_pair(pred, target)))
+
+
+def mse(pred: Array, target: Array) -> float:
+    """Return the mean squared difference of two mattes (H, W) in [0, 1]."""
+    return _mean_square(_error(*matte_pair(pred, target)))
+
+
+def mad(pred: Array, target: Array) -> float:
+    """Return the mean absolute difference of two mattes (H, W) in [0, 1]."""
+    return float(_error(*matte_pair(pred, target)).mean())
+
+
+def gradient_error(pred: Array, target: Array) -> float:
+    """Return the gradient error of two mattes (H, W) in [0, 1]: the sum of Rhemann et al., CVPR 2009, over 10."""
+    return gradient_difference(*matte_pair(pred, target), P3M_FILTER) / 10
+
+
+def connectivity_error(pred: Array, target: Array) -> float:
+    """Return the connectivity error of two mattes (H, W) in [0, 1]: the sum of Rhemann et al., CVPR 2009, over 1000.
+
+    0 where no pixel reaches 0.1 in both mattes, as in the published code.
+    """
+    return connectivity_difference(*matte_pair(pred, target), skip_empty=True) / 1000
+
+
+def matting_metrics(pred: Array, target: Array, trimap: Array | None = None) -> dict[str, float]:
+    """Return every metric of Li et al., "Privacy-Preserving Portrait Matting", ACM MM 2021, by its key.
+
+    Args:
+        pred: predicted matte, (H, W) in [0, 1].
+        target: true matte, (H, W) in [0, 1].
+        trimap: (H, W) of 0, 128, 255 or of 0, 1, 2; without it the five region metrics are left out.
+
+    Returns:
+        The keys of `definitions.P3M`, in its order. Without an unknown pixel `mse_unknown` and `mad_unknown` are 0,
+        where the published code divides by zero; any code between 0 and 255 is unknown.
+    """
+    pred, target = matte_pair(pred, target)
+    error = _error(pred, target)
+    values = {"sad": _sad(error), "mse": _mean_square(error), "mad": float(error.mean())}
+    if trimap is not None:
+        values |= _region_metrics(pred, target, error, checked_trimap(trimap, target.shape))
+    values["gradient"] = gradient_difference(pred, target, P3M_FILTER) / 10
+    values["connectivity"] = connectivity_difference(pred, target, skip_empty=True) / 1000
+    return values
+
+
+def adobe_metrics(pred: Array, target: Array, trimap: Array | None = None) -> dict[str, float]:
+    """Return the metrics as defined by the scripts of Xu et al., "Deep Image Matting", CVPR 2017.
+
+    Args:
+        pred: predicted matte, (H, W) in [0, 1].
+        target: true matte, (H, W) in [0, 1].
+        trimap: (H, W) of 0, 128, 255 or of 0, 1, 2.
+
+    Returns:
+        `sad mse gradient connectivity` over all pixels; with a trimap also `<key>_unknown`, over the unknown pixels
+        after the known ones have been set in `pred`, all 0 where there is none. Any trimap code between 0 and 255 is
+        unknown; the published code knows only 128 and returns 0 for others.
+    """
+    pred, target = matte_pair(pred, target)
+    values = _adobe(pred, target, None)
+    if trimap is not None:
+        classes = checked_trimap(trimap, target.shape)
+        inside = _adobe(_set_known(pred, classes), target, classes == UNKNOWN)
+        values |= {f"{key}_unknown": value for key, value in inside.items()}
+    return values
+
+
+def face_metrics(pred: Array, target: Array, face: Array) -> dict[str, float]:
+    """Return the errors inside a face: what obfuscation may cost where it was applied.
+
+    Args:
+        pred: predicted matte, (H, W) in [0, 1].
+        target: true matte, (H, W) in [0, 1].
+        face: mask (H, W), inside from half of its full value up (1 for floats, 255 for integers above 1).
+
+    Returns:
+        `sad_face` in thousands of pixels, `mse_face`, `mad_face`; nothing where the mask is empty.
+    """
+    pred, target = matte_pair(pred, target)
+    inside = checked_face(face, target.shape)
+    if not inside.any():
+        return {}
+    error = _error(pred, target)[inside]
+    return {"sad_face": _sad(error), "mse_face": _mean_square(error), "mad_face": float(error.mean())}
+
+
+class Convention(NamedTuple):
+    """One published set of metrics: how to measure a pair, and its keys with what they mean."""
+
+    measure: Callable[[Array, Array, Array | None], dict[str, float]]
+    definitions: dict[str, str]
+
+
+CONVENTIONS = {
+    "p3m": Convention(matting_metrics, definitions.P3M),
+    "adobe": Convention(adobe_metrics, definitions.ADOBE),
+}
+
+
+def _error(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
+    return np.abs(pred - target)
+
+
+def _sad(error: np.ndarray) -> float:
+    return float(error.sum()) / 1000
+
+
+def _mean_square(error: np.ndarray) -> float:
+    return float(np.square(error).mean())
+
+
+def _set_known(pred: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    return np.where(classes == UNKNOWN, pred, classes == FOREGROUND)
+
+
+def _region_metrics(pred: np.ndarray, target: np.ndarray, error: np.ndarray, classes: np.ndarray) -> dict[str, float]:
+    guided = _error(_set_known(pred, classes), target)
+    # without unknown pixels any count would do for 0 / 0; a wrong trimap's x / 0 is not a number either
+    unknown = np.count_nonzero(classes == UNKNOWN) or np.inf
+    return {
+        "sad_unknown": _sad(guided),
+        "mse_unknown": float(np.square(guided).sum()) / unknown,
+        "mad_unknown": float(guided.sum()) / unknown,
+        "sad_foreground": _sad(error[classes == FOREGROUND]),
+        "sad_background": _sad(error[classes == BACKGROUND]),
+    }
+
+
+def _adobe(pred: np.ndarray, target: np.ndarray, region: np.ndarray | None) -> dict[str, float]:
+    """Measure by Adobe's convention, over the boolean `region` or everywhere."""
+    error = _error(pred, target) if region is None else _error(pred[region], target[region])
+    # the published code holds alpha in float32 here, where the 8-bit code 153 reaches the sixth threshold
+    single = [matte.astype(np.float32).astype(np.float64) for matte in (pred, target)]
+    return {
+        "sad": _sad(error),
+        "mse": _mean_square(error) if error.size else 0.0,
+        "gradient": gradient_difference(_stretch(pred), _stretch(target), ADOBE_FILTER, region) / 1000,
+        "connectivity": connectivity_difference(*single, skip_empty=False, region=region) / 1000,
+    }
+
+
+def _stretch(matte: np.ndarray) -> np.ndarray:
+    low, high = matte.min(), matte.max()
+    return (matte - low) / (high - low) if high > low else np.zeros_like(matte)
