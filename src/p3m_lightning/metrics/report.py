@@ -1,0 +1,92 @@
+"""Scores for people and programs: the metric report with mean, median and tail, as JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from p3m_lightning.images import atomic_path
+from p3m_lightning.metrics.definitions import FACE
+from p3m_lightning.metrics.functional import CONVENTIONS
+
+Row: TypeAlias = dict[str, Any]
+"""The values of one image: `name`, and a number for each key that applies to it."""
+
+TAIL = 0.1
+
+
+def metric_report(rows: Sequence[Row], convention: str = "p3m") -> dict[str, Any]:
+    """Sum up the values of many images.
+
+    Args:
+        rows: one per image.
+        convention: which definitions they follow, a key of `functional.CONVENTIONS`.
+
+    Returns:
+        `mean` and `median`, `{key: value}` each over the images that have the key; `tail`, see `tail_of`; `images`,
+        the rows; `definition`, `{key: text}`.
+    """
+    known = CONVENTIONS[convention].definitions | FACE
+    return {
+        "mean": means(rows),
+        "median": medians(rows),
+        "tail": tail_of(rows),
+        "images": list(rows),
+        "definition": {key: known[key] for key in keys_of(rows)},
+    }
+
+
+def means(rows: Sequence[Row]) -> dict[str, float]:
+    """Return the mean of every key over the rows that have it."""
+    return {key: float(np.mean(_column(rows, key))) for key in keys_of(rows)}
+
+
+def medians(rows: Sequence[Row]) -> dict[str, float]:
+    """Return the median of every key over the rows that have it."""
+    return {key: float(np.median(_column(rows, key))) for key in keys_of(rows)}
+
+
+def tail_of(rows: Sequence[Row]) -> dict[str, Any]:
+    """Describe the tenth of the images with the largest SAD, at least one: a few bad mattes can rule a mean.
+
+    Returns:
+        `images`, how many they are; `mean`, `{key: value}` over them; `sad_share`, their part of the summed SAD in
+        [0, 1].
+    """
+    worst = worst_first(rows)[: int(np.ceil(TAIL * len(rows)))]
+    total = sum(row["sad"] for row in rows)
+    share = sum(row["sad"] for row in worst) / total if total else 0.0
+    return {"images": len(worst), "mean": means(worst), "sad_share": share}
+
+
+def worst_first(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows by falling SAD."""
+    return sorted(rows, key=lambda row: -row["sad"])
+
+
+def keys_of(rows: Iterable[Row]) -> list[str]:
+    """Return the metric keys that any of the rows has, in the order of their first appearance."""
+    return [key for key in dict.fromkeys(key for row in rows for key in row) if key != "name"]
+
+
+def write_csv(path: str | Path, rows: Sequence[Row]) -> None:
+    """Write one line per image, `name` first; a key that an image lacks stays empty. The whole file or none."""
+    with atomic_path(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["name", *keys_of(rows)])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write `content` as indented JSON; the whole file or none."""
+    with atomic_path(path) as aside:
+        aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _column(rows: Iterable[Row], key: str) -> list[float]:
+    return [row[key] for row in rows if key in row]
