@@ -1,0 +1,5 @@
+"""`p3m bench`: benchmarks; each prints JSON on its last line."""
+
+VERBS = {
+    "metrics": "gradient and connectivity errors against the published procedure",
+}
