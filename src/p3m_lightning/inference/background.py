@@ -1,0 +1,125 @@
+"""New backgrounds for a cut-out: an image, a color, the old background out of focus; and light that fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageColor
+
+from p3m_lightning.images import to_unit
+from p3m_lightning.inference.photo import read_photo
+from p3m_lightning.schema import InputError
+
+Background = str | Path | Image.Image | np.ndarray | tuple[int, int, int]
+
+BLUR = 0.02
+"""Standard deviation of the out-of-focus background, part of the photograph's longer side."""
+
+LIGHT = 0.5
+"""How far `match_light` goes: 0 leaves the colors alone, 1 gives the foreground the background's averages."""
+
+
+def make_background(background: Background, size: tuple[int, int]) -> np.ndarray:
+    """Make a background of `size` (height, width).
+
+    Args:
+        background: path of an image; color name or "#rrggbb"; (r, g, b) of 0 to 255; Pillow image; uint8 or uint16
+            array (H, W, 3), or float array in [0, 1]. An image of another shape is scaled to cover, and centered.
+
+    Returns:
+        float32 (height, width, 3), RGB in [0, 1].
+
+    Raises:
+        InputError: neither a color nor a readable image.
+    """
+    color = _as_color(background)
+    if color is not None:
+        return np.broadcast_to(np.float32(color) / 255, (*size, 3))
+    if isinstance(background, np.ndarray) and np.issubdtype(background.dtype, np.floating):
+        if background.ndim != 3 or background.shape[2] != 3:
+            raise InputError(f"background array: {background.shape}; give RGB (H, W, 3)")
+        return cover(background.astype(np.float32), size)
+    return to_unit(cover(read_photo(background).pixels, size))
+
+
+def cover(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scale pixels (H, W, 3) until they cover `size` (height, width), and keep the center."""
+    height, width = pixels.shape[:2]
+    factor = max(size[0] / height, size[1] / width)
+    scaled = (max(size[0], round(height * factor)), max(size[1], round(width * factor)))
+    if scaled != (height, width):
+        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        pixels = cv2.resize(pixels, scaled[::-1], interpolation=how)
+    top, left = (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2
+    return pixels[top : top + size[0], left : left + size[1]]
+
+
+def blurred_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Put the background out of focus without the subject shining through: blur(I (1 - alpha)) / blur(1 - alpha).
+
+    Args:
+        image: uint8 or uint16 (H, W, 3), RGB.
+        alpha: float32 (H, W) in [0, 1].
+
+    Returns:
+        float32 (H, W, 3) in [0, 1].
+    """
+    height, width = alpha.shape
+    factor = min(1.0, 1024 / max(height, width))  # what is blurred needs no more pixels
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = to_unit(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    # a fringe that the matte missed would glow around the subject: leave a margin out
+    weights = 1 - cv2.dilate(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), np.ones((5, 5), np.uint8))
+    sigma = BLUR * max(size)
+    share = cv2.GaussianBlur(weights, (0, 0), sigma)[..., None]
+    blurred = cv2.GaussianBlur(small * weights[..., None], (0, 0), sigma)
+    # deep inside the subject nothing of the background is near; it is hidden there
+    mean = (small * weights[..., None]).sum((0, 1)) / max(weights.sum(), 1e-6)
+    return cv2.resize((blurred + 1e-4 * mean) / (share + 1e-4), (width, height)).clip(0, 1)
+
+
+def match_light(
+    foreground: np.ndarray, alpha: np.ndarray, background: np.ndarray, strength: float = LIGHT
+) -> np.ndarray:
+    """Shift the foreground's averages in CIELAB towards the background's (Reinhard et al., Color Transfer, 2001).
+
+    Args:
+        foreground: float32 (H, W, 3), RGB in [0, 1].
+        alpha: float32 (H, W), weighs the averages.
+        background: float32 (H, W, 3), RGB in [0, 1].
+        strength: from 0, no change, to 1, averages as in the background. Contrast changes by at most a quarter.
+
+    Returns:
+        float32 (H, W, 3) in [0, 1].
+    """
+    if not alpha.any():
+        return foreground
+    own, other = (
+        cv2.cvtColor(np.ascontiguousarray(c, np.float32), cv2.COLOR_RGB2LAB) for c in (foreground, background)
+    )
+    weights = alpha / alpha.sum()
+    own_mean = np.einsum("hw,hwc->c", weights, own)
+    own_spread = np.sqrt(np.einsum("hw,hwc->c", weights, (own - own_mean) ** 2)) + 1e-3
+    other_mean, other_spread = other.mean((0, 1)), other.std((0, 1)) + 1e-3
+    contrast = np.ones(3, np.float32)
+    contrast[0] = np.clip(other_spread[0] / own_spread[0], 0.8, 1.25) ** strength
+    shifted = (own - own_mean) * contrast + own_mean + strength * (other_mean - own_mean)
+    return cv2.cvtColor(shifted.astype(np.float32), cv2.COLOR_LAB2RGB).clip(0, 1)
+
+
+def _as_color(background: Background) -> tuple[int, ...] | None:
+    """Return (r, g, b) of 0 to 255 where a color is meant."""
+    if isinstance(background, tuple | list):
+        if len(background) != 3 or not all(0 <= value <= 255 for value in background):
+            raise InputError(f"background={background}: give (r, g, b) of 0 to 255")
+        return tuple(background)
+    if not isinstance(background, str):
+        return None
+    try:
+        return ImageColor.getrgb(background)[:3]
+    except ValueError:
+        if Path(background).exists():
+            return None
+        raise InputError(f"background={background}: neither a color (white, #00ff00) nor a file") from None

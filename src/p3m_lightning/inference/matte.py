@@ -1,0 +1,66 @@
+"""Matte: what a predictor returns, and what people make of it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from p3m_lightning.images import from_unit
+from p3m_lightning.inference.background import Background, blurred_background, make_background, match_light
+from p3m_lightning.inference.foreground import estimate_foreground
+
+
+class Matte:
+    """The alpha of a photograph, with the cut-out and composites made from it on demand.
+
+    Args:
+        image: uint8 or uint16 (H, W, 3), RGB.
+        alpha: float32 (H, W) in [0, 1].
+        profile: ICC profile of the image, None for sRGB.
+        method: how foreground colors are estimated, see `foreground.estimate_foreground`.
+    """
+
+    def __init__(self, image: np.ndarray, alpha: np.ndarray, profile: bytes | None = None, method: str = "ml") -> None:
+        self.image = image
+        self.alpha = np.ascontiguousarray(alpha, dtype=np.float32).clip(0, 1)
+        self.profile = profile
+        self.method = method
+
+    @cached_property
+    def foreground(self) -> np.ndarray:
+        """Colors of the subject without its background, float32 (H, W, 3) in [0, 1]."""
+        return estimate_foreground(self.image, self.alpha, self.method)
+
+    def rgba(self, dtype: type = np.uint8) -> np.ndarray:
+        """Return the cut-out (H, W, 4) as `dtype` (uint8 or uint16), straight alpha.
+
+        Colors are the estimated foreground; where alpha is 0 they are black, so that a hidden background can never be
+        brought back.
+        """
+        alpha = from_unit(self.alpha, dtype)
+        cutout = np.dstack([from_unit(self.foreground, dtype), alpha])
+        cutout[alpha == 0] = 0
+        return cutout
+
+    def composite(self, background: Background, light: float = 0.0) -> np.ndarray:
+        """Lay the subject over another background.
+
+        Args:
+            background: path, color, array or image, see `background.make_background`; "blur" for the photograph's own
+                background out of focus.
+            light: from 0 to 1, how far the subject's light follows the background's, see `background.match_light`.
+
+        Returns:
+            uint8 (H, W, 3), RGB.
+
+        Raises:
+            InputError: neither a color nor a readable image.
+        """
+        if isinstance(background, str) and background == "blur":
+            behind = blurred_background(self.image, self.alpha)
+        else:
+            behind = make_background(background, self.alpha.shape)
+        subject = match_light(self.foreground, self.alpha, behind, light) if light else self.foreground
+        alpha = self.alpha[..., None]
+        return from_unit(alpha * subject + (1 - alpha) * behind)

@@ -1,0 +1,251 @@
+"""How a network is applied to a whole picture: in one pass, in two, at its own size, or in tiles.
+
+The functions serve torch tensors and numpy arrays alike: what differs between the two is asked of an `Engine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from p3m_lightning.schema import FOREGROUND, UNKNOWN, InputError, MattingOutput
+
+Array = Any
+"""torch.Tensor or numpy.ndarray, (N, C, H, W) throughout."""
+
+EXACT = 1e-6
+"""A trimap value this close to 0 or 1 after interpolation is 0 or 1; the authors compare exactly, see `hybrid`."""
+
+CERTAIN = 0.02
+"""Of a network without branches: an alpha this close to 0 or 1 is taken for known."""
+
+BAND = 8
+"""Of a network without branches: the unknown region reaches about this many pixels beyond fractional alpha."""
+
+
+class Engine(Protocol):
+    """A network that runs, and what numpy and torch spell differently."""
+
+    modes: tuple[str, ...]
+    needs_trimap: bool
+
+    def run(self, images: Array, trimap: Array | None = None) -> MattingOutput:
+        """Apply the network to float (N, 3, H, W) in [0, 1]; trimap (N, 1, H, W) of 0, 1, 2 where it takes one."""
+
+    def resize(self, maps: Array, size: tuple[int, int]) -> Array:
+        """Resize float (N, C, H, W) to `size` as `ops.resize_smooth` does."""
+
+    def resize_nearest(self, maps: Array, size: tuple[int, int]) -> Array:
+        """Resize (N, C, H, W) of classes to `size`."""
+
+    def flip(self, maps: Array) -> Array:
+        """Mirror (N, C, H, W) left to right."""
+
+    def asarray(self, values: np.ndarray) -> Array:
+        """Bring float or integer values to where the images are, floats as float32."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How large the network sees the picture; defaults as the P3M authors test."""
+
+    scale: float = 0.5  # resize, and the semantic pass of hybrid and tiled: part of each side
+    detail_scale: float = 1.0  # the detail of hybrid and tiled; GFM's authors use scale 1/3 and detail_scale 1/2
+    cap: int = 1600  # longest side of a pass, each side on its own
+    multiple: int = 32  # sides of a pass are rounded down to it, but never to zero
+    short_side: int | None = None  # instead of `scale`: bring the shorter side to this many pixels; MODNet: 512
+    tile: int = 1024  # tiled: side of a tile
+    overlap: int = 256  # tiled: pixels that neighbors share; the outer quarters are context only
+
+    def __post_init__(self) -> None:
+        if not 0 < 2 * self.overlap <= self.tile:
+            raise InputError(f"overlap={self.overlap}: give 1 to half of tile={self.tile}")
+        for key in ("scale", "detail_scale", "cap", "multiple"):
+            if getattr(self, key) <= 0:
+                raise InputError(f"{key}={getattr(self, key)}: give a number above 0")
+
+    def semantic_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the size of the pass that sees the whole picture, for a picture of `size` (height, width)."""
+        if self.short_side is None:
+            return self.fitted(size, self.scale)
+        # MODNet's published rule: a picture whose sides enclose the wanted length keeps its size
+        enclosed = min(size) <= self.short_side <= max(size)
+        return self.fitted(size, 1.0 if enclosed else self.short_side / min(size))
+
+    def detail_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the size of the detail pass of `hybrid` for a picture of `size` (height, width)."""
+        return self.fitted(size, self.detail_scale)
+
+    def fitted(self, size: tuple[int, int], scale: float) -> tuple[int, int]:
+        """Scale both sides of `size`, round down to the multiple, and cap."""
+        wanted = (int(side * scale) for side in size)
+        height, width = (max(self.multiple, min(self.cap, side - side % self.multiple)) for side in wanted)
+        return height, width
+
+
+Run = Callable[[Array], MattingOutput]
+
+
+def resize(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
+    """One pass at reduced size, its final alpha enlarged: the authors' RESIZE, used for the published test figures."""
+    size = images.shape[-2:]
+    return engine.resize(run(engine.resize(images, passes.semantic_size(size))).alpha, size)
+
+
+def hybrid(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
+    """Semantics from a small pass, detail from a large one: the authors' HYBRID, recommended for photographs.
+
+    They ask whether the enlarged trimap is exactly 0 or 255, so that a rounding step makes pinholes in the
+    foreground; here a distance below `EXACT` counts as exact.
+    """
+    size = images.shape[-2:]
+    semantic = run(engine.resize(images, passes.semantic_size(size)))
+    if not has_branches(semantic):
+        raise InputError("mode=hybrid: this network has no branches to mix; take resize, native or tiled")
+    trimap = engine.resize(trimap_values(semantic, engine), size)
+    detail = run(engine.resize(images, passes.detail_size(size))).detail
+    return fuse_enlarged(trimap, engine.resize(detail, size))
+
+
+def native(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
+    """One pass at the picture's own size."""
+    return run(images).alpha
+
+
+def tiled(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
+    """Semantics from a small pass, detail in overlapping tiles that fade into each other.
+
+    Bounds memory: the network never sees more than one tile, and the small pass is no longer than that. Only tiles
+    with unknown pixels are run. A network without branches lends its alpha to both purposes.
+    """
+    size = images.shape[-2:]
+    small = passes.fitted(size, min(passes.scale, passes.tile / max(size)))
+    grid = tuple(max(1, round(side * passes.detail_scale)) for side in size)
+    semantic = trimap_values(run(engine.resize(images, small)), engine)
+    detail = blend_tiles(run, engine, engine.resize(images, grid), engine.resize(semantic, grid), passes)
+    return fuse_enlarged(engine.resize(semantic, size), engine.resize(detail, size))
+
+
+def blend_tiles(run: Run, engine: Engine, images: Array, trimap: Array, passes: Passes) -> Array:
+    """Return the detail of every unknown pixel of `trimap`, float (N, 1, H, W); what is elsewhere means nothing."""
+    detail = trimap * 0
+    height, width = images.shape[-2:]
+    for rows, down in spans(height, passes.tile, passes.overlap):
+        for columns, across in spans(width, passes.tile, passes.overlap):
+            window = (..., rows, columns)
+            if is_unknown(trimap[window]).any():
+                weights = engine.asarray(np.outer(down, across)[None, None])
+                detail[window] += detail_of(run(images[window])) * weights
+    return detail
+
+
+MODES = {"resize": resize, "hybrid": hybrid, "native": native, "tiled": tiled}
+TRIMAP_MODES = ("resize", "native")  # those in which every pass sees the whole picture, so that a trimap fits
+
+
+def apply_mode(
+    engine: Engine,
+    images: Array,
+    mode: str,
+    passes: Passes,
+    trimap: Array | None = None,
+    flips: bool = False,
+) -> Array:
+    """Apply a network to whole pictures.
+
+    Args:
+        engine: the network.
+        images: float (N, 3, H, W), RGB in [0, 1].
+        mode: a key of `MODES`.
+        passes: sizes of the network's passes.
+        trimap: (N, 1, H, W) of BACKGROUND, UNKNOWN, FOREGROUND, for a network that needs it.
+        flips: average with the result of the mirrored picture.
+
+    Returns:
+        alpha float (N, 1, H, W) in [0, 1].
+
+    Raises:
+        InputError: a mode that this network does not have; a trimap missing or too many.
+    """
+    offered = TRIMAP_MODES if engine.needs_trimap else MODES
+    if mode not in offered:
+        raise InputError(f"mode={mode}: choose from {', '.join(offered)}")
+    if engine.needs_trimap != (trimap is not None):
+        raise InputError("trimap: this network " + ("needs one" if engine.needs_trimap else "takes none"))
+    alpha = MODES[mode](_runner(engine, trimap), engine, images, passes)
+    if not flips:
+        return alpha
+    mirrored = None if trimap is None else engine.flip(trimap)
+    return (alpha + engine.flip(apply_mode(engine, engine.flip(images), mode, passes, mirrored))) / 2
+
+
+def has_branches(output: MattingOutput) -> bool:
+    """Tell whether the network says background / unknown / foreground of every pixel, and has a detail matte."""
+    semantic, detail = output.semantic, output.detail
+    full = output.alpha.shape[-2:]
+    return (
+        semantic is not None and semantic.shape[1:] == (3, *full) and detail is not None and detail.shape[-2:] == full
+    )
+
+
+def detail_of(output: MattingOutput) -> Array:
+    """Return what is to be trusted in the unknown region, float (N, 1, H, W)."""
+    return output.detail if has_branches(output) else output.alpha
+
+
+def trimap_values(output: MattingOutput, engine: Engine) -> Array:
+    """Return the trimap of one pass as 0, 128/255 and 1, float (N, 1, H, W).
+
+    Of a network without branches everything near a fractional alpha is unknown.
+    """
+    if has_branches(output):
+        classes = output.semantic.argmax(1)[:, None]
+        return (classes == UNKNOWN) * (128 / 255) + (classes == FOREGROUND) * 1.0
+    size = output.alpha.shape[-2:]
+    coarse = tuple(max(1, side // BAND) for side in size)
+    known = (output.alpha > CERTAIN) * 0.5 + (output.alpha > 1 - CERTAIN) * 0.5
+    return engine.resize(engine.resize(known, coarse), size)  # blurs every step into a band of unknown
+
+
+def is_unknown(trimap: Array) -> Array:
+    """Tell for each value of an enlarged trimap whether it is neither 0 nor 1."""
+    return (trimap > EXACT) & (trimap < 1 - EXACT)
+
+
+def fuse_enlarged(trimap: Array, detail: Array) -> Array:
+    """Return `detail` where the enlarged trimap is unknown, else 0 or 1."""
+    return is_unknown(trimap) * detail + (trimap >= 1 - EXACT)
+
+
+def spans(side: int, tile: int, overlap: int) -> list[tuple[slice, np.ndarray]]:
+    """Cut one axis into overlapping spans, each with a weight for every pixel; the weights of a pixel sum to 1.
+
+    The outer quarter of an overlap only gives context (weight 0), the middle half fades linearly.
+    """
+    begins = [0] if side <= tile else [*range(0, side - tile, tile - overlap), side - tile]
+    spans = [slice(begin, min(begin + tile, side)) for begin in begins]
+    ramps = [_ramp(span, side, overlap) for span in spans]
+    total = np.zeros(side)
+    for span, ramp in zip(spans, ramps, strict=True):
+        total[span] += ramp
+    return [(span, ramp / total[span]) for span, ramp in zip(spans, ramps, strict=True)]
+
+
+def _ramp(span: slice, side: int, overlap: int) -> np.ndarray:
+    """Weights of one span before normalization; at the picture's own borders nothing fades."""
+    context = overlap // 4
+    fade = overlap - 2 * context
+    centers = np.arange(span.start, span.stop) + 0.5
+    before = (centers - span.start - context) / fade if span.start > 0 else np.ones(len(centers))
+    after = (span.stop - centers - context) / fade if span.stop < side else np.ones(len(centers))
+    return np.clip(np.minimum(before, after), 0, 1)
+
+
+def _runner(engine: Engine, trimap: Array | None) -> Run:
+    """Bind the trimap, if any, to the engine: every pass sees it at its own size."""
+    if trimap is None:
+        return engine.run
+    return lambda images: engine.run(images, engine.resize_nearest(trimap, images.shape[-2:]))

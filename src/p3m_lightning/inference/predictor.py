@@ -1,0 +1,190 @@
+"""Predictor: a photograph in, a Matte out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from p3m_lightning.images import to_unit
+from p3m_lightning.inference.matte import Matte
+from p3m_lightning.inference.memory import choose_mode, fits_memory
+from p3m_lightning.inference.modes import Engine, Passes
+from p3m_lightning.inference.photo import Photo, Source, read_photo
+from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:  # an ONNX file is run without torch
+    from torch import Tensor, nn
+
+
+LIMITED = ("resize", "hybrid")
+"""The modes in which the authors bring large photographs down first; the others are for their pixels."""
+
+
+class Predictor:
+    """Applies a network to photographs of any size, from 1 pixel to 100 megapixels.
+
+    Args:
+        net: a network of `p3m_lightning.models`; it is moved to `device` and put in `eval()`.
+        device: "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1", ...
+        mode: `resize` (the published test figures), `hybrid` (two passes, finer), `native` (one pass at full size),
+            `tiled` (full size in bounded memory), or `auto`, which picks for each picture, see `memory.choose_mode`.
+        limit: `resize` and `hybrid` first bring a longer shorter side down to this many pixels; the authors take 1080
+            for photographs and nothing for their test sets, None.
+        flips: average with the mirrored picture: twice the time, slightly better.
+        precision: "32", or "bf16" (for GPUs; about three digits).
+        compile: run through `torch.compile`.
+        passes: the keys of `modes.Passes`.
+
+    Raises:
+        InputError: unknown mode, device or key; a mode that the network does not have.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        device: str = "auto",
+        mode: str = "resize",
+        *,
+        limit: int | None = None,
+        flips: bool = False,
+        precision: str = "32",
+        compile: bool = False,
+        **passes: object,
+    ) -> None:
+        from p3m_lightning.inference.torch_engine import TorchEngine, choose_device
+
+        engine = TorchEngine(net.to(choose_device(device)).eval(), precision, compile)
+        self._configure(engine, mode, limit, flips, passes)
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, device: str = "auto", mode: str = "resize", **keys: object) -> Predictor:
+        """Make a predictor from a checkpoint of ours; `keys` as for the constructor.
+
+        Raises:
+            InputError: not a checkpoint of this package, or as the constructor.
+        """
+        from p3m_lightning.models import load_model
+
+        return cls(load_model(path), device, mode, **keys)
+
+    def __call__(self, source: Source, trimap: np.ndarray | None = None) -> Matte:
+        """Predict the matte of one photograph.
+
+        Args:
+            source: path, bytes of an image file, Pillow image, or uint8 / uint16 RGB array (H, W, 3).
+            trimap: uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND, for networks that need one.
+
+        Raises:
+            InputError: not a whole image; a trimap missing, too many or of another size; too large for the mode.
+        """
+        photo = source if isinstance(source, Photo) else read_photo(source)
+        return self._predict([photo], None if trimap is None else [trimap])[0]
+
+    def batches(self, sources: Iterable[Source], batch_size: int = 8) -> Iterator[Matte]:
+        """Predict the mattes of many photographs; neighbors of equal size share a pass of up to `batch_size`."""
+        photos = (s if isinstance(s, Photo) else read_photo(s) for s in sources)
+        for _, run in groupby(photos, key=lambda photo: photo.pixels.shape):
+            while batch := [photo for photo, _ in zip(run, range(batch_size), strict=False)]:
+                yield from self._predict(batch)
+
+    def _configure(self, engine: Engine, mode: str, limit: int | None, flips: bool, passes: dict[str, object]) -> None:
+        if mode not in (*engine.modes, "auto"):
+            raise InputError(f"mode={mode}: this network has {', '.join(engine.modes)} and auto")
+        self.engine, self.mode, self.limit, self.flips, self.passes = engine, mode, limit, flips, make_passes(passes)
+
+    def _predict(self, photos: list[Photo], trimaps: list[np.ndarray] | None = None) -> list[Matte]:
+        """Predict photographs of one size in one batch."""
+        size = photos[0].pixels.shape[:2]
+        mode = self._mode_for(size)
+        limit = self.limit if mode in LIMITED else None
+        pixels = np.stack([limit_short_side(photo.pixels, limit) for photo in photos])
+        images = self.engine.asarray(to_unit(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))))
+        trimap = None if trimaps is None else self._trimap(trimaps, size, images.shape[-2:])
+        alpha = self.engine.numpy(self.engine.infer(images, mode, self.passes, trimap, self.flips))
+        return [Matte(p.pixels, _enlarge(a, size), p.profile) for p, a in zip(photos, alpha[:, 0], strict=True)]
+
+    def _mode_for(self, size: tuple[int, int]) -> str:
+        free = self.engine.free_memory()
+        if self.mode == "auto":
+            return choose_mode(size, self.engine.modes, free, self.passes)
+        if self.mode == "native" and not fits_memory(size, free):
+            raise InputError(
+                f"mode=native: {size[1]} x {size[0]} pixels do not fit into the free memory; take mode=tiled"
+            )
+        return self.mode
+
+    def _trimap(self, trimaps: list[np.ndarray], size: tuple[int, int], reduced: tuple[int, int]) -> Tensor:
+        for trimap in trimaps:
+            if trimap.shape != size:
+                raise InputError(f"trimap: its size is {trimap.shape}, that of the image {size} (height, width)")
+        return self.engine.resize_nearest(self.engine.asarray(np.stack(trimaps)[:, None]), reduced)
+
+
+def infer(
+    net: nn.Module,
+    images: Tensor,
+    mode: str = "resize",
+    trimap: Tensor | None = None,
+    flips: bool = False,
+    **passes: object,
+) -> Tensor:
+    """Apply a network to whole pictures on its device, without gradients; for evaluation while training.
+
+    Args:
+        net: a network of `p3m_lightning.models`, in the state it is to be used in (`eval()`).
+        images: float (N, 3, H, W), RGB in [0, 1].
+        mode: `resize`, `hybrid`, `native` or `tiled`, see `Predictor`.
+        trimap: int64 (N, 1, H, W) of BACKGROUND, UNKNOWN, FOREGROUND, for networks that need one.
+        flips: average with the mirrored pictures.
+        passes: the keys of `modes.Passes`.
+
+    Returns:
+        alpha float (N, 1, H, W) in [0, 1].
+
+    Raises:
+        InputError: unknown mode or key; a mode that the network does not have; a trimap missing or too many.
+    """
+    from p3m_lightning.inference.torch_engine import TorchEngine
+
+    return TorchEngine(net).infer(images, mode, make_passes(passes), trimap, flips)
+
+
+def make_passes(keys: dict[str, object]) -> Passes:
+    """Build `Passes` from keys.
+
+    Raises:
+        InputError: unknown key, or a value that makes no sense.
+    """
+    known = [field.name for field in fields(Passes)]
+    unknown = sorted(set(keys) - set(known))
+    if unknown:
+        raise InputError(f"{', '.join(unknown)}: no such key; choose from {', '.join(known)}")
+    return Passes(**keys)
+
+
+def limit_short_side(pixels: np.ndarray, limit: int | None) -> np.ndarray:
+    """Reduce a photograph to at most `limit` pixels on its shorter side, as the P3M authors do with OpenCV.
+
+    Args:
+        pixels: uint8 or uint16 (H, W, 3).
+        limit: None leaves the photograph alone.
+    """
+    height, width = pixels.shape[:2]
+    short = min(height, width)
+    if limit is None or short <= limit:
+        return pixels
+    height, width = (limit if side == short else int(limit * side / short) for side in (height, width))
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _enlarge(alpha: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring the alpha of a limited photograph (H, W) back to `size`."""
+    if alpha.shape == size:
+        return alpha
+    return cv2.resize(alpha, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)

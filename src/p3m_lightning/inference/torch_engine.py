@@ -1,0 +1,111 @@
+"""Networks that run in PyTorch."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor, nn
+
+from p3m_lightning.inference.memory import free_memory
+from p3m_lightning.inference.modes import MODES, TRIMAP_MODES, Passes, apply_mode, has_branches
+from p3m_lightning.ops import resize_smooth
+from p3m_lightning.schema import InputError, MattingOutput
+
+PRECISIONS = {"32": None, "bf16": torch.bfloat16}
+
+
+class TorchEngine:
+    """A network of `p3m_lightning.models` as the `modes.Engine` that `apply_mode` asks for.
+
+    Args:
+        net: used as it is; `eval()` and devices are the caller's business.
+        precision: "32", or "bf16" for autocast; results are float32 either way.
+        compile: run through `torch.compile` with sizes left open; the first pictures are slow, later ones faster.
+    """
+
+    def __init__(self, net: nn.Module, precision: str = "32", compile: bool = False) -> None:
+        if precision not in PRECISIONS:
+            raise InputError(f"precision={precision}: choose from {', '.join(PRECISIONS)}")
+        self.net = net
+        self.needs_trimap = getattr(net, "needs_trimap", False)
+        self.dtype = PRECISIONS[precision]
+        self._run = torch.compile(net, dynamic=True) if compile else net
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        return next((tensor.device for tensor in self.net.parameters()), torch.device("cpu"))
+
+    @cached_property
+    def modes(self) -> tuple[str, ...]:
+        """The modes that the network offers, found by a trial on a tiny picture."""
+        if self.needs_trimap:
+            return TRIMAP_MODES
+        with torch.no_grad():
+            output = self.net(torch.zeros(1, 3, 32, 32, device=self.device))
+        return tuple(m for m in MODES if m != "hybrid" or has_branches(output))
+
+    def infer(
+        self,
+        images: Tensor,
+        mode: str,
+        passes: Passes,
+        trimap: Tensor | None = None,
+        flips: bool = False,
+    ) -> Tensor:
+        """`apply_mode` without gradients."""
+        with torch.no_grad():
+            return apply_mode(self, images, mode, passes, trimap, flips)
+
+    def run(self, images: Tensor, trimap: Tensor | None = None) -> MattingOutput:
+        """Apply the network to float (N, 3, H, W) in [0, 1], with int64 trimap (N, 1, H, W) where it takes one."""
+        with torch.autocast(images.device.type, self.dtype, enabled=self.dtype is not None):
+            output = self._run(images) if trimap is None else self._run(images, trimap)
+        return MattingOutput(*(value.float() if isinstance(value, Tensor) else value for value in output))
+
+    def resize(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Resize float (N, C, H, W) to `size`."""
+        return resize_smooth(maps, size)
+
+    def resize_nearest(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Resize int64 (N, C, H, W) of classes to `size`."""
+        return nnf.interpolate(maps.float(), size=size, mode="nearest-exact").long()
+
+    def flip(self, maps: Tensor) -> Tensor:
+        """Mirror (N, C, H, W) left to right."""
+        return maps.flip(-1)
+
+    def asarray(self, values: np.ndarray) -> Tensor:
+        """Bring values to the device; floats become float32, integers int64."""
+        dtype = torch.float32 if np.issubdtype(values.dtype, np.floating) else torch.int64
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device, dtype)
+
+    def numpy(self, maps: Tensor) -> np.ndarray:
+        """Bring (N, C, H, W) back as an array."""
+        return maps.cpu().numpy()
+
+    def free_memory(self) -> int | None:
+        """Return the bytes that are free where the network runs; None where nobody says."""
+        if self.device.type == "cuda":
+            return torch.cuda.mem_get_info(self.device)[0]
+        return free_memory() if self.device.type == "cpu" else None
+
+
+def choose_device(device: str) -> torch.device:
+    """Return the device called `device`; "auto" is the GPU where there is one.
+
+    Raises:
+        InputError: unknown, or not in this machine.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device={device}: not usable here ({reason})") from None
+    return chosen
