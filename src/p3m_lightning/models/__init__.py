@@ -26,6 +26,7 @@ __all__ = [
     "load_encoder_weights",
     "load_model",
     "load_reference_weights",
+    "model_card",
 ]
 
 
@@ -67,7 +68,7 @@ def create_model(name: str, *, encoder_weights: str | Path | None = None, **argu
     Raises:
         InputError: unknown name or argument, a package that is not installed, a file that does not fit.
     """
-    card = _card(name)
+    card = model_card(name)
     try:
         builder = card.load_builder()
         accepted = [key for key in inspect.signature(builder).parameters if key not in card.fixed]
@@ -111,7 +112,12 @@ def load_model(path: str | Path) -> nn.Module:
     return model.eval()
 
 
-def _card(name: str) -> ModelCard:
+def model_card(name: str) -> ModelCard:
+    """Return the line of the table for `name`.
+
+    Raises:
+        InputError: unknown name.
+    """
     if name not in MODELS:
         raise InputError(f"model={name}: no such network; choose from {', '.join(MODELS)}")
     return MODELS[name]

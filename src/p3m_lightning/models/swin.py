@@ -33,9 +33,9 @@ class SwinT(nn.Module):
         self.channels = (base // 2, base, base, 2 * base, 4 * base, 8 * base)  # at strides 1, 2, 4, 8, 16, 32
         self.stem = ConvStem(base // 2, base, last_relu=True)
         depths, heads = (2, 2, 6, 2), (3, 6, 12, 24)
-        drops = torch.linspace(0, drop_path, sum(depths)).split(depths)
+        drops = [drop_path * i / (sum(depths) - 1) for i in range(sum(depths))]
         self.stages = nn.ModuleList(
-            Stage(base * 2**k, heads[k], [float(d) for d in drops[k]]) for k in range(len(depths))
+            Stage(base * 2**k, heads[k], drops[sum(depths[:k]) : sum(depths[: k + 1])]) for k in range(len(depths))
         )
         self.merges = nn.ModuleList(PoolingMerge(base * 2**k, base * 2 ** (k + 1)) for k in range(len(depths) - 1))
         self.norm = nn.LayerNorm(8 * base)

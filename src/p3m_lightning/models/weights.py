@@ -82,10 +82,18 @@ def save_weights(model: nn.Module, config: Mapping, path: str | Path) -> None:
         save_file(state, aside, metadata={"format": "pt", "config": json.dumps(config)})
 
 
-def file_sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+def verify_sha256(path: str | Path, expected: str) -> None:
+    """Compare the SHA-256 of a file with `expected`, 64 hexadecimal digits or the first of them.
+
+    Raises:
+        InputError: no such file, or it differs.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if not expected or not actual.startswith(expected.lower()):
+        raise InputError(f"{path}: its SHA-256 is {actual}, not {expected}; fetch it again")
 
 
 def load_strictly(model: nn.Module, state: Weights, source: str) -> None:

@@ -1,0 +1,73 @@
+"""`p3m models`: list the networks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+SIZE = 512  # side of the image that the multiply-adds are for
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = "example: p3m models --json"
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these networks")
+    parser.add_argument("--json", action="store_true", help="print JSON, with all digits")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print a line for every network."""
+    from p3m_lightning.models import MODELS, model_card
+    from p3m_lightning.progress import track
+
+    names = options.names or list(MODELS)
+    for name in names:
+        model_card(name)  # an unknown name is refused before anything is counted
+    rows = [describe(name) for name in track(names, "counting")]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print_table(rows)
+
+
+def describe(name: str) -> dict:
+    """Return what there is to say about the network `name`; no sizes where its packages are not installed."""
+    from p3m_lightning.models import create_model, model_card
+    from p3m_lightning.models.complexity import count
+    from p3m_lightning.schema import InputError
+
+    card = model_card(name)
+    row = {"name": name, "paper": card.paper, "needs_trimap": card.needs_trimap, "extra": card.extra}
+    try:
+        size = count(create_model(name), SIZE)
+    except InputError:  # the extra is not installed
+        return row | {"parameters": None, f"multiply_adds_{SIZE}": None}
+    return row | {"parameters": size.parameters, f"multiply_adds_{SIZE}": size.multiply_adds}
+
+
+def print_table(rows: list[dict]) -> None:
+    """Print rows for people, never cutting a line of a pipe."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for header, side in (("name", "left"), ("parameters", "right"), (f"multiply-adds at {SIZE}", "right")):
+        table.add_column(header, justify=side, no_wrap=True)
+    for header in ("trimap", "paper"):
+        table.add_column(header)
+    for row in rows:
+        sizes = (
+            scaled(row["parameters"], 1e6, "M", row["extra"]),
+            scaled(row[f"multiply_adds_{SIZE}"], 1e9, "G", row["extra"]),
+        )
+        table.add_row(row["name"], *sizes, "needed" if row["needs_trimap"] else "-", row["paper"])
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(table)
+    print("Multiply-adds of convolutions and matrix products for one image; norms, activations, resizing are left out.")
+
+
+def scaled(number: int | None, unit: float, letter: str, extra: str | None) -> str:
+    """Return a count in units, or why there is none."""
+    if number is None:
+        return f"needs [{extra}]"
+    return f"{number / unit:,.1f} {letter}" if number else "-"

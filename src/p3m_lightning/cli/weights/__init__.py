@@ -1,0 +1,6 @@
+"""`p3m weights`: published checkpoints."""
+
+VERBS = {
+    "list": "list the published checkpoints of the networks",
+    "convert": "turn a published checkpoint into one of this package",
+}
