@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,11 +31,15 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str], multirun: bool = 
         from hydra.core.hydra_config import HydraConfig
 
         sys.argv = [command, verb, *HydraConfig.get().overrides.task]
-        task(resolve(config))
+        try:
+            task(resolve(config))
+        finally:
+            _remove_if_empty(HydraConfig.get().runtime.output_dir)
 
     command = sys.argv[0]
     saved = sys.argv
     sys.argv = [command, *overrides, *(["--multirun"] if multirun else [])]
+    warnings.filterwarnings("ignore", module=r"pytorch_lightning\.utilities\._pytree")  # its own deprecation, not ours
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, do not print and exit
     try:
         hydra.main(version_base="1.3", config_path=CONFIG_PATH, config_name=verb)(job)()
@@ -73,6 +79,12 @@ def resolve(config: Any) -> dict[str, Any]:
         return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise InputError(_reason(error)) from error
+
+
+def _remove_if_empty(folder: str) -> None:
+    """Take back the run folder that Hydra makes before a job can find out that its input is wrong."""
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
 
 
 def _reason(error: BaseException) -> str:

@@ -58,14 +58,15 @@ def git_revision() -> str | None:
 
 
 def print_results(sets: Mapping[str, Any], trivial: Mapping[str, Mapping[str, float]]) -> None:
-    """Print the mean metrics of every set, and beside its SAD what predictors that never look at the image get."""
-    table = Table(title="mean over the images of each set")
-    table.add_column("set")
+    """Print the mean metrics of every set, and below them the SAD of predictors that never look at the image."""
+    table = Table(title="mean over the images", title_justify="left")
+    table.add_column("metric", no_wrap=True)
+    for name in sets:
+        table.add_column(name, justify="right")
     for key in SHOWN:
-        table.add_column(key, justify="right")
-    table.add_column("SAD of the best constant", justify="right")
-    table.add_column("SAD of the mean matte", justify="right")
-    for name, report in sets.items():
-        values = [f"{report['mean'][key]:.4g}" if key in report["mean"] else "-" for key in SHOWN]
-        table.add_row(name, *values, f"{trivial[name]['constant']:.4g}", f"{trivial[name]['mean_matte']:.4g}")
+        values = [report["mean"].get(key) for report in sets.values()]
+        table.add_row(key, *("-" if value is None else f"{value:.4g}" for value in values))
+    table.add_section()
+    for key, label in (("constant", "sad of the best constant"), ("mean_matte", "sad of the mean matte")):
+        table.add_row(label, *(f"{trivial[name][key]:.4g}" for name in sets))
     Console().print(table)

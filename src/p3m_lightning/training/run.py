@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,7 +90,7 @@ def build(node: Mapping[str, Any]) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None
-        raise InputError(str(error)) from error
+        raise InputError(f"{error} {error.__cause__ or ''}") from error
 
 
 def build_module(config: Mapping[str, Any]) -> MattingModule:
@@ -109,6 +110,7 @@ def build_trainer(config: Mapping[str, Any]) -> Trainer:
     """Build the Trainer from the groups trainer, callbacks and logger."""
     callbacks = [build(node) for node in config["callbacks"].values() if node]
     loggers = [build(node) for node in config["logger"].values() if node]
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its hints would bury the results
     try:
         return build(config["trainer"])(callbacks=callbacks, logger=loggers)
     except MisconfigurationException as error:

@@ -1,0 +1,36 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from p3m_lightning.training.callbacks import AdaptiveGradientClipping
+
+
+def clip(callback, norm):
+    """Run the callback on a gradient of the given norm; returns the norm left."""
+    parameter = torch.nn.Parameter(torch.zeros(4))
+    parameter.grad = torch.full((4,), norm / 2)
+    callback.on_before_optimizer_step(None, None, SimpleNamespace(param_groups=[{"params": [parameter]}]))
+    return parameter.grad.norm().item()
+
+
+def test_gradient_is_clipped_at_a_multiple_of_its_moving_average():
+    callback = AdaptiveGradientClipping(momentum=0.5, factor=2.0)
+    assert clip(callback, 1.0) == pytest.approx(1.0)
+    assert clip(callback, 10.0) == pytest.approx(2.0, rel=1e-4)
+    assert callback.average == pytest.approx(1.5)
+    assert clip(callback, 2.9) == pytest.approx(2.9)
+
+
+def test_an_infinite_gradient_does_not_spoil_the_average():
+    callback = AdaptiveGradientClipping()
+    clip(callback, 1.0)
+    clip(callback, float("inf"))
+    assert callback.average == pytest.approx(1.0)
+
+
+def test_the_average_survives_a_resume():
+    first, second = AdaptiveGradientClipping(), AdaptiveGradientClipping()
+    clip(first, 3.0)
+    second.load_state_dict(first.state_dict())
+    assert second.average == first.average

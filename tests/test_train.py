@@ -1,0 +1,133 @@
+"""Training and evaluation from the command line, on a small synthetic set with a narrow P3M-Net."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import p3m_lightning as p3m
+from p3m_lightning.cli import main
+
+TINY = ["experiment=p3m_synthetic", "trainer=cpu", "model.width=0.125", "data.num_workers=0", "data.batch_size=2"]
+CROPS = ["data.train.transform.size=64", "data.train.transform.sides=[96,128]"]
+
+
+@pytest.fixture
+def run(portraits, tmp_path, capsys):
+    def call(*overrides, verb="train", code=0, options=(*TINY, *CROPS)):
+        fixed = [f"paths.data={portraits}", f"paths.output={tmp_path / 'outputs'}"]
+        assert main([verb, *options, *fixed, *overrides]) == code
+        captured = capsys.readouterr()
+        return Path(captured.out.splitlines()[-1]) if code == 0 else captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def trained(portraits, tmp_path_factory):
+    """The run folder of two epochs."""
+    folder = tmp_path_factory.mktemp("trained")
+    where = [f"paths.data={portraits}", f"paths.output={folder}"]
+    assert main(["train", *TINY, *CROPS, *where, "trainer.max_epochs=2"]) == 0
+    return next((folder / "p3m_synthetic").iterdir())
+
+
+def weights(folder: Path) -> dict:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def test_run_folder_holds_what_the_contract_names(trained):
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert config["model"]["name"] == "p3mnet_r34"
+    assert config["model"]["width"] == 0.125
+    assert (trained / "checkpoints" / "best.ckpt").is_file()
+    results = json.loads((trained / "results.json").read_text())
+    assert set(results["sets"]) == {"P3M-500-P", "P3M-500-NP"}
+    assert results["seed"] == 0
+    assert {"git_revision", "versions", "seconds"} <= results.keys()
+    assert {f"{name}.png" for name in results["sets"]} <= {p.name for p in (trained / "report").iterdir()}
+
+
+def test_csv_log_has_every_loss_term_and_the_held_out_split(trained):
+    with (trained / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    terms = {f"train/loss/{name}" for name in config["loss"]["weights"]}
+    assert terms | {"train/loss/total", "val/sad", "val/holdout/sad"} <= rows[0].keys()
+    assert sum(bool(row["val/sad"]) for row in rows) == 2
+
+
+def test_results_are_the_means_of_the_images(trained):
+    results = json.loads((trained / "results.json").read_text())
+    for name, report in results["sets"].items():
+        images = json.loads((trained / f"metrics_{name}.json").read_text())["images"]
+        assert len(images) == 2
+        assert report["mean"]["sad"] == pytest.approx(sum(i["sad"] for i in images) / 2)
+
+
+def test_checkpoint_loads_without_lightning_and_is_the_trained_network(trained):
+    code = (
+        "import sys, torch, p3m_lightning as p3m\n"
+        f"net = p3m.load_model({str(trained / 'checkpoints' / 'last.ckpt')!r})\n"
+        "assert net(torch.rand(1, 3, 40, 56)).alpha.shape == (1, 1, 40, 56)\n"
+        "assert not any(m.startswith(('pytorch_lightning', 'omegaconf')) for m in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    net = p3m.load_model(trained / "checkpoints" / "last.ckpt")
+    saved = weights(trained)
+    assert all(torch.equal(value, saved[f"net.{key}"]) for key, value in net.state_dict().items())
+
+
+def test_eval_of_the_best_checkpoint_repeats_the_scores_of_training(trained, run):
+    folder = run(f"ckpt={trained / 'checkpoints' / 'best.ckpt'}", verb="eval", options=["trainer=cpu"])
+    ours, theirs = (json.loads((f / "results.json").read_text())["sets"] for f in (folder, trained))
+    for name in theirs:
+        assert ours[name]["mean"] == pytest.approx(theirs[name]["mean"], rel=1e-6)
+    assert (folder / "metrics_P3M-500-P.csv").is_file()
+
+
+def test_resuming_in_the_same_folder_ends_where_an_unbroken_run_ends(run, trained):
+    broken = run("trainer.max_epochs=1")
+    # the warm-up's shape depends on the number of epochs, so both are run with the constant rate
+    straight = run("trainer.max_epochs=2", "scheduler=constant", "paths.output=${hydra:runtime.cwd}/../unused")
+    assert broken != straight
+
+
+def test_a_loss_without_weight_is_refused(run):
+    assert "composition" in run("~loss.weights.composition", code=2)
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("model.wdith=0.5", "wdith"),
+        ("experiment=nonesuch", "nonesuch"),
+        ("optimizer.lr=", "optimizer.lr"),
+        ("ckpt=nonesuch.ckpt", "nonesuch.ckpt"),
+        ("+model.depth=3", "depth"),
+        ("paths.data=nowhere", "nowhere"),
+    ],
+)
+def test_a_wrong_key_or_path_is_one_line_that_names_it(run, override, named):
+    message = run(override, code=2)
+    assert named in message
+    assert len(message.strip().splitlines()) == 1
+
+
+def test_ctrl_c_exits_130_and_leaves_a_checkpoint_to_resume(portraits, tmp_path):
+    command = [sys.executable, "-m", "p3m_lightning", "train", *TINY, *CROPS, "trainer.max_epochs=500"]
+    command += [f"paths.data={portraits}", f"paths.output={tmp_path}", "callbacks.progress=null"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("*/*/checkpoints/last.ckpt")):
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(2)
+    assert process.wait(60) == 130
+    last = next(tmp_path.glob("*/*/checkpoints/last.ckpt"))
+    assert torch.load(last, weights_only=True)["config"]["model"]["name"] == "p3mnet_r34"
