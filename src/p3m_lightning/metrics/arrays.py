@@ -29,7 +29,7 @@ def matte_pair(pred: Array, target: Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unit_matte(matte: Array, name: str) -> np.ndarray:
-    """Return `matte`, floats or booleans (H, W) in [0, 1], as a float64 array.
+    """Return `matte`, floats or booleans (H, W) in [0, 1], as a float64 array, itself where it is one.
 
     A float32 value that is an 8-bit code over 255 becomes that quotient in float64: code 153 is 0.6, just below the
     sixth threshold of the connectivity error, 0.6000000000000001, but in float32 it would lie above.
@@ -45,10 +45,10 @@ def unit_matte(matte: Array, name: str) -> np.ndarray:
     low, high = float(array.min()), float(array.max())
     if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):  # written so that NaN fails too
         raise InputError(f"{name}: values from {low:g} to {high:g}; mattes lie in [0, 1]: divide 8-bit codes by 255")
-    unit = array.astype(np.float64, copy=False)
+    unit = np.ascontiguousarray(array, dtype=np.float64)  # OpenCV takes rows only
     if array.dtype == np.float32:
         codes = np.rint(unit * 255) / 255
-        np.copyto(unit, codes, where=np.abs(codes - unit) <= np.finfo(np.float32).eps / 2)
+        np.copyto(unit, codes, where=np.abs(codes - unit) <= np.finfo(np.float32).eps)
     return unit
 
 

@@ -141,7 +141,7 @@ def _set_known(pred: np.ndarray, classes: np.ndarray) -> np.ndarray:
 def _region_metrics(pred: np.ndarray, target: np.ndarray, error: np.ndarray, classes: np.ndarray) -> dict[str, float]:
     guided = _error(_set_known(pred, classes), target)
     # without unknown pixels any count would do for 0 / 0; a wrong trimap's x / 0 is not a number either
-    unknown = np.count_nonzero(classes == UNKNOWN) or np.inf
+    unknown = int(np.count_nonzero(classes == UNKNOWN)) or float("inf")
     return {
         "sad_unknown": _sad(guided),
         "mse_unknown": float(np.square(guided).sum()) / unknown,

@@ -80,4 +80,7 @@ def _magnitude(matte: np.ndarray, filters: GradientFilter) -> np.ndarray:
     matte = matte.astype(np.float32)
     across = cv2.sepFilter2D(matte, cv2.CV_32F, filters.derive, filters.smooth, borderType=filters.border)
     down = cv2.sepFilter2D(matte, cv2.CV_32F, filters.smooth, filters.derive, borderType=filters.border)
-    return cv2.magnitude(across, down)
+    across *= across  # not cv2.magnitude: its last digit depends on where the memory happens to lie
+    down *= down
+    across += down
+    return np.sqrt(across, out=across)

@@ -1,0 +1,173 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from torch import distributed
+
+from p3m_lightning.metrics import MattingMetrics
+from p3m_lightning.metrics import functional as F
+from p3m_lightning.metrics.definitions import ADOBE, FACE, P3M
+from p3m_lightning.schema import InputError
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Seven small mattes as tensors: pred, target, trimap, names, face; the last two images show no face."""
+    random = np.random.default_rng(0)
+    mattes = np.clip(ndimage.gaussian_filter(random.normal(size=(2, 7, 1, 24, 32)), (0, 0, 0, 3, 3)) * 9 + 0.4, 0, 1)
+    pred, target = torch.from_numpy(mattes.astype(np.float32))
+    trimap = torch.where(target <= 0, 0, torch.where(target >= 1, 2, 1))
+    face = torch.zeros_like(target)
+    face[:5, :, 4:12, 6:20] = 1
+    return pred, target, trimap, [f"portrait_{i}" for i in range(7)], face
+
+
+def part(batch, chosen):
+    return [values[chosen] for values in batch]
+
+
+def expected_rows(batch):
+    pred, target, trimap, names, face = batch
+    rows = []
+    for i, name in enumerate(names):
+        values = F.matting_metrics(pred[i], target[i], trimap[i]) | F.face_metrics(pred[i], target[i], face[i])
+        rows.append({"name": name, **values})
+    return rows
+
+
+def test_means_and_medians_are_over_images(batch):
+    metrics = MattingMetrics()
+    metrics.update(*batch)
+    rows = expected_rows(batch)
+    assert metrics.rows() == rows
+    for key in (*P3M, *FACE):
+        column = [row[key] for row in rows if key in row]
+        assert len(column) == (5 if key in FACE else 7)
+        assert metrics.compute()[key] == pytest.approx(np.mean(column), rel=1e-12)
+        assert metrics.median()[key] == pytest.approx(np.median(column), rel=1e-12)
+
+
+def test_any_split_into_batches_gives_the_same_means(batch):
+    whole, pieces = MattingMetrics(), MattingMetrics()
+    whole.update(*batch)
+    for chosen in (slice(0, 1), slice(1, 5), slice(5, 7)):
+        pieces.update(*part(batch, chosen))
+    assert pieces.compute() == pytest.approx(whole.compute(), rel=1e-12)
+    assert pieces.rows() == whole.rows()
+
+
+def test_states_of_uneven_processes_add_up_to_the_single_one(batch):
+    whole, ranks = MattingMetrics(), [MattingMetrics(), MattingMetrics(), MattingMetrics()]
+    whole.update(*batch)
+    ranks[0].update(*part(batch, slice(0, 5)))
+    ranks[1].update(*part(batch, slice(5, 7)))  # the third process has no image at all
+    for other in ranks[1:]:
+        ranks[0].merge_state(other)
+    assert ranks[0].compute() == pytest.approx(whole.compute(), rel=1e-12)
+
+
+def test_rows_of_processes_are_gathered_by_name(batch, tmp_path, monkeypatch):
+    ranks = [MattingMetrics(), MattingMetrics()]
+    for rank, metrics in enumerate(ranks):
+        metrics.update(*part(batch, slice(rank, None, 2)))
+
+    def gather(parts, own):
+        assert own is ranks[1].local_rows
+        parts[:] = [metrics.local_rows for metrics in ranks]
+
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    try:
+        assert ranks[0].rows() == ranks[0].local_rows  # alone in a real process group
+        monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+        monkeypatch.setattr(distributed, "all_gather_object", gather)
+        assert ranks[1].rows() == expected_rows(batch)
+    finally:
+        distributed.destroy_process_group()
+
+
+def test_without_trimaps_the_region_metrics_are_left_out(batch):
+    pred, target, _, names, _ = batch
+    metrics = MattingMetrics()
+    metrics.update(pred, target, None, names)
+    assert list(metrics.compute()) == ["sad", "mse", "mad", "gradient", "connectivity"]
+    assert list(metrics.rows()[0]) == ["name", *metrics.compute()]
+
+
+def test_images_with_and_without_trimap_are_counted_apart(batch):
+    metrics = MattingMetrics()
+    metrics.update(*part(batch[:4], slice(0, 3)))
+    pred, target, _, names = part(batch[:4], slice(3, 7))
+    metrics.update(pred, target, None, names)
+    rows = expected_rows(batch)
+    assert metrics.compute()["sad"] == pytest.approx(np.mean([row["sad"] for row in rows]))
+    assert metrics.compute()["sad_unknown"] == pytest.approx(np.mean([row["sad_unknown"] for row in rows[:3]]))
+
+
+def test_the_adobe_convention_is_a_choice(batch):
+    pred, target, trimap, names, _ = batch
+    metrics = MattingMetrics("adobe")
+    metrics.update(pred, target, trimap, names)
+    assert list(metrics.compute()) == list(ADOBE)
+    expected = np.mean([F.adobe_metrics(*pair)["gradient_unknown"] for pair in zip(pred, target, trimap, strict=True)])
+    assert metrics.compute()["gradient_unknown"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_calling_it_returns_the_batch_and_keeps_the_total(batch):
+    metrics, only = MattingMetrics(), MattingMetrics()
+    metrics(*part(batch, slice(0, 4)))
+    returned = metrics(*part(batch, slice(4, 7)))
+    only.update(*part(batch, slice(4, 7)))
+    assert returned == pytest.approx(only.compute(), rel=1e-12)
+    assert [row["name"] for row in metrics.rows()] == batch[3]
+
+
+def test_reset_forgets_everything(batch):
+    metrics = MattingMetrics()
+    metrics.update(*batch)
+    metrics.reset()
+    metrics.update(*part(batch, slice(0, 1)))
+    assert metrics.rows() == expected_rows(batch)[:1]
+    assert metrics.compute()["sad"] == pytest.approx(expected_rows(batch)[0]["sad"])
+
+
+def test_sums_stay_double_in_a_module_of_lower_precision(batch):
+    holder = torch.nn.ModuleList([MattingMetrics()]).bfloat16()
+    holder[0].update(*batch)
+    assert holder[0].sums.dtype == holder[0].counts.dtype == torch.float64
+    assert holder[0].compute()["sad"] == pytest.approx(np.mean([row["sad"] for row in expected_rows(batch)]), rel=1e-12)
+
+
+def test_it_travels_to_other_processes(batch):
+    metrics = MattingMetrics()
+    metrics.update(*batch)
+    assert pickle.loads(pickle.dumps(metrics)).compute() == metrics.compute()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_batches_on_the_gpu_score_as_on_the_cpu(batch):
+    pred, target, trimap, names, face = batch
+    metrics = MattingMetrics().cuda()
+    metrics.update(pred.cuda(), target.cuda(), trimap.cuda(), names, face.cuda())
+    assert metrics.rows() == expected_rows(batch)
+    assert metrics.sums.is_cuda
+
+
+def test_names_are_numbers_where_there_are_none(batch):
+    metrics = MattingMetrics()
+    metrics.update(batch[0][:2], batch[1][:2])
+    metrics.update(batch[0][2:3], batch[1][2:3])
+    assert [row["name"] for row in metrics.rows()] == ["0", "1", "2"]
+
+
+def test_wrong_batches_are_refused(batch):
+    pred, target, trimap, names, _ = batch
+    metrics = MattingMetrics()
+    with pytest.raises(InputError, match="names: 6 for a batch of 7"):
+        metrics.update(pred, target, trimap, names[:6])
+    with pytest.raises(InputError, match="target: 6 for a batch of 7"):
+        metrics.update(pred, target[:6], trimap, names)
+    with pytest.raises(InputError, match="'dim' is not one of p3m, adobe"):
+        MattingMetrics("dim")
