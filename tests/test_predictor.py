@@ -1,17 +1,19 @@
-import io
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from golden_networks import load_recording
 from PIL import Image
 from torch import nn
 
+from golden_networks import load_recording
 from p3m_lightning import Predictor, create_model, load_reference_weights
 from p3m_lightning.images import from_unit
 from p3m_lightning.inference import infer
-from p3m_lightning.inference.modes import Passes
+from p3m_lightning.inference.memory import choose_mode
+from p3m_lightning.inference.modes import MODES, TRIMAP_MODES, Passes, blend_tiles, spans
+from p3m_lightning.inference.torch_engine import TorchEngine
 from p3m_lightning.schema import InputError, MattingOutput
 
 torch.set_num_threads(2)
@@ -35,6 +37,16 @@ class Spot(nn.Module):
         return MattingOutput(detail, semantic, detail) if self.branches else MattingOutput(detail)
 
 
+class Mood(nn.Module):
+    """A network whose detail is the mean of all it sees: the worst that tiles can do to each other."""
+
+    needs_trimap = False
+
+    def forward(self, images):
+        detail = images.mean((1, 2, 3), keepdim=True).expand(-1, 1, *images.shape[-2:])
+        return MattingOutput(detail, images, detail)
+
+
 class Copycat(nn.Module):
     """A trimap-based network that returns half its trimap."""
 
@@ -50,7 +62,7 @@ def picture(height, width, seed=0):
     """A smooth scene with soft and hard edges, uint8 (height, width, 3)."""
     noise = np.random.default_rng(seed).random((height // 16 + 2, width // 16 + 2, 3))
     smooth = Image.fromarray(from_unit(noise)).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(smooth)
+    return np.array(smooth)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +79,7 @@ def arrays(golden):
 def nets(golden):
     """The recorded network in both variants: as filled, and with an unsaturated local branch."""
     spec, _, state = load_recording(golden, "p3mnet_r34")
-    original = {alias: key for alias, key in spec["aliases"].items()}
+    original = spec["aliases"]
     scales = {key: spec["scale"].get(original.get(key, key), 1) for key in state}
     state = {key: value if scales[key] == 1 else value / scales[key] for key, value in state.items()}  # as filled
     final = [key for key in state if key.startswith("decoder_final_l.")]
@@ -104,3 +116,198 @@ def test_limits_the_shorter_side_as_the_authors_do(golden, recorded, nets, sampl
     expected = np.asarray(Image.open(golden / recorded[sample]["folder_procedure_limit_160"]["alpha"])).astype(int)
     error = np.abs((alpha * 255).astype(int) - expected)
     assert (error > 1).mean() < 0.01
+
+
+@pytest.fixture(scope="module")
+def narrow():
+    torch.manual_seed(0)
+    return create_model("p3mnet_r34", width=0.125).eval()
+
+
+@pytest.mark.parametrize("mode", ["resize", "hybrid", "native", "tiled", "auto"])
+@pytest.mark.parametrize("size", [(1, 1), (16, 20), (37, 63), (1, 300)])
+def test_any_size_works_in_every_mode(narrow, mode, size):
+    alpha = Predictor(narrow, "cpu", mode)(picture(*size)).alpha
+    assert alpha.shape == size
+    assert alpha.dtype == np.float32
+    assert alpha.min() >= 0
+    assert alpha.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("size", "passes", "expected"),
+    [
+        ((1080, 1620), {}, (512, 800)),  # half, rounded down to 32
+        ((400, 600), {"cap": 160}, (160, 160)),  # each side capped on its own
+        ((40, 70), {}, (32, 32)),  # never zero
+        ((300, 450), {"scale": 1 / 3}, (96, 128)),
+        ((1080, 1620), {"short_side": 512}, (512, 768)),  # MODNet's rule
+        ((400, 900), {"short_side": 512}, (384, 896)),  # ... which leaves alone what encloses 512
+        ((200, 300), {"short_side": 512}, (512, 768)),
+    ],
+)
+def test_the_network_sees_the_published_sizes(size, passes, expected):
+    net = Spot()
+    infer(net, torch.zeros(1, 3, *size), "resize", **passes)
+    assert net.seen == [expected]
+
+
+def test_hybrid_takes_semantics_small_and_detail_large():
+    net = Spot()
+    infer(net, torch.zeros(1, 3, 300, 450), "hybrid", scale=1 / 3, detail_scale=0.5)
+    assert net.seen == [(96, 128), (128, 224)]
+
+
+def test_tiles_of_a_network_that_sees_little_equal_one_pass():
+    images = torch.from_numpy(picture(150, 210)).permute(2, 0, 1)[None] / 255
+    whole = infer(Spot(), images, "tiled", tile=256, overlap=32)
+    cut = infer(Spot(), images, "tiled", tile=64, overlap=32)
+    assert ((whole > 0.01) & (whole < 0.99)).float().mean() > 0.2  # there is detail to compare
+    # the small pass is smaller for small tiles, so the semantics are compared apart
+    net, expected = Spot(), Spot()(images).detail
+    engine = TorchEngine(net)
+    unknown = torch.full((1, 1, 150, 210), 0.5)
+    blended = blend_tiles(engine.run, engine, images, unknown, Passes(tile=64, overlap=32))
+    assert len(net.seen) > 20
+    torch.testing.assert_close(blended, expected, rtol=0, atol=1e-6)
+    assert cut.shape == whole.shape
+
+
+def test_tiles_without_unknown_pixels_are_not_run():
+    net = Spot()
+    images = torch.zeros(1, 3, 200, 200)
+    images[..., 150:, 150:] = 0.5  # unknown only there
+    infer(net, images, "tiled", tile=64, overlap=16)
+    assert len(net.seen) < 1 + 16 / 2
+
+
+def test_tiles_leave_no_seams():
+    """Neighboring tiles that disagree fade into each other: no step is higher than their difference over the fade."""
+    images = torch.rand(1, 3, 64, 300, generator=torch.Generator().manual_seed(0))
+    images[..., 150:] *= 0.3
+    engine = TorchEngine(Mood())
+    passes = Passes(tile=96, overlap=48)
+    blended = blend_tiles(engine.run, engine, images, torch.full((1, 1, 64, 300), 0.5), passes)
+
+    moods = [float(images[..., span].mean()) for span, _ in spans(300, passes.tile, passes.overlap)]
+    jump = max(abs(a - b) for a, b in pairwise(moods))
+    steps = (blended[..., 1:] - blended[..., :-1]).abs()
+    assert jump > 0.1
+    assert steps.max() <= 1.01 * jump / (passes.overlap / 2)
+    assert blended.min() >= min(moods) - 1e-6
+    assert blended.max() <= max(moods) + 1e-6
+
+
+def test_a_network_without_branches_says_which_modes_it_has():
+    with pytest.raises(InputError, match="resize, native, tiled"):
+        Predictor(Spot(branches=False), "cpu", "hybrid")
+    with pytest.raises(InputError, match="resize, native or tiled"):
+        infer(Spot(branches=False), torch.zeros(1, 3, 32, 32), "hybrid")
+
+
+def test_tiles_of_a_network_without_branches_refine_its_edges_only():
+    images = torch.zeros(1, 3, 256, 256)
+    images[..., :100, :] = 1.0
+    images[..., 99:101, :] = 0.5
+    net = Spot(branches=False)
+    alpha = infer(net, images, "tiled", tile=64, overlap=16)
+    torch.testing.assert_close(alpha, Spot()(images).detail)
+    assert len(net.seen) - 1 <= 3 * 5  # of 5 x 5 tiles
+
+
+def test_a_trimap_based_network_gets_the_trimap_at_its_own_size():
+    trimap = np.zeros((90, 130), np.uint8)
+    trimap[:, 65:] = 2
+    for mode in ("resize", "native"):
+        alpha = Predictor(Copycat(), "cpu", mode)(picture(90, 130), trimap).alpha
+        assert alpha[:, :60].max() < 1e-6
+        assert alpha[:, 70:].min() > 1 - 1e-6
+    with pytest.raises(InputError, match="needs one"):
+        Predictor(Copycat(), "cpu")(picture(90, 130))
+    with pytest.raises(InputError, match=r"\(90, 131\)"):
+        Predictor(Copycat(), "cpu")(picture(90, 131), trimap)
+    with pytest.raises(InputError, match="takes none"):
+        Predictor(Spot(), "cpu")(picture(90, 130), trimap)
+
+
+def test_flips_make_the_result_independent_of_handedness(narrow):
+    image = picture(64, 96)
+    predictor = Predictor(narrow, "cpu", "native", flips=True)
+    mirrored = predictor(np.ascontiguousarray(image[:, ::-1])).alpha[:, ::-1]
+    np.testing.assert_allclose(predictor(image).alpha, mirrored, atol=1e-5)
+    assert np.abs(Predictor(narrow, "cpu", "native")(image).alpha - mirrored).max() > 1e-3
+
+
+def test_batches_equal_single_photographs(narrow):
+    images = [picture(64, 96, s) for s in range(3)] + [picture(48, 48, 9)]
+    predictor = Predictor(narrow, "cpu", "native")
+    together = list(predictor.batches(images, batch_size=2))
+    for image, matte in zip(images, together, strict=True):
+        np.testing.assert_array_equal(matte.image, image)
+        np.testing.assert_allclose(matte.alpha, predictor(image).alpha, atol=1e-5)
+
+
+def test_path_bytes_pillow_and_array_are_the_same_photograph(tmp_path):
+    image = picture(50, 70)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    predictor = Predictor(Spot(), "cpu")
+    expected = predictor(image).alpha
+    sources = [tmp_path / "a.png", str(tmp_path / "a.png"), (tmp_path / "a.png").read_bytes(), Image.fromarray(image)]
+    for source in sources:
+        np.testing.assert_array_equal(predictor(source).alpha, expected)
+
+
+def test_bf16_stays_close(narrow):
+    image = picture(64, 96)
+    exact, half = (Predictor(narrow, "cpu", "native", precision=p)(image).alpha for p in ("32", "bf16"))
+    assert half.dtype == np.float32
+    assert 0 < np.abs(exact - half).mean() < 0.02
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+@pytest.mark.parametrize("keys", [{}, {"compile": True}])
+def test_gpu_equals_cpu(narrow, keys):
+    image = picture(96, 128)
+    expected = Predictor(narrow, "cpu", "hybrid")(image).alpha
+    actual = Predictor(narrow, "cuda", "hybrid", **keys)(image).alpha
+    assert np.abs(expected - actual).mean() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("size", "offered", "free", "mode"),
+    [
+        ((300, 400), tuple(MODES), None, "native"),
+        ((1080, 1590), tuple(MODES), None, "hybrid"),
+        ((5200, 7700), tuple(MODES), None, "tiled"),
+        ((1080, 1590), tuple(MODES), 1_000_000_000, "tiled"),  # hybrid would take 3.4 GB
+        ((1080, 1590), ("resize", "native", "tiled"), None, "native"),
+        ((5200, 7700), ("resize", "native", "tiled"), None, "resize"),
+        ((1080, 1590), TRIMAP_MODES, 1_000_000_000, "resize"),
+    ],
+)
+def test_auto_picks_by_size_and_memory(size, offered, free, mode):
+    assert choose_mode(size, offered, free, Passes()) == mode
+
+
+def test_native_refuses_what_cannot_fit(monkeypatch):
+    predictor = Predictor(Spot(), "cpu", "native")
+    monkeypatch.setattr(predictor.engine, "free_memory", lambda: 1_000_000)
+    with pytest.raises(InputError, match=r"600 x 400 pixels do not fit .* mode=tiled"):
+        predictor(picture(400, 600))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"mode": "best"}, "mode=best: .*resize"),
+        ({"device": "abacus"}, "device=abacus"),
+        ({"precision": "8"}, "precision=8"),
+        ({"tiel": 512}, "tiel: no such key"),
+        ({"overlap": 4000}, "overlap=4000"),
+        ({"scale": 0}, "scale=0"),
+    ],
+)
+def test_wrong_keys_are_named(keys, message):
+    with pytest.raises(InputError, match=message):
+        Predictor(Spot(), **{"device": "cpu"} | keys)

@@ -23,6 +23,8 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".
 
 # Pillow warns from 89 megapixels and refuses from 179; large photographs are welcome here, so only the refusal stays
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# a broken EXIF block costs the rotation at most: nothing to tell the user of a thousand files
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 
 def list_images(folder: str | Path) -> list[Path]:

@@ -22,8 +22,8 @@ EXACT = 1e-6
 CERTAIN = 0.02
 """Of a network without branches: an alpha this close to 0 or 1 is taken for known."""
 
-BAND = 8
-"""Of a network without branches: the unknown region reaches about this many pixels beyond fractional alpha."""
+BAND = 4
+"""Of a network without branches: blurring by this factor makes the band of unknown, ten pixels of the small pass."""
 
 
 class Engine(Protocol):

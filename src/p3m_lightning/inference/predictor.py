@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +90,7 @@ class Predictor:
         """Predict the mattes of many photographs; neighbors of equal size share a pass of up to `batch_size`."""
         photos = (s if isinstance(s, Photo) else read_photo(s) for s in sources)
         for _, run in groupby(photos, key=lambda photo: photo.pixels.shape):
-            while batch := [photo for photo, _ in zip(run, range(batch_size), strict=False)]:
+            while batch := list(islice(run, batch_size)):
                 yield from self._predict(batch)
 
     def _configure(self, engine: Engine, mode: str, limit: int | None, flips: bool, passes: dict[str, object]) -> None:
