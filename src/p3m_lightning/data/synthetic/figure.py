@@ -1,0 +1,157 @@
+"""A person painted on a plate, from the hair behind to the hat on top."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from p3m_lightning.data.synthetic import body, face, hair, head, held, view, worn
+from p3m_lightning.data.synthetic.clothes import Cloth, Frame, draw_cloth
+from p3m_lightning.data.synthetic.plate import Plate
+from p3m_lightning.data.synthetic.shading import Light
+
+FRAMINGS = {  # height of half a head against the image, height of the head's middle
+    "close": ((0.25, 0.33), (0.4, 0.5)),
+    "shoulders": ((0.16, 0.24), (0.33, 0.45)),
+    "half": ((0.1, 0.15), (0.22, 0.36)),
+    "knees": ((0.07, 0.095), (0.15, 0.24)),
+    "full": ((0.052, 0.064), (0.09, 0.13)),
+}
+FRAMING_ODDS = (0.14, 0.42, 0.26, 0.09, 0.09)
+
+
+class Person(NamedTuple):
+    """All that is drawn for one person before painting."""
+
+    face: head.Face
+    look: face.Look
+    style: hair.Style | None
+    body: body.Body
+    pose: head.Pose
+    frame: Frame
+    hat: str | None
+    cloth: Cloth
+    glasses: bool
+    beard: float  # length in units, 0 for none
+    thing: str | None
+
+
+def draw_person(rng: np.random.Generator, side: int) -> Person:
+    """Draw a person for a plate of `side` pixels."""
+    shape = head.draw_face(rng)
+    look = face.draw_look(rng, shape)
+    framing = FRAMINGS[str(rng.choice(list(FRAMINGS), p=FRAMING_ODDS))]
+    unit, level = rng.uniform(*framing[0]) * side, rng.uniform(*framing[1]) * side
+    spread = 0.1 if unit > 0.2 * side else 0.22
+    center = np.array([side * np.clip(rng.normal(0.5, 0.6 * spread), 0.5 - spread, 0.5 + spread), level])
+    yaw, pitch, roll = np.clip(rng.normal(0, (0.34, 0.11, 0.1)), -0.75, 0.75)
+    thing = str(rng.choice(list(held.THINGS))) if rng.random() < (0.2 if unit > 0.15 * side else 0.35) else None
+    hat = str(rng.choice(worn.HATS)) if rng.random() < 0.16 else None
+    if hat == "scarf" and shape.feminine < 0.5:
+        hat = "beanie"
+    return Person(
+        face=shape,
+        look=look,
+        style=hair.draw_style(rng, shape.feminine),
+        body=body.draw_body(rng, shape.feminine, thing is not None),
+        pose=head.Pose(head.rotation(yaw, pitch, roll), center, unit),
+        frame=Frame(center, unit, rng.normal(0, 0.05), float(np.clip(0.8 * yaw / 0.5 + rng.normal(0, 0.4), -1, 1))),
+        hat=hat,
+        cloth=draw_cloth(rng, None, "knit" if hat == "beanie" else "plain"),
+        glasses=bool(rng.random() < 0.2),
+        beard=rng.choice([0.06, 0.12, 0.25, 0.5]) if shape.feminine < 0.35 and rng.random() < 0.4 else 0.0,
+        thing=thing,
+    )
+
+
+def paint_person(rng: np.random.Generator, plate: Plate, person: Person, light: Light) -> np.ndarray:
+    """Paint a person; returns the 68 landmarks in pixels of the plate, float (68, 2)."""
+    pose, frame, look = person.pose, person.frame, person.look
+    relief = head.make_relief(person.face)
+    seen = view.look_at(relief, pose)
+    covered = person.hat == "scarf"
+    strands = None
+    if person.style is not None and not covered:
+        strands = hair.grow(rng, person.style, round(np.clip(26 * pose.unit, 1500, 6000)))
+        if person.hat:
+            strands = strands._replace(points=_pressed(strands.points))
+        hair.paint_strands(plate, strands, pose, light, look.hair, None, front=False)
+    _paint_body(rng, plate, person, light)
+    _paint_head(rng, plate, person, seen, relief, light)
+    if person.beard:
+        beard = worn.grow_beard(
+            rng, person.face, relief, round(np.clip(14 * pose.unit, 500, 3000)), person.beard, rng.random() < 0.25
+        )
+        hair.paint_strands(plate, beard, pose, light, look.hair * 0.9, seen, front=True)
+    if person.glasses:
+        worn.paint_glasses(rng, plate, pose, person.face, relief)
+    if strands is not None:
+        _paint_front_hair(plate, strands, pose, light, look.hair, seen)
+        if person.style.length > 0.95 and person.style.guard == 0 and not person.hat and person.face.feminine > 0.5:
+            worn.paint_bun(rng, plate, pose, look.hair, light)
+    if covered:
+        worn.paint_headscarf(plate, pose, person.cloth, light, frame.place([(-0.9, 1.95), (0.9, 1.95)]))
+    elif person.hat:
+        worn.paint_hat(rng, plate, pose, person.cloth, person.hat, light)
+    for index in (0, 1):
+        if person.body.arms[index][2, 1] < 2.5:  # a raised hand comes before the hair
+            body.paint_hand(plate, frame, person.body, index, look.skin, light, 0.2)
+    return pose.view(head.landmarks(person.face, relief))[:, :2]
+
+
+def _paint_body(rng: np.random.Generator, plate: Plate, person: Person, light: Light) -> None:
+    frame, skin, figure = person.frame, person.look.skin, person.body
+    chin = person.pose.rotation @ np.array([0, 0.8, 0.5])
+    body.paint_legs(plate, frame, figure, skin, light)
+    body.paint_neck(plate, frame, figure, chin[:2] * (1, 0), skin, light)
+    body.paint_torso(plate, frame, figure, light)
+    for index in (0, 1):
+        body.paint_arm(plate, frame, figure, index, skin, light)
+        if index == 1 and person.thing:
+            hand = frame.place([figure.arms[1][2] + (-0.45, -0.35)])[0]
+            held.paint_thing(rng, plate, person.thing, hand, 0.9 * frame.unit, rng.normal(0, 0.15), light)
+        body.paint_hand(
+            plate, frame, figure, index, skin, light, 0.8 if index == 1 and person.thing else rng.uniform(0, 0.7)
+        )
+
+
+def _paint_head(
+    rng: np.random.Generator, plate: Plate, person: Person, seen: view.View, relief: head.Relief, light: Light
+) -> None:
+    pose, skin = person.pose, person.look.skin
+    albedo = face.paint_face(rng, person.face, person.look)
+    near = 1 if pose.rotation[0, 2] < 0 else -1
+    turned = abs(pose.rotation[0, 2]) > 0.12
+    worn.paint_ear(plate, pose, -near, skin, light)
+    if not turned:
+        worn.paint_ear(plate, pose, near, skin, light)
+    view.paint_head(plate, seen, relief, pose, albedo, light)
+    if turned:
+        worn.paint_ear(plate, pose, near, skin, light)
+
+
+def _paint_front_hair(
+    plate: Plate, strands: hair.Strands, pose: head.Pose, light: Light, color: np.ndarray, seen: view.View
+) -> None:
+    top = Plate(plate.side)
+    hair.paint_strands(top, strands, pose, light, color, seen, front=True)
+    window = top.painted()
+    if window is None:
+        return
+    mask = top.pixels[window][..., 3]
+    small = cv2.resize(mask, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    move = np.float32([[1, 0, -0.012 * pose.unit * light.direction[0]], [0, 1, 0.02 * pose.unit]])
+    small = cv2.warpAffine(cv2.GaussianBlur(small, (0, 0), max(0.6, 0.012 * pose.unit)), move, small.shape[::-1])
+    shade = cv2.resize(small, mask.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
+    plate.darken(window, shade, 0.45)
+    plate.over(top)
+
+
+def _pressed(points: np.ndarray) -> np.ndarray:
+    """Hair under a hat: what would stand above the skull lies on it."""
+    offset = points - head.SKULL_CENTER
+    distance = np.linalg.norm(offset / head.SKULL_RADII, axis=-1, keepdims=True)
+    under = np.clip((-0.1 - points[..., 1:2]) / 0.2, 0, 1)
+    return points + offset * (np.minimum(distance, 1.04) / np.maximum(distance, 1e-6) - 1) * under

@@ -1,0 +1,98 @@
+"""Painting a face flat, before it is laid over the head: soft areas and lines in head space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from p3m_lightning.data.synthetic import head
+from p3m_lightning.data.synthetic.plate import SHIFT, fixed_point
+
+DENSITY = 240
+"""Pixels per unit of head space."""
+
+
+class Mural:
+    """Opaque paint over the frontal plane of a head: `pixels` float32 (h, w, 3), RGB in 0..255."""
+
+    def __init__(self, color: np.ndarray) -> None:
+        self.x, self.y = head.grid(DENSITY)
+        self.pixels = np.empty((self.y.size, self.x.size, 3), np.float32)
+        self.pixels[:] = color
+
+    def area(
+        self,
+        outline: np.ndarray,
+        color: np.ndarray,
+        opacity: float = 1,
+        blur: float = 0,
+        clip: np.ndarray | None = None,
+    ) -> None:
+        """Blend a color into a polygon (N, 2); `blur` in units; `clip`, a second polygon, bounds what is touched."""
+        self._blend(outline, color, opacity, blur, clip, None)
+
+    def line(
+        self,
+        points: np.ndarray,
+        color: np.ndarray,
+        opacity: float = 1,
+        width: float = 0.01,
+        blur: float = 0,
+        clip: np.ndarray | None = None,
+    ) -> None:
+        """Blend a color along a line (N, 2), `width` and `blur` in units."""
+        self._blend(points, color, opacity, blur, clip, width)
+
+    def disk(
+        self,
+        center: Sequence[float],
+        radii: Sequence[float],
+        color: np.ndarray,
+        opacity: float = 1,
+        blur: float = 0,
+        clip: np.ndarray | None = None,
+    ) -> None:
+        """Blend a color into an ellipse."""
+        turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+        self.area(np.column_stack([np.cos(turn), np.sin(turn)]) * radii + center, color, opacity, blur, clip)
+
+    def glow(self, center: Sequence[float], radii: Sequence[float]) -> np.ndarray:
+        """A Gaussian spot of height 1 over the whole mural, (h, w)."""
+        (cx, cy), (rx, ry) = center, radii
+        return np.exp(-(((self.y - cy) / ry) ** 2)) * np.exp(-(((self.x - cx) / rx) ** 2))
+
+    def tint(self, share: np.ndarray, color: np.ndarray) -> None:
+        """Blend a color in by `share` (h, w) in [0, 1]."""
+        self.pixels += share[..., None] * (np.asarray(color, np.float32) - self.pixels)
+
+    def _blend(
+        self,
+        points: np.ndarray,
+        color: np.ndarray,
+        opacity: float,
+        blur: float,
+        clip: np.ndarray | None,
+        width: float | None,
+    ) -> None:
+        sigma = blur * DENSITY
+        at = head.pixel(np.asarray(points), DENSITY)
+        margin = 3 * sigma + 2 + (width or 0) * DENSITY
+        size = np.array([self.x.size, self.y.size])
+        low = np.clip(np.floor(at.min(axis=0) - margin), 0, size - 1).astype(int)
+        high = np.clip(np.ceil(at.max(axis=0) + margin) + 1, low + 1, size).astype(int)
+        mask = np.zeros((high - low)[::-1], np.uint8)
+        if width is None:
+            cv2.fillPoly(mask, [fixed_point(at - low)], 255, cv2.LINE_AA, SHIFT)
+        else:
+            cv2.polylines(mask, [fixed_point(at - low)], False, 255, max(1, round(width * DENSITY)), cv2.LINE_AA, SHIFT)
+        share = mask.astype(np.float32) * (opacity / 255)
+        if sigma > 0.3:
+            share = cv2.GaussianBlur(share, (0, 0), sigma)
+        if clip is not None:
+            bounds = np.zeros_like(mask)
+            cv2.fillPoly(bounds, [fixed_point(head.pixel(np.asarray(clip), DENSITY) - low)], 255, cv2.LINE_AA, SHIFT)
+            share *= bounds / np.float32(255)
+        part = self.pixels[low[1] : high[1], low[0] : high[0]]
+        part += share[..., None] * (np.asarray(color, np.float32) - part)

@@ -1,0 +1,125 @@
+"""The head from where the viewer stands: rays cast at its relief, light, and the painted face laid over it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from p3m_lightning.data.synthetic import head
+from p3m_lightning.data.synthetic.head import Pose, Relief
+from p3m_lightning.data.synthetic.mural import DENSITY
+from p3m_lightning.data.synthetic.plate import Plate
+from p3m_lightning.data.synthetic.shading import Light
+
+VIEW = 110
+"""Most pixels per unit at which rays are cast; what they find is smooth and gets enlarged."""
+SUBSURFACE = np.array([0.55, 0.28, 0.22], np.float32)
+"""Skin lets red light around the terminator further than green and blue."""
+
+
+class View(NamedTuple):
+    """What is seen of a head from where the viewer stands: maps over a window of the plate, coarse."""
+
+    corner: np.ndarray  # (2,), plate pixels of the maps' top left corner
+    step: float  # plate pixels per map pixel
+    depth: np.ndarray  # (h, w), view space z in units, -9 beside the head
+    u: np.ndarray  # (h, w), head space x of the visible point
+    v: np.ndarray  # (h, w), head space y
+    rear: np.ndarray  # (h, w) bool, the visible point lies on the back
+
+
+def look_at(relief: Relief, pose: Pose) -> View:
+    """Cast rays at the head: march along z, then halve the interval that holds the surface."""
+    step = max(1.0, pose.unit / VIEW)
+    reach = 1.22 * pose.unit
+    count = int(np.ceil(2 * reach / step))
+    corner = pose.center - reach
+    axis = ((np.arange(count) + 0.5) * step - reach).astype(np.float32) / np.float32(pose.unit)
+    x, y = np.meshgrid(axis, axis)
+    back = pose.rotation.T.astype(np.float32)
+
+    def outside(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        hx, hy, hz = (back[i, 0] * x + back[i, 1] * y + back[i, 2] * z for i in range(3))
+        px, py = (hx - np.float32(head.LOW[0])) * head.RELIEF - 0.5, (hy - np.float32(head.LOW[1])) * head.RELIEF - 0.5
+        both = cv2.remap(surfaces, px, py, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(-1.3, -1.3))
+        front, rear = hz - both[..., 0], -hz - both[..., 1]
+        return np.maximum(front, rear), hx, hy, rear > front
+
+    surfaces = np.dstack([relief.front, relief.back])
+    near = np.full_like(x, 1.15)
+    far = np.full_like(x, -9)
+    for z in np.arange(1.06, -0.8, -0.09, dtype=np.float32):
+        entered = (far < -8) & (outside(np.full_like(x, z))[0] < 0)
+        far[entered], near[entered] = z, z + np.float32(0.09)
+    hit = far > -8
+    low, high = np.where(hit, far, 0), np.where(hit, near, 0)
+    for _ in range(6):
+        middle = (low + high) / 2
+        inside = outside(middle)[0] < 0
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+    _, u, v, rear = outside(low)
+    return View(corner, step, np.where(hit, low, -9).astype(np.float32), u, v, rear)
+
+
+def paint_head(plate: Plate, view: View, relief: Relief, pose: Pose, albedo: np.ndarray, light: Light) -> None:
+    """Lay the visible side of a head, with its painted face (`paint_face`), on a plate."""
+    hit = (view.depth > -8).astype(np.float32)
+    arriving = _arriving(view, relief, pose, light) * hit[..., None]
+    spread = cv2.GaussianBlur(hit, (0, 0), 2)
+    # beyond the outline the maps continue with their neighbors' values, so that enlarging them does not darken the rim
+    arriving = np.where(
+        hit[..., None] > 0, arriving, cv2.GaussianBlur(arriving, (0, 0), 2) / (spread[..., None] + 1e-4)
+    )
+    side = hit.shape[0] * view.step
+    window = plate.window(np.array([view.corner, view.corner + side]), 0)
+    if window is None:
+        return
+    rows, columns = window
+    place = np.float32([[1 / view.step, 0, 0], [0, 1 / view.step, 0]])
+    place[:, 2] = (np.array([columns.start, rows.start]) - view.corner + 0.5) / view.step - 0.5
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+
+    def enlarge(maps: np.ndarray) -> np.ndarray:
+        return cv2.warpAffine(
+            maps, place, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        )
+
+    soft = cv2.GaussianBlur(hit, (0, 0), 1.0)
+    cover = np.clip((enlarge(soft) - 0.5) * 2.2 * view.step + 0.5, 0, 1)
+    at_x = (enlarge(view.u) - np.float32(head.LOW[0])) * DENSITY - 0.5
+    at_y = (enlarge(view.v) - np.float32(head.LOW[1])) * DENSITY - 0.5
+    color = cv2.remap(albedo, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    plate.lay(window, color * enlarge(arriving.astype(np.float32)), cover)
+
+
+def _arriving(view: View, relief: Relief, pose: Pose, light: Light) -> np.ndarray:
+    """Light at the visible points, (h, w, 3): lamp, shadow of the nose, creases, a little gloss."""
+    x, y = (
+        ((view.u - head.LOW[0]) * head.RELIEF - 0.5).astype(np.float32),
+        ((view.v - head.LOW[1]) * head.RELIEF - 0.5).astype(np.float32),
+    )
+    normals = cv2.remap(relief.normals, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    normals[view.rear, 2] *= -1
+    normals = normals @ pose.rotation.T.astype(np.float32)
+    lamp = pose.rotation.T @ light.direction
+    shade = np.dstack([relief.cavity, _cast(relief, lamp)])
+    shade = cv2.remap(shade, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    direct = light._replace(ambient=np.zeros(3)).on(normals, SUBSURFACE) * (1 - 0.75 * shade[..., 1:])
+    sky = 0.8 - 0.2 * normals[..., 1:2]
+    middle = light.direction - (0, 0, -1)
+    gloss = np.clip(normals @ (middle / np.linalg.norm(middle)).astype(np.float32), 0, 1) ** 24
+    total = direct + light.ambient * sky + 0.14 * light.key * gloss[..., None] * (1 - shade[..., 1:])
+    return total * (1 - np.array([0.35, 0.5, 0.55]) * shade[..., :1])
+
+
+def _cast(relief: Relief, lamp: np.ndarray) -> np.ndarray:
+    """Shadow that the relief throws on itself under a lamp in direction (3,) of head space; 0 to 1, (h, w)."""
+    height, width = relief.front.shape
+    shadow = np.zeros((height, width), np.float32)
+    for distance in (0.04, 0.08, 0.12, 0.17, 0.23, 0.3):
+        shift = np.float32([[1, 0, -lamp[0] * distance * head.RELIEF], [0, 1, -lamp[1] * distance * head.RELIEF]])
+        ahead = cv2.warpAffine(relief.front, shift, (width, height), borderMode=cv2.BORDER_CONSTANT, borderValue=-1)
+        np.maximum(shadow, (ahead - relief.front - np.float32(lamp[2] * distance)) * 22, out=shadow)
+    return cv2.GaussianBlur(np.clip(shadow, 0, 1), (0, 0), 1.5)

@@ -1,0 +1,194 @@
+"""What belongs to the head besides face and hair: ears, beards, glasses, hats, headscarves."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from p3m_lightning.data.synthetic import head
+from p3m_lightning.data.synthetic.clothes import Cloth
+from p3m_lightning.data.synthetic.hair import POINTS, Strands
+from p3m_lightning.data.synthetic.head import SKULL_CENTER, SKULL_RADII, Face, Pose, Relief
+from p3m_lightning.data.synthetic.plate import Plate, fixed_point, polygon_cover, tube
+from p3m_lightning.data.synthetic.shading import Light, soft_shadow, solid
+from p3m_lightning.data.synthetic.view import SUBSURFACE
+
+HATS = ("cap", "beanie", "brim", "scarf")
+
+
+def paint_ear(plate: Plate, pose: Pose, side: int, skin: np.ndarray, light: Light) -> None:
+    """One ear: a shell standing off the head by a third of a right angle, its rim and its hollow."""
+    t = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    out, down = np.array([side * 0.75, 0, -0.66]), np.array([0, 1.0, 0])
+
+    def ring(size: float, cx: float = 0.0, cy: float = 0.0) -> np.ndarray:
+        a = (0.11 + 0.125 * np.cos(t) * (1 - 0.3 * np.sin(t))) * size + cx
+        b = 0.225 * np.sin(t) * size + cy + 0.1
+        base = np.array([side * 0.7, 0, -0.04])
+        return pose.view(base + a[:, None] * out + b[:, None] * down)[:, :2]
+
+    solid(plate, ring(1), skin * (1.0, 0.9, 0.88), light, reach=0.6, wrap=SUBSURFACE)
+    soft_shadow(plate, ring(0.62, 0.03, -0.02), 0.35, 0.03 * pose.unit)
+    soft_shadow(plate, ring(0.3, 0.02, 0.02), 0.4, 0.025 * pose.unit)
+
+
+def grow_beard(
+    rng: np.random.Generator, face: Face, relief: Relief, count: int, length: float, chin_only: bool
+) -> Strands:
+    """Hair of cheeks, chin and upper lip, combed down and outwards; sparser towards the cheeks."""
+    found = np.empty((0, 2))
+    while len(found) < count:
+        spots = rng.uniform((-0.68, 0.3), (0.68, 1.0), (4 * count, 2))
+        beside = np.abs(spots[:, 0])
+        jaw = spots[:, 1] > 0.8 - 0.95 * np.clip(beside - (0.1 if chin_only else 0.2), 0, 0.5) + rng.normal(
+            0, 0.02, len(spots)
+        )
+        if chin_only:
+            jaw = (spots[:, 1] > 0.74) & (beside < 0.26)
+        lip = (np.abs(spots[:, 1] - (face.nose_y + face.mouth_y - face.lip_upper) / 2 - 0.03) < 0.045) & (
+            beside < face.mouth_width * 1.05
+        )
+        mouth = ((spots[:, 0] / (face.mouth_width * 1.05)) ** 2 + ((spots[:, 1] - face.mouth_y) / 0.1) ** 2) < 1
+        inside = beside < 0.96 * head.half_width(face, spots[:, 1])
+        found = np.concatenate([found, spots[inside & ((jaw & ~mouth) | lip)]])
+    roots = head.lift(relief, found[:count])
+    heading = roots * (0.55, 0.2, 0.5) + (0, 0.75, 0.1) + rng.normal(0, 0.22, roots.shape)
+    heading /= np.linalg.norm(heading, axis=1, keepdims=True)
+    reach = length * rng.uniform(0.5, 1.1, (count, 1)) * np.interp(roots[:, 1:2], [0.4, 0.9], [0.45, 1])
+    t = np.linspace(0, 1, POINTS)[None, :, None]
+    bend = np.array([0, 0.5, 0]) * t**2 + rng.normal(0, 0.12, (count, 1, 3)) * np.sin(3 * t)
+    points = roots[:, None] + reach[:, None] * (t * heading[:, None] + bend * t)
+    return Strands(points, 1 + 0.2 * rng.normal(size=count), rng.random(count) < 0.15)
+
+
+def paint_glasses(rng: np.random.Generator, plate: Plate, pose: Pose, face: Face, relief: Relief) -> None:
+    """Glasses or sunglasses: frames standing before the eyes, lenses that tint and gleam, temples to the ears."""
+    dark = rng.random() < 0.35
+    color = rng.choice([25, 60, 120, 190]) * np.array([1, rng.uniform(0.7, 1), rng.uniform(0.5, 1)])
+    width, height = rng.uniform(0.2, 0.235), rng.uniform(0.13, 0.2)
+    power, line = rng.uniform(2, 4), rng.uniform(0.012, 0.035)
+    t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    circle = np.column_stack([np.cos(t), np.sin(t)])
+    shape = np.sign(circle) * np.abs(circle) ** (2 / power) * (width, height)
+    depth = float(head.lift(relief, np.array([[0.0, 0.02]]))[0, 2]) + 0.04
+    thick = max(1.0, 2 * line * pose.unit)
+    lines = []
+    for side in (-1, 1):
+        rim = np.column_stack([shape - (-side * (face.eye_x + 0.02), -0.03), np.full(len(t), depth - 0.02)])
+        rim = pose.view(rim)[:, :2]
+        _lens(plate, rim, dark, color)
+        lines.append(np.concatenate([rim, rim[:1]]))
+        bow = np.array(
+            [
+                (side * (face.eye_x + 0.02 + width), -0.02, depth - 0.03),
+                (side * 0.79, -0.05, 0.1),
+                (side * 0.78, -0.03, -0.1),
+            ]
+        )
+        if side * pose.rotation[0, 2] < 0.12:  # the far temple hides behind the head
+            lines.append(pose.view(bow)[:, :2])
+    bridge = [(x, -0.02 - 0.03 * (1 - (x / 0.11) ** 2), depth + 0.03) for x in np.linspace(-0.11, 0.11, 5)]
+    lines.append(pose.view(np.array(bridge))[:, :2])
+    plate.stroke([fixed_point(line) for line in lines], color, thick)
+
+
+def _lens(plate: Plate, rim: np.ndarray, dark: bool, color: np.ndarray) -> None:
+    window = plate.window(rim)
+    if window is None:
+        return
+    cover = polygon_cover(rim, window)
+    slope = np.linspace(-1, 1, cover.shape[1])[None] + np.linspace(-1, 1, cover.shape[0])[:, None]
+    gleam = np.exp(-(((slope - 0.2) / 0.35) ** 2))[..., None].astype(np.float32)
+    opacity = np.float32(0.88 if dark else 0.1)
+    plate.lay(
+        window, color * 0.5 + gleam * (60 if dark else 160), cover * (opacity + (0.0 if dark else 0.1) * gleam[..., 0])
+    )
+
+
+def _hull(points: np.ndarray) -> np.ndarray:
+    return cv2.convexHull(points[:, :2].astype(np.float32))[:, 0].astype(float)
+
+
+def _dome(grown: float, low: float, tilt: float) -> np.ndarray:
+    """Points of the skull grown by a factor, above a plane at height `low` that sinks backwards by `tilt`."""
+    azimuth, polar = np.meshgrid(np.linspace(0, 2 * np.pi, 40), np.linspace(0, np.pi, 60))
+    ball = np.stack([np.sin(polar) * np.sin(azimuth), -np.cos(polar), np.sin(polar) * np.cos(azimuth)], -1).reshape(
+        -1, 3
+    )
+    points = ball * SKULL_RADII * grown + SKULL_CENTER
+    return points[points[:, 1] < low - tilt * points[:, 2]]
+
+
+def paint_hat(rng: np.random.Generator, plate: Plate, pose: Pose, cloth: Cloth, kind: str, light: Light) -> None:
+    """A cap, a beanie or a hat with a brim, pulled over the hair."""
+    low, tilt = {"cap": (-0.42, 0.12), "beanie": (-0.38, 0.2), "brim": (-0.45, 0.12)}[kind]
+    dome = _dome(1.14 if kind == "beanie" else 1.1, low, tilt)
+    if kind == "brim":
+        dome[:, 1] = np.where(dome[:, 1] < -0.9, dome[:, 1] - 0.2, dome[:, 1] * 1.15)
+    crown = pose.view(dome)
+    edge = dome[np.abs(dome[:, 1] - low + tilt * dome[:, 2]) < 0.08]
+    band = pose.view(edge[edge[:, 2] > 0.1])
+    face_shadow = _hull(band) - (0, -0.14 * pose.unit)
+    soft_shadow(plate, face_shadow, 0.5, 0.08 * pose.unit)
+    around = np.linspace(0, 2 * np.pi, 60)
+    if kind == "brim":
+        reach = rng.uniform(1.35, 1.8)
+        ring = np.column_stack([np.sin(around), np.full(60, 0.0), np.cos(around)]) * SKULL_RADII * reach
+        ring[:, 1] = low - tilt * ring[:, 2] + 0.1 * np.abs(np.sin(around)) ** 2 * -1
+        solid(plate, _hull(pose.view(ring)), cloth.color * 0.85, light, bulge=0.5)
+    solid(
+        plate,
+        _hull(crown),
+        cloth.color if kind != "beanie" else cloth.second * 0.4 + cloth.color * 0.6,
+        light,
+        folds=cloth.folds,
+    )
+    if kind == "cap":
+        front = np.linspace(-1.1, 1.1, 30)
+        visor = [np.column_stack([np.sin(front) * 0.78, np.full(30, low - 0.08), np.cos(front) * 0.9])]
+        visor.append(np.column_stack([np.sin(front) * 0.74, np.full(30, low + 0.06), np.cos(front) * 0.75 + 0.75]))
+        solid(plate, _hull(pose.view(np.concatenate(visor))), cloth.second, light, bulge=0.6)
+    else:
+        rise = 0.2 if kind == "beanie" else 0.12
+        strip = np.concatenate([band, pose.view(edge[edge[:, 2] > 0.1] * (1.04, 1, 1.04) + (0, -rise, 0))])
+        solid(plate, _hull(strip), cloth.second, light, bulge=0.6, folds=cloth.folds)
+
+
+def paint_headscarf(plate: Plate, pose: Pose, cloth: Cloth, light: Light, frame_shoulder: np.ndarray) -> None:
+    """A scarf around head and neck that leaves the face free; `frame_shoulder` (2, 2) are pixels where it ends."""
+    dome = _dome(1.13, 0.6, 0.0)
+    hull = _hull(np.concatenate([pose.view(dome), np.column_stack([frame_shoulder, np.zeros(2)])]))
+    t = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    face = np.column_stack([0.62 * np.sin(t), 0.22 - 0.84 * np.cos(t), 0.45 - 0.25 * np.abs(np.sin(t))])
+    inner = pose.view(face)[:, :2]
+    # cut the face out by running once around it, in the other direction
+    start = int(np.argmin(np.linalg.norm(inner - hull[0], axis=1)))
+    inner = np.roll(inner, -start, axis=0)
+    if _area(inner) * _area(hull) > 0:
+        inner = inner[::-1]
+    outline = np.concatenate([hull, hull[:1], inner, inner[:1]])
+    solid(plate, outline, cloth.color, light, reach=0.8, folds=cloth.folds * 1.5)
+    soft_shadow(plate, tube(np.concatenate([inner, inner[:1]]), [0.03 * pose.unit]), 0.3, 0.04 * pose.unit)
+
+
+def _area(outline: np.ndarray) -> float:
+    x, y = outline.T
+    return float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())
+
+
+def paint_bun(rng: np.random.Generator, plate: Plate, pose: Pose, color: np.ndarray, light: Light) -> None:
+    """A knot of hair on the back of the head: coiled strands with ends that stand off."""
+    center, radius = np.array([0, -1.02, -0.35]), rng.uniform(0.22, 0.36)
+    solid(
+        plate, _hull(pose.view(center + radius * 0.9 * rng.normal(size=(300, 3)).clip(-0.75, 0.75))), color * 0.6, light
+    )
+    for shade in (0.5, 0.75, 1.0, 1.25):
+        lines = []
+        for _ in range(90):
+            turn = np.linspace(0, rng.uniform(1.5, 4), 14) + rng.uniform(0, 6)
+            axis = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+            size = radius * (1 + abs(rng.normal(0, 0.06)))
+            coil = np.outer(np.cos(turn), axis[0]) + np.outer(np.sin(turn), axis[1])
+            coil = coil * size + np.linspace(0, 1, 14)[:, None] ** 3 * rng.normal(0, 0.06, 3)
+            lines.append(pose.view(center + coil)[:, :2])
+        plate.stroke(list(fixed_point(np.array(lines))), color * shade * float((light.key + light.ambient).mean()))
