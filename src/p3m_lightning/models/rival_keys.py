@@ -1,0 +1,117 @@
+"""Rules of `keymaps.KeyMap` for MODNet, GFM and StyleMatte: their authors' names and those of ImageNet weights."""
+
+from __future__ import annotations
+
+Rules = tuple[tuple[str, str | None], ...]
+
+
+def _mobilenet(prefix: str) -> Rules:
+    """MobileNetV2 with flat blocks, `prefix` a regular expression before "features"; torchvision nests them."""
+    features = prefix + r"features\."
+    return (
+        (features + r"(0|18)\.(.*)", r"backbone.\1.\2"),
+        (features + r"1\.conv\.([01])\.(.*)", r"backbone.1.conv.0.\1.\2"),  # the first block has no expansion
+        (features + r"1\.conv\.3\.(.*)", r"backbone.1.conv.1.\1"),
+        (features + r"1\.conv\.4\.(.*)", r"backbone.1.conv.2.\1"),
+        (features + r"(\d+)\.conv\.([01])\.(.*)", r"backbone.\1.conv.0.\2.\3"),
+        (features + r"(\d+)\.conv\.3\.(.*)", r"backbone.\1.conv.1.0.\2"),
+        (features + r"(\d+)\.conv\.4\.(.*)", r"backbone.\1.conv.1.1.\2"),
+        (features + r"(\d+)\.conv\.6\.(.*)", r"backbone.\1.conv.2.\2"),
+        (features + r"(\d+)\.conv\.7\.(.*)", r"backbone.\1.conv.3.\2"),
+    )
+
+
+MODNET: Rules = (
+    *_mobilenet(r"(?:lr_branch\.)?backbone\.model\."),  # a branch holds the backbone a second time
+    (r"lr_branch\.se_block\.(.*)", r"low.weigh.\1"),
+    (r"lr_branch\.conv_lr(16x|8x)\.layers\.(.*)", r"low.to\1.\2"),
+    (r"lr_branch\.conv_lr\.layers\.0\.(.*)", r"low.head.\1"),
+    (r"hr_branch\.tohr_(enc[24]x)\.layers\.(.*)", r"high.from_\1.\2"),
+    (r"hr_branch\.conv_enc2x\.layers\.(.*)", r"high.halve.\1"),
+    (r"hr_branch\.conv_enc4x\.layers\.(.*)", r"high.mix4x.\1"),
+    (r"hr_branch\.conv_hr([24]x)\.(\d)\.layers\.(.*)", r"high.stage\1.\2.\3"),
+    (r"hr_branch\.conv_hr\.0\.layers\.(.*)", r"high.head.0.\1"),
+    (r"hr_branch\.conv_hr\.1\.layers\.0\.(.*)", r"high.head.1.\1"),
+    (r"f_branch\.conv_lr4x\.layers\.(.*)", r"fusion.from_low.\1"),
+    (r"f_branch\.conv_f2x\.layers\.(.*)", r"fusion.join.\1"),
+    (r"f_branch\.conv_f\.0\.layers\.(.*)", r"fusion.head.0.\1"),
+    (r"f_branch\.conv_f\.1\.layers\.0\.(.*)", r"fusion.head.1.\1"),
+)
+MOBILENET_FLAT: Rules = _mobilenet("")  # where the MODNet authors start: a human segmentation network's backbone
+MOBILENET_TORCHVISION: Rules = (
+    (r"classifier\..*", None),
+    (r"features\.((?:0|18)\..*)", r"backbone.\1"),
+    (r"features\.(\d+\.conv\.[0-3]\..*)", r"backbone.\1"),
+)
+
+_GFM_DECODERS: Rules = (
+    (r"psp_module\.stages\.(\d)\.1\.(.*)", r"glance.psp.project.\1.\2"),
+    (r"psp_module\.bottleneck\.(.*)", r"glance.psp.merge.\1"),
+    *((rf"psp{stage + 1}\.(.*)", rf"glance.context.{stage}.\1") for stage in range(4)),
+    (r"decoder(\d)_g\.(.*)", r"glance.stages.\1.\2"),
+    (r"bridge_block\.(.*)", r"focus.bridge.\1"),
+    (r"decoder(\d)_f\.(.*)", r"focus.stages.\1.\2"),
+)
+GFM_R34: Rules = (
+    (r"resnet\.fc\..*", None),  # the classifier
+    (r"resnet\.(.*)", r"encoder.\1"),
+    (r"encoder0\.0\.(.*)", r"encoder.conv1.\1"),  # the encoder a second time
+    (r"encoder0\.1\.(.*)", r"encoder.bn1.\1"),
+    (r"encoder1\.1\.(.*)", r"encoder.layer1.\1"),
+    (r"encoder([234])\.(.*)", r"encoder.layer\1.\2"),
+    *_GFM_DECODERS,
+)
+GFM_D121: Rules = (
+    (r"densenet\.(?:classifier|features\.norm5)\..*", None),  # used by nothing
+    (r"densenet\.features\.(.*)", r"encoder.features.\1"),
+    (r"encoder0\.0\.(.*)", r"encoder.features.conv0.\1"),  # the encoder a second time
+    (r"encoder0\.1\.(.*)", r"encoder.features.norm0.\1"),
+    (r"encoder([1-4])\.0\.(.*)", r"encoder.features.denseblock\1.\2"),
+    (r"encoder([1-3])\.1\.(.*)", r"encoder.features.transition\1.\2"),
+    (r"encoder4\.1\.(.*)", r"encoder.reduce.0.\1"),
+    (r"encoder4\.2\.(.*)", r"encoder.reduce.1.\1"),
+    *_GFM_DECODERS,
+)
+DENSENET_TORCHVISION: Rules = (
+    (r"classifier\..*|features\.norm5\..*", None),
+    # its file says norm.1 where its module says norm1
+    (r"features\.(denseblock\d\.denselayer\d+\.(?:norm|conv))\.?([12])\.(.*)", r"encoder.features.\1\2.\3"),
+    (r"features\.((?:conv0|norm0|transition\d)\..*)", r"encoder.features.\1"),
+)
+
+
+def _pixel_level_module(prefix: str) -> Rules:
+    """Mask2Former's pixel-level module as transformers 4 named it, `prefix` a regular expression before it."""
+    blocks = prefix + r"encoder\.(encoder\.layers\.\d\.blocks\.\d+\.)"
+    swin = r"pixels.encoder.swin."
+    return (
+        (blocks + r"attention\.self\.relative_position_index", None),  # made when needed
+        (blocks + r"attention\.self\.(relative_position_bias_table)", swin + r"\1attention.relative_position_bias.\2"),
+        (blocks + r"attention\.self\.query\.(.*)", swin + r"\1attention.q_proj.\2"),
+        (blocks + r"attention\.self\.key\.(.*)", swin + r"\1attention.k_proj.\2"),
+        (blocks + r"attention\.self\.value\.(.*)", swin + r"\1attention.v_proj.\2"),
+        (blocks + r"attention\.output\.dense\.(.*)", swin + r"\1attention.o_proj.\2"),
+        (blocks + r"intermediate\.dense\.(.*)", swin + r"\1mlp.fc1.\2"),
+        (blocks + r"output\.dense\.(.*)", swin + r"\1mlp.fc2.\2"),
+        (prefix + r"encoder\.((?:embeddings|encoder)\..*)", swin + r"\1"),
+        (prefix + r"encoder\.(hidden_states_norms\..*)", r"pixels.encoder.\1"),
+        (prefix + r"(decoder\..*)", r"pixels.\1"),
+    )
+
+
+STYLEMATTE: Rules = (
+    *_pixel_level_module(r"pixel_decoder\."),
+    (r"fpn\.conv1x1\.(.*)", r"fpn.lateral.\1"),
+    (r"fpn\.smooth_conv\.[012]\.(.*)", r"fpn.smooth.\1"),  # one convolution under three names
+    (r"fpn\.conv_fusion\.(.*)", r"fpn.fuse.\1"),
+    (r"conv\.(.*)", r"head.\1"),
+)
+MASK2FORMER: Rules = (  # where the StyleMatte authors start: transformers' Mask2Former with Swin-T
+    (r"(?:model\.transformer_module|class_predictor|criterion)\..*", None),
+    *_pixel_level_module(r"model\.pixel_level_module\."),
+)
+SWINV2: Rules = (  # transformers' Swin-v2 image classifier
+    (r"classifier\..*|swinv2\.layernorm\..*", None),
+    (r"swinv2\..*\.relative_(?:coords_table|position_index)", None),  # made when needed
+    (r"swinv2\.((?:embeddings|encoder)\..*)", r"pixels.encoder.\1"),
+)
