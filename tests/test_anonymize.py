@@ -3,24 +3,9 @@ import numpy as np
 import pytest
 from skimage.draw import polygon2mask
 
+from faces import face_points, noise
 from p3m_lightning.data.anonymize import MODES, face_size, obfuscate, private_area, transition_area
 from p3m_lightning.schema import InputError
-
-
-def face_points(center=(100.0, 100.0), size=80.0, degrees=0.0) -> np.ndarray:
-    """A plausible face in the order of 300-W: jaw on a half ellipse, brows above, the rest on a grid between."""
-    angles = np.linspace(np.pi, 0, 17)
-    jaw = np.stack([0.5 * np.cos(angles), 0.65 * np.sin(angles) - 0.15], axis=1)
-    left = np.stack([np.linspace(-0.4, -0.1, 5), [-0.3, -0.34, -0.35, -0.34, -0.32]], axis=1)
-    right = left[::-1] * [-1, 1]
-    rest = np.stack(np.meshgrid(np.linspace(-0.25, 0.25, 7), np.linspace(-0.2, 0.3, 6)), axis=-1).reshape(-1, 2)[:41]
-    turn = np.deg2rad(degrees)
-    rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    return np.concatenate([jaw, left, right, rest]) @ rotation * size + center
-
-
-def noise(height=200, width=200, seed=0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def test_private_area_is_the_polygon_of_jaw_and_brows():
@@ -122,6 +107,17 @@ def test_the_transition_area_and_its_margin_stay_untouched(mode):
     assert np.array_equal(result[soft], image[soft])
     inside = private_area(points, (200, 200)) > 0
     assert (face_mask[inside & ~soft] == 255).mean() > 0.95
+
+
+def test_scraps_in_the_clear_background_are_no_face():
+    points, image = face_points(), noise()
+    alpha = np.zeros((200, 200), np.uint8)
+    alpha[:, 64:] = 255  # the outermost jaw points lie in the background
+    _, whole = obfuscate(image, [points], alpha, transition_margin=0.0125, smallest_piece=0)
+    _, face_mask = obfuscate(image, [points], alpha, transition_margin=0.0125)
+    assert whole[:, :62].any()
+    assert not face_mask[:, :64].any()
+    assert np.array_equal(face_mask[:, 66:], whole[:, 66:])
 
 
 def test_transition_area_knows_hard_edges():

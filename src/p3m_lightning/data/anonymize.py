@@ -18,6 +18,10 @@ from p3m_lightning.schema import UNKNOWN, InputError
 JAW = range(0, 17)
 BROWS = range(17, 27)
 MODES = ("blur", "mosaic", "zero")
+BLUR_SIGMA = 0.12
+MOSAIC_CELL = 0.12
+TRANSITION_MARGIN = 0.03
+SMALLEST_PIECE = 0.05
 BLUR_SIDE = 256
 """Faces larger than this are blurred at reduced size: what a strong blur leaves needs no more pixels."""
 
@@ -68,9 +72,10 @@ def obfuscate(
     alpha: np.ndarray | None = None,
     mode: str = "blur",
     *,
-    blur_sigma: float = 0.12,
-    mosaic_cell: float = 0.12,
-    transition_margin: float = 0.03,
+    blur_sigma: float = BLUR_SIGMA,
+    mosaic_cell: float = MOSAIC_CELL,
+    transition_margin: float = TRANSITION_MARGIN,
+    smallest_piece: float = SMALLEST_PIECE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make every face unrecognizable, with a hard border, and change no other pixel.
 
@@ -84,6 +89,8 @@ def obfuscate(
         blur_sigma: standard deviation of the Gaussian, in face sizes.
         mosaic_cell: side of a mosaic cell, in face sizes.
         transition_margin: how far the transition area of the matte is widened, in face sizes.
+        smallest_piece: what the transition area cuts off and lies in the clear background is no face, but landmarks
+            beyond its edge, where it is smaller than this share of the private area; it stays as it is.
 
     Returns:
         The obfuscated copy, uint8 (H, W, 3), and the face mask, uint8 (H, W): 255 where pixels were replaced.
@@ -91,13 +98,14 @@ def obfuscate(
     Raises:
         InputError: an unknown mode, a size that is not positive, a matte of another size, not 68 points.
     """
-    _check(image, alpha, mode, blur_sigma, mosaic_cell, transition_margin)
+    check_settings(mode, blur_sigma, mosaic_cell, transition_margin, smallest_piece)
+    check_arrays(image, alpha)
     result, face_mask = image.copy(), np.zeros(image.shape[:2], np.uint8)
     for points in landmarks:
         size = face_size(points)
         area = private_area(points, image.shape)
         if alpha is not None:
-            area[transition_area(alpha, round(transition_margin * size))] = 0
+            area = _inside_edges(area, alpha, round(transition_margin * size), smallest_piece)
         if not area.any():
             continue
         x, y, width, height = cv2.boundingRect(area)
@@ -112,6 +120,45 @@ def obfuscate(
         result[window][inside] = filled[inside]
         face_mask |= area
     return result, face_mask
+
+
+def check_settings(
+    mode: str, blur_sigma: float, mosaic_cell: float, transition_margin: float, smallest_piece: float
+) -> None:
+    """Check the keys of `obfuscate`.
+
+    Raises:
+        InputError: an unknown mode, or a size that is not positive; margin and piece may be 0.
+    """
+    if mode not in MODES:
+        raise InputError(f"mode: {mode!r} is not one of {', '.join(MODES)}")
+    if not (blur_sigma > 0 and mosaic_cell > 0 and transition_margin >= 0 and 0 <= smallest_piece <= 1):
+        raise InputError(
+            "blur_sigma and mosaic_cell must be positive, transition_margin 0 or more, smallest_piece between 0 and 1"
+        )
+
+
+def check_arrays(image: np.ndarray, alpha: np.ndarray | None) -> None:
+    """Check the arrays of `obfuscate`.
+
+    Raises:
+        InputError: an image that is not uint8 (H, W, 3), or a matte of another size.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise InputError(f"image: uint8 (H, W, 3) is needed, got {image.dtype} {image.shape}")
+    if alpha is not None and alpha.shape != image.shape[:2]:
+        raise InputError(f"matte: {_size(alpha)} pixels, but the image has {_size(image)}; they must be the same")
+
+
+def _inside_edges(area: np.ndarray, alpha: np.ndarray, margin: int, smallest_piece: float) -> np.ndarray:
+    """Take the transition area from a private area, uint8 (H, W), and scraps in the clear background with it."""
+    left = np.where(transition_area(alpha, margin), np.uint8(0), area)
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(left)
+    limit = smallest_piece * np.count_nonzero(area)
+    for piece in range(1, count):
+        if statistics[piece, cv2.CC_STAT_AREA] < limit and not alpha[labels == piece].any():
+            left[labels == piece] = 0
+    return left
 
 
 def _blurred(image: np.ndarray, inside: np.ndarray, sigma: float) -> np.ndarray:
@@ -149,24 +196,6 @@ def _checked(landmarks: np.ndarray) -> np.ndarray:
     if points.shape != (68, 2) or not np.isfinite(points).all():
         raise InputError(f"landmarks: 68 finite points (x, y) are needed for a face, got an array of {points.shape}")
     return np.clip(points, -1e6, 1e6)
-
-
-def _check(
-    image: np.ndarray,
-    alpha: np.ndarray | None,
-    mode: str,
-    blur_sigma: float,
-    mosaic_cell: float,
-    transition_margin: float,
-) -> None:
-    if mode not in MODES:
-        raise InputError(f"mode: {mode!r} is not one of {', '.join(MODES)}")
-    if blur_sigma <= 0 or mosaic_cell <= 0 or transition_margin < 0:
-        raise InputError("blur_sigma and mosaic_cell must be positive, transition_margin 0 or more")
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise InputError(f"image: uint8 (H, W, 3) is needed, got {image.dtype} {image.shape}")
-    if alpha is not None and alpha.shape != image.shape[:2]:
-        raise InputError(f"matte: {_size(alpha)} pixels, but the image has {_size(image)}; they must be the same")
 
 
 def _size(array: np.ndarray) -> str:

@@ -1,0 +1,91 @@
+"""`p3m data anonymize`: obfuscate the faces of a folder of portraits."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+SHOWN = 20
+BARELY = 0.5
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    parser.epilog = (
+        "example: p3m data anonymize photos blurred --mattes mattes --masks facemask. "
+        "Faces are found by dlib (pip install 'p3m_lightning[face]'); its 68-point model was trained on 300-W, which "
+        "is licensed for research only: for other work give --landmarks. No finder is perfect: look at the result."
+    )
+    parser.add_argument("source", type=Path, metavar="SRC", help="folder of images")
+    parser.add_argument("destination", type=Path, metavar="DST", help="folder for the anonymized images")
+    parser.add_argument("--mattes", type=Path, metavar="DIR", help="mattes by stem; hair and edges stay as they are")
+    parser.add_argument("--masks", type=Path, metavar="DIR", help="write the face masks there, PNG of 0 and 255")
+    parser.add_argument(
+        "--landmarks",
+        type=Path,
+        metavar="JSON",
+        help='corrections by hand or another detector\'s: {"landmarks": {"photo": [[[x, y], ... 68], ... faces]}}, '
+        "[] for no face; images that are not in it go to dlib",
+    )
+    parser.add_argument("--mode", default="blur", help="blur, mosaic or zero (blur)")
+    sizes = parser.add_argument_group("sizes, in units of the face (longer side of the box around its landmarks)")
+    sizes.add_argument("--blur-sigma", type=float, metavar="S", help="standard deviation of the Gaussian (0.12)")
+    sizes.add_argument("--mosaic-cell", type=float, metavar="S", help="side of a mosaic cell (0.12)")
+    sizes.add_argument("--transition-margin", type=float, metavar="S", help="widening of the transition area (0.03)")
+    finder = parser.add_argument_group("finding faces")
+    finder.add_argument("--detector", default="both", help="hog (frontal), cnn (also profiles; slow) or both (both)")
+    finder.add_argument(
+        "--smallest-face", type=float, default=0.04, metavar="S", help="share of the image's longer side (0.04)"
+    )
+    parser.add_argument(
+        "--format", default="same", help="same: a JPEG stays one, with its own tables; png: all pixels exact (same)"
+    )
+    parser.add_argument("--copy-unfound", action="store_true", help="also write images in which no face was found")
+    parser.add_argument("--report", type=Path, metavar="JSON", help="what was done (DST.anonymize.json, beside DST)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (one per core)")
+    parser.add_argument("--overwrite", action="store_true", help="discard what was done before")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Anonymize the folder and print what became of the images; 2 if some could not be read."""
+    from p3m_lightning.data.anonymize_folder import Recipe, anonymize_folder, report_path
+    from p3m_lightning.data.anonymize_report import FAILED, HIDDEN, NO_FACE, OBFUSCATED
+    from p3m_lightning.data.dlib_faces import NOTICE, DlibFaceFinder
+
+    sizes = {key: getattr(options, key) for key in ("blur_sigma", "mosaic_cell", "transition_margin")}
+    recipe = Recipe(
+        DlibFaceFinder(options.detector, options.smallest_face),
+        options.mode,
+        copy_unfound=options.copy_unfound,
+        **{key: value for key, value in sizes.items() if value is not None},
+    )
+    report = options.report or report_path(options.destination)
+    entries = anonymize_folder(
+        options.source,
+        options.destination,
+        recipe,
+        mattes=options.mattes,
+        masks=options.masks,
+        landmarks=options.landmarks,
+        output_format=options.format,
+        report=report,
+        workers=options.workers,
+        overwrite=options.overwrite,
+    )
+    done = [entry for entry in entries.values() if entry.status == OBFUSCATED]
+    if not all(entry.given for entry in entries.values()):
+        print(f"note: {NOTICE}", file=sys.stderr)
+    print(f"{len(done)} of {len(entries)} images obfuscated, {sum(entry.faces for entry in done)} faces -> {report}")
+    _list("barely obfuscated, the matte is soft inside the face", [e.file for e in done if e.kept < BARELY])
+    not_written = "copied as they are" if options.copy_unfound else "not written"
+    for status, fate in ((NO_FACE, not_written), (HIDDEN, "not written"), (FAILED, "not written")):
+        concerned = [entry for entry in entries.values() if entry.status == status]
+        _list(f"{status}, {fate}", [f"{e.file} ({e.reason})" if e.reason else e.file for e in concerned])
+    return 2 if any(entry.status == FAILED for entry in entries.values()) else 0
+
+
+def _list(what: str, files: list[str]) -> None:
+    if files:
+        rest = [f"... and {len(files) - SHOWN} more, see the report"] if len(files) > SHOWN else []
+        print("\n  ".join([f"{len(files)} {what}:", *files[:SHOWN], *rest]))

@@ -1,0 +1,219 @@
+"""Anonymizing a folder of portraits: all cores, resumable, with a report of every image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, is_dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, JpegImagePlugin
+
+from p3m_lightning.data.anonymize import (
+    BLUR_SIGMA,
+    MOSAIC_CELL,
+    SMALLEST_PIECE,
+    TRANSITION_MARGIN,
+    check_arrays,
+    check_settings,
+    obfuscate,
+    private_area,
+)
+from p3m_lightning.data.anonymize_report import (
+    DECLARED_EMPTY,
+    FAILED,
+    HIDDEN,
+    NO_FACE,
+    OBFUSCATED,
+    WRITTEN,
+    Entry,
+    Report,
+    Task,
+)
+from p3m_lightning.data.landmarks import FaceFinder, Landmarks, read_landmarks
+from p3m_lightning.data.parallel import run_parallel
+from p3m_lightning.data.readers import SampleFiles
+from p3m_lightning.images import list_images, open_image, rgb_pixels, write_image
+from p3m_lightning.progress import track
+from p3m_lightning.schema import InputError
+
+FORMATS = ("same", "png")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How each image is anonymized: who finds the faces, and the keys of `obfuscate`."""
+
+    finder: FaceFinder  # a dataclass or a function of a module, so that it travels to the workers
+    mode: str = "blur"
+    blur_sigma: float = BLUR_SIGMA
+    mosaic_cell: float = MOSAIC_CELL
+    transition_margin: float = TRANSITION_MARGIN
+    smallest_piece: float = SMALLEST_PIECE
+    copy_unfound: bool = False  # also write images in which no face was found, pixels as they are
+
+    def keys(self) -> dict[str, object]:
+        """Arguments for `obfuscate`."""
+        names = ("mode", "blur_sigma", "mosaic_cell", "transition_margin", "smallest_piece")
+        return {name: getattr(self, name) for name in names}
+
+    def settings(self) -> dict[str, object]:
+        """What decides the pixels, as plain values: resuming with other settings is refused."""
+        name = getattr(self.finder, "__qualname__", type(self.finder).__qualname__)
+        return {**self.keys(), "finder": {"name": name, **(asdict(self.finder) if is_dataclass(self.finder) else {})}}
+
+
+def anonymize_folder(
+    source: str | Path,
+    destination: str | Path,
+    recipe: Recipe,
+    *,
+    mattes: str | Path | None = None,
+    masks: str | Path | None = None,
+    landmarks: str | Path | None = None,
+    output_format: str = "same",
+    report: str | Path | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> dict[str, Entry]:
+    """Obfuscate the faces of every image directly in `source`; what was done before is kept.
+
+    Pixels are written anew with the EXIF rotation applied, and nothing but the color profile goes with them. Images in
+    which no face was found are not written unless the recipe says so.
+
+    Args:
+        source: folder of images.
+        destination: folder to fill, not `source`.
+        recipe: mode, sizes and finder.
+        mattes: folder of mattes, paired by stem, whose transition areas stay untouched.
+        masks: folder for the face masks, PNG of 0 and 255.
+        landmarks: JSON, see `read_landmarks`; images in it are not shown to the finder.
+        output_format: "same" keeps the file's format, with a JPEG's own tables; "png" keeps every pixel's value.
+        report: JSON of what was done; by default `<destination>.anonymize.json`, beside the folder.
+        workers: processes; one per core by default.
+        overwrite: discard what was done before.
+
+    Returns:
+        Stem -> what became of the image.
+
+    Raises:
+        InputError: wrong arguments, a destination that holds other files or cannot be written.
+    """
+    destination = Path(destination)
+    report = Path(report) if report else report_path(destination)
+    check_settings(**recipe.keys())
+    if output_format not in FORMATS:
+        raise InputError(f"format: {output_format!r} is not one of {', '.join(FORMATS)}")
+    if destination.resolve() == Path(source).resolve():
+        raise InputError(f"{destination}: is the source itself; the originals would be lost")
+    given = read_landmarks(landmarks) if landmarks else {}
+    tasks = list(_tasks(Path(source), destination, mattes, masks, given, output_format))
+    with Report.open(report, recipe.settings(), [task.target for task in tasks], overwrite) as record:
+        todo = [task for task in tasks if not record.knows(task, recipe.copy_unfound)]
+        results = run_parallel(partial(anonymize_file, recipe=recipe), todo, workers)
+        for stem, entry, faces in track(results, "anonymizing", len(todo)):
+            record.add(stem, entry, faces)
+    return {task.image.stem: record.entries[task.image.stem] for task in tasks}
+
+
+def report_path(destination: str | Path) -> Path:
+    """Where the report of a destination lies: beside it, because landmarks are not for publishing."""
+    destination = Path(destination).resolve()
+    return destination.with_name(destination.name + ".anonymize.json")
+
+
+def anonymize_file(task: Task, recipe: Recipe) -> tuple[str, Entry, list[np.ndarray]]:
+    """Anonymize one image: its stem, what became of it, its faces; a source that cannot be read does not raise."""
+    stem, given = task.image.stem, task.faces is not None
+    stamp: list[int] = []
+    try:
+        stamp = task.stamp()
+        pixels, options, alpha = _read(task)
+    except (InputError, OSError, MemoryError) as error:
+        reason = str(error) or type(error).__name__
+        return stem, Entry(task.image.name, FAILED, given, stamp, reason=reason), []
+    faces = task.faces if given else recipe.finder(pixels)
+    result, mask = obfuscate(pixels, faces, alpha, **recipe.keys())
+    kept = kept_share(mask, faces)
+    status = _status(len(faces), given, kept)
+    if status in WRITTEN or (status == NO_FACE and recipe.copy_unfound):
+        write_image(task.target, result, **options)
+        if task.mask is not None:
+            write_image(task.mask, mask)
+    else:
+        _remove(task.target)
+    return stem, Entry(task.image.name, status, given, stamp, len(faces), round(kept, 4)), faces
+
+
+def kept_share(mask: np.ndarray, faces: list[np.ndarray]) -> float:
+    """Share of the private areas of `faces` that `mask` (H, W) covers; 0 without faces."""
+    private = np.zeros_like(mask)
+    for face in faces:
+        private |= private_area(face, mask.shape)
+    return np.count_nonzero(mask) / max(1, np.count_nonzero(private))
+
+
+def encoding(image: Image.Image, suffix: str) -> dict[str, object]:
+    """Options for writing an opened image's pixels again: lossless, or with a JPEG's own tables; its color profile.
+
+    A JPEG written with its own tables changes least: by rounding, and where its colors were stored at half size.
+    """
+    options: dict[str, object] = {}
+    if image.mode in ("RGB", "RGBA") and image.info.get("icc_profile"):
+        options["icc_profile"] = image.info["icc_profile"]
+    if suffix.lower() in (".jpg", ".jpeg"):
+        options |= {"quality": 95, "subsampling": 0, "optimize": True}
+        sampling = JpegImagePlugin.get_sampling(image) if image.format == "JPEG" else -1
+        if image.mode == "RGB" and sampling >= 0:
+            options |= {"qtables": image.quantization, "subsampling": sampling}
+            del options["quality"]
+    elif suffix.lower() == ".webp":
+        options["lossless"] = True
+    elif suffix.lower() in (".tif", ".tiff"):
+        options["compression"] = "tiff_deflate"
+    return options
+
+
+def _tasks(
+    source: Path,
+    destination: Path,
+    mattes: str | Path | None,
+    masks: str | Path | None,
+    landmarks: Landmarks,
+    output_format: str,
+) -> Iterator[Task]:
+    images = list_images(source)
+    stems = [path.stem for path in images]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None) if len(set(stems)) < len(stems) else None
+    if twice is not None:
+        raise InputError(f"{source}: several images are called {twice}; masks and mattes are paired by that name")
+    alphas = {path.stem: path for path in list_images(mattes)} if mattes else {}
+    for path in images:
+        if mattes and path.stem not in alphas:
+            raise InputError(f"{mattes}: no matte for {path.name}; add it or leave --mattes out")
+        suffix = ".png" if output_format == "png" else path.suffix
+        mask = Path(masks) / f"{path.stem}.png" if masks else None
+        yield Task(path, destination / f"{path.stem}{suffix}", alphas.get(path.stem), mask, landmarks.get(path.stem))
+
+
+def _read(task: Task) -> tuple[np.ndarray, dict[str, object], np.ndarray | None]:
+    """Pixels, options for writing them again, and the matte."""
+    with open_image(task.image) as image:
+        pixels, options = rgb_pixels(image), encoding(image, task.target.suffix)
+    alpha = SampleFiles({"alpha": task.matte}).alpha() if task.matte else None
+    check_arrays(pixels, alpha)
+    return pixels, options, alpha
+
+
+def _status(faces: int, given: bool, kept: float) -> str:
+    if faces == 0:
+        return DECLARED_EMPTY if given else NO_FACE
+    return OBFUSCATED if kept > 0 else HIDDEN
+
+
+def _remove(target: Path) -> None:
+    try:
+        target.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be removed ({error.strerror})") from None

@@ -1,0 +1,140 @@
+"""The report of an anonymized folder: a line for every image, the landmarks, and what may be kept on resuming."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from p3m_lightning.data.landmarks import read_landmarks, rounded, write_landmarks
+from p3m_lightning.schema import InputError
+
+OBFUSCATED = "obfuscated"
+NO_FACE = "no face found"
+DECLARED_EMPTY = "declared without a face"
+HIDDEN = "face lies in the transition area"
+FAILED = "failed"
+WRITTEN = (OBFUSCATED, DECLARED_EMPTY)
+"""Statuses whose image is in the destination; `NO_FACE` only where copying was asked for."""
+SAVE_EVERY = 30.0
+"""Seconds between two saves during the work."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """The files of one image."""
+
+    image: Path
+    target: Path
+    matte: Path | None = None
+    mask: Path | None = None
+    faces: list[np.ndarray] | None = None  # given landmarks; None asks the finder
+
+    def stamp(self) -> list[int]:
+        """Sizes and times of the sources: another stamp means another file."""
+        stats = [path.stat() for path in (self.image, self.matte) if path is not None]
+        return [number for stat in stats for number in (stat.st_size, stat.st_mtime_ns)]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What became of one image."""
+
+    file: str
+    status: str
+    given: bool  # landmarks were given, not found
+    stamp: list[int]
+    faces: int = 0
+    kept: float = 0.0  # share of the private area that was obfuscated
+    reason: str | None = None  # of a failure
+
+
+class Report:
+    """The report on disk: settings, an entry and the landmarks of each image; saved now and then and at the end."""
+
+    def __init__(self, path: Path, settings: dict[str, object]) -> None:
+        self.path, self.settings = path, settings
+        self.entries: dict[str, Entry] = {}
+        self.landmarks: dict[str, list[np.ndarray]] = {}
+        self.saved = time.monotonic()
+
+    @classmethod
+    def open(cls, path: Path, settings: dict[str, object], targets: list[Path], overwrite: bool) -> Report:
+        """Take up the report at `path`, or begin one.
+
+        Raises:
+            InputError: it was made with other settings, or targets are there without any report.
+        """
+        report = cls(path, settings)
+        if path.exists() and not overwrite:
+            report._resume()
+            return report
+        foreign = next((target for target in targets if target.exists()), None)
+        if foreign is not None and not overwrite:
+            raise InputError(f"{foreign}: is there and no report ({path}) says who made it; --overwrite replaces it")
+        report.save()
+        return report
+
+    def knows(self, task: Task, copy_unfound: bool) -> bool:
+        """Tell whether this image was done from the same files and landmarks, and what was written is there."""
+        entry = self.entries.get(task.image.stem)
+        if entry is None or entry.status == FAILED or entry.file != task.image.name or entry.stamp != task.stamp():
+            return False
+        if entry.given != (task.faces is not None):
+            return False
+        if entry.given and rounded(self.landmarks[task.image.stem]) != rounded(task.faces):
+            return False
+        if entry.status in WRITTEN or (entry.status == NO_FACE and copy_unfound):
+            return task.target.exists() and (task.mask is None or task.mask.exists())
+        return not task.target.exists()
+
+    def add(self, stem: str, entry: Entry, faces: list[np.ndarray]) -> None:
+        """Take in one image."""
+        self.entries[stem] = entry
+        self.landmarks.pop(stem, None)
+        if entry.status not in (NO_FACE, FAILED):  # an empty list would declare that there is no face
+            self.landmarks[stem] = faces
+        if time.monotonic() - self.saved > SAVE_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Write the report; as a file of landmarks it can be corrected by hand and given to the next run.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        statuses = [entry.status for entry in self.entries.values()]
+        summary = {status: statuses.count(status) for status in sorted(set(statuses))}
+        images = {stem: vars(entry) for stem, entry in sorted(self.entries.items())}
+        write_landmarks(self.path, self.landmarks, settings=self.settings, summary=summary, images=images)
+        self.saved = time.monotonic()
+
+    def _resume(self) -> None:
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            before = content["settings"]
+            self.entries = {stem: Entry(**entry) for stem, entry in content["images"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise InputError(f"{self.path}: not a report of this command; move it away or use --overwrite") from None
+        self.landmarks = read_landmarks(self.path)
+        differing = [key for key in self.settings if before.get(key) != json.loads(json.dumps(self.settings[key]))]
+        if differing:
+            key = differing[0]
+            raise InputError(
+                f"{self.path}: made with {key} {before.get(key)} instead of {self.settings[key]}; "
+                "use --overwrite or another folder"
+            )
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is None:
+            self.save()
+            return
+        with suppress(InputError):  # the first error says more
+            self.save()

@@ -1,0 +1,163 @@
+"""dlib's face detectors, 68 landmarks and face descriptor, from the wheels of the extra `face`.
+
+The networks are Davis King's (dlib-models), packed as `face-recognition-models`. The 68-point model was trained on
+300-W (Sagonas et al. 2013), whose licence is for research: for commercial work, give landmarks of another origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+
+from p3m_lightning.data.landmarks import merge_faces
+from p3m_lightning.schema import InputError
+
+NOTICE = "dlib's 68-point model was trained on 300-W, which is licensed for research only"
+DETECTORS = ("hog", "cnn", "both")
+HOG_WINDOW = 80
+"""Side in pixels of the smallest face that dlib's frontal detector sees."""
+MAX_ENLARGEMENT = 4.0
+
+
+@dataclass(frozen=True)
+class DlibFaceFinder:
+    """Finds faces of many sizes and tilts, and their 68 landmarks.
+
+    The image is scaled so that the smallest face wanted fills the detector's window; dlib's own pyramid finds the
+    larger ones. Tilted faces are looked for in rotated copies, and points are mapped back. Of what was found several
+    times, the detection with the highest score stays; the histogram detector goes before the network, because the
+    landmark model was trained on its boxes.
+
+    Attributes:
+        detector: "hog" (frontal and half turned faces), "cnn" (also profiles, seconds an image) or "both".
+        smallest_face: side of the smallest face wanted, as a share of the image's longer side.
+        rotations: degrees by which "hog" turns the image.
+        hog_score: lowest score of "hog" that counts.
+        cnn_side: longer side of the image in pixels as "cnn" sees it; it finds faces from a tenth of that.
+        cnn_score: lowest score of "cnn" that counts.
+    """
+
+    detector: str = "both"
+    smallest_face: float = 0.04
+    rotations: tuple[float, ...] = (0, 30, -30, 60, -60)
+    hog_score: float = 0.2
+    cnn_side: int = 800
+    cnn_score: float = 0.5
+
+    def __post_init__(self):
+        if self.detector not in DETECTORS:
+            raise InputError(f"detector: {self.detector!r} is not one of {', '.join(DETECTORS)}")
+        if not 0 < self.smallest_face <= 1:
+            raise InputError(f"smallest_face: {self.smallest_face} is not a share between 0 and 1")
+
+    def __call__(self, image: np.ndarray) -> list[np.ndarray]:
+        """Find the faces of an image, uint8 RGB (H, W, 3): float (68, 2) each, x and y in its pixels."""
+        found = []
+        if self.detector in ("hog", "both"):
+            found += sorted(self._hog(image), key=lambda pair: -pair[0])
+        if self.detector in ("cnn", "both"):
+            found += sorted(self._cnn(image), key=lambda pair: -pair[0])
+        return merge_faces([points for _, points in found])
+
+    def _hog(self, image: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
+        detect = _hog_detector()
+        scale = min(MAX_ENLARGEMENT, HOG_WINDOW / (self.smallest_face * max(image.shape[:2])))
+        for degrees in self.rotations:
+            turned, back = _turned(image, scale, degrees)
+            boxes, scores, _ = detect.run(turned, 0, self.hog_score)
+            for box, score in zip(boxes, scores, strict=True):
+                yield score, _landmarks(turned, box, back)
+
+    def _cnn(self, image: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
+        turned, back = _turned(image, min(MAX_ENLARGEMENT, self.cnn_side / max(image.shape[:2])), 0)
+        for found in _cnn_detector()(turned, 0):
+            if found.confidence >= self.cnn_score:
+                yield found.confidence, _landmarks(turned, found.rect, back)
+
+
+def face_descriptor(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Describe a face by dlib's recognition network; two of one person are usually closer than 0.6 (Euclidean).
+
+    Args:
+        image: uint8 RGB (H, W, 3).
+        landmarks: float (68, 2); the network sees the aligned square around them, some hair and ears included.
+
+    Returns:
+        float64 (128,).
+    """
+    dlib = _dlib()
+    points = dlib.points([dlib.point(round(x), round(y)) for x, y in landmarks])
+    (left, top), (right, bottom) = np.rint(landmarks.min(axis=0)), np.rint(landmarks.max(axis=0))
+    box = dlib.rectangle(int(left), int(top), int(right), int(bottom))
+    shape = dlib.full_object_detection(box, points)
+    return np.array(_describer().compute_face_descriptor(np.ascontiguousarray(image), shape))
+
+
+def _turned(image: np.ndarray, scale: float, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and turn an image on a canvas that holds all of it; also the (2, 3) matrix that leads points back."""
+    height, width = image.shape[:2]
+    if scale < 1:  # warping alone would skip pixels
+        small = (max(1, round(width * scale)), max(1, round(height * scale)))
+        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+        step, rest = np.array([small[0] / width, small[1] / height]), 1.0
+    else:
+        step, rest = np.ones(2), scale
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, rest)
+    cosine, sine = abs(matrix[0, 0]), abs(matrix[0, 1])
+    canvas = np.array([width * cosine + height * sine, width * sine + height * cosine])
+    matrix[:, 2] += (np.rint(canvas) - 1) / 2 - [(width - 1) / 2, (height - 1) / 2]
+    turned = cv2.warpAffine(image, matrix, [int(side) for side in np.rint(canvas)], borderMode=cv2.BORDER_REPLICATE)
+    back = cv2.invertAffineTransform(matrix)
+    return turned, np.hstack([back[:, :2], back[:, 2:] + 0.5]) / step[:, None] - [[0, 0, 0.5]]
+
+
+def _landmarks(turned: np.ndarray, box: object, back: np.ndarray) -> np.ndarray:
+    points = np.array([(point.x, point.y) for point in _predictor()(turned, box).parts()], np.float64)
+    return points @ back[:, :2].T + back[:, 2]
+
+
+@cache
+def _dlib() -> ModuleType:
+    try:
+        import dlib
+    except ImportError:
+        raise InputError(
+            "finding faces needs dlib: pip install 'p3m_lightning[face]'; or give the landmarks as JSON"
+        ) from None
+    return dlib
+
+
+def _model(name: str) -> str:
+    """Path of a model file; the package itself cannot be imported, it wants the pkg_resources of old setuptools."""
+    spec = find_spec("face_recognition_models")
+    if spec is None:
+        raise InputError("finding faces needs face-recognition-models: pip install 'p3m_lightning[face]'")
+    return str(Path(spec.submodule_search_locations[0]) / "models" / name)
+
+
+@cache
+def _hog_detector() -> object:
+    return _dlib().get_frontal_face_detector()
+
+
+@cache
+def _cnn_detector() -> object:
+    return _dlib().cnn_face_detection_model_v1(_model("mmod_human_face_detector.dat"))
+
+
+@cache
+def _predictor() -> object:
+    return _dlib().shape_predictor(_model("shape_predictor_68_face_landmarks.dat"))
+
+
+@cache
+def _describer() -> object:
+    return _dlib().face_recognition_model_v1(_model("dlib_face_recognition_resnet_model_v1.dat"))

@@ -1,0 +1,98 @@
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from p3m_lightning.data import dlib_faces
+from p3m_lightning.data.dlib_faces import DlibFaceFinder, face_descriptor
+from p3m_lightning.images import read_image
+from p3m_lightning.schema import InputError
+
+FINDER = DlibFaceFinder("hog", smallest_face=0.15)
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> np.ndarray:
+    pytest.importorskip("dlib")
+    return np.ascontiguousarray(data.astronaut()[:256, 96:352])
+
+
+@pytest.fixture(scope="module")
+def upright_face(astronaut) -> np.ndarray:
+    (face,) = FINDER(astronaut)
+    return face
+
+
+def turned(image: np.ndarray, degrees: float, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Turn and scale about the center on a gray canvas of twice the size; the matrix maps points along."""
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, scale)
+    matrix[:, 2] += [width / 2, height / 2]
+    return cv2.warpAffine(image, matrix, (2 * width, 2 * height), flags=cv2.INTER_AREA, borderValue=3 * [128]), matrix
+
+
+def test_the_face_lies_where_it_is(upright_face):
+    eyes, mouth, chin = upright_face[36:48].mean(axis=0), upright_face[48:68].mean(axis=0), upright_face[8]
+    assert np.allclose(eyes, [130, 102], atol=8)  # read off the picture
+    assert eyes[1] < mouth[1] < chin[1]
+
+
+@pytest.mark.parametrize(("degrees", "scale"), [(40, 1.0), (-70, 1.0), (10, 0.3)])
+def test_tilted_and_small_faces_are_found_at_their_place(astronaut, upright_face, degrees, scale):
+    image, matrix = turned(astronaut, degrees, scale)
+    faces = DlibFaceFinder("hog", smallest_face=0.05 if scale < 1 else 0.15)(image)
+    expected = upright_face @ matrix[:, :2].T + matrix[:, 2]
+    error = min(np.abs(face - expected).mean() for face in faces)
+    assert error < 0.03 * scale * np.ptp(upright_face, axis=0).max()
+
+
+def test_several_faces_are_each_found_once(astronaut):
+    faces = FINDER(np.concatenate([astronaut, astronaut], axis=1))
+    first, second = sorted(faces, key=lambda face: face[0, 0])
+    assert np.abs(second - first - [256, 0]).mean() < 3
+
+
+def test_the_network_finds_the_half_turned_portrait(samples):
+    pytest.importorskip("dlib")
+    image = read_image(samples / "p3m/image/p_bac3c1ff.jpg")[:540, 900:1728]
+    (face,) = DlibFaceFinder("cnn", cnn_side=500)(image)
+    assert 280 < face[:, 0].mean() < 520
+    assert 180 < face[:, 1].mean() < 360
+
+
+def test_a_back_view_has_no_face(samples):
+    pytest.importorskip("dlib")
+    image = cv2.resize(read_image(samples / "p3m/image/p_0865636e.jpg"), None, fx=0.5, fy=0.5)
+    assert DlibFaceFinder("both", smallest_face=0.1, cnn_side=400)(image) == []
+
+
+def test_descriptors_tell_the_same_face_from_another(astronaut, upright_face, samples):
+    image, matrix = turned(astronaut, 8, 0.9)
+    moved = upright_face @ matrix[:, :2].T + matrix[:, 2]
+    same = face_descriptor(image, moved)
+    own = face_descriptor(astronaut, upright_face)
+    portrait = read_image(samples / "p3m/image/p_07141906.jpg")
+    (other_face,) = DlibFaceFinder("hog", smallest_face=0.1)(portrait)
+    assert own.shape == (128,)
+    assert np.linalg.norm(own - same) < 0.4
+    assert np.linalg.norm(own - face_descriptor(portrait, other_face)) > 0.6
+
+
+def test_unknown_detector_and_impossible_size_are_refused():
+    with pytest.raises(InputError, match="'magic' is not one of hog, cnn, both"):
+        DlibFaceFinder("magic")
+    with pytest.raises(InputError, match="smallest_face: 0"):
+        DlibFaceFinder(smallest_face=0)
+
+
+def test_a_missing_dlib_is_explained(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    dlib_faces._dlib.cache_clear()
+    dlib_faces._hog_detector.cache_clear()
+    try:
+        with pytest.raises(InputError, match=r"pip install 'p3m_lightning\[face\]'"):
+            DlibFaceFinder("hog")(np.zeros((100, 100, 3), np.uint8))
+    finally:
+        dlib_faces._dlib.cache_clear()
