@@ -48,12 +48,39 @@ class ModelCard:
 
 _P3M = "Privacy-Preserving Portrait Matting (ACM MM, 2021)"
 _RETHINKING = "Rethinking Portrait Matting with Privacy Preserving (IJCV, 2023)"
+_GFM = "Bridging Composite and Real: Towards End-to-end Deep Image Matting (IJCV, 2022)"
+_STYLEMATTE = "Adversarially-Guided Portrait Matting (arXiv, 2023)"
+_VITMATTE = "ViTMatte: Boosting Image Matting with Pre-trained Plain Vision Transformers (Information Fusion, 2024)"
+
+
+def _classical(method: str, paper: str) -> ModelCard:
+    return ModelCard("classical:Classical", paper, needs_trimap=True, fixed={"method": method})
+
 
 MODELS: dict[str, ModelCard] = {
     "p3mnet_r34": ModelCard("p3mnet:p3mnet_r34", _P3M),
     "p3mnet_swin_t": ModelCard("p3mnet:p3mnet_swin_t", _RETHINKING),
     "p3mnet_vitae_s": ModelCard("p3mnet:p3mnet_vitae_s", _RETHINKING),
     "basic": ModelCard("p3mnet:basic", _P3M),
+    "modnet": ModelCard(
+        "modnet:MODNet", "MODNet: Real-Time Trimap-Free Portrait Matting via Objective Decomposition (AAAI, 2022)"
+    ),
+    "gfm_r34_tt": ModelCard("gfm:gfm_r34_tt", _GFM),
+    "gfm_d121_tt": ModelCard("gfm:gfm_d121_tt", _GFM),
+    "stylematte": ModelCard("stylematte:StyleMatte", _STYLEMATTE, extra="zoo"),
+    "dim": ModelCard("dim:DIM", "Deep Image Matting (CVPR, 2017)", needs_trimap=True),
+    "vitmatte_small": ModelCard("vitmatte:vitmatte_small", _VITMATTE, needs_trimap=True, extra="zoo"),
+    "vitmatte_base": ModelCard("vitmatte:vitmatte_base", _VITMATTE, needs_trimap=True, extra="zoo"),
+    "closed_form": _classical("closed_form", "A Closed-Form Solution to Natural Image Matting (TPAMI, 2008)"),
+    "knn": _classical("knn", "KNN Matting (TPAMI, 2013)"),
+    "learning_based": _classical("learning_based", "Learning Based Digital Matting (ICCV, 2009)"),
+    "random_walk": _classical("random_walk", "Random Walks for Interactive Alpha-Matting (VIIP, 2005)"),
+    "large_kernel": _classical(
+        "large_kernel", "Fast Matting Using Large Kernel Matting Laplacian Matrices (CVPR, 2010)"
+    ),
+    "shared_matting": _classical(
+        "shared_matting", "Shared Sampling for Real-Time Alpha Matting (Computer Graphics Forum, 2010)"
+    ),
 }
 
 
@@ -106,7 +133,7 @@ def load_model(path: str | Path) -> nn.Module:
     """
     checkpoint = read_checkpoint(path)
     # a start from ImageNet weights is history: the checkpoint holds what became of them
-    settings = {k: v for k, v in checkpoint.model.items() if k not in ("_target_", "encoder_weights")}
+    settings = {k: v for k, v in checkpoint.config["model"].items() if k not in ("_target_", "encoder_weights")}
     model = create_model(**settings)
     load_strictly(model, checkpoint.state, str(path))
     return model.eval()

@@ -6,8 +6,7 @@ Nothing is downloaded by this package: fetch a file by hand, then `p3m weights c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,6 @@ class PublishedCheckpoint:
     source: str  # the page that says so
     sha256: str | None = None  # 64 digits or the first ones, where published
     encoder_only: bool = False  # starting weights for `encoder_weights`, not a matting network
-    arguments: Mapping[str, object] = field(default_factory=dict)  # of `create_model`, where the network has sizes
 
 
 _P3M = "https://github.com/JizhiziLi/P3M"
@@ -41,9 +39,8 @@ _DISTINCTIONS_646 = "distinctions-646"
 
 def _vitmatte(size: str, data: str) -> PublishedCheckpoint:
     address = f"https://huggingface.co/hustvl/vitmatte-{size}-{data.removeprefix('adobe-')}"
-    return PublishedCheckpoint(
-        "vitmatte", f"ViTMatte-{size[0].upper()}, {data}", address, "Apache-2.0 (the code: MIT)", (data,), _VITMATTE
-    )
+    title = f"ViTMatte-{size[0].upper()}, {data}"
+    return PublishedCheckpoint(f"vitmatte_{size}", title, address, "Apache-2.0 (the code: MIT)", (data,), _VITMATTE)
 
 
 PUBLISHED: dict[str, PublishedCheckpoint] = {
@@ -112,10 +109,10 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
         ("p3m-10k", "portraits of StyleMatteGAN"),
         _STYLEMATTE,
     ),
-    "vitmatte": _vitmatte("small", _COMPOSITION_1K),
-    "vitmatte_s_646": _vitmatte("small", _DISTINCTIONS_646),
-    "vitmatte_b": _vitmatte("base", _COMPOSITION_1K),
-    "vitmatte_b_646": _vitmatte("base", _DISTINCTIONS_646),
+    "vitmatte_small": _vitmatte("small", _COMPOSITION_1K),
+    "vitmatte_small_646": _vitmatte("small", _DISTINCTIONS_646),
+    "vitmatte_base": _vitmatte("base", _COMPOSITION_1K),
+    "vitmatte_base_646": _vitmatte("base", _DISTINCTIONS_646),
     "resnet34_imagenet": PublishedCheckpoint(
         "p3mnet_r34",
         "ResNet-34 of torchvision, IMAGENET1K_V1",

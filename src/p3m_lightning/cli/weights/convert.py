@@ -28,12 +28,12 @@ def run(options: argparse.Namespace) -> None:
     entry = PUBLISHED.get(options.name)
     if entry is not None and entry.encoder_only:
         raise InputError(f"{options.name}: weights of an encoder need no conversion; use model.encoder_weights=FILE")
-    settings = {"name": options.name} if entry is None else {"name": entry.model, **entry.arguments}
-    model = create_model(**settings)
+    name = entry.model if entry else options.name
+    model = create_model(name)
     expected = options.sha256 or (entry and entry.sha256)
     if expected:
         verify_sha256(options.source, expected)
     load_reference_weights(model, read_weights(options.source), source=str(options.source))
-    config = {"model": settings, "trained_on": list(entry.trained_on) if entry else []}
+    config = {"model": {"name": name}, "trained_on": list(entry.trained_on) if entry else []}
     save_weights(model, config, options.target)
     print(options.target)
