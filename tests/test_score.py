@@ -229,3 +229,18 @@ def test_two_files_of_one_stem_are_refused(folders, capsys):
 def test_wrong_options_are_refused_in_one_line(folders, capsys, options, message):
     assert score(folders, *options) == (2, None)
     assert message in one_line_error(capsys)
+
+
+def test_an_output_that_cannot_be_written_is_one_line_after_the_tables(folders, capsys):
+    (folders / "file").write_text("in the way")
+    assert main(["score", str(folders / "pred"), str(folders / "gt"), "--csv", str(folders / "file/scores.csv")]) == 2
+    shown = capsys.readouterr()
+    assert "connectivity" in shown.out
+    assert "scores.csv: cannot be written" in shown.err
+
+
+def test_names_that_look_like_markup_are_printed_as_they_are(folders, capsys):
+    for side in ("pred", "gt"):
+        (folders / side / "a.png").rename(folders / side / "[red]a.png")
+    assert score(folders)[0] == 0
+    assert "[red]a" in capsys.readouterr().out

@@ -84,7 +84,7 @@ def print_reports(reports: Mapping[str, Mapping[str, Any]], trimap_origin: str) 
     console.print(
         f"Worst tenth ({tail['images']} of {len(first['images'])}): mean SAD {_short(tail['mean']['sad'])}, {share}."
     )
-    console.print(f"Trimaps: {trimap_origin}.")
+    console.print(f"Trimaps: {trimap_origin}.", markup=False)
 
 
 def _summary_table(title: str, report: Mapping[str, Any]) -> Table:
@@ -100,6 +100,7 @@ def _summary_table(title: str, report: Mapping[str, Any]) -> Table:
 
 
 def _image_table(report: Mapping[str, Any]) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
     from p3m_lightning.metrics.report import worst_first
@@ -111,7 +112,7 @@ def _image_table(report: Mapping[str, Any]) -> Table:
     for key in keys:
         table.add_column(key, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(row["name"], *(_short(row[key]) for key in keys))
+        table.add_row(escape(row["name"]), *(_short(row[key]) for key in keys))
     return table
 
 
@@ -142,12 +143,15 @@ def _write(options: argparse.Namespace, reports: Mapping[str, dict[str, Any]], s
     from p3m_lightning.metrics.report import write_csv, write_json
 
     (first, report), *others = reports.items()
-    if options.json:
-        extra = {"convention": first, "trimaps": _trimap_origin(options), "skipped": dict(skipped)}
-        write_json(options.json, report | extra | dict(others))
-    if options.csv:
-        rows = [dict(row) for row in report["images"]]
-        for name, other in others:
-            for row, more in zip(rows, other["images"], strict=True):
-                row |= {f"{name}_{key}": value for key, value in more.items() if key != "name"}
-        write_csv(options.csv, rows)
+    extra = {"convention": first, "trimaps": _trimap_origin(options), "skipped": dict(skipped)}
+    rows = [dict(row) for row in report["images"]]
+    for name, other in others:
+        for row, more in zip(rows, other["images"], strict=True):
+            row |= {f"{name}_{key}": value for key, value in more.items() if key != "name"}
+    outputs = (options.json, write_json, report | extra | dict(others)), (options.csv, write_csv, rows)
+    for path, write, content in outputs:
+        if path:
+            try:
+                write(path, content)
+            except OSError as error:
+                raise InputError(f"{path}: cannot be written ({error.strerror})") from None

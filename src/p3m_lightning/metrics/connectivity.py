@@ -1,6 +1,6 @@
 """The connectivity error of both conventions: how far each pixel is cut off from the main body of the matte.
 
-Rhemann et al., "A Perceptually Motivated Online Benchmark for Image Matting", CVPR 2009, section 5, with the threshold
+Rhemann et al., "A Perceptually Motivated Online Benchmark for Image Matting", CVPR 2009, with the threshold
 step 0.1, four neighbors and the dead zone 0.15 that every published implementation uses.
 """
 

@@ -1,6 +1,6 @@
 """The gradient error of both conventions: the squared difference of Gaussian gradient magnitudes.
 
-Rhemann et al., "A Perceptually Motivated Online Benchmark for Image Matting", CVPR 2009, section 5.
+Rhemann et al., "A Perceptually Motivated Online Benchmark for Image Matting", CVPR 2009.
 """
 
 from __future__ import annotations
