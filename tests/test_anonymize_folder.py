@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -221,15 +222,17 @@ def test_a_read_only_destination_gives_a_clear_line(folder):
         anonymize(folder)
 
 
-def test_a_full_disk_stops_with_a_clear_line_and_no_half_file(folder, monkeypatch):
-    def full(self, target, *args, **kwargs):
-        Path(target).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(InputError, match=r"a\.png: cannot be written .*No space left on device"):
-        anonymize(folder)
-    assert list((folder / "dst").iterdir()) == []
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_full_disk_stops_with_a_clear_line_and_no_half_file(tmp_path, suffix):
+    write_image(tmp_path / f"src/a.{suffix}", noise(200, 200), **({"quality": 97} if suffix == "jpg" else {}))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # the write that crosses it comes out short first
+    try:
+        with pytest.raises(InputError, match=rf"a\.{suffix}: cannot be written"):
+            anonymize(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "dst").iterdir()) == []
 
 
 def test_command_prints_what_became_of_the_images(folder, capsys):

@@ -136,7 +136,7 @@ def write_image(path: str | Path, pixels: np.ndarray, **options: object) -> None
             if pixels.dtype == np.uint16 and pixels.ndim == 3:
                 aside.write_bytes(_deep_png(pixels, options.get("icc_profile")))
             else:
-                Image.fromarray(pixels).save(aside, **options)
+                aside.write_bytes(_encoded(Image.fromarray(pixels), aside.suffix, options))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: cannot be written ({error})") from None
 
@@ -232,6 +232,16 @@ def _through_profile(image: Image.Image) -> Image.Image:
         return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError):  # a broken profile is no reason to refuse the photograph
         return image
+
+
+def _encoded(image: Image.Image, suffix: str, options: dict[str, object]) -> bytes:
+    """Encode in memory: on a full disk Pillow, writing itself, may leave a cut JPEG without an error."""
+    Image.init()
+    if suffix.lower() not in Image.registered_extensions():
+        raise ValueError(f"unknown file extension: {suffix}")
+    content = io.BytesIO()
+    image.save(content, Image.registered_extensions()[suffix.lower()], **options)
+    return content.getvalue()
 
 
 def _deep_png(pixels: np.ndarray, profile: bytes | None) -> bytes:

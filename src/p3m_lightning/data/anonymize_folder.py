@@ -32,7 +32,7 @@ from p3m_lightning.data.anonymize_report import (
     Task,
 )
 from p3m_lightning.data.landmarks import FaceFinder, Landmarks, read_landmarks
-from p3m_lightning.data.parallel import run_parallel
+from p3m_lightning.data.parallel import check_workers, run_parallel
 from p3m_lightning.data.readers import SampleFiles
 from p3m_lightning.images import list_images, open_image, rgb_pixels, write_image
 from p3m_lightning.progress import track
@@ -103,6 +103,7 @@ def anonymize_folder(
     destination = Path(destination)
     report = Path(report) if report else report_path(destination)
     check_settings(**recipe.keys())
+    check_workers(workers)
     if output_format not in FORMATS:
         raise InputError(f"format: {output_format!r} is not one of {', '.join(FORMATS)}")
     if destination.resolve() == Path(source).resolve():

@@ -30,8 +30,7 @@ def run_parallel(function: Callable[[Task], Result], tasks: Iterable[Task], work
         InputError: less than one worker, or a worker that died; whatever `function` raises ends the work too.
     """
     tasks = list(tasks)
-    if workers is not None and workers < 1:
-        raise InputError(f"workers: {workers} is less than 1")
+    check_workers(workers)
     workers = min(len(tasks), workers or available_cores())
     if workers <= 1:
         yield from map(function, tasks)
@@ -46,6 +45,12 @@ def run_parallel(function: Callable[[Task], Result], tasks: Iterable[Task], work
         raise InputError("a worker process died, perhaps for lack of memory; try fewer workers") from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def check_workers(workers: int | None) -> None:
+    """Raise InputError for less than one worker."""
+    if workers is not None and workers < 1:
+        raise InputError(f"workers: {workers} is less than 1")
 
 
 def available_cores() -> int:
