@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from p3m_lightning.data.cards import DATASETS, DatasetCard
+from p3m_lightning.data.layout import dataset_card, find_samples
 from p3m_lightning.data.readers import SampleFiles
 from p3m_lightning.data.transforms import EvalTransform, to_sample
-from p3m_lightning.images import IMAGE_SUFFIXES, list_images
 from p3m_lightning.schema import InputError, Sample
 
 Transform = Callable[[SampleFiles, int], dict[str, np.ndarray]]
+
+
+FOREGROUNDS = ("none", "cached", "crop")
 
 
 class Draw(NamedTuple):
@@ -38,8 +40,10 @@ class MattingDataset(Dataset):
         split: part of the data set.
         transform: what becomes of the files; `TrainTransform` or `EvalTransform` (default).
         images: folder of the images where the data set offers several, as "blurred_image" or "original_image".
-        foreground: "none", or "cached": from the data set's own folders or those `p3m data foregrounds` writes.
-        face: also return the mask of the obfuscated face where there is one.
+        foreground: "none"; "cached": from the data set's own folders or those `p3m data foregrounds` writes; "crop":
+            the same where they are there, else estimated for the crop alone (`TrainTransform` only).
+        cache: further place to look for foregrounds, what `p3m data foregrounds --out` was given.
+        face: also return the mask of the obfuscated face; black where an image has none.
         limit: only so many samples, the first by name.
 
     Raises:
@@ -54,16 +58,27 @@ class MattingDataset(Dataset):
         transform: Transform | None = None,
         images: str | None = None,
         foreground: str = "none",
+        cache: str | Path | None = None,
         face: bool = False,
         limit: int | None = None,
     ) -> None:
+        if foreground not in FOREGROUNDS:
+            raise InputError(f"foreground: {foreground!r} is not one of {', '.join(FOREGROUNDS)}")
+        if dataset_card(name).images_only:
+            raise InputError(f"{name}: has images only, there is nothing to learn mattes from; see its card")
+        layers = {"foreground", "background"}
         self.transform = transform or EvalTransform()
-        roles = {"face"} if face else set()
-        if foreground == "cached":
-            roles |= {"foreground", "background"}
-        elif foreground != "none":
-            raise InputError(f"foreground: {foreground!r} is not one of none, cached")
-        self.files = find_samples(root, name, split, images, roles)
+        self.estimate = foreground == "crop"
+        self.face = face
+        self.files = find_samples(
+            root,
+            name,
+            split,
+            images,
+            needed=layers if foreground == "cached" else (),
+            wanted={"trimap"} | (layers if self.estimate else set()) | ({"face"} if face else set()),
+            cache=cache,
+        )
         self.names = sorted(self.files)[:limit]
 
     def __len__(self) -> int:
@@ -72,7 +87,7 @@ class MattingDataset(Dataset):
     def __getitem__(self, item: int | Draw) -> Sample:
         index, seed = item if isinstance(item, tuple) else (item, int(torch.randint(2**31, ())))
         name = self.names[index]
-        return to_sample(self.transform(SampleFiles(self.files[name]), seed), name)
+        return to_sample(self.transform(SampleFiles(self.files[name], self.estimate, self.face), seed), name)
 
     def select(self, names: Iterable[str], transform: Transform | None = None) -> MattingDataset:
         """Return a data set of these names only, with another transform where one is given."""
@@ -80,105 +95,3 @@ class MattingDataset(Dataset):
         part.__dict__.update(self.__dict__, names=sorted(names))
         part.transform = transform or self.transform
         return part
-
-
-def find_samples(
-    root: str | Path, name: str, split: str, images: str | None = None, roles: Iterable[str] = ()
-) -> dict[str, dict[str, Path]]:
-    """Pair the files of a split by stem.
-
-    Args:
-        root: folder of the data set.
-        name: key of `DATASETS`.
-        split: part of the data set.
-        images: folder of the images; the card's first that is there by default.
-        roles: what must be there beside image and matte: foreground, background; `face` may be missing.
-
-    Returns:
-        stem -> {role: path}; a trimap where the split has a folder of them.
-
-    Raises:
-        InputError: unknown name or split, missing folder or file, named with what is to be done.
-    """
-    card = dataset_card(name)
-    folder = split_folder(root, card, name, split)
-    image_folder = _first_folder(folder, (images,) if images else card.image, "images", card)
-    samples = {stem: {"image": path} for stem, path in _by_stem(image_folder, card.nested).items()}
-    if card.images_only:
-        return samples
-    alpha_folder = _first_folder(folder, card.alpha, "mattes", card)
-    _add_role(samples, "alpha", alpha_folder)
-    for stem in sorted(_by_stem(alpha_folder).keys() - samples.keys())[:1]:
-        raise InputError(f"{alpha_folder / stem}: a matte without image in {image_folder}; delete it or add the image")
-    for role, candidates in optional_folders(card, image_folder.name).items():
-        place = next((folder / c for c in candidates if (folder / c).is_dir()), None)
-        if role in roles and role != "face" and place is None:
-            raise InputError(
-                f"{folder}: no {role}s (looked for {', '.join(candidates)}); run p3m data foregrounds {root}"
-            )
-        if place is not None and (role in roles or role == "trimap"):
-            _add_role(samples, role, place)
-    return samples
-
-
-def dataset_card(name: str) -> DatasetCard:
-    """Return the card of a data set.
-
-    Raises:
-        InputError: unknown name.
-    """
-    if name not in DATASETS:
-        raise InputError(f"{name}: no such data set; there are {', '.join(DATASETS)}")
-    return DATASETS[name]
-
-
-def split_folder(root: str | Path, card: DatasetCard, name: str, split: str) -> Path:
-    """Return the folder of a split.
-
-    Raises:
-        InputError: the data set has no such split, or its folder is not there.
-    """
-    root = Path(root)
-    if split not in card.splits:
-        raise InputError(f"{split}: {name} has no such split; there are {', '.join(card.splits)}")
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; get {name} from {card.source}")
-    candidates = card.splits[split].folders
-    for candidate in candidates:
-        if (root / candidate).is_dir():
-            return root / candidate
-    raise InputError(f"{root}: no {' or '.join(candidates)} in it; is this the root of {name}?")
-
-
-def optional_folders(card: DatasetCard, image_folder: str) -> dict[str, tuple[str, ...]]:
-    """Folders to try for the roles beside image and matte, by the name of the image folder."""
-    return {
-        "trimap": card.trimap,
-        "face": card.face,
-        "foreground": card.foreground_of.get(image_folder, ()) + card.foreground,
-        "background": card.background,
-    }
-
-
-def _first_folder(folder: Path, candidates: Iterable[str], what: str, card: DatasetCard) -> Path:
-    for candidate in candidates:
-        if (folder / candidate).is_dir():
-            return folder / candidate
-    raise InputError(f"{folder}: no folder of {what} (looked for {', '.join(candidates)}); layout of {card.title}")
-
-
-def _by_stem(folder: Path, nested: bool = False) -> dict[str, Path]:
-    if not nested:
-        return {path.stem: path for path in list_images(folder)}
-    found = {path.stem: path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES}
-    if not found:
-        raise InputError(f"{folder}: no images in it or below")
-    return found
-
-
-def _add_role(samples: dict[str, dict[str, Path]], role: str, folder: Path) -> None:
-    files = _by_stem(folder)
-    for stem, sample in samples.items():
-        if stem not in files:
-            raise InputError(f"{sample['image']}: no {role} of that name in {folder}")
-        sample[role] = files[stem]

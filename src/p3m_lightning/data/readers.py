@@ -1,25 +1,38 @@
-"""The files of one sample, read as far as a transform asks for them."""
+"""The files of one sample, decoded the quickest way and no further than a transform asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+import cv2
 import numpy as np
+from PIL import Image
 
 from p3m_lightning.data.windows import Window
 from p3m_lightning.images import read_image, read_matte, read_trimap
 from p3m_lightning.schema import InputError
 
 COLOR_ROLES = ("image", "foreground", "background")
-MATTE_ROLES = ("alpha", "face")
+ARRAY_SUFFIX = ".npy"
+"""Files of `p3m data pack`: pixels as they lie in memory, of which only the part that is wanted is ever read."""
+
+_WHOLE_FILE = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
+_EXIF_ORIENTATION = 0x0112
 
 
 class SampleFiles:
-    """Reads the roles (image, alpha, trimap, foreground, background, face) of one sample from its files."""
+    """Reads the roles (image, alpha, trimap, foreground, background, face) of one sample from its files.
 
-    def __init__(self, files: Mapping[str, Path]) -> None:
-        self.files = files
+    Args:
+        files: role -> path.
+        estimate: the transform is to estimate foreground and background where there are no files of them.
+        face: a black face mask stands in where there is no file of it.
+    """
+
+    def __init__(self, files: Mapping[str, Path], estimate: bool = False, face: bool = False) -> None:
+        self.files, self.face = files, face
+        self.estimate = estimate and not {"foreground", "background"} <= files.keys()
 
     def alpha(self) -> np.ndarray:
         """Return the matte, uint8 or uint16 (H, W), full range.
@@ -27,17 +40,21 @@ class SampleFiles:
         Raises:
             InputError: broken file, or a matte of 0 and 1 in a file of 0 to 255.
         """
-        alpha = read_matte(self.files["alpha"])
+        alpha = _matte_pixels(self.files["alpha"])
         if alpha.max() == 1:
             raise InputError(f"{self.files['alpha']}: its values are 0 and 1, not 0 to 255; multiply them by 255")
         return alpha
 
-    def trimap(self) -> np.ndarray | None:
-        """Return the trimap that came with the data set, uint8 (H, W) of classes; None where there is none."""
-        return read_trimap(self.files["trimap"]) if "trimap" in self.files else None
+    def trimap(self, shape: tuple[int, int]) -> np.ndarray | None:
+        """Return the trimap that came with the data set, uint8 (H, W) of classes; None where there is none.
 
-    def colors(self, shape: tuple[int, int], window: Window | None = None) -> dict[str, np.ndarray]:
-        """Return the other maps, cut to `window`: colors uint8 (h, w, 3), face uint8 (h, w) or uint16.
+        Raises:
+            InputError: broken file or another size than `shape`.
+        """
+        return self._sized("trimap", read_trimap(self.files["trimap"]), shape) if "trimap" in self.files else None
+
+    def maps(self, shape: tuple[int, int], window: Window | None = None) -> dict[str, np.ndarray]:
+        """Return image, foreground, background, uint8 (h, w, 3), and face, uint8 or uint16 (h, w), as far as there.
 
         Args:
             shape: height and width of the matte, which every file must have.
@@ -46,18 +63,61 @@ class SampleFiles:
         Raises:
             InputError: broken file or another size.
         """
-        maps = {}
-        for role in (*COLOR_ROLES, "face"):
-            if role in self.files:
-                read = read_matte if role in MATTE_ROLES else read_image
-                pixels = read(self.files[role])
-                self._check_size(role, pixels.shape[:2], shape)
-                maps[role] = pixels if window is None else pixels[window.slices]
-        return maps
+        maps = {
+            role: self._sized(role, read_color(self.files[role]), shape) for role in COLOR_ROLES if role in self.files
+        }
+        if self.face:
+            known = "face" in self.files
+            maps["face"] = self._sized("face", _matte_pixels(self.files["face"]), shape) if known else _black(shape)
+        return maps if window is None else {role: pixels[window.slices] for role, pixels in maps.items()}
 
-    def _check_size(self, role: str, found: tuple[int, int], wanted: tuple[int, int]) -> None:
-        if tuple(found) != tuple(wanted):
-            raise InputError(
-                f"{self.files[role]}: {found[1]} x {found[0]} pixels, but its matte {self.files['alpha']} has "
-                f"{wanted[1]} x {wanted[0]}; they must be equal"
-            )
+    def _sized(self, role: str, pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        if pixels.shape[:2] != tuple(shape):
+            found, wanted = (f"{width} x {height} pixels" for height, width in (pixels.shape[:2], shape))
+            raise InputError(f"{self.files[role]}: {found}, but its matte {self.files['alpha']} has {wanted}")
+        return pixels
+
+
+def read_color(path: Path) -> np.ndarray:
+    """Read a photograph as `read_image` does, quicker where the file is a plain one; may be read-only.
+
+    Raises:
+        InputError: not a whole image file; the message names it.
+    """
+    if path.suffix == ARRAY_SUFFIX:
+        return _mapped(path)
+    end = _WHOLE_FILE.get(path.suffix.lower())
+    if end is None or not path.is_file():
+        return read_image(path)
+    content = path.read_bytes()
+    pixels = None
+    # everything else is left to Pillow, which turns, widens and converts, and says what is wrong with a broken file
+    if content.endswith(end) and _is_plain(path):
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return read_image(path) if pixels is None else pixels
+
+
+def _is_plain(path: Path) -> bool:
+    """Tell whether a file holds upright RGB of 8 bits that OpenCV decodes to the same pixels as Pillow."""
+    try:
+        with Image.open(path) as header:
+            if header.format == "PNG":
+                return header.mode == "RGB" and "transparency" not in header.info and "exif" not in header.info
+            return header.format == "JPEG" and header.mode == "RGB" and header.getexif().get(_EXIF_ORIENTATION, 1) == 1
+    except OSError:
+        return False
+
+
+def _matte_pixels(path: Path) -> np.ndarray:
+    return _mapped(path) if path.suffix == ARRAY_SUFFIX else read_matte(path)
+
+
+def _mapped(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a whole array file ({error}); delete it and run `p3m data pack` again") from None
+
+
+def _black(shape: tuple[int, int]) -> np.ndarray:
+    return np.zeros(shape, np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,13 +14,15 @@ import cv2
 import numpy as np
 import torch
 
+from p3m_lightning.data.foreground import estimate_foreground
 from p3m_lightning.data.readers import SampleFiles
 from p3m_lightning.data.windows import Window, check_rule, choose_side, choose_window
-from p3m_lightning.images import to_unit
+from p3m_lightning.images import from_unit, to_unit
 from p3m_lightning.ops import trimap_from_alpha
-from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, Sample
+from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError, Sample
 
-_TARGETS = {"foreground": "image", "background": "image", "alpha": "mask", "face": "mask", "trimap": "mask"}
+ROLES = ("image", "alpha", "trimap", "foreground", "background", "face")
+TARGETS = {"foreground": "image", "background": "image", "alpha": "mask", "face": "mask", "trimap": "mask"}
 _CODES = np.array([0, 128, 255], np.uint8)
 
 
@@ -33,17 +36,21 @@ class CropPlan(NamedTuple):
 class UnknownBandCrop(A.DualTransform):
     """Cut a square window, half of the time on the unknown band, and resize it: P3M's training crop (released code).
 
-    As an albumentations transform it takes `image`, `alpha` and further targets and adds `trimap`, made from the whole
-    matte with a kernel of random size before the cut, as the authors do.
+    An albumentations transform: it takes `image`, `alpha` and further targets, adds `trimap`, and draws its plan unless
+    one is given as `plan`. Then arrays may also come cut to its window already; `alpha` comes whole, since the trimap
+    is made from the whole matte, before the cut and the resize, as the authors do.
 
     Args:
-        sides: sides of the window in pixels, drawn with equal probability.
+        sides: sides of the window in pixels, drawn with equal probability; see `choose_side` for those that do not fit.
         size: side of the result.
         kernels: smallest and largest side of the trimap's structuring element, both included.
         p_unknown: probability of drawing the place among the unknown pixels.
         rule: "2024": drawn pixel in the center, window pushed into the image, resized trimap cut into classes again at
             50 and 180; "2021": drawn pixel in the top left corner, all in-between values of the resized trimap unknown.
         p: probability of the whole transform, for albumentations.
+
+    Raises:
+        InputError: sides, kernels or rule that make no sense.
     """
 
     _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
@@ -53,7 +60,7 @@ class UnknownBandCrop(A.DualTransform):
 
         sides: Sequence[int]
         size: int
-        kernels: tuple[int, int]
+        kernels: Sequence[int]
         p_unknown: float
         rule: str | int
 
@@ -61,41 +68,28 @@ class UnknownBandCrop(A.DualTransform):
         self,
         sides: Sequence[int] = (512, 768, 1024),
         size: int = 512,
-        kernels: tuple[int, int] = (15, 30),
+        kernels: Sequence[int] = (15, 30),
         p_unknown: float = 0.5,
         rule: str = "2024",
         p: float = 1.0,
     ) -> None:
         super().__init__(p=p)
-        self.sides = tuple(sides)
-        self.size = size
-        self.kernels = tuple(kernels)
+        if not sides or min(*sides, size) < 1:
+            raise InputError(f"crop: sides {list(sides)} and size {size} must be 1 or more")
+        if len(kernels) != 2 or not 1 <= kernels[0] <= kernels[1]:
+            raise InputError(f"crop.kernels: {list(kernels)} is not a smallest and a largest size")
+        self.sides, self.size, self.kernels = tuple(sides), size, tuple(kernels)
         self.p_unknown = p_unknown
         self.rule = check_rule(rule)
 
-    def draw(self, alpha: np.ndarray) -> tuple[CropPlan, np.ndarray]:
-        """Draw a plan for the matte `alpha` (H, W); also return the trimap (H, W) the place was drawn with."""
+    def draw(self, alpha: np.ndarray) -> CropPlan:
+        """Draw the plan of one crop from the matte, uint8 or uint16 (H, W)."""
         generator = self.random_generator
         kernel = int(generator.integers(self.kernels[0], self.kernels[1] + 1))
         side = choose_side(alpha.shape, self.sides, self.rule, generator)
-        on_unknown = bool(generator.random() < self.p_unknown)
-        trimap = trimap_from_alpha(alpha, kernel)
-        return CropPlan(choose_window(trimap, side, on_unknown, self.rule, generator), kernel), trimap
-
-    def resize(self, pixels: np.ndarray) -> np.ndarray:
-        """Resize a window (h, w[, 3]) to (size, size[, 3]), bilinear with half-pixel centers, not smoothed before."""
-        if pixels.shape[:2] == (self.size, self.size):
-            return pixels
-        return cv2.resize(pixels, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
-
-    def resize_trimap(self, trimap: np.ndarray) -> np.ndarray:
-        """Resize trimap classes (h, w) to (size, size) by the rule's thresholds."""
-        codes = self.resize(_CODES[trimap])
-        low, high = (50, 180) if self.rule == "2024" else (1, 254)
-        classes = np.full(codes.shape, UNKNOWN, np.uint8)
-        classes[codes < low] = BACKGROUND
-        classes[codes > high] = FOREGROUND
-        return classes
+        on_unknown = generator.random() < self.p_unknown
+        window = choose_window(alpha, side, kernel if on_unknown else None, self.rule, generator)
+        return CropPlan(window, kernel)
 
     @property
     def targets_as_params(self) -> list[str]:
@@ -103,19 +97,43 @@ class UnknownBandCrop(A.DualTransform):
         return ["alpha"]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Draw the plan of one call."""
-        plan, trimap = self.draw(data["alpha"])
-        return {"plan": plan, "whole_trimap": trimap}
+        """Draw the plan of one call, unless it is given, and make the trimap of its window."""
+        plan = data.get("plan") or self.draw(data["alpha"])
+        return {"plan": plan, "trimap": trimap_of_window(data["alpha"], plan.window, plan.kernel)}
 
     def apply_with_params(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Cut and resize every target and add the trimap."""
         result = super().apply_with_params(params, *args, **kwargs)
-        result["trimap"] = self.resize_trimap(params["whole_trimap"][params["plan"].window.slices])
-        return result
+        return result | {"trimap": self.trimap_classes(resize_window(_CODES[params["trimap"]], self.size))}
 
     def apply(self, img: np.ndarray, plan: CropPlan, **params: Any) -> np.ndarray:
-        """Cut and resize one array (H, W[, 3])."""
-        return self.resize(np.ascontiguousarray(img[plan.window.slices]))
+        """Cut and resize one array (H, W[, 3]), or resize one (h, w[, 3]) of the window alone."""
+        whole = img.shape[:2] != plan.window[2:]
+        return resize_window(img[plan.window.slices] if whole else img, self.size)
+
+    def trimap_classes(self, codes: np.ndarray) -> np.ndarray:
+        """Cut a resized trimap of codes 0 to 255 (h, w) into classes by the rule's thresholds."""
+        low, high = (50, 180) if self.rule == "2024" else (1, 254)
+        classes = np.full(codes.shape, UNKNOWN, np.uint8)
+        classes[codes < low] = BACKGROUND
+        classes[codes > high] = FOREGROUND
+        return classes
+
+
+class EstimateForeground(A.DualTransform):
+    """Estimate `foreground` and `background` of a crop from `image` and `alpha` by pymatting's multi-level method.
+
+    Acts where `estimate` is true, that is where there is no file of them.
+    """
+
+    _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
+
+    def apply_with_params(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Add the two layers, uint8 (h, w, 3)."""
+        if not kwargs.get("estimate"):
+            return kwargs
+        layers = estimate_foreground(kwargs["image"], kwargs["alpha"])
+        return kwargs | dict(zip(("foreground", "background"), map(from_unit, layers), strict=True))
 
 
 class TrainTransform:
@@ -129,21 +147,22 @@ class TrainTransform:
     """
 
     def __init__(
-        self,
-        crop: UnknownBandCrop | None = None,
-        p_flip: float = 0.5,
-        augment: Sequence[A.BasicTransform] = (),
+        self, crop: UnknownBandCrop | None = None, p_flip: float = 0.5, augment: Sequence[A.BasicTransform] = ()
     ) -> None:
         self.crop = crop or UnknownBandCrop()
         self.pipeline = A.Compose(
-            [self.crop, A.HorizontalFlip(p=p_flip), *augment], additional_targets=_TARGETS, is_check_shapes=False
+            [self.crop, EstimateForeground(p=1), A.HorizontalFlip(p=p_flip), *augment],
+            additional_targets=TARGETS,
+            is_check_shapes=False,
         )
 
     def __call__(self, files: SampleFiles, seed: int) -> dict[str, np.ndarray]:
         """Read, cut and augment one sample; all draws follow from `seed`."""
-        self.pipeline.set_random_seed(seed)
+        self.pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
         alpha = files.alpha()
-        return self.pipeline(alpha=alpha, **files.colors(alpha.shape))
+        plan = self.crop.draw(alpha)
+        maps = files.maps(alpha.shape, plan.window)
+        return self.pipeline(alpha=alpha, plan=plan, estimate=files.estimate, **maps)
 
 
 class EvalTransform:
@@ -159,21 +178,45 @@ class EvalTransform:
     def __call__(self, files: SampleFiles, seed: int) -> dict[str, np.ndarray]:
         """Read one sample; nothing is drawn."""
         alpha = files.alpha()
-        trimap = files.trimap()
+        trimap = files.trimap(alpha.shape)
         if trimap is None:
             trimap = trimap_from_alpha(alpha, self.kernel)
-        return {"alpha": alpha, "trimap": trimap, **files.colors(alpha.shape)}
+        return {"alpha": alpha, "trimap": trimap, **files.maps(alpha.shape)}
 
 
-def to_sample(maps: Mapping[str, np.ndarray], name: str) -> Sample:
-    """Make a Sample of arrays: colors uint8 (H, W, 3), mattes uint8 or uint16 (H, W), trimap classes (H, W)."""
+def trimap_of_window(alpha: np.ndarray, window: Window, kernel: int) -> np.ndarray:
+    """Return the window (h, w) of the trimap of a whole matte, uint8 classes, without making the rest of it.
+
+    Args:
+        alpha: uint8 or uint16 (H, W), full range.
+        window: inside the matte.
+        kernel: side of the structuring element.
+    """
+    top, left = max(window.top - kernel, 0), max(window.left - kernel, 0)
+    surroundings = alpha[top : window.top + window.height + kernel, left : window.left + window.width + kernel]
+    inside = Window(window.top - top, window.left - left, window.height, window.width)
+    return trimap_from_alpha(surroundings, kernel)[inside.slices]
+
+
+def resize_window(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Resize (h, w[, 3]) to (size, size[, 3]): bilinear, half-pixel centers, not smoothed before reduction."""
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    return cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def to_sample(maps: Mapping[str, Any], name: str) -> Sample:
+    """Make a Sample of the arrays of ROLES: colors uint8 (H, W, 3), mattes uint8 or uint16 (H, W), trimap classes."""
     sample: dict[str, Any] = {"name": name}
-    for role, pixels in maps.items():
+    for role in ROLES:
+        if role not in maps:
+            continue
+        pixels = np.require(maps[role], requirements=["C", "W"])
         if role == "trimap":
             sample[role] = torch.from_numpy(pixels.astype(np.int64))[None]
         elif pixels.ndim == 3:
-            planes = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)
+            planes = torch.from_numpy(pixels).permute(2, 0, 1)
             sample[role] = planes.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
         else:
-            sample[role] = torch.from_numpy(np.ascontiguousarray(to_unit(pixels)))[None]
+            sample[role] = torch.from_numpy(to_unit(pixels))[None]
     return sample

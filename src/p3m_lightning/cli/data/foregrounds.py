@@ -1,0 +1,51 @@
+"""`p3m data foregrounds`: estimate and keep foreground and background of every training image."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+SHOWN = 20  # broken files listed one by one
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    parser.description = (
+        "Estimate foreground and background of every image that has none yet and keep them beside the images, "
+        "where the loader finds them (data.train.foreground=cached). A killed run is taken up by the next."
+    )
+    parser.epilog = "example: p3m data foregrounds P3M-10k --split train"
+    parser.add_argument("root", type=Path, metavar="DIR", help="folder of the data set")
+    parser.add_argument("--name", default="p3m-10k", help="layout: p3m-10k (default), am-2k, folder, ...")
+    parser.add_argument("--split", default="train", help="part of the data set (train)")
+    parser.add_argument("--images", metavar="FOLDER", help="as original_image (default: the first that is there)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="another place to write to; then data.train.cache=DIR")
+    parser.add_argument("--method", default="multilevel", help="multilevel (default) or closed_form (slow)")
+    parser.add_argument("--format", default="png", help="of the foregrounds: png (default) or jpg (smaller)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (one per core)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Estimate, print where the files are; 2 if any image had to be left out."""
+    from p3m_lightning.data.foreground_cache import cache_foregrounds
+
+    report = cache_foregrounds(
+        options.root,
+        options.name,
+        options.split,
+        images=options.images,
+        out=options.out,
+        method=options.method,
+        suffix=options.format,
+        workers=options.workers,
+        announce=lambda line: print(line, file=sys.stderr),
+    )
+    print(f"{report.made} made, {report.kept} were there, {len(report.failed)} failed")
+    for folder in report.folders:
+        print(folder)
+    for reason in list(report.failed.values())[:SHOWN]:
+        print(f"p3m: {reason}", file=sys.stderr)
+    if len(report.failed) > SHOWN:
+        print(f"p3m: and {len(report.failed) - SHOWN} more", file=sys.stderr)
+    return 2 if report.failed else 0

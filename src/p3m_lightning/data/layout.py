@@ -1,0 +1,158 @@
+"""Finding the files of a data set by its card: which folder holds what, which files belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from p3m_lightning.data.cards import DATASETS, DatasetCard
+from p3m_lightning.images import is_image_name, list_images
+from p3m_lightning.schema import InputError
+
+Samples = dict[str, dict[str, Path]]
+"""stem -> role (image, alpha, trimap, face, foreground, background) -> file."""
+
+
+def find_samples(
+    root: str | Path,
+    name: str,
+    split: str,
+    images: str | None = None,
+    needed: Iterable[str] = (),
+    wanted: Iterable[str] = (),
+    cache: str | Path | None = None,
+) -> Samples:
+    """Pair the files of a split by stem.
+
+    Args:
+        root: folder of the data set.
+        name: key of `DATASETS`.
+        split: part of the data set.
+        images: folder of the images; the card's first that is there by default.
+        needed: roles that every image must have besides its matte.
+        wanted: roles that are taken where they are there.
+        cache: folder of a layout like the root's, where foregrounds and backgrounds are looked for as well.
+
+    Raises:
+        InputError: unknown name or split, missing folder or file, named with what is to be done.
+    """
+    card = dataset_card(name)
+    folder = split_folder(root, name, split)
+    image_folder = first_folder(folder, (images,) if images else card.image, "images", card)
+    samples = {stem: {"image": path} for stem, path in by_stem(image_folder, card.nested).items()}
+    if not card.images_only:
+        _add_alphas(samples, image_folder, first_folder(folder, card.alpha, "mattes", card))
+    places = role_folders(card, folder, image_folder.name, cache and Path(cache) / folder.relative_to(root))
+    for role in {*needed, *wanted}:
+        files: dict[str, Path] = {}
+        for place in reversed([place for place in places[role] if place.is_dir()]):
+            files |= by_stem(place, optional=True)
+        for stem, sample in samples.items():
+            if stem in files:
+                sample[role] = files[stem]
+            elif role in needed:
+                raise InputError(_missing(sample["image"], role, places[role], root))
+    return samples
+
+
+def dataset_card(name: str) -> DatasetCard:
+    """Return the card of a data set.
+
+    Raises:
+        InputError: unknown name.
+    """
+    if name not in DATASETS:
+        raise InputError(f"{name}: no such data set; there are {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def split_folder(root: str | Path, name: str, split: str) -> Path:
+    """Return the folder of a split of the data set `name`, one with a folder of images where there is a choice.
+
+    Raises:
+        InputError: the data set has no such split, or its folder is not there.
+    """
+    root, card = Path(root), dataset_card(name)
+    if split not in card.splits:
+        raise InputError(f"{split}: {name} has no such split; there are {', '.join(card.splits)}")
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; to get {name}: {card.source}")
+    candidates = [root / candidate for candidate in card.splits[split].folders if (root / candidate).is_dir()]
+    for candidate in candidates:
+        if any((candidate / name).is_dir() for name in card.image):
+            return candidate
+    if candidates:
+        return candidates[0]
+    raise InputError(f"{root}: no {' or '.join(card.splits[split].folders)} in it; is this the root of {name}?")
+
+
+def role_folders(
+    card: DatasetCard, folder: Path, image_folder: str, cache: Path | None = None
+) -> Mapping[str, tuple[Path, ...]]:
+    """Return the folders to look for every optional role in, the first one winning.
+
+    Args:
+        card: of the data set.
+        folder: of the split.
+        image_folder: name of the folder of images: a blurred image has another foreground than the original.
+        cache: counterpart of `folder` for foregrounds and backgrounds.
+    """
+    names = {
+        "trimap": card.trimap,
+        "face": card.face,
+        "foreground": card.foreground_of.get(image_folder, ()) + card.foreground,
+        "background": card.background,
+    }
+    places = {role: [folder / name for name in candidates] for role, candidates in names.items()}
+    if cache is not None:
+        for role in ("foreground", "background"):
+            places[role] += [cache / name for name in names[role]]
+    return {role: tuple(folders) for role, folders in places.items()}
+
+
+def first_folder(folder: Path, candidates: Iterable[str], what: str, card: DatasetCard) -> Path:
+    """Return the first of the folders that is there.
+
+    Raises:
+        InputError: none is; the message names them and the card.
+    """
+    for candidate in candidates:
+        if (folder / candidate).is_dir():
+            return folder / candidate
+    raise InputError(f"{folder}: no folder of {what} (looked for {', '.join(candidates)}), as {card.title} has it")
+
+
+def by_stem(folder: Path, nested: bool = False, optional: bool = False) -> dict[str, Path]:
+    """Return the images of a folder by their stems.
+
+    Args:
+        folder: where to look.
+        nested: also in folders below it.
+        optional: an empty folder is no error.
+
+    Raises:
+        InputError: no images.
+    """
+    if nested or optional:
+        found = folder.rglob("*") if nested else folder.iterdir()
+        files = {path.stem: path for path in sorted(found) if is_image_name(path.name)}
+        if files or optional:
+            return files
+    return {path.stem: path for path in list_images(folder)}
+
+
+def _add_alphas(samples: Samples, image_folder: Path, alpha_folder: Path) -> None:
+    alphas = by_stem(alpha_folder)
+    for stem, sample in samples.items():
+        if stem not in alphas:
+            raise InputError(f"{sample['image']}: no matte of that name in {alpha_folder}; add it or delete the image")
+        sample["alpha"] = alphas[stem]
+    for stem, path in alphas.items():
+        if stem not in samples:
+            raise InputError(f"{path}: no image of that name in {image_folder}; add it or delete the matte")
+
+
+def _missing(image: Path, role: str, places: Iterable[Path], root: str | Path) -> str:
+    looked = ", ".join(str(place) for place in places)
+    cure = f"; `p3m data foregrounds {root}` makes them" if role in ("foreground", "background") else ""
+    return f"{image}: no {role} of that name (looked in {looked}){cure}"
