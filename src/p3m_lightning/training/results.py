@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -25,12 +24,6 @@ def save_config(config: Mapping[str, Any], folder: Path) -> None:
     """Write the resolved configuration as config.yaml."""
     with atomic_path(folder / "config.yaml") as aside:
         aside.write_text(yaml.safe_dump(dict(config), sort_keys=False))
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` as JSON, whole or not at all."""
-    with atomic_path(path) as aside:
-        aside.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def provenance(config: Mapping[str, Any]) -> dict[str, Any]:

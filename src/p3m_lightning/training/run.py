@@ -15,12 +15,12 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from p3m_lightning.metrics.report import metric_report, write_csv
+from p3m_lightning.metrics.report import metric_report, write_csv, write_json
 from p3m_lightning.models import create_model, load_model, load_reference_weights
 from p3m_lightning.models.weights import read_checkpoint, read_weights
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.module import MattingModule
-from p3m_lightning.training.results import print_results, provenance, save_config, write_json
+from p3m_lightning.training.results import print_results, provenance, save_config
 
 
 def train(config: Mapping[str, Any]) -> dict[str, Any]:
