@@ -110,12 +110,12 @@ def paint_legs(plate: Plate, frame: Frame, body: Body, skin: np.ndarray, light: 
     for side in (-1, 1):
         foot = side * body.stance * 0.55
         line = spline([(side * body.hip * 0.52, 6.9), (side * 0.62 + foot * 0.25, 10.6), (foot + side * 0.25, 14.2)])
-        bare = tube(frame.place(line), np.array([0.5, 0.42, 0.3, 0.33, 0.17]) * body.girth * frame.unit)
+        bare = tube(frame.place(line), np.array([0.66, 0.52, 0.36, 0.38, 0.2]) * body.girth * frame.unit)
         solid(plate, bare, skin, light, wrap=SUBSURFACE)
         shoe = spline([(-0.24, 13.95), (0.24, 13.95), (0.36, 14.55), (0.1, 14.8), (-0.2, 14.75)], closed=True)
         solid(plate, frame.place(shoe * (side, 1) + (foot + side * 0.25, 0)), body.under.second * 0.4, light)
         if not body.skirt:
-            widths = np.array([0.76, 0.66, 0.48, 0.45, 0.37, 0.36]) * body.girth * frame.unit
+            widths = np.array([0.8, 0.76, 0.6, 0.54, 0.46, 0.44]) * body.girth * frame.unit
             leg = tube(frame.place(line[:-1]), widths)
             solid(plate, leg, cloth.painter(frame), light, folds=cloth.folds)
     if body.skirt:
@@ -141,12 +141,28 @@ def paint_neck(plate: Plate, frame: Frame, body: Body, chin: np.ndarray, skin: n
     right = np.array([tuple(top - (-n * 0.95, 0)), tuple(top * (0.5, 1) + (n, 0.55)), *side])
     left = np.array([tuple(top - (n * 0.95, 0)), tuple(top * (0.5, 1) + (-n, 0.55)), *((-x, y) for x, y in side)])
     outline = np.concatenate([spline(right), spline(left)[::-1]])
-    solid(plate, frame.place(outline), skin * (0.97, 0.95, 0.95), light, bulge=0.9, reach=0.5, wrap=SUBSURFACE)
+    whole = [frame.place(outline)]
+    if body.sleeve <= 0.05:
+        whole += [part for index in (0, 1) for part in _limb(frame, body, index, 0, 0, 2)]
+    solid(plate, whole, skin * (0.97, 0.95, 0.95), light, bulge=0.9, reach=0.5, wrap=SUBSURFACE)
     for slope in (-1, 1):
         tendon = frame.place(spline([(slope * n * 0.7, 0.9), (slope * n * 0.45, 1.3), (slope * 0.14, 1.72)]))
         soft_shadow(plate, tube(tendon, [0.03 * frame.unit]), 0.15, 0.05 * frame.unit)
     shade = spline([(-n - 0.1, 0.4), (n + 0.1, 0.4), (n, 1.05), (0, 1.3), (-n, 1.05)], closed=True)
     soft_shadow(plate, frame.place(shade + chin * (0.5, 0)), 0.5, 0.12 * frame.unit)
+
+
+def _limb(frame: Frame, body: Body, index: int, loose: float, since: float, until: float) -> list[np.ndarray]:
+    """Outlines of an arm in pixels between two places on it (0 shoulder, 1 elbow, 2 wrist), `loose` units wider."""
+    joints = frame.place(body.arms[index])
+    widths = (np.array([0.4, 0.4, 0.34, 0.33, 0.25, 0.19]) * body.girth + loose) * frame.unit
+    parts = []
+    for bone, own in ((0, widths[:3]), (1, widths[2:])):
+        share = np.linspace(max(since - bone, 0), min(until - bone, 1), 8)
+        if share[-1] - share[0] > 0.05:
+            line = joints[bone] + share[:, None] * (joints[bone + 1] - joints[bone])
+            parts.append(tube(line, np.interp(share, np.linspace(0, 1, len(own)), own)))
+    return parts
 
 
 def torso_outline(body: Body) -> np.ndarray:
@@ -177,7 +193,10 @@ def paint_torso(plate: Plate, frame: Frame, body: Body, light: Light) -> None:
         )
         _shirt_front(plate, frame, body, body.under, light)
     soft_shadow(plate, frame.place(outline - (0, 0.04)), 0.35, 0.05 * unit)
-    solid(plate, frame.place(outline), body.upper.painter(frame), light, bulge=0.8, reach=0.55, folds=body.upper.folds)
+    whole = [frame.place(outline)]
+    if body.sleeve > 0.05:  # arms emerge from the garment without a seam
+        whole += [part for index in (0, 1) for part in _limb(frame, body, index, 0.06, 0, min(body.sleeve, 1))]
+    solid(plate, whole, body.upper.painter(frame), light, bulge=0.8, reach=0.55, folds=body.upper.folds)
     seam = spline(NECKLINES[body.neckline])
     seam = np.concatenate([seam, (seam * (-1, 1))[-2::-1]])
     if body.garment in ("tee", "longsleeve", "sweater", "dress", "tank"):
@@ -231,22 +250,17 @@ def _lapels(plate: Plate, frame: Frame, body: Body, light: Light) -> None:
 
 def paint_arm(plate: Plate, frame: Frame, body: Body, index: int, skin: np.ndarray, light: Light) -> None:
     """One arm with its sleeve; hands are painted apart, for things go under their fingers."""
-    shoulder, elbow, wrist = frame.place(body.arms[index])
-    widths = np.array([0.4, 0.4, 0.34, 0.33, 0.25, 0.19]) * body.girth * frame.unit
-    bones = [np.linspace(shoulder, elbow, 8), np.linspace(elbow, wrist, 8)]
-    bare = [tube(bones[0], widths[:3]), tube(bones[1], widths[2:])]
-    for part in bare:
-        soft_shadow(plate, part + light.direction[:2] * -0.12 * frame.unit, 0.25, 0.12 * frame.unit)
-    if body.sleeve < 1.9:
-        solid(plate, bare, skin, light, wrap=SUBSURFACE)
+    start = frame.place(body.arms[index][:1])[0]
+    fade = (start, 0.6 * frame.unit)
+    bare = _limb(frame, body, index, 0, max(0.0, body.sleeve - 0.15), 2)
+    for part in _limb(frame, body, index, 0, 0, 2):
+        shadow = part - light.direction[:2] * 0.1 * frame.unit
+        soft_shadow(plate, shadow[shadow[:, 1] > start[1] + 0.4 * frame.unit], 0.25, 0.12 * frame.unit)
+    if bare:
+        solid(plate, bare, skin, light, wrap=SUBSURFACE, fade=fade)
     if body.sleeve > 0.05:
-        loose, sleeve = 0.07 * frame.unit, []
-        for k, share in enumerate((min(body.sleeve, 1), min(body.sleeve - 1, 1))):
-            if share > 0.1:
-                own = widths[:3] if k == 0 else widths[2:]
-                bone = np.linspace(bones[k][0], bones[k][0] + share * (bones[k][-1] - bones[k][0]), 8)
-                sleeve.append(tube(bone, np.interp(np.linspace(0, share, 4), np.linspace(0, 1, len(own)), own) + loose))
-        solid(plate, sleeve, body.upper.painter(frame), light, folds=body.upper.folds * 1.4)
+        sleeve = _limb(frame, body, index, 0.06, 0, body.sleeve)
+        solid(plate, sleeve, body.upper.painter(frame), light, folds=body.upper.folds * 1.4, fade=fade)
 
 
 def paint_hand(plate: Plate, frame: Frame, body: Body, index: int, skin: np.ndarray, light: Light, grip: float) -> None:

@@ -37,9 +37,10 @@ def draw_shot(rng: np.random.Generator, size: int) -> Shot:
 def develop(figure: np.ndarray, scene: np.ndarray, shot: Shot) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Take the photograph apart from noise: matte, foreground and background of what the lens shows.
 
-    The lens blurs the composite P + (1 - a) B of premultiplied figure P and scene B, which for a blurred matte a' equals
-    a' F + (1 - a') G with F = blur(P) / a' and G = blur((1 - a) B) / (1 - a'). F is taken so; for G, which is not known behind
-    the figure, the blurred scene stands. Grading, which is not linear, is done on F and G: the law holds in the end.
+    The lens blurs the composite P + (1 - a) B of premultiplied figure P and scene B; with a' = blur(a) that is
+    a' F + (1 - a') G with F = blur(P) / a' and G = blur((1 - a) B) / (1 - a'). F is taken so; for G, which is not known
+    behind the figure, the blurred scene stands. Grading, which is not linear, is done on F and G, and the composite is
+    made of what results: the law of compositing holds in the end.
 
     Args:
         figure: uint8 premultiplied RGBA (k size, k size, 4).

@@ -32,11 +32,11 @@ class Frame(NamedTuple):
         )
         return np.column_stack([c * across - s * points[:, 1], s * across + c * points[:, 1]]) * self.unit + self.origin
 
-    def local(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Body coordinates x and y, float32 (h, w), of the pixels of a window."""
+    def local(self, window: Window, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Body coordinates x and y, float32 (h, w), of every `step`-th pixel of a window."""
         rows, columns = window
-        x = (np.arange(columns.start, columns.stop, dtype=np.float32)[None] - self.origin[0]) / self.unit
-        y = (np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - self.origin[1]) / self.unit
+        x = (np.arange(columns.start, columns.stop, step, dtype=np.float32)[None] - self.origin[0]) / self.unit
+        y = (np.arange(rows.start, rows.stop, step, dtype=np.float32)[:, None] - self.origin[1]) / self.unit
         c, s = np.float32(np.cos(self.lean)), np.float32(np.sin(self.lean))
         return (c * x + s * y).astype(np.float32), (c * y - s * x).astype(np.float32)
 
@@ -56,21 +56,24 @@ class Cloth(NamedTuple):
         """Function from a window to its colors, float32 (h, w, 3), for `shading.solid`."""
 
         def paint(window: Window) -> np.ndarray:
-            x, y = frame.local(window)
+            x, y = frame.local(window, 2)
             drift = _sample(self.tile, x / 5, y / 5) * 0.08
             c, s = np.cos(self.angle), np.sin(self.angle)
             across, along = (c * x + s * y + drift) / self.scale, (c * y - s * x + drift) / self.scale
             share = PATTERNS[self.pattern](across, along, self.tile)[..., None]
             weave = 1 + 0.05 * _sample(self.tile, x * 2.3, y * 2.3)[..., None]
-            return (self.color + share * (self.second - self.color)).astype(np.float32) * weave
+            color = (self.color + share * (self.second - self.color)).astype(np.float32) * weave
+            rows, columns = window
+            return cv2.resize(color, (columns.stop - columns.start, rows.stop - rows.start))
 
         return paint
 
 
 def _sample(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Look a tile up at coordinates where it repeats, mirrored, with period 2."""
-    at_x, at_y = ((1 - np.abs(v % 2 - 1)) * (TEXTURE - 1) for v in (x, y))
-    return cv2.remap(tile, at_x.astype(np.float32), at_y.astype(np.float32), cv2.INTER_LINEAR)
+    """Look a tile up at coordinates where it fills 0 to 1 and goes on mirrored."""
+    side = np.float32(TEXTURE - 1)
+    at_x, at_y = (v.astype(np.float32) * side for v in (x, y))
+    return cv2.remap(tile, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
 def _wave(values: np.ndarray, sharp: float = 6, bias: float = 0.0) -> np.ndarray:
@@ -98,7 +101,7 @@ _ODDS = {"plain": 9, "stripes": 2, "pinstripes": 1, "checks": 2, "dots": 1, "pri
 
 def draw_color(rng: np.random.Generator) -> np.ndarray:
     """A color for cloth or a thing: often muted, at times strong, dark or white; RGB (3,) in 0..255."""
-    hue, strength = rng.uniform(0, 1), rng.beta(1.6, 2.6)
+    hue, strength = rng.uniform(0, 1), rng.beta(1.3, 2.8)
     value = 235 * rng.beta(1.6, 1.6) + 15
     if rng.random() < 0.3:
         strength *= 0.15
@@ -123,4 +126,4 @@ def _folds(rng: np.random.Generator) -> np.ndarray:
     slant = cv2.getRotationMatrix2D((48, 48), rng.uniform(-60, 60), 1.0)
     slant[:, 0] *= rng.uniform(0.35, 0.8)
     waves = cv2.warpAffine(waves, slant, (96, 96), borderMode=cv2.BORDER_REFLECT)
-    return (0.5 - np.abs(waves)) * np.float32(rng.uniform(0.03, 0.16))
+    return (0.5 - np.abs(waves)) * np.float32(rng.uniform(0.03, 0.11))

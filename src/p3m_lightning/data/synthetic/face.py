@@ -65,9 +65,9 @@ def draw_look(rng: np.random.Generator, face: Face) -> Look:
     return Look(skin, hair, iris, natural * (1 - share) + painted * share, makeup, stubble)
 
 
-def paint_face(rng: np.random.Generator, face: Face, look: Look) -> np.ndarray:
-    """Paint skin and features over the frontal plane: float32 (h, w, 3), RGB in 0..255, `mural.DENSITY` a unit."""
-    mural = Mural(look.skin)
+def paint_face(rng: np.random.Generator, face: Face, look: Look, density: float) -> Mural:
+    """Paint skin and features over the frontal plane, for a head of `density` pixels per unit."""
+    mural = Mural(look.skin, density)
     _complexion(rng, mural, face, look)
     _wrinkles(rng, mural, face, look)
     _nose(mural, face, look)
@@ -76,7 +76,7 @@ def paint_face(rng: np.random.Generator, face: Face, look: Look) -> np.ndarray:
     for side in (-1, 1):
         _eye(rng, mural, face, look, side, gaze)
         _brow(rng, mural, face, look, side)
-    return mural.pixels
+    return mural
 
 
 def _complexion(rng: np.random.Generator, mural: Mural, face: Face, look: Look) -> None:
@@ -184,10 +184,11 @@ def _eye(rng: np.random.Generator, mural: Mural, face: Face, look: Look, side: i
     mural.line(lower, look.skin * (0.5, 0.35, 0.32), 0.5, 0.008, 0.004)
     crease = upper[3:-3] * (1, 1) - (0, 0.035 + 0.3 * face.eye_height)
     mural.line(crease, look.skin * (0.55, 0.4, 0.36), 0.55, 0.01, 0.006)
-    for k in range(1, len(upper) - 8, 2):
-        length = (0.018 + 0.03 * face.feminine + 0.02 * look.makeup) * (1 - 0.6 * k / len(upper))
-        lash = upper[k] + np.array([(0, 0), (side * 0.4, -0.5), (side * 0.9, -0.75)]) * length
-        mural.line(lash, np.array([22, 15, 14]), 0.4 + 0.5 * look.makeup, 0.004)
+    t = np.arange(1, len(upper) - 8, 2)
+    reach = (0.018 + 0.03 * face.feminine + 0.02 * look.makeup) * (1 - 0.6 * t / len(upper))
+    curl = np.array([(0, 0), (side * 0.4, -0.5), (side * 0.9, -0.75)])
+    lashes = list(upper[t][:, None] + reach[:, None, None] * curl)
+    mural.line(lashes, np.array([22, 15, 14]), 0.4 + 0.5 * look.makeup, 0.004)
 
 
 def _brow(rng: np.random.Generator, mural: Mural, face: Face, look: Look, side: int) -> None:
@@ -196,10 +197,10 @@ def _brow(rng: np.random.Generator, mural: Mural, face: Face, look: Look, side: 
     thick = 0.042 - 0.018 * face.feminine
     half = thick * np.interp(np.linspace(0, 1, len(line)), [0, 0.4, 0.9, 1], [0.25, 0.8, 1.1, 0.7])[:, None]
     mural.area(np.concatenate([line - half * (0, 1), (line + half * (0, 1))[::-1]]), color, 0.55, 0.012)
-    for t in rng.uniform(0, 1, 70):
+    for shade in (0.6, 0.75, 0.9):
+        t = rng.uniform(0, 1, (26, 1))
         at = t * (len(line) - 1)
-        base = np.array([np.interp(at, range(len(line)), line[:, c]) for c in (0, 1)])
-        width = np.interp(at, range(len(line)), half[:, 0])
-        base = base - (0, rng.uniform(-1, 0.3) * width)
-        lean = np.array([side * rng.uniform(0.3, 1.2), -1.0 + 0.9 * (1 - t)]) * rng.uniform(0.03, 0.05)
-        mural.line(np.array([base, base + lean]), color * rng.uniform(0.6, 1), 0.5, 0.005)
+        base = np.hstack([np.interp(at, range(len(line)), line[:, c]) for c in (0, 1)])
+        base[:, 1:] += rng.uniform(-0.3, 1, (26, 1)) * np.interp(at, range(len(line)), half[:, 0])
+        lean = np.hstack([side * rng.uniform(0.3, 1.2, (26, 1)), -0.1 - 0.9 * t]) * rng.uniform(0.03, 0.05, (26, 1))
+        mural.line(list(np.stack([base, base + lean], axis=1)), color * shade, 0.5, 0.005)

@@ -57,7 +57,12 @@ def draw_person(rng: np.random.Generator, side: int) -> Person:
         style=hair.draw_style(rng, shape.feminine),
         body=body.draw_body(rng, shape.feminine, thing is not None),
         pose=head.Pose(head.rotation(yaw, pitch, roll), center, unit),
-        frame=Frame(center, unit, rng.normal(0, 0.05), float(np.clip(0.8 * yaw / 0.5 + rng.normal(0, 0.4), -1, 1))),
+        frame=Frame(
+            center - (0, 0.24 * unit),
+            unit,
+            rng.normal(0, 0.05),
+            float(np.clip(0.8 * yaw / 0.5 + rng.normal(0, 0.4), -1, 1)),
+        ),
         hat=hat,
         cloth=draw_cloth(rng, None, "knit" if hat == "beanie" else "plain"),
         glasses=bool(rng.random() < 0.2),
@@ -74,7 +79,7 @@ def paint_person(rng: np.random.Generator, plate: Plate, person: Person, light: 
     covered = person.hat == "scarf"
     strands = None
     if person.style is not None and not covered:
-        strands = hair.grow(rng, person.style, round(np.clip(26 * pose.unit, 1500, 6000)))
+        strands = hair.grow(rng, person.style, round(np.clip(24 * pose.unit, 1500, 5500)))
         if person.hat:
             strands = strands._replace(points=_pressed(strands.points))
         hair.paint_strands(plate, strands, pose, light, look.hair, None, front=False)
@@ -106,9 +111,13 @@ def _paint_body(rng: np.random.Generator, plate: Plate, person: Person, light: L
     chin = person.pose.rotation @ np.array([0, 0.8, 0.5])
     body.paint_legs(plate, frame, figure, skin, light)
     body.paint_neck(plate, frame, figure, chin[:2] * (1, 0), skin, light)
+    bare = figure.sleeve <= 0.05
+    for index in (0, 1) if bare else ():
+        body.paint_arm(plate, frame, figure, index, skin, light)
     body.paint_torso(plate, frame, figure, light)
     for index in (0, 1):
-        body.paint_arm(plate, frame, figure, index, skin, light)
+        if not bare:
+            body.paint_arm(plate, frame, figure, index, skin, light)
         if index == 1 and person.thing:
             hand = frame.place([figure.arms[1][2] + (-0.45, -0.35)])[0]
             held.paint_thing(rng, plate, person.thing, hand, 0.9 * frame.unit, rng.normal(0, 0.15), light)
@@ -121,13 +130,16 @@ def _paint_head(
     rng: np.random.Generator, plate: Plate, person: Person, seen: view.View, relief: head.Relief, light: Light
 ) -> None:
     pose, skin = person.pose, person.look.skin
-    albedo = face.paint_face(rng, person.face, person.look)
+    mural = face.paint_face(rng, person.face, person.look, 1.2 * pose.unit)
     near = 1 if pose.rotation[0, 2] < 0 else -1
     turned = abs(pose.rotation[0, 2]) > 0.12
     worn.paint_ear(plate, pose, -near, skin, light)
     if not turned:
         worn.paint_ear(plate, pose, near, skin, light)
-    view.paint_head(plate, seen, relief, pose, albedo, light)
+    scalp = None
+    if person.style is not None:
+        scalp = hair.scalp_cover(seen, relief, person.style.hairline), 0.6 * person.look.hair
+    view.paint_head(plate, seen, relief, pose, mural, light, scalp)
     if turned:
         worn.paint_ear(plate, pose, near, skin, light)
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic.head import SKULL_CENTER, SKULL_RADII, Pose
+from p3m_lightning.data.synthetic.head import LOW, RELIEF, SKULL_CENTER, SKULL_RADII, Pose, Relief
 from p3m_lightning.data.synthetic.plate import Plate, fixed_point, spline
 from p3m_lightning.data.synthetic.shading import Light
 from p3m_lightning.data.synthetic.view import View
 
-POINTS = 25
-"""Points of a strand; four points and the next one's first share a color."""
+PIECES = 6
+"""Pieces of a strand, each of four steps and one color."""
+POINTS = 4 * PIECES + 1
+GUIDES = 160
 SHADES = 12
 LAYERS = 5
+MASS = 900
+"""Broad strands under the fine ones."""
 
 
 class Style(NamedTuple):
@@ -51,6 +56,8 @@ def draw_style(rng: np.random.Generator, feminine: float) -> Style | None:
     kind = rng.choice(list(_LONG if long else _SHORT))
     low, high = (_LONG if long else _SHORT)[kind]
     drawn = {name: rng.uniform(a, b) for (name, a), b in zip(low.items(), high.values(), strict=True)}
+    if kind in ("afro", "ringlets", "tousled"):
+        base["clump"] *= 0.5
     comb = rng.normal(_COMBS[kind], 0.12)
     return Style(comb=tuple(comb), **base, **drawn)
 
@@ -110,7 +117,7 @@ _SHORT = _cuts(
 )
 
 
-_WANDER = spline(np.eye(5), steps=6)
+_WANDER = spline(np.eye(5), steps=6).astype(np.float32)
 """Smooth curves (POINTS, 5) through random knots."""
 
 
@@ -131,9 +138,9 @@ def hairline(azimuth: np.ndarray, raised: float = 0.0) -> np.ndarray:
 
 def scalp_roots(rng: np.random.Generator, count: int, raised: float) -> np.ndarray:
     """Draw `count` points of the scalp, spread evenly, (n, 3) on the unit sphere of the skull."""
-    found = np.empty((0, 3))
+    found = np.empty((0, 3), np.float32)
     while len(found) < count:
-        ball = rng.normal(size=(4 * count, 3))
+        ball = rng.standard_normal((3 * count, 3), np.float32)
         ball /= np.linalg.norm(ball, axis=1, keepdims=True)
         spots = ball * SKULL_RADII + SKULL_CENTER
         line = hairline(np.arctan2(ball[:, 0], ball[:, 2]), raised) + rng.normal(0, 0.02, len(ball))
@@ -143,24 +150,31 @@ def scalp_roots(rng: np.random.Generator, count: int, raised: float) -> np.ndarr
 
 def grow(rng: np.random.Generator, style: Style, count: int) -> Strands:
     """Grow hair: guides bend from the scalp to comb and gravity, kept off skull and face; strands follow guides."""
-    guides = scalp_roots(rng, 160, style.hairline)
+    guides = scalp_roots(rng, GUIDES, style.hairline)
     paths = _guide_paths(rng, style, guides)
     roots = scalp_roots(rng, count, style.hairline)
     # a strand follows one of its nearest guides, so that neighbors part into locks
     near = np.argpartition(-(roots @ guides.T), 3, axis=1)[:, :3]
     own = near[np.arange(count), rng.integers(0, 3, count)]
-    t = np.linspace(0, 1, POINTS)[:, None]
-    offset = (roots - guides[own]) * SKULL_RADII
-    points = paths[own] + offset[:, None] * (1 - style.clump * t**0.8)
-    points = points[:, :1] + (points - points[:, :1]) * rng.uniform(0.75, 1.08, (count, 1, 1))
+    t = np.linspace(0, 1, POINTS, dtype=np.float32)[:, None]
+    points = paths[own] + ((roots - guides[own]) * SKULL_RADII)[:, None] * (1 - np.float32(style.clump) * t**0.8)
+    points = points[:, :1] + (points - points[:, :1]) * _uniform(rng, 0.75, 1.08, (count, 1, 1))
     loose = rng.random(count) < style.flyaway
     points += _curls(rng, style, own, t)
-    wander = np.einsum("tk,nkc->ntc", _WANDER, rng.normal(size=(count, _WANDER.shape[1], 3)))
-    strength = style.mess * style.length**0.6 * np.where(loose, 2.2, 1)
-    points += wander * t * strength[:, None, None]
-    points = np.where(loose[:, None, None], points + _away(points) * 0.16 * t, points)
-    tone = (1 + 0.16 * rng.normal(size=160))[own] * (1 + 0.12 * rng.normal(size=count))
-    return Strands(points, tone, loose)
+    knots = rng.standard_normal((count, 3, _WANDER.shape[1]), np.float32)
+    strength = np.float32(style.mess * style.length**0.6) * np.where(loose, np.float32(1.7), np.float32(1))
+    points += (knots @ _WANDER.T).transpose(0, 2, 1) * t * strength[:, None, None]
+    points[loose] += _away(points[loose]) * np.float32(0.16) * t
+    if style.guard:
+        stays = rng.random(count) < 0.97
+        side = np.where(paths[own, 0, 0] > style.part, 1.0, -1.0)[:, None]
+        points[stays] = _beside_face(points[stays], side[stays], style.guard * rng.uniform(0.9, 1.1, (stays.sum(), 1)))
+    tone = (1 + 0.16 * rng.normal(size=GUIDES))[own] * (1 + 0.12 * rng.normal(size=count))
+    return Strands(points, tone.astype(np.float32), loose)
+
+
+def _uniform(rng: np.random.Generator, low: float, high: float, shape: tuple[int, ...]) -> np.ndarray:
+    return np.float32(low) + np.float32(high - low) * rng.random(shape, np.float32)
 
 
 def _guide_paths(rng: np.random.Generator, style: Style, roots: np.ndarray) -> np.ndarray:
@@ -181,12 +195,18 @@ def _guide_paths(rng: np.random.Generator, style: Style, roots: np.ndarray) -> n
         heading = heading + style.gravity * np.array([0, 1.0, 0])
         heading /= np.linalg.norm(heading, axis=1, keepdims=True)
         moved = _outside(path[-1] + heading * lengths / (POINTS - 1), style.volume, style.spread)
-        if style.guard:
-            free = style.guard * np.clip((moved[:, 1] + 0.62) / 0.3, 0, 1) * (moved[:, 2] > 0.05)
-            moved[:, 0] = side * np.maximum(side * moved[:, 0], np.where(moved[:, 1] < 1.2, free, 0.75 * free))
+        moved = _beside_face(moved, side, style.guard)
         heading = 0.6 * heading + 0.4 * (moved - path[-1]) / (lengths / (POINTS - 1))
         path.append(moved)
-    return np.stack(path, axis=1)
+    return np.stack(path, axis=1).astype(np.float32)
+
+
+def _beside_face(points: np.ndarray, side: np.ndarray, guard: float | np.ndarray) -> np.ndarray:
+    """Push what would hang over the face to its own side; less so on the neck and chest."""
+    free = guard * np.interp(points[..., 1], [-0.62, -0.3, 0.7, 1.2, 2.2], [0, 1, 0.95, 0.75, 0.35])
+    free = free * (points[..., 2] > -0.1)
+    points[..., 0] = side * np.maximum(side * points[..., 0], free)
+    return points
 
 
 def _away(points: np.ndarray) -> np.ndarray:
@@ -206,11 +226,11 @@ def _outside(points: np.ndarray, volume: float, spread: float) -> np.ndarray:
 
 def _curls(rng: np.random.Generator, style: Style, own: np.ndarray, t: np.ndarray) -> np.ndarray:
     """Offsets (n, POINTS, 3) of a helix per strand, in step within a lock."""
-    count = len(own)
-    phase = rng.uniform(0, 2 * np.pi, 160)[own] + rng.normal(0, 0.5, count)
-    turns = style.turns * rng.uniform(0.8, 1.2, 160)[own]
-    angle = phase[:, None] + 2 * np.pi * turns[:, None] * t[None, :, 0]
-    radius = style.curl * np.minimum(1, 3 * t[None, :, 0]) * rng.uniform(0.6, 1.3, (count, 1))
+    count, along = len(own), t[None, :, 0]
+    phase = _uniform(rng, 0, 2 * np.pi, (GUIDES,))[own] + 0.5 * rng.standard_normal(count, np.float32)
+    turns = np.float32(style.turns) * _uniform(rng, 0.8, 1.2, (GUIDES,))[own]
+    angle = phase[:, None] + np.float32(2 * np.pi) * turns[:, None] * along
+    radius = np.float32(style.curl) * np.minimum(1, 3 * along) * _uniform(rng, 0.6, 1.3, (count, 1))
     return np.stack([radius * np.cos(angle), 0.5 * radius * np.sin(2 * angle), radius * np.sin(angle)], axis=-1)
 
 
@@ -230,28 +250,37 @@ def paint_strands(
     """
     points = pose.view(strands.points)
     shade = _sheen(strands, pose, light)
-    pieces = [(a, min(a + 5, POINTS)) for a in range(0, POINTS - 1, 4)]
-    for loose in (False, True):
-        rows = np.flatnonzero(strands.loose == loose)
-        chunks, depths, shades = [], [], []
-        for start, stop in pieces:
-            part = points[rows, start:stop]
-            depth = part[..., 2].mean(axis=1)
-            seen = (depth > -0.05) == front
-            if front and view is not None:
-                seen &= _unhidden(view, part[:, (stop - start) // 2])
-            chunks += list(fixed_point(part[seen][..., :2]))
-            depths.append(depth[seen])
-            shades.append(shade[rows, start : stop - 1].mean(axis=1)[seen])
-        if chunks:
-            target = Plate(plate.side) if loose else plate
-            _draw(target, chunks, np.concatenate(depths), np.concatenate(shades), color, _width(pose, loose))
-            if loose:
-                plate.over(target, 0.6)
+    firm, loose = np.flatnonzero(~strands.loose), np.flatnonzero(strands.loose)
+    # under the strands lies a mass of broader, darker ones, away from the hairline and drawn in: the outline is theirs
+    roots = strands.points[firm, 0]
+    azimuth = np.arctan2(roots[:, 0] / SKULL_RADII[0], (roots[:, 2] - SKULL_CENTER[2]) / SKULL_RADII[2])
+    mass = firm[roots[:, 1] < hairline(azimuth) - 0.22][:MASS]
+    sunk = pose.view(SKULL_CENTER + (strands.points[mass] - SKULL_CENTER) * 0.95)
+    _paint_pieces(plate, sunk, 0.6 * shade[mass], color, 0.018 * pose.unit, view, front)
+    _paint_pieces(plate, points[firm], shade[firm], color, 0.0035 * pose.unit, view, front)
+    veil = Plate(plate.side)
+    _paint_pieces(veil, points[loose], shade[loose], color, 1, view, front)
+    plate.over(veil, 0.5)
 
 
-def _width(pose: Pose, loose: bool) -> float:
-    return 1.0 if loose else max(1.0, pose.unit * 0.009)
+def _paint_pieces(
+    plate: Plate, points: np.ndarray, shade: np.ndarray, color: np.ndarray, width: float, view: View | None, front: bool
+) -> None:
+    """Cut strands (n, POINTS, 3) in view space into pieces of one shade each and draw those that show."""
+    pieces, depths, shades = [], [], []
+    stride = 1 if width < 2 else 2  # broad lines are slow, and need no detail
+    for index in range(PIECES):
+        start = 4 * index
+        piece = points[:, start : start + 5]
+        depth = piece[..., 2].mean(axis=1)
+        seen = (depth > -0.05) == front
+        if front and view is not None:
+            seen &= _unhidden(view, piece[:, 2])
+        pieces += list(fixed_point(piece[seen][:, ::stride, :2]))
+        depths.append(depth[seen])
+        shades.append(shade[seen, index])
+    if pieces:
+        _draw(plate, pieces, np.concatenate(depths), np.concatenate(shades), color, width)
 
 
 def _unhidden(view: View, points: np.ndarray) -> np.ndarray:
@@ -262,15 +291,17 @@ def _unhidden(view: View, points: np.ndarray) -> np.ndarray:
 
 
 def _sheen(strands: Strands, pose: Pose, light: Light) -> np.ndarray:
-    """Brightness (n, POINTS - 1) of the pieces: hair shines across its run (Kajiya and Kay 1989), darker inside."""
-    middle = (strands.points[:, 1:] + strands.points[:, :-1]) / 2
-    run = np.diff(strands.points, axis=1) @ pose.rotation.T
+    """Brightness (n, pieces): hair shines across its run (Kajiya and Kay 1989) and is darker inside."""
+    turn = pose.rotation.astype(np.float32)
+    lamp = light.direction.astype(np.float32)
+    half = lamp - np.float32([0, 0, -1])
+    half /= np.linalg.norm(half)
+    middle = strands.points[:, 2::4]
+    run = (strands.points[:, 4::4] - strands.points[:, :-4:4]) @ turn.T
     run /= np.maximum(np.linalg.norm(run, axis=-1, keepdims=True), 1e-6)
-    normal = _away(middle) @ pose.rotation.T
-    lit = np.clip((normal @ light.direction + 0.5) / 1.5, 0, 1)
-    along, half = run @ light.direction, light.direction - (0, 0, -1)
-    gloss = np.clip(1 - (run @ (half / np.linalg.norm(half))) ** 2, 0, 1) ** 24
-    diffuse = np.sqrt(np.clip(1 - along**2, 0, 1))
+    lit = np.clip((_away(middle) @ (turn.T @ lamp) + 0.5) / 1.5, 0, 1)
+    gloss = np.clip(1 - (run @ half) ** 2, 0, 1) ** 24
+    diffuse = np.sqrt(np.clip(1 - (run @ lamp) ** 2, 0, 1))
     radius = np.linalg.norm((middle - SKULL_CENTER) / SKULL_RADII, axis=-1)
     inner = np.interp(radius, [0.95, 1.2], [0.7, 1.0])
     strength = float(light.key.mean()) * lit
@@ -278,7 +309,7 @@ def _sheen(strands: Strands, pose: Pose, light: Light) -> np.ndarray:
 
 
 def _draw(
-    plate: Plate, chunks: list[np.ndarray], depths: np.ndarray, shades: np.ndarray, color: np.ndarray, width: float
+    plate: Plate, pieces: list[np.ndarray], depths: np.ndarray, shades: np.ndarray, color: np.ndarray, width: float
 ) -> None:
     """Draw polylines from far to near, those of one layer and shade in one go."""
     rank = np.argsort(np.argsort(depths)) * LAYERS // len(depths)
@@ -290,4 +321,15 @@ def _draw(
         group = order[bounds[k] : bounds[k + 1]]
         if len(group):
             bright = (k % SHADES + 0.5) / SHADES * 1.5
-            plate.stroke([chunks[i] for i in group], color * bright + 14 * max(0.0, bright - 0.8), width)
+            plate.stroke([pieces[i] for i in group], color * bright + 14 * max(0.0, bright - 0.8), width)
+
+
+def scalp_cover(view: View, relief: Relief, raised: float) -> np.ndarray:
+    """How much of the visible points of a head is covered with hair close to the skin, (h, w) in [0, 1]."""
+    at = [((c - np.float32(low)) * RELIEF - 0.5) for c, low in ((view.u, LOW[0]), (view.v, LOW[1]))]
+    surfaces = cv2.remap(
+        np.dstack([relief.front, -relief.back]), *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    depth = np.where(view.rear, surfaces[..., 1], surfaces[..., 0]) - SKULL_CENTER[2]
+    line = hairline(np.arctan2(view.u / SKULL_RADII[0], depth / SKULL_RADII[2]), raised)
+    return np.clip((line - view.v) / 0.06 + 0.5, 0, 1).astype(np.float32)

@@ -18,7 +18,7 @@ RELIEF = 96
 """Relief pixels per unit."""
 LOW, HIGH = np.array([-1.0, -1.2]), np.array([1.0, 1.25])
 """Corners (x, y) of what the relief covers."""
-SKULL_CENTER, SKULL_RADII = np.array([0.0, -0.2, -0.06]), np.array([0.76, 0.82, 0.88])
+SKULL_CENTER, SKULL_RADII = np.float32([0.0, -0.2, -0.06]), np.float32([0.76, 0.82, 0.88])
 """Ellipsoid under the hair."""
 
 
@@ -49,7 +49,7 @@ class Face(NamedTuple):
 def draw_face(rng: np.random.Generator) -> Face:
     """Draw a person's measures."""
     feminine = float(np.clip(rng.normal(0.5, 0.4), 0, 1))
-    opening = rng.uniform(0.02, 0.05) if rng.random() < 0.35 else 0.0
+    opening = rng.uniform(0.028, 0.055) if rng.random() < 0.35 else 0.0
     return Face(
         feminine=feminine,
         age=rng.uniform() ** 1.5,
@@ -63,7 +63,7 @@ def draw_face(rng: np.random.Generator) -> Face:
         brow_arch=rng.uniform(0.02, 0.06),
         nose_width=rng.uniform(0.13, 0.19) - 0.015 * feminine,
         nose_y=rng.uniform(0.37, 0.42),
-        nose_depth=rng.uniform(0.17, 0.25),
+        nose_depth=rng.uniform(0.14, 0.21),
         mouth_y=rng.uniform(0.58, 0.62),
         mouth_width=rng.uniform(0.21, 0.26) + (0.03 if opening else 0),
         lip_upper=rng.uniform(0.04, 0.06) + 0.012 * feminine,
@@ -122,7 +122,21 @@ def half_width(face: Face, y: np.ndarray) -> np.ndarray:
     """Half width of the head at heights y; 0 above the crown and below the chin."""
     j = face.jaw
     heights = [-1.0, -0.97, -0.86, -0.62, -0.3, 0.0, 0.25, 0.48, 0.66, 0.82, 0.92, 0.98, 1.0]
-    widths = [0, 0.22, 0.46, 0.67, 0.75, 0.74, 0.69, 0.61 * j, 0.51 * j, 0.38 * j, face.chin + 0.05, 0.7 * face.chin, 0]
+    widths = [
+        0,
+        0.22,
+        0.46,
+        0.66,
+        0.74,
+        0.735,
+        0.7,
+        0.645 * j,
+        0.56 * j,
+        0.42 * j,
+        face.chin + 0.07,
+        0.75 * face.chin,
+        0,
+    ]
     profile = PchipInterpolator(heights, widths)
     return np.where(np.abs(y) < 1, profile(np.clip(y, -1, 1)), 0)
 
@@ -144,7 +158,7 @@ def make_relief(face: Face) -> Relief:
     front += _features(face, x, y) * np.clip(section, 0, 1)
     behind = PchipInterpolator([-1.25, -1, -0.95, -0.8, -0.5, -0.2, 0.1, 0.4, 0.65, 0.85, 1.3], _BEHIND)(y)
     back = np.where(behind > 0, behind * section, behind).astype(np.float32)
-    front, back = cv2.GaussianBlur(front, (0, 0), 1.0), np.maximum(back, -1.3)
+    front, back = cv2.GaussianBlur(front, (0, 0), 1.4), np.maximum(back, -1.3)
     hollow = cv2.GaussianBlur(front, (0, 0), 5) - front
     return Relief(front, back, unit_normals(front * RELIEF), np.clip(hollow * 14, 0, 1))
 
@@ -159,14 +173,16 @@ def _features(face: Face, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     def bump(cx: float, cy: float, rx: float, ry: float, height: float) -> np.ndarray:
         return height * np.exp(-(((x - cx) / rx) ** 2) - ((y - cy) / ry) ** 2)
 
-    tip = face.nose_y - 0.07
-    ridge = np.clip((y + 0.06) / (tip + 0.06), 0, 1) ** 1.3 * face.nose_depth
-    beyond = np.where(y > tip, np.exp(-(((y - tip) / 0.06) ** 2)), 1)
-    total = ridge * beyond * np.exp(-((x / (0.065 + 0.05 * np.clip(y / tip, 0, 1))) ** 2))
-    total = total + bump(0, tip, 0.075, 0.06, 0.04)
+    tip = face.nose_y - 0.08
+    run = np.clip((y + 0.1) / (tip + 0.1), 0, 1)
+    ridge = face.nose_depth * (0.12 + 0.88 * run**1.6) * np.clip((y + 0.22) / 0.15, 0, 1)
+    beyond = np.where(y > tip, np.exp(-(((y - tip) / 0.065) ** 2)), 1)
+    broad = 0.055 + 0.5 * face.nose_width * run**1.5
+    total = ridge * beyond * np.exp(-(np.abs(x / broad) ** 2.2))
+    total = total + bump(0, tip - 0.005, 0.07, 0.065, 0.035)
     mouth, corner = face.mouth_y, face.mouth_width
     for side in (-1, 1):
-        total += bump(side * face.nose_width * 0.72, face.nose_y - 0.05, 0.055, 0.055, 0.09)
+        total += bump(side * face.nose_width * 0.72, face.nose_y - 0.055, 0.05, 0.05, 0.06)
         total += bump(side * face.eye_x, -0.01, 0.17, 0.11, -0.1)  # socket
         total += bump(side * face.eye_x, 0.0, 0.11, 0.07, 0.06)  # eyeball
         total += bump(side * face.eye_x, face.brow_y + 0.02, 0.2, 0.06, 0.045 - 0.025 * face.feminine)

@@ -108,10 +108,10 @@ def _balloon(rng: np.random.Generator, plate: Plate, place: Place, unit: float, 
 
 
 def _umbrella(rng: np.random.Generator, plate: Plate, place: Place, unit: float, light: Light) -> None:
-    solid(plate, tube(place([(0, 0.4), (0, -3.6)]), [0.04 * unit]), np.array([60, 50, 45]), light)
-    reach = 2.3
-    rim = [(reach * x, -2.6 + 0.12 * abs(np.sin(3 * np.pi * x))) for x in np.linspace(1, -1, 25)]
-    roof = [(reach * np.sin(a), -2.6 - 1.1 * np.cos(a)) for a in np.linspace(-np.pi / 2, np.pi / 2, 20)]
+    solid(plate, tube(place([(0, 0.6), (0, -6.2)]), [0.04 * unit]), np.array([60, 50, 45]), light)
+    reach = 3.1
+    rim = [(reach * x, -5.2 + 0.14 * abs(np.sin(3 * np.pi * x))) for x in np.linspace(1, -1, 25)]
+    roof = [(reach * np.sin(a), -5.2 - 1.3 * np.cos(a)) for a in np.linspace(-np.pi / 2, np.pi / 2, 20)]
     shell = Plate(plate.side)
     solid(shell, place([*roof, *rim]), draw_color(rng), light, reach=0.8)
     plate.over(shell, rng.choice([0.6, 1.0]))

@@ -10,15 +10,16 @@ import numpy as np
 from p3m_lightning.data.synthetic import head
 from p3m_lightning.data.synthetic.plate import SHIFT, fixed_point
 
-DENSITY = 240
-"""Pixels per unit of head space."""
+FINEST, COARSEST = 240, 48
+"""Pixels per unit of head space: as many as the head has on the plate, within reason."""
 
 
 class Mural:
-    """Opaque paint over the frontal plane of a head: `pixels` float32 (h, w, 3), RGB in 0..255."""
+    """Opaque paint over the frontal plane of a head: `pixels` float32 (h, w, 3), RGB in 0..255, `density` a unit."""
 
-    def __init__(self, color: np.ndarray) -> None:
-        self.x, self.y = head.grid(DENSITY)
+    def __init__(self, color: np.ndarray, density: float = FINEST) -> None:
+        self.density = float(np.clip(density, COARSEST, FINEST))
+        self.x, self.y = head.grid(self.density)
         self.pixels = np.empty((self.y.size, self.x.size, 3), np.float32)
         self.pixels[:] = color
 
@@ -35,14 +36,14 @@ class Mural:
 
     def line(
         self,
-        points: np.ndarray,
+        points: np.ndarray | list[np.ndarray],
         color: np.ndarray,
         opacity: float = 1,
         width: float = 0.01,
         blur: float = 0,
         clip: np.ndarray | None = None,
     ) -> None:
-        """Blend a color along a line (N, 2), `width` and `blur` in units."""
+        """Blend a color along a line (N, 2), or many at once, `width` and `blur` in units."""
         self._blend(points, color, opacity, blur, clip, width)
 
     def disk(
@@ -69,30 +70,35 @@ class Mural:
 
     def _blend(
         self,
-        points: np.ndarray,
+        points: np.ndarray | list[np.ndarray],
         color: np.ndarray,
         opacity: float,
         blur: float,
         clip: np.ndarray | None,
         width: float | None,
     ) -> None:
-        sigma = blur * DENSITY
-        at = head.pixel(np.asarray(points), DENSITY)
-        margin = 3 * sigma + 2 + (width or 0) * DENSITY
+        sigma = blur * self.density
+        lines = [
+            head.pixel(np.asarray(line), self.density) for line in (points if isinstance(points, list) else [points])
+        ]
+        at = np.concatenate(lines)
+        margin = 3 * sigma + 2 + (width or 0) * self.density
         size = np.array([self.x.size, self.y.size])
         low = np.clip(np.floor(at.min(axis=0) - margin), 0, size - 1).astype(int)
         high = np.clip(np.ceil(at.max(axis=0) + margin) + 1, low + 1, size).astype(int)
         mask = np.zeros((high - low)[::-1], np.uint8)
+        lines = [fixed_point(line - low) for line in lines]
         if width is None:
-            cv2.fillPoly(mask, [fixed_point(at - low)], 255, cv2.LINE_AA, SHIFT)
+            cv2.fillPoly(mask, lines, 255, cv2.LINE_AA, SHIFT)
         else:
-            cv2.polylines(mask, [fixed_point(at - low)], False, 255, max(1, round(width * DENSITY)), cv2.LINE_AA, SHIFT)
+            cv2.polylines(mask, lines, False, 255, max(1, round(width * self.density)), cv2.LINE_AA, SHIFT)
+            opacity *= min(1.0, width * self.density)  # a line thinner than a pixel covers part of it
         share = mask.astype(np.float32) * (opacity / 255)
         if sigma > 0.3:
             share = cv2.GaussianBlur(share, (0, 0), sigma)
         if clip is not None:
             bounds = np.zeros_like(mask)
-            cv2.fillPoly(bounds, [fixed_point(head.pixel(np.asarray(clip), DENSITY) - low)], 255, cv2.LINE_AA, SHIFT)
+            cv2.fillPoly(bounds, [fixed_point(head.pixel(clip, self.density) - low)], 255, cv2.LINE_AA, SHIFT)
             share *= bounds / np.float32(255)
         part = self.pixels[low[1] : high[1], low[0] : high[0]]
         part += share[..., None] * (np.asarray(color, np.float32) - part)

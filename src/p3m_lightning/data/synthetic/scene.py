@@ -190,7 +190,7 @@ def _street(rng: np.random.Generator, side: int) -> np.ndarray:
     _polygon(
         picture, [(0.3, 1), (0.48, ground), (0.52, ground), (0.7, 1)], np.array([90, 90, 92]) * (1 if day else 0.4)
     )
-    return picture * (1 + 0.05 * noise(rng, (side, side), 40, 3)[..., None])
+    return picture * (1 + 0.025 * noise(rng, (side, side), 40, 3)[..., None])
 
 
 def _landscape(rng: np.random.Generator, side: int) -> np.ndarray:

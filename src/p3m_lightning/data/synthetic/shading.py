@@ -74,6 +74,7 @@ def solid(
     reach: float = 1.0,
     folds: np.ndarray | None = None,
     wrap: float | np.ndarray = 0.25,
+    fade: tuple[np.ndarray, float] | None = None,
 ) -> None:
     """Lay a polygon as a thing with volume: inflated from its outline, lit, painted.
 
@@ -86,6 +87,7 @@ def solid(
         reach: how far from the outline the rounding goes, 1 up to the middle.
         folds: relief to add, float32 of any size stretched over the outline's box, in half widths.
         wrap: softness of the terminator, a number or RGB.
+        fade: a point (2,) and the distance from it over which the thing emerges from what is painted there already.
     """
     window = plate.window(outline)
     if window is None:
@@ -115,6 +117,9 @@ def solid(
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
+    if fade is not None:
+        y, x = np.mgrid[rows, columns].astype(np.float32)
+        cover *= np.clip(np.hypot(x - fade[0][0], y - fade[0][1]) / np.float32(fade[1]) - 0.4, 0, 1)
     paint = albedo(window) if callable(albedo) else np.asarray(albedo, np.float32)
     plate.lay(window, arriving * paint, cover)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from p3m_lightning.data.synthetic import head
 from p3m_lightning.data.synthetic.head import Pose, Relief
-from p3m_lightning.data.synthetic.mural import DENSITY
+from p3m_lightning.data.synthetic.mural import Mural
 from p3m_lightning.data.synthetic.plate import Plate
 from p3m_lightning.data.synthetic.shading import Light
 
@@ -63,8 +63,26 @@ def look_at(relief: Relief, pose: Pose) -> View:
     return View(corner, step, np.where(hit, low, -9).astype(np.float32), u, v, rear)
 
 
-def paint_head(plate: Plate, view: View, relief: Relief, pose: Pose, albedo: np.ndarray, light: Light) -> None:
-    """Lay the visible side of a head, with its painted face (`paint_face`), on a plate."""
+def paint_head(
+    plate: Plate,
+    view: View,
+    relief: Relief,
+    pose: Pose,
+    mural: Mural,
+    light: Light,
+    scalp: tuple[np.ndarray, np.ndarray] | None = None,
+) -> None:
+    """Lay the visible side of a head on a plate.
+
+    Args:
+        plate: where to.
+        view: what is seen of the head.
+        relief: of the head.
+        pose: of the head.
+        mural: its painted face.
+        light: the lamp.
+        scalp: what hair covers, (h, w) like the maps of `view`, and the hair's color.
+    """
     hit = (view.depth > -8).astype(np.float32)
     arriving = _arriving(view, relief, pose, light) * hit[..., None]
     spread = cv2.GaussianBlur(hit, (0, 0), 2)
@@ -88,9 +106,12 @@ def paint_head(plate: Plate, view: View, relief: Relief, pose: Pose, albedo: np.
 
     soft = cv2.GaussianBlur(hit, (0, 0), 1.0)
     cover = np.clip((enlarge(soft) - 0.5) * 2.2 * view.step + 0.5, 0, 1)
-    at_x = (enlarge(view.u) - np.float32(head.LOW[0])) * DENSITY - 0.5
-    at_y = (enlarge(view.v) - np.float32(head.LOW[1])) * DENSITY - 0.5
-    color = cv2.remap(albedo, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    at_x = (enlarge(view.u) - np.float32(head.LOW[0])) * mural.density - 0.5
+    at_y = (enlarge(view.v) - np.float32(head.LOW[1])) * mural.density - 0.5
+    color = cv2.remap(mural.pixels, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    if scalp is not None:
+        share = 0.85 * enlarge(scalp[0])[..., None]
+        color += share * (scalp[1].astype(np.float32) - color)
     plate.lay(window, color * enlarge(arriving.astype(np.float32)), cover)
 
 

@@ -58,7 +58,8 @@ def grow_beard(
     t = np.linspace(0, 1, POINTS)[None, :, None]
     bend = np.array([0, 0.5, 0]) * t**2 + rng.normal(0, 0.12, (count, 1, 3)) * np.sin(3 * t)
     points = roots[:, None] + reach[:, None] * (t * heading[:, None] + bend * t)
-    return Strands(points, 1 + 0.2 * rng.normal(size=count), rng.random(count) < 0.15)
+    tone = 1 + 0.2 * rng.standard_normal(count, np.float32)
+    return Strands(points.astype(np.float32), tone, rng.random(count) < 0.15)
 
 
 def paint_glasses(rng: np.random.Generator, plate: Plate, pose: Pose, face: Face, relief: Relief) -> None:
@@ -119,39 +120,41 @@ def _dome(grown: float, low: float, tilt: float) -> np.ndarray:
     return points[points[:, 1] < low - tilt * points[:, 2]]
 
 
+def _ring(grown: float, low: float, tilt: float, reach: float = 1.0) -> np.ndarray:
+    """Where that plane cuts the grown skull, (60, 3) from behind around to behind; `reach` widens it."""
+    azimuth = np.linspace(-np.pi, np.pi, 60)
+    y = np.full(60, low)
+    for _ in range(3):
+        radius = np.sqrt(np.maximum(1 - ((y - SKULL_CENTER[1]) / (SKULL_RADII[1] * grown)) ** 2, 0.05)) * grown
+        z = radius * np.cos(azimuth) * SKULL_RADII[2] + SKULL_CENTER[2]
+        y = low - tilt * z
+    x = radius * np.sin(azimuth) * SKULL_RADII[0]
+    return np.column_stack([reach * x, y, reach * (z - SKULL_CENTER[2]) + SKULL_CENTER[2]])
+
+
 def paint_hat(rng: np.random.Generator, plate: Plate, pose: Pose, cloth: Cloth, kind: str, light: Light) -> None:
     """A cap, a beanie or a hat with a brim, pulled over the hair."""
-    low, tilt = {"cap": (-0.42, 0.12), "beanie": (-0.38, 0.2), "brim": (-0.45, 0.12)}[kind]
-    dome = _dome(1.14 if kind == "beanie" else 1.1, low, tilt)
+    low, tilt = {"cap": (-0.44, 0.14), "beanie": (-0.44, 0.24), "brim": (-0.46, 0.14)}[kind]
+    grown = 1.14 if kind == "beanie" else 1.1
+    dome, ring = _dome(grown, low, tilt), _ring(grown, low, tilt)
+    dome = np.concatenate([dome, ring])
     if kind == "brim":
-        dome[:, 1] = np.where(dome[:, 1] < -0.9, dome[:, 1] - 0.2, dome[:, 1] * 1.15)
-    crown = pose.view(dome)
-    edge = dome[np.abs(dome[:, 1] - low + tilt * dome[:, 2]) < 0.08]
-    band = pose.view(edge[edge[:, 2] > 0.1])
-    face_shadow = _hull(band) - (0, -0.14 * pose.unit)
-    soft_shadow(plate, face_shadow, 0.5, 0.08 * pose.unit)
-    around = np.linspace(0, 2 * np.pi, 60)
+        dome[:, 1] = np.where(dome[:, 1] < -0.9, dome[:, 1] - 0.2, dome[:, 1])
+    front = ring[15:45]
+    soft_shadow(plate, _hull(pose.view(front)) - (0, -0.14 * pose.unit), 0.5, 0.08 * pose.unit)
     if kind == "brim":
-        reach = rng.uniform(1.35, 1.8)
-        ring = np.column_stack([np.sin(around), np.full(60, 0.0), np.cos(around)]) * SKULL_RADII * reach
-        ring[:, 1] = low - tilt * ring[:, 2] + 0.1 * np.abs(np.sin(around)) ** 2 * -1
-        solid(plate, _hull(pose.view(ring)), cloth.color * 0.85, light, bulge=0.5)
-    solid(
-        plate,
-        _hull(crown),
-        cloth.color if kind != "beanie" else cloth.second * 0.4 + cloth.color * 0.6,
-        light,
-        folds=cloth.folds,
-    )
+        brim = _ring(grown, low + 0.03, tilt, rng.uniform(1.5, 2.0))
+        brim[:, 1] -= 0.12 * (brim[:, 0] / brim[:, 0].max()) ** 2
+        solid(plate, _hull(pose.view(brim)), cloth.color * 0.85, light, bulge=0.15, reach=0.4)
+    crown = cloth.color if kind != "beanie" else cloth.second * 0.4 + cloth.color * 0.6
+    solid(plate, _hull(pose.view(dome)), crown, light, folds=cloth.folds)
     if kind == "cap":
-        front = np.linspace(-1.1, 1.1, 30)
-        visor = [np.column_stack([np.sin(front) * 0.78, np.full(30, low - 0.08), np.cos(front) * 0.9])]
-        visor.append(np.column_stack([np.sin(front) * 0.74, np.full(30, low + 0.06), np.cos(front) * 0.75 + 0.75]))
-        solid(plate, _hull(pose.view(np.concatenate(visor))), cloth.second, light, bulge=0.6)
+        visor = front - (0, -0.08, 0)
+        visor[:, 2] += rng.uniform(0.45, 0.65) * np.cos(np.linspace(-1.5, 1.5, 30))
+        solid(plate, _hull(pose.view(np.concatenate([front, visor]))), cloth.second, light, bulge=0.6)
     else:
-        rise = 0.2 if kind == "beanie" else 0.12
-        strip = np.concatenate([band, pose.view(edge[edge[:, 2] > 0.1] * (1.04, 1, 1.04) + (0, -rise, 0))])
-        solid(plate, _hull(strip), cloth.second, light, bulge=0.6, folds=cloth.folds)
+        strip = np.concatenate([front, _ring(grown, low - (0.22 if kind == "beanie" else 0.12), tilt)[15:45]])
+        solid(plate, _hull(pose.view(strip)), cloth.second, light, bulge=0.6, folds=cloth.folds)
 
 
 def paint_headscarf(plate: Plate, pose: Pose, cloth: Cloth, light: Light, frame_shoulder: np.ndarray) -> None:
@@ -182,9 +185,9 @@ def paint_bun(rng: np.random.Generator, plate: Plate, pose: Pose, color: np.ndar
     solid(
         plate, _hull(pose.view(center + radius * 0.9 * rng.normal(size=(300, 3)).clip(-0.75, 0.75))), color * 0.6, light
     )
-    for shade in (0.5, 0.75, 1.0, 1.25):
+    for shade in (0.5, 0.7, 0.85, 1.0):
         lines = []
-        for _ in range(90):
+        for _ in range(60):
             turn = np.linspace(0, rng.uniform(1.5, 4), 14) + rng.uniform(0, 6)
             axis = np.linalg.qr(rng.normal(size=(3, 3)))[0]
             size = radius * (1 + abs(rng.normal(0, 0.06)))
