@@ -1,4 +1,4 @@
-"""New backgrounds for a cut-out: an image, a color, the old background out of focus; and light that fits."""
+"""New backgrounds for a cut-out: an image, a color, the old one out of focus; and light to match."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ Background = str | Path | Image.Image | np.ndarray | tuple[int, int, int]
 BLUR = 0.02
 """Standard deviation of the out-of-focus background, part of the photograph's longer side."""
 
-LIGHT = 0.5
-"""How far `match_light` goes: 0 leaves the colors alone, 1 gives the foreground the background's averages."""
+GAMMA = 2.2
+"""Pixel values to this power are intensities of light, nearly."""
+
+MOST_GAIN = 2.0
+"""`match_light` multiplies no intensity by more than this, nor by less than its inverse."""
 
 
 def make_background(background: Background, size: tuple[int, int]) -> np.ndarray:
@@ -57,7 +60,7 @@ def cover(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def blurred_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Put the background out of focus without the subject shining through: blur(I (1 - alpha)) / blur(1 - alpha).
+    """Put the background out of focus without the subject shining through: blur(w I) / blur(w), w high in background.
 
     Args:
         image: uint8 or uint16 (H, W, 3), RGB.
@@ -71,7 +74,7 @@ def blurred_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     small = to_unit(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
     # a fringe that the matte missed would glow around the subject: leave a margin out
-    weights = 1 - cv2.dilate(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), np.ones((5, 5), np.uint8))
+    weights = background_weights(cv2.dilate(cv2.resize(alpha, size), np.ones((5, 5), np.uint8)))
     sigma = BLUR * max(size)
     share = cv2.GaussianBlur(weights, (0, 0), sigma)[..., None]
     blurred = cv2.GaussianBlur(small * weights[..., None], (0, 0), sigma)
@@ -80,33 +83,35 @@ def blurred_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return cv2.resize((blurred + 1e-4 * mean) / (share + 1e-4), (width, height)).clip(0, 1)
 
 
+def background_weights(alpha: np.ndarray) -> np.ndarray:
+    """Weigh pixels by how surely they show background alone: half-covered ones hardly count, float32 (H, W)."""
+    return (1 - alpha) ** 8
+
+
 def match_light(
-    foreground: np.ndarray, alpha: np.ndarray, background: np.ndarray, strength: float = LIGHT
+    foreground: np.ndarray, old: np.ndarray, alpha: np.ndarray, new: np.ndarray, strength: float
 ) -> np.ndarray:
-    """Shift the foreground's averages in CIELAB towards the background's (Reinhard et al., Color Transfer, 2001).
+    """Light the subject as the new background is lit: a gain per channel, so that black stays black (von Kries).
+
+    The light of each scene is the mean of its background, in linear intensity (the grey-world assumption).
 
     Args:
         foreground: float32 (H, W, 3), RGB in [0, 1].
-        alpha: float32 (H, W), weighs the averages.
-        background: float32 (H, W, 3), RGB in [0, 1].
-        strength: from 0, no change, to 1, averages as in the background. Contrast changes by at most a quarter.
+        old: float32 (H, W, 3), the photograph in [0, 1].
+        alpha: float32 (H, W) in [0, 1]; what it leaves of `old` is the old background.
+        new: float32 (H, W, 3), the new background in [0, 1].
+        strength: from 0, no change, to 1, the full ratio of the two lights.
 
     Returns:
-        float32 (H, W, 3) in [0, 1].
+        float32 (H, W, 3) in [0, 1]; a photograph without any background comes back unchanged.
     """
-    if not alpha.any():
+    weights = background_weights(alpha)
+    if weights.sum() < 1:
         return foreground
-    own, other = (
-        cv2.cvtColor(np.ascontiguousarray(c, np.float32), cv2.COLOR_RGB2LAB) for c in (foreground, background)
-    )
-    weights = alpha / alpha.sum()
-    own_mean = np.einsum("hw,hwc->c", weights, own)
-    own_spread = np.sqrt(np.einsum("hw,hwc->c", weights, (own - own_mean) ** 2)) + 1e-3
-    other_mean, other_spread = other.mean((0, 1)), other.std((0, 1)) + 1e-3
-    contrast = np.ones(3, np.float32)
-    contrast[0] = np.clip(other_spread[0] / own_spread[0], 0.8, 1.25) ** strength
-    shifted = (own - own_mean) * contrast + own_mean + strength * (other_mean - own_mean)
-    return cv2.cvtColor(shifted.astype(np.float32), cv2.COLOR_LAB2RGB).clip(0, 1)
+    before = np.einsum("hw,hwc->c", weights, old**GAMMA) / weights.sum()
+    after = (new**GAMMA).mean((0, 1))
+    gain = np.clip((after + 1e-2) / (before + 1e-2), 1 / MOST_GAIN, MOST_GAIN) ** (strength / GAMMA)
+    return (foreground * gain.astype(np.float32)).clip(0, 1)
 
 
 def _as_color(background: Background) -> tuple[int, ...] | None:

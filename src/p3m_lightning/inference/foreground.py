@@ -90,6 +90,8 @@ def box_mean(values: np.ndarray, side: int) -> np.ndarray:
 
 def _estimate(image: np.ndarray, alpha: np.ndarray, method: str) -> tuple[np.ndarray, np.ndarray]:
     """Estimate foreground and background of float (H, W, 3) and (H, W)."""
+    if alpha.size == 1:  # too small for the levels of the solver
+        return image, image
     if method == "fast":
         return blur_fusion(image, alpha[..., None], box_mean)
     from pymatting import estimate_foreground_ml

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from p3m_lightning.images import from_unit
+from p3m_lightning.images import from_unit, to_unit
 from p3m_lightning.inference.background import Background, blurred_background, make_background, match_light
 from p3m_lightning.inference.foreground import estimate_foreground
 
@@ -43,7 +43,7 @@ class Matte:
         cutout[alpha == 0] = 0
         return cutout
 
-    def composite(self, background: Background, light: float = 0.0) -> np.ndarray:
+    def composite(self, background: Background, light: float = 0.0, dtype: type = np.uint8) -> np.ndarray:
         """Lay the subject over another background.
 
         Args:
@@ -52,7 +52,7 @@ class Matte:
             light: from 0 to 1, how far the subject's light follows the background's, see `background.match_light`.
 
         Returns:
-            uint8 (H, W, 3), RGB.
+            `dtype` (uint8 or uint16) (H, W, 3), RGB.
 
         Raises:
             InputError: neither a color nor a readable image.
@@ -61,6 +61,8 @@ class Matte:
             behind = blurred_background(self.image, self.alpha)
         else:
             behind = make_background(background, self.alpha.shape)
-        subject = match_light(self.foreground, self.alpha, behind, light) if light else self.foreground
+        subject = self.foreground
+        if light:
+            subject = match_light(subject, to_unit(self.image), self.alpha, behind, light)
         alpha = self.alpha[..., None]
-        return from_unit(alpha * subject + (1 - alpha) * behind)
+        return from_unit(alpha * subject + (1 - alpha) * behind, dtype)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import fields
-from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,23 +82,10 @@ class Predictor:
         Raises:
             InputError: not a whole image; a trimap missing, too many or of another size; too large for the mode.
         """
-        photo = source if isinstance(source, Photo) else read_photo(source)
-        return self._predict([photo], None if trimap is None else [trimap])[0]
+        return self.batch([read_photo(source)], None if trimap is None else [trimap])[0]
 
-    def batches(self, sources: Iterable[Source], batch_size: int = 8) -> Iterator[Matte]:
-        """Predict the mattes of many photographs; neighbors of equal size share a pass of up to `batch_size`."""
-        photos = (s if isinstance(s, Photo) else read_photo(s) for s in sources)
-        for _, run in groupby(photos, key=lambda photo: photo.pixels.shape):
-            while batch := list(islice(run, batch_size)):
-                yield from self._predict(batch)
-
-    def _configure(self, engine: Engine, mode: str, limit: int | None, flips: bool, passes: dict[str, object]) -> None:
-        if mode not in (*engine.modes, "auto"):
-            raise InputError(f"mode={mode}: this network has {', '.join(engine.modes)} and auto")
-        self.engine, self.mode, self.limit, self.flips, self.passes = engine, mode, limit, flips, make_passes(passes)
-
-    def _predict(self, photos: list[Photo], trimaps: list[np.ndarray] | None = None) -> list[Matte]:
-        """Predict photographs of one size in one batch."""
+    def batch(self, photos: Sequence[Photo], trimaps: Sequence[np.ndarray] | None = None) -> list[Matte]:
+        """Predict photographs of one size, from `photo.read_photo`, in one pass; otherwise as for a single one."""
         size = photos[0].pixels.shape[:2]
         mode = self._mode_for(size)
         limit = self.limit if mode in LIMITED else None
@@ -108,6 +94,11 @@ class Predictor:
         trimap = None if trimaps is None else self._trimap(trimaps, size, images.shape[-2:])
         alpha = self.engine.numpy(self.engine.infer(images, mode, self.passes, trimap, self.flips))
         return [Matte(p.pixels, _enlarge(a, size), p.profile) for p, a in zip(photos, alpha[:, 0], strict=True)]
+
+    def _configure(self, engine: Engine, mode: str, limit: int | None, flips: bool, passes: dict[str, object]) -> None:
+        if mode not in (*engine.modes, "auto"):
+            raise InputError(f"mode={mode}: this network has {', '.join(engine.modes)} and auto")
+        self.engine, self.mode, self.limit, self.flips, self.passes = engine, mode, limit, flips, make_passes(passes)
 
     def _mode_for(self, size: tuple[int, int]) -> str:
         free = self.engine.free_memory()
@@ -119,7 +110,7 @@ class Predictor:
             )
         return self.mode
 
-    def _trimap(self, trimaps: list[np.ndarray], size: tuple[int, int], reduced: tuple[int, int]) -> Tensor:
+    def _trimap(self, trimaps: Sequence[np.ndarray], size: tuple[int, int], reduced: tuple[int, int]) -> Tensor:
         for trimap in trimaps:
             if trimap.shape != size:
                 raise InputError(f"trimap: its size is {trimap.shape}, that of the image {size} (height, width)")

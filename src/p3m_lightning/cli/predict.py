@@ -1,0 +1,213 @@
+"""`p3m predict`: mattes, cut-outs and composites for photographs and folders."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:  # imported where used, so that the help answers at once
+    from torch import nn
+
+    from p3m_lightning.inference import Predictor
+    from p3m_lightning.inference.background import Background
+    from p3m_lightning.inference.finder import Task
+    from p3m_lightning.inference.folder import Outcome
+
+SHOWN = 20  # failures told one by one
+AUTHORS_LIMIT = 1080  # pixels of the shorter side, as the P3M authors treat photographs
+PASSES = {
+    "scale": (float, "resize, and the semantic pass of hybrid: part of each side (default 0.5)"),
+    "detail-scale": (float, "hybrid and tiled: part of each side in the detail pass (default 1)"),
+    "short-side": (int, "instead of --scale: bring the shorter side to so many pixels (MODNet: 512)"),
+    "tile": (int, "tiled: side of a tile in pixels (default 1024)"),
+    "overlap": (int, "tiled: pixels that neighbors share (default 256)"),
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = "example: p3m predict photos/ -o mattes/ --ckpt outputs/RUN/checkpoints/last.ckpt --cutout"
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="photographs and folders of them")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where DIR/<name>.png goes")
+    _add_network(parser)
+    _add_products(parser)
+    _add_work(parser)
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("network")
+    group.add_argument("--ckpt", type=Path, metavar="PATH", help="checkpoint of this package, or an exported .onnx")
+    group.add_argument("--model", metavar="NAME", help="instead: a network by name (see p3m models) ...")
+    group.add_argument("--weights", type=Path, metavar="FILE", help="... with weights as its authors publish them")
+    group.add_argument("--trimaps", type=Path, metavar="DIR", help="trimaps <name>.png, for networks that need one")
+    group.add_argument(
+        "--mode", default="resize", help="resize (default), hybrid (finer), native, tiled (huge pictures) or auto"
+    )
+    group.add_argument(
+        "--limit",
+        type=int,
+        default=AUTHORS_LIMIT,
+        metavar="PIXELS",
+        help=f"resize and hybrid: reduce a longer shorter side first (default {AUTHORS_LIMIT}; 0: never)",
+    )
+    for name, (kind, purpose) in PASSES.items():
+        group.add_argument(f"--{name}", type=kind, metavar="N", help=purpose)
+    group.add_argument("--flips", action="store_true", help="average with the mirrored picture")
+    group.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
+    group.add_argument("--precision", default="32", choices=["32", "bf16"], help="bf16 is for GPUs")
+    group.add_argument("--compile", action="store_true", help="torch.compile: slow to start, then faster")
+
+
+def _add_products(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("products")
+    group.add_argument("--cutout", action="store_true", help="also DIR/cutout/<name>.png, RGBA without fringes")
+    group.add_argument(
+        "--background", metavar="IMAGE|COLOR|blur", help="also DIR/composite/<name>.png, over this background"
+    )
+    group.add_argument(
+        "--light", type=float, default=0.0, metavar="0..1", help="how far the subject's light follows the background's"
+    )
+    group.add_argument(
+        "--foreground", default="ml", choices=["ml", "fast"], help="how colors are estimated (default ml, the better)"
+    )
+
+
+def _add_work(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("many photographs")
+    group.add_argument("--recursive", action="store_true", help="also folders inside; their structure is kept")
+    group.add_argument("--resume", action="store_true", help="leave out photographs whose results are there")
+    group.add_argument(
+        "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N parts: one process each"
+    )
+    group.add_argument("--batch-size", type=int, default=1, metavar="N", help="neighbors of equal size share a pass")
+    group.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read, and that write")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Predict all photographs; 2 if any of them failed."""
+    from p3m_lightning.inference.finder import Finder
+    from p3m_lightning.inference.folder import Products, predict_files
+    from p3m_lightning.progress import track
+
+    _check(options)
+    finder = Finder(options.inputs, options.recursive, options.output, options.shard)
+    finder.check()
+    products = Products(
+        options.output, options.cutout, read_background(options.background), options.light, options.foreground
+    )
+
+    def pending() -> Iterable[Task]:
+        return (task for task in finder if not (options.resume and not task.taken and products.finished(task.name)))
+
+    total = sum(1 for _ in pending())
+    if total == 0:
+        print(f"nothing left to do: all results are in {options.output}")
+        return 0
+    predictor = make_predictor(options)
+    if predictor.engine.needs_trimap != (options.trimaps is not None):
+        raise InputError("--trimaps DIR: this network " + ("needs them" if options.trimaps is None else "takes none"))
+    outcomes = predict_files(predictor, pending(), products, options.trimaps, options.batch_size, options.workers)
+    part, parts = options.shard
+    manifest = options.output / ("failures.json" if parts == 1 else f"failures-{part}-of-{parts}.json")
+    failed = report(track(outcomes, "predicting", total), manifest, total)
+    print(f"{total - failed} of {total} photographs done, in {options.output}")
+    return 2 if failed else 0
+
+
+def make_predictor(options: argparse.Namespace) -> Predictor:
+    """Load the network that the options name.
+
+    Raises:
+        InputError: none or two networks named, files that do not fit, keys that make no sense.
+    """
+    from p3m_lightning.inference import Predictor
+
+    passes = {name.replace("-", "_"): getattr(options, name.replace("-", "_")) for name in PASSES}
+    keys = {
+        "mode": options.mode,
+        "limit": options.limit or None,
+        "flips": options.flips,
+        **{name: value for name, value in passes.items() if value is not None},
+    }
+    keys |= {"precision": options.precision, "compile": options.compile}
+    if options.ckpt:
+        return Predictor.from_checkpoint(options.ckpt, options.device, **keys)
+    return Predictor(published_network(options.model, options.weights), options.device, **keys)
+
+
+def published_network(name: str, weights: Path | None) -> nn.Module:
+    """Build a network with its authors' weights; none are needed where it has no parameters."""
+    from p3m_lightning.models import create_model, load_reference_weights
+    from p3m_lightning.models.weights import read_weights
+
+    net = create_model(name)
+    if weights is not None:
+        load_reference_weights(net, read_weights(weights), str(weights))
+    elif any(True for _ in net.parameters()):
+        raise InputError(f"--model {name}: give --weights, or a checkpoint by --ckpt; see `p3m weights list`")
+    return net
+
+
+def read_background(background: str | None) -> Background | None:
+    """Read the picture of --background once for all photographs; colors and `blur` pass.
+
+    Raises:
+        InputError: neither a color nor a readable image.
+    """
+    from p3m_lightning.inference.background import make_background
+    from p3m_lightning.inference.photo import read_photo
+
+    if background is None or background == "blur":
+        return background
+    if Path(background).is_file():
+        return read_photo(background).pixels
+    make_background(background, (1, 1))
+    return background
+
+
+def report(outcomes: Iterable[Outcome], manifest: Path, total: int) -> int:
+    """Wait for all outcomes; tell failures on stderr and, if there is more than one photograph, in `manifest`."""
+    from p3m_lightning.images import atomic_path
+
+    failures = []
+    try:
+        for outcome in outcomes:
+            if outcome.reason:
+                failures.append(outcome)
+    finally:  # after Ctrl-C too
+        manifest.unlink(missing_ok=True)
+        if failures and total > 1:
+            with atomic_path(manifest) as aside:
+                aside.write_text(json.dumps([{"file": str(f.source), "reason": f.reason} for f in failures], indent=1))
+    for failure in failures[:SHOWN]:
+        print(f"p3m: {failure.reason}", file=sys.stderr)
+    if len(failures) > SHOWN:
+        print(f"p3m: and {len(failures) - SHOWN} more, see {manifest}", file=sys.stderr)
+    return len(failures)
+
+
+def _check(options: argparse.Namespace) -> None:
+    if bool(options.ckpt) == bool(options.model):
+        raise InputError("give either --ckpt PATH or --model NAME (with --weights FILE)")
+    if options.weights and not options.model:
+        raise InputError("--weights goes with --model NAME; a checkpoint of this package goes to --ckpt")
+    for name in ("batch_size", "workers"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: give 1 or more")
+    if options.limit < 0:
+        raise InputError(f"--limit {options.limit}: give pixels, or 0 for no limit")
+    if not 0 <= options.light <= 1:
+        raise InputError(f"--light {options.light}: give 0 to 1")
+    if options.output.exists() and not options.output.is_dir():
+        raise InputError(f"-o {options.output}: is a file; give a folder")
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    return int(part), int(parts)
