@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 
 import cv2
@@ -11,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from p3m_lightning.data.parallel import available_cores
 from p3m_lightning.data.samplers import EpochSampler, ShardSampler
 from p3m_lightning.data.transforms import EvalTransform
 from p3m_lightning.schema import InputError, Sample
@@ -55,7 +55,7 @@ class MattingDataModule(pl.LightningDataModule):
         self._train, self._tests, self._prepare = train, dict(tests or {}), prepare
         self.holdout = holdout
         self.batch_size = batch_size
-        self.num_workers = _cores() if num_workers == "auto" else int(num_workers)
+        self.num_workers = available_cores() if num_workers == "auto" else int(num_workers)
         self.eval_transform = eval_transform or EvalTransform()
         self.validate_tests = validate_tests
         self.seed = seed
@@ -181,10 +181,6 @@ class _Guarded(Dataset):
 
 def _built(dataset: DatasetOrFactory) -> Dataset:
     return dataset if isinstance(dataset, Dataset) else dataset()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_worker(worker: int) -> None:

@@ -16,12 +16,12 @@ from PIL import Image
 
 from p3m_lightning.data.foreground import METHODS, estimate_foreground
 from p3m_lightning.data.layout import Samples, dataset_card, find_samples, role_folders, split_folder
-from p3m_lightning.data.parallel import in_parallel
+from p3m_lightning.data.parallel import run_parallel
 from p3m_lightning.images import atomic_path, from_unit, read_image, read_matte
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 
-FORMATS = {"png": {}, "jpg": {"quality": 95, "subsampling": 0}}
+FORMATS = {"png": {"compress_level": 3}, "jpg": {"quality": 95, "subsampling": 0}}
 PROBED = 3  # images estimated beforehand, to know the size of all
 
 
@@ -84,7 +84,7 @@ def cache_foregrounds(
     if tasks:
         _prepare(folders)
         announce(_check_space(tasks, folders[0], method))
-        work = in_parallel(partial(_estimate_one, method=method), tasks, workers)
+        work = run_parallel(partial(_estimate_one, method=method), tasks, workers)
         failed = dict(result for result in track(work, "estimating foregrounds", len(tasks)) if result)
     return CacheReport(len(tasks) - len(failed), len(samples) - len(tasks), failed, folders)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from p3m_lightning.data.windows import Window
 from p3m_lightning.images import read_image, read_matte, read_trimap
 from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:  # windows brings torch, which a process that only decodes does without
+    from p3m_lightning.data.windows import Window
 
 COLOR_ROLES = ("image", "foreground", "background")
 ARRAY_SUFFIX = ".npy"

@@ -1,0 +1,217 @@
+"""Faults of a whole data set: what is missing, broken, in another range than it should be, or in two sets at once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from p3m_lightning.data.cards import DATASETS, DatasetCard
+from p3m_lightning.data.faults import ERROR, FAULTS, WARNING, Finding, inspect_sample
+from p3m_lightning.data.layout import dataset_card, role_folders, split_folder
+from p3m_lightning.data.parallel import run_parallel
+from p3m_lightning.images import atomic_path, is_image_name
+from p3m_lightning.progress import track
+from p3m_lightning.schema import InputError
+
+TRAINING = "train"
+SHARED_ROLES = ("trimap", "face", "foreground", "background")
+
+
+class CheckReport(NamedTuple):
+    """What `check_dataset` found."""
+
+    name: str
+    root: Path
+    images: dict[str, int]  # by split
+    findings: list[Finding]
+    seconds: float
+
+    def level(self, fault: str) -> str:
+        """Tell how bad a fault is: "error" or "warning"."""
+        return FAULTS[fault][0]
+
+    def count(self, level: str) -> int:
+        """Count the findings of a level."""
+        return sum(self.level(finding.fault) == level for finding in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain containers for JSON."""
+        card = DATASETS[self.name]
+        return {
+            "name": self.name,
+            "root": str(self.root),
+            "images": self.images,
+            "published": {split: card.splits[split].count for split in self.images},
+            "errors": self.count(ERROR),
+            "warnings": self.count(WARNING),
+            "faults": dict(Counter(finding.fault for finding in self.findings)),
+            "findings": [{"level": self.level(finding.fault), **finding._asdict()} for finding in self.findings],
+            "seconds": round(self.seconds, 2),
+        }
+
+
+def check_dataset(root: str | Path, name: str | None = None, workers: int | None = None) -> CheckReport:
+    """Decode every file of a data set and name its faults; see `FAULTS`.
+
+    Args:
+        root: folder of the data set.
+        name: key of `DATASETS`; recognized by the folders unless given.
+        workers: processes; all cores unless told otherwise.
+
+    Raises:
+        InputError: no such folder or name, or nothing in it that looks like a data set.
+    """
+    started = time.perf_counter()
+    root = Path(root)
+    name = name or recognize(root)
+    card = dataset_card(name)
+    findings: list[Finding] = []
+    tasks: list[tuple[str, dict[str, Path]]] = []
+    images: dict[str, int] = {}
+    for split, folder in _split_folders(root, name).items():
+        samples = _collect(folder, card, split, findings)
+        tasks += [(split, files) for files in samples]
+        images[split] = sum("image" in files for files in samples)
+    if not tasks:
+        raise InputError(f"{root}: nothing of {name} in it; --name tells another layout")
+    findings += _count_findings(card, images, root)
+    digests: dict[str, list[Finding]] = defaultdict(list)
+    work = run_parallel(_inspect, tasks, workers)
+    for (split, files), inspection in track(work, "checking", len(tasks)):
+        findings += inspection.findings
+        if inspection.digest:
+            digests[inspection.digest].append(Finding("", split, str(files["image"])))
+    findings += _repeated(digests.values())
+    findings += _same_names(tasks)
+    findings.sort(key=lambda finding: (list(FAULTS).index(finding.fault), finding.file))
+    return CheckReport(name, root, images, findings, time.perf_counter() - started)
+
+
+def recognize(root: Path) -> str:
+    """Return the data set that a folder looks like: its splits are there, or one with its published number of images.
+
+    A single split of another number, in folders of usual names, is taken for somebody's own `folder`.
+
+    Raises:
+        InputError: no such folder, or no layout fits.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder")
+    if (root / "synthetic.json").is_file():
+        return "synthetic"
+    scores = {name: _likeness(root, name) for name in DATASETS if name != "synthetic"}
+    best = max(scores, key=scores.get)
+    if scores[best] == 0:
+        raise InputError(f"{root}: looks like none of {', '.join(DATASETS)}; --name tells the layout")
+    return best
+
+
+def _likeness(root: Path, name: str) -> float:
+    card = dataset_card(name)
+    score = 0.0
+    for split, folder in _split_folders(root, name).items():
+        places = [folder / place for place in card.image if (folder / place).is_dir()]
+        mattes = card.images_only or any((folder / place).is_dir() for place in card.alpha)
+        count = sum(is_image_name(path.name) for path in places[0].iterdir()) if places and mattes else 0
+        if count:
+            known = 1 if len(card.splits) > 1 else 0.5
+            score += 3 if count == card.splits[split].count else known if name != "folder" else 0.75
+    return score
+
+
+def _inspect(task: tuple[str, dict[str, Path]]) -> tuple[tuple[str, dict[str, Path]], Any]:
+    return task, inspect_sample(task)
+
+
+def _split_folders(root: Path, name: str) -> dict[str, Path]:
+    """Folders of the splits that are there; a folder that two splits fall back to counts for the first."""
+    folders: dict[str, Path] = {}
+    for split in dataset_card(name).splits:
+        try:
+            folder = split_folder(root, name, split)
+        except InputError:
+            continue
+        if folder not in folders.values():
+            folders[split] = folder
+    return folders
+
+
+def _collect(folder: Path, card: DatasetCard, split: str, findings: list[Finding]) -> list[dict[str, Path]]:
+    """Files of a split as far as they are there; what is not goes into `findings`."""
+    image_folder = next((folder / place for place in card.image if (folder / place).is_dir()), None)
+    if image_folder is None:
+        return []
+    images = _files(image_folder, split, findings, card.nested)
+    samples = {stem: {"image": path} for stem, path in images.items()}
+    if card.images_only:
+        return list(samples.values())
+    alpha_folder = next((folder / place for place in card.alpha if (folder / place).is_dir()), folder / card.alpha[0])
+    mattes = _files(alpha_folder, split, findings) if alpha_folder.is_dir() else {}
+    for stem, path in mattes.items():
+        if stem not in images:
+            findings.append(Finding("missing-image", split, str(path), f"looked in {image_folder}"))
+        samples.setdefault(stem, {})["alpha"] = path
+    for stem, path in images.items():
+        if stem not in mattes:
+            findings.append(Finding("missing-matte", split, str(path), f"looked in {alpha_folder}"))
+    for role, places in role_folders(card, folder, image_folder.name).items():
+        place = next((place for place in places if place.is_dir()), None)
+        if place is not None:
+            _add_role(samples, role, place, split, findings)
+    return list(samples.values())
+
+
+def _files(folder: Path, split: str, findings: list[Finding], nested: bool = False) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*") if nested else folder.iterdir()):
+        if path.name.startswith(".") or path.is_dir():
+            continue
+        if not is_image_name(path.name):
+            findings.append(Finding("odd-file", split, str(path)))
+        elif path.stem in files:
+            findings.append(Finding("stem-twice", split, str(path), f"besides {files[path.stem].name}"))
+        else:
+            files[path.stem] = path
+    return files
+
+
+def _add_role(samples: dict[str, dict[str, Path]], role: str, place: Path, split: str, findings: list[Finding]) -> None:
+    files = _files(place, split, findings)
+    for stem, sample in samples.items():
+        if stem in files:
+            sample[role] = files[stem]
+        elif "image" in sample:
+            findings.append(Finding("missing-file", split, str(sample["image"]), f"no {role} in {place}"))
+
+
+def _count_findings(card: DatasetCard, images: dict[str, int], root: Path) -> Iterable[Finding]:
+    for split in card.splits:
+        count, published = images.get(split, 0), card.splits[split].count
+        if published is not None and count != published:
+            yield Finding("count", split, str(root), f"{split}: {count} images, published {published}")
+
+
+def _repeated(groups: Iterable[list[Finding]]) -> Iterable[Finding]:
+    """Pictures that are there more than once: leakage between the training and another set, duplicates inside one."""
+    for group in groups:
+        first, *others = sorted(group, key=lambda one: (one.split != TRAINING, one.file))
+        for other in others:
+            leaks = first.split == TRAINING != other.split
+            yield Finding("leakage" if leaks else "duplicate", other.split, other.file, f"same pixels as {first.file}")
+
+
+def _same_names(tasks: Iterable[tuple[str, dict[str, Path]]]) -> Iterable[Finding]:
+    training = {files["image"].stem for split, files in tasks if split == TRAINING and "image" in files}
+    for split, files in tasks:
+        if split != TRAINING and "image" in files and files["image"].stem in training:
+            yield Finding("same-name", split, str(files["image"]), f"{files['image'].stem} is a training image too")
+
+
+def write_report(report: CheckReport, path: str | Path) -> None:
+    """Write the report as JSON."""
+    with atomic_path(path) as aside:
+        aside.write_text(json.dumps(report.as_dict(), indent=2) + "\n")

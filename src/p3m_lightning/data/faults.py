@@ -1,0 +1,194 @@
+"""What can be wrong with the files of one sample, found by looking at their pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from p3m_lightning.data.readers import read_color
+from p3m_lightning.images import read_image, read_matte, to_uint8
+from p3m_lightning.schema import InputError
+
+ERROR, WARNING = "error", "warning"
+
+FAULTS = {
+    "unreadable": (ERROR, "not a whole image file"),
+    "missing-matte": (ERROR, "an image without matte"),
+    "missing-image": (ERROR, "a matte without image"),
+    "missing-file": (ERROR, "a folder of trimaps, foregrounds, ... lacks this one"),
+    "stem-twice": (ERROR, "two files of one stem, so pairs are not clear"),
+    "size-differs": (ERROR, "another size than the matte's"),
+    "matte-0-1": (ERROR, "a matte of 0 and 1 in a file of 0 to 255 trains black mattes"),
+    "matte-premultiplied": (ERROR, "a color cut-out where a matte belongs"),
+    "matte-inverted": (ERROR, "background and foreground are exchanged"),
+    "image-premultiplied": (ERROR, "the image is multiplied by the matte: black outside"),
+    "trimap-values": (ERROR, "a trimap of other values than 0, 128 and 255"),
+    "trimap-contradicts": (ERROR, "a trimap that is sure where the matte says otherwise"),
+    "leakage": (ERROR, "the same picture in the training and a test set"),
+    "matte-binary": (WARNING, "a matte of 0 and 255 only: a segmentation"),
+    "matte-range": (WARNING, "a matte that never reaches 255"),
+    "matte-empty": (WARNING, "a matte without foreground"),
+    "matte-full": (WARNING, "a matte without background"),
+    "duplicate": (WARNING, "the same picture twice in one set"),
+    "same-name": (WARNING, "the same name in the training and a test set"),
+    "count": (WARNING, "another number of images than published"),
+    "odd-file": (WARNING, "not an image by its name"),
+    "rotated": (WARNING, "turned by its EXIF tag, which not every reader applies"),
+    "small": (WARNING, "a side below 512, where the published training fails"),
+}
+"""Fault -> how bad it is, and what it means."""
+
+SMALL = 512
+SLACK = 13  # of 255: how far a matte may be from what its trimap is sure of
+CONTRADICTING = 5e-4  # share of the pixels that may be further
+BLACK_SHARE = 0.999  # of the background at a distance from the foreground, in a premultiplied image
+FAR = 33  # pixels; the reach of JPEG ringing
+OUTSIDE = 0.7  # least mean of an inverted matte along the upper border
+
+
+class Finding(NamedTuple):
+    """One fault of one file."""
+
+    fault: str
+    split: str
+    file: str
+    detail: str = ""
+
+
+class Inspection(NamedTuple):
+    """What came out of one sample."""
+
+    findings: list[Finding]
+    digest: str  # of the image's pixels; empty where it cannot be read
+
+
+def inspect_sample(task: tuple[str, Mapping[str, Path]]) -> Inspection:
+    """Decode every file of one sample and look for faults.
+
+    Args:
+        task: name of the split; role (image, alpha, trimap, foreground, background, face) -> path.
+    """
+    split, files = task
+    findings: list[Finding] = []
+
+    def note(fault: str, role: str, detail: str = "") -> None:
+        findings.append(Finding(fault, split, str(files[role]), detail))
+
+    pixels = {role: _decoded(role, path, note) for role, path in files.items()}
+    pixels = {role: array for role, array in pixels.items() if array is not None}
+    digest = _digest(pixels["image"]) if "image" in pixels else ""
+    if "image" in pixels:
+        _check_header(files["image"], note)
+        if min(pixels["image"].shape[:2]) < SMALL:
+            note("small", "image", f"{_size(pixels['image'])} pixels")
+    if "alpha" in pixels:
+        alpha = pixels["alpha"]
+        for role, array in pixels.items():
+            if array.shape[:2] != alpha.shape:
+                note("size-differs", role, f"{_size(array)}, the matte {_size(alpha)}")
+        same = {role: array for role, array in pixels.items() if array.shape[:2] == alpha.shape}
+        _check_matte(same, files["alpha"], note)
+        if "trimap" in same:
+            _check_trimap(same["trimap"], to_uint8(alpha), note)
+    return Inspection(findings, digest)
+
+
+Note = Callable[..., None]
+
+
+def _decoded(role: str, path: Path, note: Note) -> np.ndarray | None:
+    read = read_matte if role in ("alpha", "trimap", "face") else read_color
+    try:
+        return read(path)
+    except InputError as error:
+        note("unreadable", role, str(error).removeprefix(f"{path}: "))
+        return None
+
+
+def _check_header(path: Path, note: Note) -> None:
+    with Image.open(path) as header:
+        turned = header.format == "JPEG" and header.getexif().get(0x0112, 1) != 1
+    if turned:
+        note("rotated", "image")
+
+
+def _check_matte(pixels: Mapping[str, np.ndarray], path: Path, note: Note) -> None:
+    alpha = pixels["alpha"]
+    top = int(alpha.max())
+    if top == 0:
+        note("matte-empty", "alpha")
+    elif top == 1:
+        note("matte-0-1", "alpha")
+    elif alpha.min() == np.iinfo(alpha.dtype).max:
+        note("matte-full", "alpha")
+    elif top < np.iinfo(alpha.dtype).max:
+        note("matte-range", "alpha", f"its largest value is {top}")
+    alpha = to_uint8(alpha)
+    if top > 1 and not cv2.inRange(alpha, 1, 254).any() and alpha.min() != top:
+        note("matte-binary", "alpha")
+    if _is_colorful(path):
+        note("matte-premultiplied", "alpha", "its channels differ")
+    elif _is_inverted(alpha):
+        note("matte-inverted", "alpha", "opaque in the upper corners, less so in the middle")
+    if "image" in pixels and _is_premultiplied(pixels["image"], alpha):
+        note("image-premultiplied", "image")
+
+
+def _is_colorful(path: Path) -> bool:
+    """Tell whether a file has color channels that differ, which a matte's do not."""
+    with Image.open(path) as header:
+        if header.mode not in ("RGB", "P", "CMYK"):
+            return False
+    color = read_image(path).astype(np.int16)
+    return bool((np.abs(color - color[..., :1]) > SLACK).any(axis=2).mean() > 0.001)
+
+
+def _is_inverted(alpha: np.ndarray) -> bool:
+    """Tell whether the upper corners and borders are opaque and what lies between them less so.
+
+    People leave the upper corners free; where somebody fills even these, the middle is filled as well.
+    """
+    height, width = alpha.shape
+    corner, rim = (max(1, min(height, width) // part) for part in (10, 20))
+    corners = min(alpha[:corner, :corner].mean(), alpha[:corner, -corner:].mean())
+    border = [alpha[:rim], alpha[: height // 2, :rim], alpha[: height // 2, -rim:]]
+    outside = np.concatenate([strip.ravel() for strip in border]).mean()
+    inside = alpha[height // 4 :, width // 5 : width - width // 5].mean()
+    return bool(corners > 0.95 * 255 and outside > OUTSIDE * 255 and inside < outside - SLACK / 2)
+
+
+def _is_premultiplied(image: np.ndarray, alpha: np.ndarray) -> bool:
+    """Tell whether the image is exactly black wherever the matte is 0, some way from the foreground."""
+    far = cv2.dilate(alpha, np.ones((FAR, FAR), np.uint8)) == 0
+    if far.mean() < 0.02 or not alpha.any():
+        return False
+    black = cv2.inRange(image, (0, 0, 0), (0, 0, 0)) > 0
+    return bool(np.count_nonzero(black & far) > BLACK_SHARE * np.count_nonzero(far))
+
+
+def _check_trimap(trimap: np.ndarray, alpha: np.ndarray, note: Note) -> None:
+    trimap = to_uint8(trimap)
+    values = set(np.flatnonzero(cv2.calcHist([trimap], [0], None, [256], [0, 256])).tolist())
+    foreign = sorted(values - {0, 128, 255})
+    if foreign:
+        shown = ", ".join(map(str, foreign[:5])) + (", ..." if len(foreign) > 5 else "")
+        note("trimap-values", "trimap", f"holds {shown}")
+    wrong = ((trimap == 255) & (alpha < 255 - SLACK)) | ((trimap == 0) & (alpha > SLACK))
+    if wrong.mean() > CONTRADICTING:
+        note("trimap-contradicts", "trimap", f"{100 * wrong.mean():.2g} % of its pixels")
+
+
+def _digest(pixels: np.ndarray) -> str:
+    return hashlib.sha1(np.ascontiguousarray(pixels), usedforsecurity=False).hexdigest() + "x".join(
+        map(str, pixels.shape)
+    )
+
+
+def _size(pixels: np.ndarray) -> str:
+    return f"{pixels.shape[1]} x {pixels.shape[0]}"
