@@ -14,12 +14,26 @@ import yaml
 import p3m_lightning as p3m
 from p3m_lightning.cli import main
 
-TINY = ["experiment=p3m_synthetic", "trainer=cpu", "model.width=0.125", "data.num_workers=0", "data.batch_size=2"]
-CROPS = ["data.train.transform.size=64", "data.train.transform.sides=[96,128]"]
+TINY = [
+    "experiment=p3m_synthetic",
+    "trainer=cpu",
+    "trainer.log_every_n_steps=1",
+    "model.width=0.125",
+    "data.num_workers=0",
+    "data.batch_size=2",
+]
+CROPS = [
+    "data.train.transform.crop.size=64",
+    "data.train.transform.crop.sides=[96,128]",
+    "data.holdout=2",
+    "data.prepare=null",
+]
 
 
 @pytest.fixture
 def run(portraits, tmp_path, capsys):
+    """Call p3m in this process; returns the run folder, or what it said on stderr."""
+
     def call(*overrides, verb="train", code=0, options=(*TINY, *CROPS)):
         fixed = [f"paths.data={portraits}", f"paths.output={tmp_path / 'outputs'}"]
         assert main([verb, *options, *fixed, *overrides]) == code
@@ -85,18 +99,56 @@ def test_checkpoint_loads_without_lightning_and_is_the_trained_network(trained):
 
 
 def test_eval_of_the_best_checkpoint_repeats_the_scores_of_training(trained, run):
-    folder = run(f"ckpt={trained / 'checkpoints' / 'best.ckpt'}", verb="eval", options=["trainer=cpu"])
+    folder = run(
+        f"ckpt={trained / 'checkpoints' / 'best.ckpt'}", verb="eval", options=["trainer=cpu", "data.prepare=null"]
+    )
     ours, theirs = (json.loads((f / "results.json").read_text())["sets"] for f in (folder, trained))
     for name in theirs:
         assert ours[name]["mean"] == pytest.approx(theirs[name]["mean"], rel=1e-6)
     assert (folder / "metrics_P3M-500-P.csv").is_file()
 
 
-def test_resuming_in_the_same_folder_ends_where_an_unbroken_run_ends(run, trained):
-    broken = run("trainer.max_epochs=1")
-    # the warm-up's shape depends on the number of epochs, so both are run with the constant rate
-    straight = run("trainer.max_epochs=2", "scheduler=constant", "paths.output=${hydra:runtime.cwd}/../unused")
-    assert broken != straight
+def test_resuming_goes_on_in_the_same_folder_and_ends_where_an_unbroken_run_ends(run):
+    constant = "scheduler=constant"  # the shape of a warm-up depends on the number of epochs
+    folder = run("trainer.max_epochs=1", constant)
+    assert run("trainer.max_epochs=2", constant, "ckpt=last") == folder
+    with (folder / "metrics.csv").open() as file:
+        assert sum(bool(row["val/sad"]) for row in csv.DictReader(file)) == 2
+    resumed = weights(folder)
+    unbroken = weights(run("trainer.max_epochs=2", constant, "experiment_name=unbroken"))
+    assert all(torch.equal(value, unbroken[key]) for key, value in resumed.items())
+
+
+def test_same_seed_gives_the_same_weights_and_another_seed_others(run):
+    first, second, other = (weights(run("trainer.max_epochs=1", f"seed={seed}")) for seed in (3, 3, 4))
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
+    assert not all(torch.equal(value, other[key]) for key, value in first.items())
+
+
+def test_nothing_to_resume_is_said(run):
+    assert "no " in run("ckpt=last", code=2)
+
+
+def test_three_processes_score_every_image_once_and_alike(trained, portraits, tmp_path):
+    command = [sys.executable, "-m", "p3m_lightning", "eval", f"ckpt={trained / 'checkpoints' / 'best.ckpt'}"]
+    command += [f"paths.data={portraits}", f"paths.output={tmp_path}", "trainer=ddp_sim", "trainer.devices=3"]
+    command += ["data.prepare=null"]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.splitlines()[-1])
+    for name in ("P3M-500-P", "P3M-500-NP"):  # two images each: three processes cannot share them evenly
+        ours, theirs = (json.loads((f / f"metrics_{name}.json").read_text()) for f in (folder, trained))
+        assert sorted(i["name"] for i in ours["images"]) == sorted(i["name"] for i in theirs["images"])
+        assert ours["mean"] == pytest.approx(theirs["mean"], rel=1e-6)
+
+
+def test_two_processes_train_the_same_network(portraits, tmp_path):
+    command = [sys.executable, "-m", "p3m_lightning", "train", *TINY, *CROPS, "trainer=ddp_sim", "trainer.max_epochs=1"]
+    command += [f"paths.data={portraits}", f"paths.output={tmp_path}"]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.splitlines()[-1])
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 1  # 4 images, 2 x 2
 
 
 def test_a_loss_without_weight_is_refused(run):
