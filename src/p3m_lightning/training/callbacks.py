@@ -12,8 +12,9 @@ from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from p3m_lightning.images import write_image
+from p3m_lightning.pictures import matting_panels, sheet
 from p3m_lightning.schema import Sample
-from p3m_lightning.training.pictures import matting_panels, save_sheet, sheet
 
 
 class PictureSheet(Callback):
@@ -76,10 +77,11 @@ class PictureSheet(Callback):
             if not kept or not trainer.is_global_zero:
                 continue
             rows, notes = zip(*kept, strict=True)
-            save_sheet(self.folder / f"{name}{suffix}.png", rows, notes, self.side)
+            picture = sheet(rows, notes, self.side)
+            write_image(self.folder / f"{name}{suffix}.png", picture)
             for logger in trainer.loggers:
                 if isinstance(logger, WandbLogger):
-                    logger.log_image(f"pictures/{name}", [sheet(rows, notes, self.side)])
+                    logger.log_image(f"pictures/{name}", [picture])
         self.rows = {}
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 from torch import Tensor
-
-from p3m_lightning.images import write_image
 
 LABEL_HEIGHT = 28
 GAP = 4
@@ -54,13 +51,6 @@ def sheet(rows: Sequence[Mapping[str, np.ndarray]], notes: Sequence[str], side: 
         lines.append(np.concatenate([_frame(cell, side) for cell in cells], axis=1))
         lines.append(_label_bar([note, *[""] * (len(columns) - 1)], side))
     return np.concatenate(lines, axis=0)
-
-
-def save_sheet(
-    path: str | Path, rows: Sequence[Mapping[str, np.ndarray]], notes: Sequence[str], side: int = 320
-) -> None:
-    """Write `sheet` as PNG."""
-    write_image(path, sheet(rows, notes, side))
 
 
 def _to_picture(map_: Tensor) -> np.ndarray:
