@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", default="blur", help="blur, mosaic or zero (blur)")
     sizes = parser.add_argument_group("sizes, in units of the face (longer side of the box around its landmarks)")
     sizes.add_argument("--blur-sigma", type=float, metavar="S", help="standard deviation of the Gaussian (0.12)")
-    sizes.add_argument("--mosaic-cell", type=float, metavar="S", help="side of a mosaic cell (0.12)")
+    sizes.add_argument("--mosaic-cell", type=float, metavar="S", help="side of a mosaic cell (0.16)")
     sizes.add_argument("--transition-margin", type=float, metavar="S", help="widening of the transition area (0.03)")
     finder = parser.add_argument_group("finding faces")
     finder.add_argument("--detector", default="both", help="hog (frontal), cnn (also profiles; slow) or both (both)")

@@ -1,0 +1,79 @@
+"""`p3m data audit`: measure how anonymous anonymized faces are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+SHOWN = 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    parser.epilog = (
+        "example: p3m data audit photos blurred --mattes mattes -o audit. "
+        "Faces are found and described by dlib (pip install 'p3m_lightning[face]'); its 68-point model was trained on "
+        "300-W, which is licensed for research only."
+    )
+    parser.add_argument("source", type=Path, metavar="SRC", help="folder of the originals")
+    parser.add_argument("destination", type=Path, metavar="DST", help="folder of the anonymized images")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="for audit.json and worst.png (DST.audit)")
+    parser.add_argument(
+        "--mattes", type=Path, metavar="DIR", help="mattes by stem: nothing may change in their soft pixels"
+    )
+    parser.add_argument(
+        "--landmarks", type=Path, metavar="JSON", help="faces of the originals (DST.anonymize.json if it is there)"
+    )
+    parser.add_argument("--detector", default="both", help="hog (frontal), cnn (also profiles; slow) or both (both)")
+    parser.add_argument(
+        "--smallest-face", type=float, default=0.04, metavar="S", help="share of the image's longer side (0.04)"
+    )
+    parser.add_argument("--worst", type=int, default=8, metavar="N", help="faces in the sheet (8)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (one per core)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Audit the folders, print the table; 2 if some images could not be read."""
+    from p3m_lightning.data.anonymize_folder import report_path
+    from p3m_lightning.data.audit import Auditor, audit_folders
+    from p3m_lightning.data.audit_report import audit_report, worst_cases
+    from p3m_lightning.data.dlib_faces import NOTICE, DlibFaceFinder, face_descriptor
+    from p3m_lightning.data.landmarks import read_landmarks
+    from p3m_lightning.images import atomic_path, write_image
+    from p3m_lightning.pictures import sheet
+
+    print(f"note: {NOTICE}", file=sys.stderr)
+    landmarks = options.landmarks or report_path(options.destination)
+    images, missing = audit_folders(
+        options.source,
+        options.destination,
+        Auditor(DlibFaceFinder(options.detector, options.smallest_face), face_descriptor),
+        mattes=options.mattes,
+        landmarks=read_landmarks(landmarks) if options.landmarks or landmarks.exists() else None,
+        workers=options.workers,
+    )
+    report = audit_report(images, missing)
+    folder = options.output or report_path(options.destination).with_name(f"{options.destination.resolve().name}.audit")
+    with atomic_path(folder / "audit.json") as aside:
+        aside.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    rows, notes = worst_cases(images, options.worst)
+    if rows:
+        write_image(folder / "worst.png", sheet(rows, notes))
+    _print(report, folder)
+    return 2 if report["summary"]["failed"] else 0
+
+
+def _print(report: dict, folder: Path) -> None:
+    summary = report["summary"]
+    for key, value in summary.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{name} {number}" for name, number in value.items())
+        print(f"{key.replace('_', ' '):34} {'-' if value is None else value}")
+    failed = [f"{image['name']} ({image['reason']})" for image in report["images"] if image["reason"]]
+    for what, files in (("failed", failed), ("not in the destination", report["missing"])):
+        if files:
+            rest = [f"... and {len(files) - SHOWN} more, see audit.json"] if len(files) > SHOWN else []
+            print("\n  ".join([f"{len(files)} {what}:", *files[:SHOWN], *rest]))
+    print(folder)
