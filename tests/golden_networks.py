@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,12 +23,18 @@ class Recording(NamedTuple):
     state: dict[str, Tensor]  # the checkpoint in the authors' layout
 
 
-def load_recording(golden: Path, name: str) -> Recording:
+def load_fill(golden: Path) -> Callable[[str, tuple[int, ...], int], np.ndarray]:
+    """Return the rule that gives every parameter its value."""
     sys.path.insert(0, str(golden))
     try:
         from fill import fill
     finally:
         sys.path.remove(str(golden))
+    return fill
+
+
+def load_recording(golden: Path, name: str) -> Recording:
+    fill = load_fill(golden)
     spec = json.loads((golden / "networks" / f"{name}.json").read_text())
     data = dict(np.load(golden / "networks" / f"{name}.npz"))
     state = {}

@@ -111,16 +111,16 @@ class PyramidPooling(nn.Module):
 class ResNet34(nn.Module):
     """ResNet-34 as torchvision has it, all names too, giving its five maps."""
 
-    def __init__(self, width: float = 1.0):
+    def __init__(self, width: float, depths: Sequence[int]):
         super().__init__()
         base = scale_channels(64, width, 8)
         self.channels = (base, base, 2 * base, 4 * base, 8 * base)
         self.conv1 = nn.Conv2d(3, base, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(base)
-        self.layer1 = _residual_layer(base, base, 3, stride=1)
-        self.layer2 = _residual_layer(base, 2 * base, 4, stride=2)
-        self.layer3 = _residual_layer(2 * base, 4 * base, 6, stride=2)
-        self.layer4 = _residual_layer(4 * base, 8 * base, 3, stride=2)
+        self.layer1 = _residual_layer(base, base, depths[0], stride=1)
+        self.layer2 = _residual_layer(base, 2 * base, depths[1], stride=2)
+        self.layer3 = _residual_layer(2 * base, 4 * base, depths[2], stride=2)
+        self.layer4 = _residual_layer(4 * base, 8 * base, depths[3], stride=2)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -137,10 +137,10 @@ class ResNet34(nn.Module):
 class DenseNet121(nn.Module):
     """DenseNet-121 of torchvision without its first pool, so that every block sees twice the usual size."""
 
-    def __init__(self, width: float = 1.0):
+    def __init__(self, width: float, depths: Sequence[int]):
         super().__init__()
         base, growth = scale_channels(64, width, 8), scale_channels(32, width, 4)
-        self.features = DenseNet(growth, (6, 12, 24, 16), base, num_classes=1).features
+        self.features = DenseNet(growth, tuple(depths), base, num_classes=1).features
         self.reduce = conv_bn_relu(self.features.norm5.num_features, 8 * base)
         del self.features.pool0, self.features.norm5
         transitions = (self.features.transition1, self.features.transition2, self.features.transition3)
@@ -157,14 +157,14 @@ class DenseNet121(nn.Module):
         return maps
 
 
-def gfm_r34_tt(width: float = 1.0) -> GFM:
-    """GFM (ResNet-34); `width` scales every channel count."""
-    return GFM(ResNet34(width), scale_channels(64, width, 8))
+def gfm_r34_tt(width: float = 1.0, depths: Sequence[int] = (3, 4, 6, 3)) -> GFM:
+    """GFM (ResNet-34); `width` scales every channel count, `depths` are the blocks of the encoder's stages."""
+    return GFM(ResNet34(width, depths), scale_channels(64, width, 8))
 
 
-def gfm_d121_tt(width: float = 1.0) -> GFM:
-    """GFM (DenseNet-121); `width` scales every channel count."""
-    return GFM(DenseNet121(width), scale_channels(64, width, 8))
+def gfm_d121_tt(width: float = 1.0, depths: Sequence[int] = (6, 12, 24, 16)) -> GFM:
+    """GFM (DenseNet-121); `width` scales every channel count, `depths` are the layers of the encoder's blocks."""
+    return GFM(DenseNet121(width, depths), scale_channels(64, width, 8))
 
 
 def conv_bn_relu(*channels: int, dilation: int = 1) -> nn.Sequential:

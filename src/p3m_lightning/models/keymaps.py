@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from p3m_lightning.models import rival_keys as rivals
+
 
 @dataclass(frozen=True)
 class KeyMap:
@@ -39,7 +41,7 @@ _P3M_DECODERS = (  # the same in the three published networks, below a prefix in
     (r"(?:decoder\.)?decoder_final_l\.(.*)", r"matting.head.\1"),
     (r"(?:decoder\.)?(tfi|sbfi)_(\d)\.(.*)", r"matting.\1.\2.\3"),
 )
-_DECODERS = r"(semantic|matting)\..*"
+_DECODERS = r"(semantic|matting|glance|focus)\..*"
 
 _SWIN_BLOCKS = (
     (r"(?:encoder\.)?layers\.\d\.blocks\.\d\.(attn_mask|attn\.relative_position_index)", None),  # made when needed
@@ -64,6 +66,27 @@ _VITAE = (
 )
 _VITAE_FEATURES = r"encoder\.stages\.0\.\d+\.attn\.features"  # the authors' files lack them
 
+_VITMATTE = (
+    KeyMap(  # transformers, as on the hub
+        (
+            (r"(backbone\.(embeddings|encoder)\..*)", r"network.\1"),
+            (r"(decoder\.(convstream|fusion_blocks|matting_head)\..*)", r"network.\1"),
+        )
+    ),
+    KeyMap(  # the authors' own
+        (
+            (r"backbone\.pos_embed", r"network.backbone.embeddings.position_embeddings"),
+            (r"backbone\.patch_embed\.proj\.(.*)", r"network.backbone.embeddings.projection.\1"),
+            (r"backbone\.blocks\.(\d+)\.attn\.(.*)", r"network.backbone.encoder.layer.\1.attention.\2"),
+            (r"backbone\.blocks\.(\d+)\.(.*)", r"network.backbone.encoder.layer.\1.\2"),
+            (r"decoder\.fusion_blks\.(\d)\.conv\.bn\.(.*)", r"network.decoder.fusion_blocks.\1.conv.batch_norm.\2"),
+            (r"decoder\.fusion_blks\.(\d)\.(.*)", r"network.decoder.fusion_blocks.\1.\2"),
+            (r"decoder\.convstream\.convs\.(\d)\.bn\.(.*)", r"network.decoder.convstream.convs.\1.batch_norm.\2"),
+            (r"decoder\.(convstream|matting_head)\.(.*)", r"network.decoder.\1.\2"),
+        )
+    ),
+)
+
 KEY_MAPS: dict[str, tuple[KeyMap, ...]] = {
     "p3mnet_r34": (
         KeyMap(
@@ -80,6 +103,12 @@ KEY_MAPS: dict[str, tuple[KeyMap, ...]] = {
     ),
     "p3mnet_swin_t": (KeyMap((*_SWIN_POOLING, *_P3M_DECODERS)),),
     "p3mnet_vitae_s": (KeyMap((*_VITAE, *_P3M_DECODERS), optional=_VITAE_FEATURES),),
+    "modnet": (KeyMap(rivals.MODNET),),
+    "gfm_r34_tt": (KeyMap(rivals.GFM_R34),),
+    "gfm_d121_tt": (KeyMap(rivals.GFM_D121),),
+    "stylematte": (KeyMap(rivals.STYLEMATTE),),
+    "vitmatte_small": _VITMATTE,
+    "vitmatte_base": _VITMATTE,
 }
 """Registry name -> layouts of its authors' checkpoints; the first that knows all keys of a file counts."""
 
@@ -87,6 +116,10 @@ _RESNET_IMAGENET = KeyMap(  # torchvision's resnet34
     ((r"fc\..*", None), (r"((conv1|bn1|layer\d)\..*)", r"encoder.\1")),
     optional=rf"{_DECODERS}|.*\.num_batches_tracked",
 )
+_MODNET_BRANCHES = r"(low|high|fusion)\..*"
+_STYLEMATTE_HEADS = r"(fpn|head|upsampler)\..*"
+
+_VGG_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # places in torchvision's `features`
 
 ENCODER_MAPS: dict[str, tuple[KeyMap, ...]] = {
     "p3mnet_r34": (_RESNET_IMAGENET,),
@@ -98,6 +131,28 @@ ENCODER_MAPS: dict[str, tuple[KeyMap, ...]] = {
             optional=rf"encoder\.(stem|merges)\..*|{_DECODERS}",
         ),
     ),
+    "dim": (
+        KeyMap(  # torchvision's vgg16
+            (
+                *((rf"features\.{place}\.(.*)", rf"encoder.convs.{k}.\1") for k, place in enumerate(_VGG_CONVOLUTIONS)),
+                (r"classifier\.0\.(.*)", r"encoder.fc6.\1"),
+                (r"classifier\.[36]\..*", None),
+            ),
+            optional=r"encoder\.guide\..*|(decoder|refinement)\..*",
+        ),
+    ),
     "p3mnet_vitae_s": (KeyMap(_VITAE, optional=rf"{_VITAE_FEATURES}|{_DECODERS}"),),
+    "modnet": (
+        KeyMap(rivals.MOBILENET_TORCHVISION, optional=_MODNET_BRANCHES),
+        KeyMap(rivals.MOBILENET_FLAT, optional=rf"{_MODNET_BRANCHES}|.*\.num_batches_tracked"),
+    ),
+    "gfm_r34_tt": (_RESNET_IMAGENET,),
+    "gfm_d121_tt": (
+        KeyMap(rivals.DENSENET_TORCHVISION, optional=rf"{_DECODERS}|encoder\.reduce\..*|.*\.num_batches_tracked"),
+    ),
+    "stylematte": (
+        KeyMap(rivals.MASK2FORMER, optional=_STYLEMATTE_HEADS),
+        KeyMap(rivals.SWINV2, optional=rf"pixels\.decoder\..*|{_STYLEMATTE_HEADS}"),
+    ),
 }
 """Registry name -> the layouts of ImageNet weights for its encoder; the first that knows all keys of a file counts."""

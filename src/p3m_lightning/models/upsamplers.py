@@ -11,7 +11,10 @@ and returns float (N, 1, H, W) logits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as nnf
@@ -129,15 +132,22 @@ class DeepGuided(nn.Module):
             return self.refine(small_guide, logits.to(guide.dtype), hidden, guide)
 
 
-UPSAMPLERS: dict[str, Callable[..., nn.Module]] = {
-    "bilinear": lambda features: Interpolated("bilinear"),
-    "bicubic": lambda features: Interpolated("bicubic"),
-    "guided": lambda features, **options: Guided(**options),
-    "fast_guided": lambda features, **options: FastGuided(**options),
-    "conv_guided": lambda features, **options: ConvGuided(**options),
-    "deep_guided": DeepGuided,
+class Choice(NamedTuple):
+    """One line of the table of upsamplers."""
+
+    build: Callable[..., nn.Module]
+    fixed: Mapping[str, object] = MappingProxyType({})  # arguments that the name decides
+
+
+UPSAMPLERS: dict[str, Choice] = {
+    "bilinear": Choice(Interpolated, {"mode": "bilinear"}),
+    "bicubic": Choice(Interpolated, {"mode": "bicubic"}),
+    "guided": Choice(Guided),
+    "fast_guided": Choice(FastGuided),
+    "conv_guided": Choice(ConvGuided),
+    "deep_guided": Choice(DeepGuided),
 }
-"""Name -> builder from the number of feature channels and the options of the class."""
+LEARNABLE = ("conv_guided", "deep_guided")  # those that have parameters
 
 
 def create_upsampler(name: str, features: int, **options: float) -> nn.Module:
@@ -149,11 +159,19 @@ def create_upsampler(name: str, features: int, **options: float) -> nn.Module:
         options: arguments of the upsampler's class, as `radius` and `eps`.
 
     Raises:
-        InputError: no such upsampler.
+        InputError: no such upsampler, or an option that it does not have.
     """
     if name not in UPSAMPLERS:
         raise InputError(f"upsampler={name}: no such upsampler; choose one of {', '.join(UPSAMPLERS)}")
-    return UPSAMPLERS[name](features, **options)
+    build, fixed = UPSAMPLERS[name]
+    parameters = inspect.signature(build).parameters
+    accepted = [key for key in parameters if key != "features" and key not in fixed]
+    for key in options:
+        if key not in accepted:
+            raise InputError(
+                f"upsampler={name}: {name} takes no option {key}; it takes {', '.join(accepted) or 'none'}"
+            )
+    return build(**fixed, **({"features": features} if "features" in parameters else {}), **options)
 
 
 def _guides(images: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -2,4 +2,5 @@
 
 VERBS = {
     "metrics": "gradient and connectivity errors against the published procedure",
+    "upsamplers": "StyleMatte's ways from a quarter to full size",
 }

@@ -1,0 +1,91 @@
+"""`p3m bench upsamplers`: StyleMatte's ways from a quarter to full size."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:  # imported where used, so that the help answers at once
+    from p3m_lightning.experiments.bench_upsamplers import Result
+
+FIRST_SEED, TRAINING_SEED = 1000, 2000  # of the synthetic portraits that are measured, and of those trained on
+TRAINING_PORTRAITS = 8
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = "example: p3m bench upsamplers --data P3M-10k --dataset p3m-10k --split P3M-500-NP --limit 20"
+    parser.add_argument("--data", type=Path, metavar="DIR", help="images and mattes (default: synthetic portraits)")
+    parser.add_argument("--dataset", default="folder", metavar="NAME", help="layout of DIR (default: folder)")
+    parser.add_argument("--split", default="test", metavar="NAME", help="part of the data set (default: test)")
+    parser.add_argument("--limit", type=int, default=4, metavar="N", help="pairs to measure (default: 4)")
+    parser.add_argument("--size", type=int, default=512, metavar="N", help="side of synthetic portraits (default: 512)")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="upsamplers to measure (default: all)")
+    parser.add_argument(
+        "--train-steps", type=int, default=200, metavar="N", help="training of those that learn; 0: none (default: 200)"
+    )
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="the median of N times (default: 5)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("upsamplers.png"),
+        metavar="FILE",
+        help="picture (default: upsamplers.png)",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure and print; the last line is JSON."""
+    for name, least in (("limit", 1), ("size", 64), ("train_steps", 0), ("repeats", 1)):
+        if getattr(options, name) < least:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: must be {least} or more")
+    from p3m_lightning.experiments.bench_upsamplers import bench, read_pairs, save_comparison, synthetic_pairs
+    from p3m_lightning.inference.torch_engine import choose_device
+    from p3m_lightning.models.upsamplers import LEARNABLE, UPSAMPLERS
+
+    names = options.only or list(UPSAMPLERS)
+    unknown = sorted(set(names) - set(UPSAMPLERS))
+    if unknown:
+        raise InputError(f"--only {' '.join(unknown)}: no such upsampler; choose from {', '.join(UPSAMPLERS)}")
+    device = choose_device(options.device)
+    if options.data:
+        pairs = read_pairs(options.data, options.dataset, options.split, options.limit)
+    else:
+        pairs = synthetic_pairs(options.limit, options.size, FIRST_SEED)
+    learns = options.train_steps and not set(LEARNABLE).isdisjoint(names)
+    training = synthetic_pairs(TRAINING_PORTRAITS, options.size, TRAINING_SEED) if learns else []
+    pairs, training = ([pair.to(device) for pair in group] for group in (pairs, training))
+    results = bench(pairs, training, names, options.train_steps, options.repeats)
+    save_comparison(options.out, pairs, results)
+    _print(results)
+    print(f"picture: {options.out}")
+    summary = {name: result.summary for name, result in results.items()}
+    print(json.dumps({"benchmark": "upsamplers", "pairs": [pair.name for pair in pairs], "upsamplers": summary}))
+
+
+def _print(results: Mapping[str, Result]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for heading in ("upsampler", "SAD", "MSE", "gradient", "ms", "MiB", "trained"):
+        table.add_column(heading, justify="left" if heading == "upsampler" else "right", no_wrap=True)
+    for name, result in results.items():
+        row = result.summary
+        errors = (f"{row['sad']:.4f}", f"{row['mse']:.6f}", f"{row['gradient']:.4f}")
+        cost = (f"{1000 * row['seconds']:.1f}", f"{row['peak_bytes'] / 2**20:.1f}")
+        table.add_row(name, *errors, *cost, _training(row))
+    Console().print(table)
+
+
+def _training(row: Mapping[str, int]) -> str:
+    if not row["parameters"]:
+        return "nothing to train"
+    return f"{row['train_steps']} steps" if row["train_steps"] else "untrained"
