@@ -1,4 +1,4 @@
-"""The body below the head: neck, torso, arms, hands, legs, in clothes of many kinds."""
+"""A body below the head: measures, poses, neck, arms, hands and legs."""
 
 from __future__ import annotations
 
@@ -6,20 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from p3m_lightning.data.synthetic.clothes import Cloth, Frame, draw_cloth, draw_color
-from p3m_lightning.data.synthetic.plate import Plate, spline, tube
-from p3m_lightning.data.synthetic.shading import Light, soft_shadow, solid
-from p3m_lightning.data.synthetic.view import SUBSURFACE
-
-NECKLINES = {
-    "crew": [(0.5, 1.3), (0.38, 1.52), (0.2, 1.64), (0, 1.68)],
-    "scoop": [(0.66, 1.4), (0.56, 1.75), (0.32, 2.05), (0, 2.15)],
-    "vee": [(0.58, 1.34), (0.4, 1.85), (0.2, 2.3), (0, 2.75)],
-    "boat": [(1.0, 1.55), (0.7, 1.68), (0.35, 1.74), (0, 1.76)],
-    "shirt": [(0.46, 1.3), (0.3, 1.6), (0.12, 1.85), (0, 2.0)],
-    "high": [(0.5, 1.25), (0.38, 1.42), (0.2, 1.5), (0, 1.52)],
-}
-"""Right half of the opening, from the shoulder to the middle, in units."""
+from p3m_lightning.data.synthetic.clothes import Cloth, draw_cloth, draw_color
+from p3m_lightning.data.synthetic.easel import Easel
+from p3m_lightning.data.synthetic.plate import spline, tube
 
 GARMENTS = {
     "tee": ("crew scoop vee", (0.35, 0.6)),
@@ -27,15 +16,28 @@ GARMENTS = {
     "sweater": ("crew high", (1.85, 2)),
     "shirt": ("shirt", (1.2, 2)),
     "blazer": ("vee", (1.9, 2)),
-    "hoodie": ("high crew", (1.9, 2)),
+    "hoodie": ("crew", (1.9, 2)),
     "tank": ("scoop vee", (0, 0)),
     "dress": ("scoop boat vee", (0, 0.4)),
 }
 """Garment -> its necklines, and how far the sleeves go: 0 bare, 1 elbow, 2 wrist."""
 
+ARM_POSES = {
+    "hang": ((2.3, 4.9), (2.2, 7.1)),
+    "front": ((2.35, 4.7), (0.9, 6.3)),
+    "hip": ((3.1, 4.5), (1.75, 6.0)),
+    "hold": ((2.35, 4.75), (0.75, 3.9)),
+    "raise": ((2.75, 4.0), (1.75, 1.75)),
+    "away": ((3.0, 4.2), (3.9, 6.0)),
+}
+"""Pose -> elbow and wrist of the right arm."""
+ARM_POSE_ODDS = (0.5, 0.16, 0.12, 0.08, 0.06, 0.08)
+ARM_WIDTHS = np.array([0.4, 0.4, 0.34, 0.33, 0.25, 0.19])
+"""Half widths from shoulder over elbow (between the third and the fourth) to wrist."""
+
 
 class Body(NamedTuple):
-    """Measures of one body, in units, and what it wears."""
+    """Measures of one body, in units of half a head, and what it wears."""
 
     shoulder: float  # half width
     waist: float
@@ -48,20 +50,10 @@ class Body(NamedTuple):
     upper: Cloth
     lower: Cloth
     under: Cloth
+    fur: np.ndarray | None  # color of a fur collar
     skirt: bool
     arms: tuple[np.ndarray, np.ndarray]  # left and right in the image: shoulder, elbow, wrist, (3, 2)
     stance: float  # distance of the feet
-
-
-ARM_POSES = {
-    "hang": ((2.3, 4.9), (2.2, 7.1)),
-    "front": ((2.35, 4.7), (0.9, 6.3)),
-    "hip": ((3.1, 4.5), (1.75, 6.0)),
-    "hold": ((2.35, 4.75), (0.75, 3.9)),
-    "raise": ((2.75, 4.0), (1.75, 1.75)),
-    "away": ((3.0, 4.2), (3.9, 6.0)),
-}
-"""Pose -> elbow and wrist of the right arm."""
 
 
 def draw_body(rng: np.random.Generator, feminine: float, holding: bool) -> Body:
@@ -70,15 +62,7 @@ def draw_body(rng: np.random.Generator, feminine: float, holding: bool) -> Body:
     necklines, sleeve = GARMENTS[garment]
     girth = float(np.clip(rng.normal(1, 0.1), 0.82, 1.3)) - 0.1 * feminine
     shoulder = rng.uniform(1.8, 2.05) - 0.3 * feminine
-    poses = rng.choice(list(ARM_POSES), 2, p=[0.5, 0.16, 0.12, 0.08, 0.06, 0.08])
-    arms = []
-    for side, pose in zip((-1, 1), (poses[0], "hold" if holding else poses[1]), strict=True):
-        elbow, wrist = (np.array(p) + rng.normal(0, 0.18, 2) for p in ARM_POSES[pose])
-        arms.append(np.array([(shoulder - 0.27, 2.3), elbow - (2.0 - shoulder, 0), wrist]) * (side, 1))
-    color = draw_color(rng)
-    knit = (
-        "knit" if garment == "sweater" else "plain" if garment in ("blazer", "hoodie") and rng.random() < 0.7 else None
-    )
+    pattern = {"sweater": "knit", "blazer": "plain", "hoodie": "plain"}.get(garment)
     return Body(
         shoulder=shoulder,
         waist=rng.uniform(1.2, 1.4) * girth - 0.15 * feminine,
@@ -88,74 +72,82 @@ def draw_body(rng: np.random.Generator, feminine: float, holding: bool) -> Body:
         garment=garment,
         neckline=str(rng.choice(necklines.split())),
         sleeve=rng.uniform(*sleeve),
-        upper=draw_cloth(rng, color, knit),
+        upper=draw_cloth(rng, None, pattern if rng.random() < 0.75 else None),
         lower=draw_cloth(rng, None, "denim" if rng.random() < 0.4 else "plain"),
         under=draw_cloth(rng, np.array([235, 235, 235]) * rng.uniform(0.6, 1), "plain"),
+        fur=draw_color(rng) * 0.6 + 60 if garment in ("blazer", "hoodie") and rng.random() < 0.2 else None,
         skirt=bool(feminine > 0.55 and (garment == "dress" or rng.random() < 0.25)),
-        arms=tuple(arms),
+        arms=_draw_arms(rng, shoulder, holding),
         stance=rng.uniform(0.5, 1.3),
     )
 
 
 def _odds(feminine: float) -> np.ndarray:
-    weights = np.array([5, 3, 3, 3 + 1 * (1 - feminine), 3.5 - 2 * feminine, 2.5, 0.6 + 1.6 * feminine, 3 * feminine])
+    weights = np.array([5, 3, 3, 4 - feminine, 3.5 - 2 * feminine, 2.5, 0.6 + 1.6 * feminine, 3 * feminine])
     return weights / weights.sum()
 
 
-def paint_legs(plate: Plate, frame: Frame, body: Body, skin: np.ndarray, light: Light) -> None:
+def _draw_arms(rng: np.random.Generator, shoulder: float, holding: bool) -> tuple[np.ndarray, np.ndarray]:
+    poses = [str(pose) for pose in rng.choice(list(ARM_POSES), 2, p=ARM_POSE_ODDS)]
+    if holding:
+        poses[1] = "hold"
+    arms = []
+    for side, pose in zip((-1, 1), poses, strict=True):
+        elbow, wrist = (np.array(place) + rng.normal(0, 0.18, 2) for place in ARM_POSES[pose])
+        arms.append(np.array([(shoulder - 0.27, 2.3), elbow - (2.0 - shoulder, 0), wrist]) * (side, 1))
+    return tuple(arms)
+
+
+def paint_legs(easel: Easel, body: Body, skin: np.ndarray) -> None:
     """Legs, skirt or trousers, and shoes; nothing if the picture ends above them."""
-    if frame.place([(0, 6.6)])[0, 1] > plate.side + 2 * frame.unit:
+    if easel.frame.place([(0, 6.6)])[0, 1] > easel.plate.side + 2 * easel.frame.unit:
         return
-    cloth = body.upper if body.garment == "dress" else body.lower
+    trousers = []
     for side in (-1, 1):
         foot = side * body.stance * 0.55
         line = spline([(side * body.hip * 0.52, 6.9), (side * 0.62 + foot * 0.25, 10.6), (foot + side * 0.25, 14.2)])
-        bare = tube(frame.place(line), np.array([0.66, 0.52, 0.36, 0.38, 0.2]) * body.girth * frame.unit)
-        solid(plate, bare, skin, light, wrap=SUBSURFACE)
+        easel.skin(tube(line, np.array([0.66, 0.52, 0.36, 0.38, 0.2]) * body.girth), skin)
         shoe = spline([(-0.24, 13.95), (0.24, 13.95), (0.36, 14.55), (0.1, 14.8), (-0.2, 14.75)], closed=True)
-        solid(plate, frame.place(shoe * (side, 1) + (foot + side * 0.25, 0)), body.under.second * 0.4, light)
-        if not body.skirt:
-            widths = np.array([0.8, 0.76, 0.6, 0.54, 0.46, 0.44]) * body.girth * frame.unit
-            leg = tube(frame.place(line[:-1]), widths)
-            solid(plate, leg, cloth.painter(frame), light, folds=cloth.folds)
+        easel.solid(shoe * (side, 1) - (-foot - side * 0.25, 0), body.under.second * 0.4)
+        trousers.append(tube(line[:-1], np.array([0.8, 0.76, 0.6, 0.54, 0.46, 0.44]) * body.girth))
     if body.skirt:
         flare, hem = 1.2 + 0.25 * body.stance, 9.4 + 2.5 * (body.stance - 0.5)
         half = [(body.waist, 5.0), (body.hip, 6.8), (body.hip * flare, hem), (body.hip * flare * 0.6, hem + 0.12)]
-        _symmetric(plate, frame, half, cloth, light)
+        easel.solid(_mirrored(half), body.upper if body.garment == "dress" else body.lower, reach=0.8)
     else:
-        seat = [(body.waist, 5.2), (body.hip + 0.04, 6.9), (body.hip - 0.15, 7.6), (0.25, 8.0)]
-        _symmetric(plate, frame, seat, cloth, light)
+        seat = [(body.waist, 5.2), (body.hip + 0.04, 6.9), (body.hip - 0.1, 7.8), (0.25, 8.0)]
+        easel.solid([_mirrored(seat), *trousers], body.lower, reach=0.6)
+        easel.shadow(tube(spline([(0, 7.4), (0.02, 9.0), (0, 14)]), [0.02, 0.12]), 0.3, 0.12)
 
 
-def _symmetric(plate: Plate, frame: Frame, half: list[tuple[float, float]], cloth: Cloth, light: Light) -> None:
-    outline = spline([(0, half[0][1]), *half, (0, half[-1][1])])
-    outline = np.concatenate([outline, (outline * (-1, 1))[::-1]])
-    solid(plate, frame.place(outline), cloth.painter(frame), light, reach=0.8, folds=cloth.folds)
+def _mirrored(half: list[tuple[float, float]]) -> np.ndarray:
+    right = spline([(0, half[0][1]), *half, (0, half[-1][1])])
+    return np.concatenate([right, (right * (-1, 1))[::-1]])
 
 
-def paint_neck(plate: Plate, frame: Frame, body: Body, chin: np.ndarray, skin: np.ndarray, light: Light) -> None:
-    """Neck from under the chin (body point) down to the upper chest, with the head's shadow on it."""
+def paint_neck(easel: Easel, body: Body, chin: float, skin: np.ndarray) -> None:
+    """Neck, from under a chin that is `chin` off the middle, to the upper chest, with the head's shadow on it."""
     n, s = body.neck, body.shoulder
-    top = np.array([0.6 * chin[0], 0.15])
     side = [(n, 1.2), (n * 1.12, 1.5), (s * 0.62, 1.72), (s * 0.93, 1.98), (s * 0.98, 2.6), (s * 0.7, 3.6)]
-    right = np.array([tuple(top - (-n * 0.95, 0)), tuple(top * (0.5, 1) + (n, 0.55)), *side])
-    left = np.array([tuple(top - (n * 0.95, 0)), tuple(top * (0.5, 1) + (-n, 0.55)), *((-x, y) for x, y in side)])
-    outline = np.concatenate([spline(right), spline(left)[::-1]])
-    whole = [frame.place(outline)]
+    halves = [
+        spline([(0.6 * chin + way * 0.95 * n, 0.15), (0.3 * chin + way * n, 0.55), *((way * x, y) for x, y in side)])
+        for way in (1, -1)
+    ]
+    whole = [np.concatenate([halves[0], halves[1][::-1]])]
     if body.sleeve <= 0.05:
-        whole += [part for index in (0, 1) for part in _limb(frame, body, index, 0, 0, 2)]
-    solid(plate, whole, skin * (0.97, 0.95, 0.95), light, bulge=0.9, reach=0.5, wrap=SUBSURFACE)
-    for slope in (-1, 1):
-        tendon = frame.place(spline([(slope * n * 0.7, 0.9), (slope * n * 0.45, 1.3), (slope * 0.14, 1.72)]))
-        soft_shadow(plate, tube(tendon, [0.03 * frame.unit]), 0.15, 0.05 * frame.unit)
-    shade = spline([(-n - 0.1, 0.4), (n + 0.1, 0.4), (n, 1.05), (0, 1.3), (-n, 1.05)], closed=True)
-    soft_shadow(plate, frame.place(shade + chin * (0.5, 0)), 0.5, 0.12 * frame.unit)
+        whole += arm_parts(body, 0) + arm_parts(body, 1)
+    easel.skin(whole, skin * (0.97, 0.95, 0.95), bulge=0.9, reach=0.5)
+    for way in (-1, 1):
+        tendon = spline([(way * n * 0.7, 0.9), (way * n * 0.45, 1.3), (way * 0.14, 1.72)])
+        easel.shadow(tube(tendon, [0.03]), 0.15, 0.05)
+    shade = spline([(-n - 0.1, 0.4), (n + 0.1, 0.4), (n, 1.1), (0, 1.4), (-n, 1.1)], closed=True)
+    easel.shadow(shade - (-0.5 * chin, 0), 0.5, 0.12)
 
 
-def _limb(frame: Frame, body: Body, index: int, loose: float, since: float, until: float) -> list[np.ndarray]:
-    """Outlines of an arm in pixels between two places on it (0 shoulder, 1 elbow, 2 wrist), `loose` units wider."""
-    joints = frame.place(body.arms[index])
-    widths = (np.array([0.4, 0.4, 0.34, 0.33, 0.25, 0.19]) * body.girth + loose) * frame.unit
+def arm_parts(body: Body, index: int, loose: float = 0, since: float = 0, until: float = 2) -> list[np.ndarray]:
+    """Outlines of an arm between two places on it (0 shoulder, 1 elbow, 2 wrist), `loose` units wider than bare."""
+    joints = body.arms[index]
+    widths = ARM_WIDTHS * body.girth + loose
     parts = []
     for bone, own in ((0, widths[:3]), (1, widths[2:])):
         share = np.linspace(max(since - bone, 0), min(until - bone, 1), 8)
@@ -165,124 +157,37 @@ def _limb(frame: Frame, body: Body, index: int, loose: float, since: float, unti
     return parts
 
 
-def torso_outline(body: Body) -> np.ndarray:
-    """Body points (N, 2) around the garment of the trunk, its neckline cut in."""
-    opening = spline(NECKLINES[body.neckline])
-    s, w, h = body.shoulder, body.waist, body.hip
-    inner = 0.72 * s if body.garment == "tank" else s
-    side = spline(
-        [(0.4 * inner + 0.35, 1.62), (inner * 0.9, 1.84), (inner, 2.2), (s * 0.86, 3.5), (w, 5.2), (h, 6.9), (h, 7.3)]
-    )
-    right = np.concatenate([opening[::-1], side])
-    return np.concatenate([right, (right * (-1, 1))[::-1]])
-
-
-def paint_torso(plate: Plate, frame: Frame, body: Body, light: Light) -> None:
-    """The garment of the trunk with its collar, lapels, buttons, hood."""
-    outline = torso_outline(body)
-    unit = frame.unit
-    if body.garment == "blazer":
-        inner = body._replace(neckline="shirt")
-        solid(
-            plate,
-            frame.place(torso_outline(inner)),
-            body.under.painter(frame),
-            light,
-            reach=0.5,
-            folds=body.under.folds,
-        )
-        _shirt_front(plate, frame, body, body.under, light)
-    soft_shadow(plate, frame.place(outline - (0, 0.04)), 0.35, 0.05 * unit)
-    whole = [frame.place(outline)]
-    if body.sleeve > 0.05:  # arms emerge from the garment without a seam
-        whole += [part for index in (0, 1) for part in _limb(frame, body, index, 0.06, 0, min(body.sleeve, 1))]
-    solid(plate, whole, body.upper.painter(frame), light, bulge=0.8, reach=0.55, folds=body.upper.folds)
-    seam = spline(NECKLINES[body.neckline])
-    seam = np.concatenate([seam, (seam * (-1, 1))[-2::-1]])
-    if body.garment in ("tee", "longsleeve", "sweater", "dress", "tank"):
-        wide = 0.13 if body.garment == "sweater" else 0.05
-        solid(plate, tube(frame.place(seam), [wide * unit]), body.upper.color * 0.9, light)
-    elif body.garment == "shirt":
-        _shirt_front(plate, frame, body, body.upper, light)
-    elif body.garment == "hoodie":
-        solid(
-            plate,
-            tube(frame.place(seam * (1.25, 1) + (0, 0.06)), np.array([0.2, 0.3, 0.2]) * unit),
-            body.upper.color,
-            light,
-        )
-        for side in (-1, 1):
-            cord = spline([(side * 0.22, 1.75), (side * 0.3, 2.3), (side * 0.26, 2.9)])
-            solid(plate, tube(frame.place(cord), [0.035 * unit]), body.under.color, light)
-    else:
-        _lapels(plate, frame, body, light)
-    if body.neckline == "high" and body.garment == "sweater":
-        roll = spline([(-0.52, 0.95), (-0.3, 1.12), (0, 1.18), (0.3, 1.12), (0.52, 0.95)])
-        solid(plate, tube(frame.place(roll - (0, -0.25)), [0.27 * unit]), body.upper.painter(frame), light)
-
-
-def _shirt_front(plate: Plate, frame: Frame, body: Body, cloth: Cloth, light: Light) -> None:
-    unit = frame.unit
-    for side in (-1, 1):
-        wing = [(0.5, 1.1), (0.62, 1.35), (0.5, 1.95), (0.1, 1.72), (0.28, 1.5)]
-        wing = frame.place(np.array(wing) * (side, 1))
-        soft_shadow(plate, wing + 0.04 * unit, 0.3, 0.05 * unit)
-        solid(plate, wing, cloth.painter(frame), light, bulge=0.4)
-    if body.garment == "blazer" and body.girth > 0.95:
-        tie = [(-0.13, 1.7), (0.13, 1.7), (0.09, 1.95), (0.2, 4.2), (0, 4.5), (-0.2, 4.2), (-0.09, 1.95)]
-        solid(plate, frame.place(tie), body.lower.second, light, bulge=0.5)
-        return
-    placket = np.array([(0, 1.95), (0.03, 4.5), (0, 7.2)])
-    soft_shadow(plate, tube(frame.place(placket - (-0.1, 0)), [0.02 * unit]), 0.35, 0.02 * unit)
-    turn = np.linspace(0, 2 * np.pi, 12, endpoint=False)
-    for k in range(7):
-        button = np.column_stack([np.cos(turn), np.sin(turn)]) * 0.045 + (0.0, 2.1 + 0.75 * k)
-        solid(plate, frame.place(button), cloth.second * 0.5 + 90, light)
-
-
-def _lapels(plate: Plate, frame: Frame, body: Body, light: Light) -> None:
-    for side in (-1, 1):
-        lapel = [(0.52, 1.2), (0.85, 1.6), (1.0, 2.3), (0.86, 2.42), (0.95, 2.6), (0.02, 4.3), (0.0, 2.85), (0.3, 2.0)]
-        lapel = frame.place(np.array(lapel) * (side, 1))
-        soft_shadow(plate, lapel + 0.04 * frame.unit, 0.35, 0.06 * frame.unit)
-        solid(plate, lapel, body.upper.painter(frame), light, bulge=0.35)
-
-
-def paint_arm(plate: Plate, frame: Frame, body: Body, index: int, skin: np.ndarray, light: Light) -> None:
+def paint_arm(easel: Easel, body: Body, index: int, skin: np.ndarray) -> None:
     """One arm with its sleeve; hands are painted apart, for things go under their fingers."""
-    start = frame.place(body.arms[index][:1])[0]
-    fade = (start, 0.6 * frame.unit)
-    bare = _limb(frame, body, index, 0, max(0.0, body.sleeve - 0.15), 2)
-    for part in _limb(frame, body, index, 0, 0, 2):
-        shadow = part - light.direction[:2] * 0.1 * frame.unit
-        soft_shadow(plate, shadow[shadow[:, 1] > start[1] + 0.4 * frame.unit], 0.25, 0.12 * frame.unit)
+    # the trunk was painted with the upper arms in it: from the shoulder on, the arm emerges from it without a seam
+    fade = easel.frame.place(body.arms[index][:1])[0], 0.45 * easel.frame.unit
+    for part in arm_parts(body, index):
+        shadow = part - 0.1 * easel.light.direction[:2]
+        easel.shadow(shadow[shadow[:, 1] > body.arms[index][0, 1] + 0.4], 0.25, 0.12)
+    bare = arm_parts(body, index, 0, max(0.0, body.sleeve - 0.05))
     if bare:
-        solid(plate, bare, skin, light, wrap=SUBSURFACE, fade=fade)
+        easel.skin(bare, skin, fade=fade)
     if body.sleeve > 0.05:
-        sleeve = _limb(frame, body, index, 0.06, 0, body.sleeve)
-        solid(plate, sleeve, body.upper.painter(frame), light, folds=body.upper.folds * 1.4, fade=fade)
+        easel.solid(arm_parts(body, index, 0.06, 0, body.sleeve), body.upper, folds=1.4, fade=fade)
 
 
-def paint_hand(plate: Plate, frame: Frame, body: Body, index: int, skin: np.ndarray, light: Light, grip: float) -> None:
+def paint_hand(easel: Easel, body: Body, index: int, skin: np.ndarray, grip: float) -> None:
     """One hand at the end of its arm: palm, thumb, four fingers; `grip` 0 hangs open, 1 closes around something."""
-    _, elbow, wrist = (frame.place([p])[0] for p in body.arms[index])
+    _, elbow, wrist = body.arms[index]
     along = (wrist - elbow) / np.linalg.norm(wrist - elbow)
-    side = -1 if index == 0 else 1
-    across = np.array([-along[1], along[0]]) * -side
-    size = frame.unit * 0.92 * body.girth**0.5
+    across = np.array([-along[1], along[0]]) * (1 if index == 0 else -1)
+    size = 0.92 * body.girth**0.5
 
-    def at(a: float, b: float) -> np.ndarray:
-        return wrist + (a * along + b * across) * size
+    def at(*places: tuple[float, float]) -> np.ndarray:
+        return wrist + np.array(places) @ np.array([along, across]) * size
 
-    palm = [at(-0.15, -0.17), at(0.2, -0.24), at(0.52, -0.22), at(0.55, 0.22), at(0.2, 0.26), at(-0.15, 0.17)]
-    solid(plate, spline(palm, closed=True), skin, light, wrap=SUBSURFACE)
-    reach = 1 - 0.45 * grip
-    for k in range(4):
-        root, length = -0.165 + 0.115 * k, (0.38, 0.46, 0.5, 0.42)[k] * reach
-        bend = 0.12 * grip
-        finger = spline(
-            [at(0.45, root), at(0.45 + 0.6 * length, root + bend), at(0.5 + length, root * (1 - 0.3 * grip) + bend)]
-        )
-        solid(plate, tube(finger, np.array([0.07, 0.062, 0.05]) * size), skin * 0.98, light, wrap=SUBSURFACE)
-    thumb = spline([at(0.1, 0.2), at(0.32, 0.34), at(0.55, 0.34 - 0.25 * grip)])
-    solid(plate, tube(thumb, np.array([0.1, 0.08, 0.06]) * size), skin, light, wrap=SUBSURFACE)
+    palm = at((-0.15, -0.17), (0.2, -0.24), (0.52, -0.22), (0.55, 0.22), (0.2, 0.26), (-0.15, 0.17))
+    easel.skin(spline(palm, closed=True), skin)
+    bend = 0.12 * grip
+    for k, length in enumerate((0.38, 0.46, 0.5, 0.42)):
+        root, length = -0.165 + 0.115 * k, length * (1 - 0.45 * grip)
+        tip = (0.5 + length, root * (1 - 0.3 * grip) + bend)
+        finger = spline(at((0.45, root), (0.45 + 0.6 * length, root + bend), tip))
+        easel.skin(tube(finger, np.array([0.07, 0.062, 0.05]) * size), skin * 0.98)
+    thumb = spline(at((0.1, 0.2), (0.32, 0.34), (0.55, 0.34 - 0.25 * grip)))
+    easel.skin(tube(thumb, np.array([0.1, 0.08, 0.06]) * size), skin)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from p3m_lightning.data.anonymize import obfuscate
+from p3m_lightning.data.landmarks import rounded
+from p3m_lightning.data.parallel import check_workers, run_parallel
 from p3m_lightning.data.synthetic.portrait import Portrait, render_portrait
 from p3m_lightning.images import atomic_path, write_image
 from p3m_lightning.ops.matting import trimap_from_alpha
@@ -22,7 +19,7 @@ from p3m_lightning.progress import track
 from p3m_lightning.schema import FOREGROUND, UNKNOWN, InputError
 
 MANIFEST = "synthetic.json"
-REVISION = 3
+REVISION = 4
 """Raised whenever the same seed begins to give other pictures: older sets are then refused instead of mixed."""
 
 SMALLEST, LARGEST = 64, 4096
@@ -85,13 +82,14 @@ def synthesize(
     """
     root = Path(root)
     parameters = {"revision": REVISION, "train": train, "test": test, "size": size, "seed": seed}
-    _check(parameters, workers)
+    _check(parameters)
+    check_workers(workers)
     _claim(root, parameters, overwrite)
     counts = {"train": train, "p": test, "np": test}
     tasks = [_Task(root, split, index, seed, size) for split, count in counts.items() for index in range(count)]
     missing = [task for task in tasks if not all(path.exists() for path in task.files().values())]
     if missing:
-        for _ in track(_rendered(missing, workers), "rendering portraits", len(missing)):
+        for _ in track(run_parallel(_render, missing, workers), "rendering portraits", len(missing)):
             pass
     return root
 
@@ -115,7 +113,7 @@ def write_portrait(portrait: Portrait, files: dict[str, Path]) -> None:
             write_image(path, plates[name], compress_level=1)
         else:
             with atomic_path(path) as aside:
-                aside.write_text(json.dumps([np.round(portrait.landmarks, 2).tolist()]))
+                aside.write_text(json.dumps(rounded([portrait.landmarks])))
 
 
 def trimap_kernel(side: int) -> int:
@@ -129,28 +127,24 @@ def _trimap_codes(alpha: np.ndarray, kernel: int) -> np.ndarray:
     return np.select([trimap == UNKNOWN, trimap == FOREGROUND], [128, 255], 0).astype(np.uint8)
 
 
-def _check(parameters: dict[str, int], workers: int | None) -> None:
+def _check(parameters: dict[str, int]) -> None:
     for name in ("train", "test", "seed"):
         if parameters[name] < 0:
             raise InputError(f"{name}: {parameters[name]} is negative")
     if not SMALLEST <= parameters["size"] <= LARGEST:
         raise InputError(f"size: {parameters['size']} is not between {SMALLEST} and {LARGEST}")
-    if workers is not None and workers < 1:
-        raise InputError(f"workers: {workers} is less than 1")
 
 
 def _claim(root: Path, parameters: dict[str, int], overwrite: bool) -> None:
     """Make `root` the home of a set with these parameters, or say why it cannot be."""
     manifest = root / MANIFEST
     if manifest.exists():
-        found = json.loads(manifest.read_text())
+        found = _read_manifest(manifest)
         if found == parameters:
             return
         if not overwrite:
-            differing = ", ".join(
-                f"{k} {found.get(k)} instead of {v}" for k, v in parameters.items() if found.get(k) != v
-            )
-            raise InputError(f"{root}: holds a synthetic set with {differing}; use --overwrite or another folder")
+            other = ", ".join(f"{k} {found.get(k)} instead of {v}" for k, v in parameters.items() if found.get(k) != v)
+            raise InputError(f"{root}: holds a synthetic set with {other}; use --overwrite or another folder")
         for folder, _ in SPLITS.values():
             shutil.rmtree(root / folder, ignore_errors=True)
     elif root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -159,23 +153,15 @@ def _claim(root: Path, parameters: dict[str, int], overwrite: bool) -> None:
         aside.write_text(json.dumps(parameters, indent=2) + "\n")
 
 
-def _rendered(tasks: list[_Task], workers: int | None) -> Iterator[None]:
-    """Render `tasks`, yielding as each is done."""
-    workers = min(len(tasks), workers or len(os.sched_getaffinity(0)))
-    if workers == 1:
-        yield from map(_render, tasks)
-        return
-    # spawned, not forked: OpenCV and torch keep threads of which a fork copies only the locks
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,))
+def _read_manifest(path: Path) -> dict[str, object]:
     try:
-        for future in as_completed([pool.submit(_render, task) for task in tasks]):
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+        found = json.loads(path.read_text())
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def _render(task: _Task) -> None:
-    split = list(SPLITS).index(task.split)
-    portrait = render_portrait(np.random.SeedSequence([task.seed, split, task.index]).generate_state(1)[0], task.size)
-    write_portrait(portrait, task.files())
+    entropy = [task.seed, list(SPLITS).index(task.split), task.index]
+    seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
+    write_portrait(render_portrait(seed, task.size), task.files())

@@ -7,8 +7,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic import body, face, hair, head, held, view, worn
-from p3m_lightning.data.synthetic.clothes import Cloth, Frame, draw_cloth
+from p3m_lightning.data.synthetic import body, face, garments, hair, head, held, view, worn
+from p3m_lightning.data.synthetic.clothes import Cloth, draw_cloth
+from p3m_lightning.data.synthetic.easel import Easel
+from p3m_lightning.data.synthetic.frame import Frame
 from p3m_lightning.data.synthetic.plate import Plate
 from p3m_lightning.data.synthetic.shading import Light
 
@@ -45,7 +47,7 @@ def draw_person(rng: np.random.Generator, side: int) -> Person:
     framing = FRAMINGS[str(rng.choice(list(FRAMINGS), p=FRAMING_ODDS))]
     unit, level = rng.uniform(*framing[0]) * side, rng.uniform(*framing[1]) * side
     spread = 0.1 if unit > 0.2 * side else 0.22
-    center = np.array([side * np.clip(rng.normal(0.5, 0.6 * spread), 0.5 - spread, 0.5 + spread), level])
+    center = np.array([side * np.clip(rng.normal(0.5, 0.6 * spread), 0.5 - spread, 0.5 + spread), level]) - 0.5
     yaw, pitch, roll = np.clip(rng.normal(0, (0.34, 0.11, 0.1)), -0.75, 0.75)
     thing = str(rng.choice(list(held.THINGS))) if rng.random() < (0.2 if unit > 0.15 * side else 0.35) else None
     hat = str(rng.choice(worn.HATS)) if rng.random() < 0.16 else None
@@ -79,11 +81,12 @@ def paint_person(rng: np.random.Generator, plate: Plate, person: Person, light: 
     covered = person.hat == "scarf"
     strands = None
     if person.style is not None and not covered:
-        strands = hair.grow(rng, person.style, round(np.clip(24 * pose.unit, 1500, 5500)))
+        strands = hair.grow(rng, person.style, round(np.clip(18 * pose.unit, 1300, 4500)))
         if person.hat:
             strands = strands._replace(points=_pressed(strands.points))
         hair.paint_strands(plate, strands, pose, light, look.hair, None, front=False)
-    _paint_body(rng, plate, person, light)
+    easel = Easel(plate, person.frame, light)
+    _paint_body(rng, easel, person)
     _paint_head(rng, plate, person, seen, relief, light)
     if person.beard:
         beard = worn.grow_beard(
@@ -97,33 +100,41 @@ def paint_person(rng: np.random.Generator, plate: Plate, person: Person, light: 
         if person.style.length > 0.95 and person.style.guard == 0 and not person.hat and person.face.feminine > 0.5:
             worn.paint_bun(rng, plate, pose, look.hair, light)
     if covered:
-        worn.paint_headscarf(plate, pose, person.cloth, light, frame.place([(-0.9, 1.95), (0.9, 1.95)]))
+        worn.paint_headscarf(
+            plate,
+            pose,
+            person.cloth,
+            light,
+            frame.place([(-1.15, 1.95), (-0.7, 2.4), (0, 2.65), (0.7, 2.4), (1.15, 1.95)]),
+        )
     elif person.hat:
         worn.paint_hat(rng, plate, pose, person.cloth, person.hat, light)
     for index in (0, 1):
         if person.body.arms[index][2, 1] < 2.5:  # a raised hand comes before the hair
-            body.paint_hand(plate, frame, person.body, index, look.skin, light, 0.2)
+            body.paint_hand(easel, person.body, index, look.skin, 0.2)
     return pose.view(head.landmarks(person.face, relief))[:, :2]
 
 
-def _paint_body(rng: np.random.Generator, plate: Plate, person: Person, light: Light) -> None:
-    frame, skin, figure = person.frame, person.look.skin, person.body
+def _paint_body(rng: np.random.Generator, easel: Easel, person: Person) -> None:
+    figure, skin = person.body, person.look.skin
     chin = person.pose.rotation @ np.array([0, 0.8, 0.5])
-    body.paint_legs(plate, frame, figure, skin, light)
-    body.paint_neck(plate, frame, figure, chin[:2] * (1, 0), skin, light)
+    body.paint_legs(easel, figure, skin)
+    garments.paint_hood(easel, figure)
+    body.paint_neck(easel, figure, chin[0], skin)
     bare = figure.sleeve <= 0.05
-    for index in (0, 1) if bare else ():
-        body.paint_arm(plate, frame, figure, index, skin, light)
-    body.paint_torso(plate, frame, figure, light)
+    for index in (0, 1) if bare else ():  # straps lie over bare shoulders, sleeves over the trunk
+        body.paint_arm(easel, figure, index, skin)
+    garments.paint_torso(rng, easel, figure)
     for index in (0, 1):
         if not bare:
-            body.paint_arm(plate, frame, figure, index, skin, light)
-        if index == 1 and person.thing:
-            hand = frame.place([figure.arms[1][2] + (-0.45, -0.35)])[0]
-            held.paint_thing(rng, plate, person.thing, hand, 0.9 * frame.unit, rng.normal(0, 0.15), light)
-        body.paint_hand(
-            plate, frame, figure, index, skin, light, 0.8 if index == 1 and person.thing else rng.uniform(0, 0.7)
-        )
+            body.paint_arm(easel, figure, index, skin)
+        holds = index == 1 and person.thing is not None
+        if holds:
+            hand = easel.frame.place([figure.arms[1][2] - (0.45, 0.35)])[0]
+            unit = 0.9 * easel.frame.unit
+            held.paint_thing(rng, easel.plate, person.thing, hand, unit, rng.normal(0, 0.15), easel.light)
+        body.paint_hand(easel, figure, index, skin, 0.8 if holds else rng.uniform(0, 0.7))
+    garments.paint_fluff(rng, easel, figure)
 
 
 def _paint_head(

@@ -18,7 +18,7 @@ POINTS = 4 * PIECES + 1
 GUIDES = 160
 SHADES = 12
 LAYERS = 5
-MASS = 900
+MASS = 500
 """Broad strands under the fine ones."""
 
 
@@ -257,21 +257,29 @@ def paint_strands(
     mass = firm[roots[:, 1] < hairline(azimuth) - 0.22][:MASS]
     sunk = pose.view(SKULL_CENTER + (strands.points[mass] - SKULL_CENTER) * 0.95)
     _paint_pieces(plate, sunk, 0.6 * shade[mass], color, 0.018 * pose.unit, view, front)
-    _paint_pieces(plate, points[firm], shade[firm], color, 0.0035 * pose.unit, view, front)
-    veil = Plate(plate.side)
-    _paint_pieces(veil, points[loose], shade[loose], color, 1, view, front)
-    plate.over(veil, 0.5)
+    _paint_pieces(plate, points[firm], shade[firm], color, 0.0035 * pose.unit, view, front, PIECES - 1)
+    for rows, opacity, first in ((firm, 0.55, PIECES - 1), (loose, 0.38, 0)):  # tips are thinner, and single hairs
+        veil = Plate(plate.side)
+        _paint_pieces(veil, points[rows], shade[rows], color, 1, view, front, PIECES, first)
+        plate.over(veil, opacity)
 
 
 def _paint_pieces(
-    plate: Plate, points: np.ndarray, shade: np.ndarray, color: np.ndarray, width: float, view: View | None, front: bool
+    plate: Plate,
+    points: np.ndarray,
+    shade: np.ndarray,
+    color: np.ndarray,
+    width: float,
+    view: View | None,
+    front: bool,
+    stop: int = PIECES,
+    start: int = 0,
 ) -> None:
-    """Cut strands (n, POINTS, 3) in view space into pieces of one shade each and draw those that show."""
+    """Cut strands (n, POINTS, 3) in view space into pieces, `start` to `stop`, and draw those that show."""
     pieces, depths, shades = [], [], []
     stride = 1 if width < 2 else 2  # broad lines are slow, and need no detail
-    for index in range(PIECES):
-        start = 4 * index
-        piece = points[:, start : start + 5]
+    for index in range(start, stop):
+        piece = points[:, 4 * index : 4 * index + 5]
         depth = piece[..., 2].mean(axis=1)
         seen = (depth > -0.05) == front
         if front and view is not None:

@@ -37,24 +37,30 @@ def grow_beard(
 ) -> Strands:
     """Hair of cheeks, chin and upper lip, combed down and outwards; sparser towards the cheeks."""
     found = np.empty((0, 2))
+    lip = (face.nose_y + face.mouth_y - face.lip_upper) / 2 + 0.025
     while len(found) < count:
         spots = rng.uniform((-0.68, 0.3), (0.68, 1.0), (4 * count, 2))
-        beside = np.abs(spots[:, 0])
-        jaw = spots[:, 1] > 0.8 - 0.95 * np.clip(beside - (0.1 if chin_only else 0.2), 0, 0.5) + rng.normal(
-            0, 0.02, len(spots)
-        )
+        x, y = np.abs(spots[:, 0]), spots[:, 1]
+        edge = rng.normal(0, 0.025, len(spots))
+        jaw = y > 0.86 - 0.9 * np.clip(x - 0.15, 0, 0.5) + edge
         if chin_only:
-            jaw = (spots[:, 1] > 0.74) & (beside < 0.26)
-        lip = (np.abs(spots[:, 1] - (face.nose_y + face.mouth_y - face.lip_upper) / 2 - 0.03) < 0.045) & (
-            beside < face.mouth_width * 1.05
-        )
-        mouth = ((spots[:, 0] / (face.mouth_width * 1.05)) ** 2 + ((spots[:, 1] - face.mouth_y) / 0.1) ** 2) < 1
-        inside = beside < 0.96 * head.half_width(face, spots[:, 1])
-        found = np.concatenate([found, spots[inside & ((jaw & ~mouth) | lip)]])
+            jaw = np.hypot(x / 0.24, (y - 0.92) / 0.17) < 1 + 5 * edge
+        # a moustache sinks towards the corners of the mouth and thins out there
+        moustache = np.abs(y - lip - 0.35 * np.clip(x - 0.08, 0, 1) + edge) < 0.045 - 0.08 * np.clip(x - 0.12, 0, 1)
+        moustache &= (x < face.mouth_width * 1.15) & (x > 0.012)
+        beside_mouth = np.hypot(x / (face.mouth_width * 1.1), (y - face.mouth_y) / 0.11) > 1
+        inside = x < 0.96 * head.half_width(face, y)
+        found = np.concatenate([found, spots[inside & ((jaw & beside_mouth) | moustache)]])
     roots = head.lift(relief, found[:count])
+    upper = (roots[:, 1] < face.mouth_y)[:, None]
     heading = roots * (0.55, 0.2, 0.5) + (0, 0.75, 0.1) + rng.normal(0, 0.22, roots.shape)
+    heading = np.where(upper, heading * (1, 0.6, 1) + np.sign(roots) * (0.9, 0, 0), heading)
     heading /= np.linalg.norm(heading, axis=1, keepdims=True)
-    reach = length * rng.uniform(0.5, 1.1, (count, 1)) * np.interp(roots[:, 1:2], [0.4, 0.9], [0.45, 1])
+    reach = (
+        length
+        * rng.uniform(0.5, 1.1, (count, 1))
+        * np.where(upper, min(1, 0.14 / length), np.interp(roots[:, 1:2], [0.5, 0.9], [0.5, 1]))
+    )
     t = np.linspace(0, 1, POINTS)[None, :, None]
     bend = np.array([0, 0.5, 0]) * t**2 + rng.normal(0, 0.12, (count, 1, 3)) * np.sin(3 * t)
     points = roots[:, None] + reach[:, None] * (t * heading[:, None] + bend * t)
@@ -157,20 +163,20 @@ def paint_hat(rng: np.random.Generator, plate: Plate, pose: Pose, cloth: Cloth, 
         solid(plate, _hull(pose.view(strip)), cloth.second, light, bulge=0.6, folds=cloth.folds)
 
 
-def paint_headscarf(plate: Plate, pose: Pose, cloth: Cloth, light: Light, frame_shoulder: np.ndarray) -> None:
-    """A scarf around head and neck that leaves the face free; `frame_shoulder` (2, 2) are pixels where it ends."""
+def paint_headscarf(plate: Plate, pose: Pose, cloth: Cloth, light: Light, hem: np.ndarray) -> None:
+    """A scarf around head and neck that leaves the face free; `hem` (N, 2), pixels, is where it ends on the chest."""
     dome = _dome(1.13, 0.6, 0.0)
-    hull = _hull(np.concatenate([pose.view(dome), np.column_stack([frame_shoulder, np.zeros(2)])]))
+    hull = _hull(np.concatenate([pose.view(dome), np.column_stack([hem, np.zeros(len(hem))])]))
     t = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     face = np.column_stack([0.62 * np.sin(t), 0.22 - 0.84 * np.cos(t), 0.45 - 0.25 * np.abs(np.sin(t))])
     inner = pose.view(face)[:, :2]
-    # cut the face out by running once around it, in the other direction
-    start = int(np.argmin(np.linalg.norm(inner - hull[0], axis=1)))
-    inner = np.roll(inner, -start, axis=0)
+    # the face is cut out by running once around it, in the other direction
+    inner = np.roll(inner, -int(np.argmin(np.linalg.norm(inner - hull[0], axis=1))), axis=0)
     if _area(inner) * _area(hull) > 0:
         inner = inner[::-1]
+    soft_shadow(plate, hull - (0, -0.08 * pose.unit), 0.3, 0.06 * pose.unit)
     outline = np.concatenate([hull, hull[:1], inner, inner[:1]])
-    solid(plate, outline, cloth.color, light, reach=0.8, folds=cloth.folds * 1.5)
+    solid(plate, outline, cloth.color, light, reach=0.8, folds=cloth.folds * 2)
     soft_shadow(plate, tube(np.concatenate([inner, inner[:1]]), [0.03 * pose.unit]), 0.3, 0.04 * pose.unit)
 
 

@@ -1,0 +1,48 @@
+"""Plate, frame and lamp together: painting a body in its own coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from p3m_lightning.data.synthetic.clothes import Cloth
+from p3m_lightning.data.synthetic.frame import Frame
+from p3m_lightning.data.synthetic.plate import Plate, tube
+from p3m_lightning.data.synthetic.shading import Light, soft_shadow, solid
+from p3m_lightning.data.synthetic.view import SUBSURFACE
+
+Points = np.ndarray | Sequence[tuple[float, float]]
+"""Body points (N, 2)."""
+
+
+class Easel(NamedTuple):
+    """What painting a body needs; all points and lengths below are in the frame's units."""
+
+    plate: Plate
+    frame: Frame
+    light: Light
+
+    def solid(self, outline: Points | list[np.ndarray], paint: Cloth | np.ndarray, folds: float = 1, **relief) -> None:
+        """Lay a thing, or several that make one, in cloth or in one color; `relief` as in `shading.solid`."""
+        many = isinstance(outline, list) and isinstance(outline[0], np.ndarray) and outline[0].ndim == 2
+        places = [self.frame.place(part) for part in outline] if many else self.frame.place(outline)
+        if isinstance(paint, Cloth):
+            relief["folds"] = paint.folds * folds
+            solid(self.plate, places, paint.painter(self.frame), self.light, **relief)
+        else:
+            solid(self.plate, places, paint, self.light, **relief)
+
+    def skin(self, outline: Points | list[np.ndarray], color: np.ndarray, **relief) -> None:
+        """Lay a part of bare skin."""
+        self.solid(outline, color, wrap=SUBSURFACE, **relief)
+
+    def rope(self, line: Points, widths: Sequence[float], paint: Cloth | np.ndarray, **relief) -> None:
+        """Lay a line thickened to `widths` (half)."""
+        self.solid(tube(np.asarray(line, float), widths), paint, **relief)
+
+    def shadow(self, outline: Points, strength: float, blur: float) -> None:
+        """Darken softly what is painted under a polygon."""
+        if len(outline) > 2:
+            soft_shadow(self.plate, self.frame.place(outline), strength, blur * self.frame.unit)
