@@ -38,7 +38,9 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     started = time.time()
     seed_everything(config["seed"], workers=True, verbose=False)
     data = build(config["data"])
-    module = build_module(config)
+    net = build(config["model"])
+    config = with_mode(config, net)
+    module = build_module(config, net)
     trainer = build_trainer(config)
     save_config(config, Path(config["paths"]["run"]))
     fit(trainer, module, data, config["ckpt"])
@@ -62,7 +64,9 @@ def evaluate(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     started = time.time()
     seed_everything(config["seed"], workers=True, verbose=False)
-    module = MattingModule(evaluation_net(config), infer=build(config["inference"]), config=config)
+    net = evaluation_net(config)
+    config = with_mode(config, net)
+    module = MattingModule(net, infer=build(config["inference"]), config=config)
     data = build(config["data"])
     trainer = build_trainer(config)
     save_config(config, Path(config["paths"]["run"]))
@@ -93,10 +97,17 @@ def build(node: Mapping[str, Any]) -> Any:
         raise InputError(f"{error} {error.__cause__ or ''}") from error
 
 
-def build_module(config: Mapping[str, Any]) -> MattingModule:
-    """Build the training module from the groups model, loss, optimizer, scheduler and inference."""
+def with_mode(config: Mapping[str, Any], net: nn.Module) -> dict[str, Any]:
+    """Fill in the inference mode where none is given: native for networks that take a trimap, else resize."""
+    inference = dict(config["inference"])
+    inference["mode"] = inference["mode"] or ("native" if net.needs_trimap else "resize")
+    return {**config, "inference": inference}
+
+
+def build_module(config: Mapping[str, Any], net: nn.Module) -> MattingModule:
+    """Build the training module of `net` from the groups loss, optimizer, scheduler and inference."""
     return MattingModule(
-        net=build(config["model"]),
+        net=net,
         infer=build(config["inference"]),
         loss=build(config["loss"]["function"]),
         weights=config["loss"]["weights"],
