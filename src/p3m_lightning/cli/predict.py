@@ -25,8 +25,8 @@ PASSES = {
     "scale": (float, "resize, and the semantic pass of hybrid: part of each side (default 0.5)"),
     "detail-scale": (float, "hybrid and tiled: part of each side in the detail pass (default 1)"),
     "short-side": (int, "instead of --scale: bring the shorter side to so many pixels (MODNet: 512)"),
-    "tile": (int, "tiled: side of a tile in pixels (default 1024)"),
-    "overlap": (int, "tiled: pixels that neighbors share (default 256)"),
+    "tile": (int, "tiled: side of a tile in pixels (default 768)"),
+    "overlap": (int, "tiled: pixels that neighbors share (default 192)"),
 }
 
 

@@ -57,8 +57,8 @@ class Passes:
     cap: int = 1600  # longest side of a pass, each side on its own
     multiple: int = 32  # sides of a pass are rounded down to it, but never to zero
     short_side: int | None = None  # instead of `scale`: bring the shorter side to this many pixels; MODNet: 512
-    tile: int = 1024  # tiled: side of a tile
-    overlap: int = 256  # tiled: pixels that neighbors share; the outer quarters are context only
+    tile: int = 768  # tiled: side of a tile; with 768 a network stays below 1 GB
+    overlap: int = 192  # tiled: pixels that neighbors share; the outer quarters are context only
 
     def __post_init__(self) -> None:
         if not 0 < 2 * self.overlap <= self.tile:
@@ -124,9 +124,9 @@ def tiled(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
     size = images.shape[-2:]
     small = passes.fitted(size, min(passes.scale, passes.tile / max(size)))
     grid = tuple(max(1, round(side * passes.detail_scale)) for side in size)
-    semantic = trimap_values(run(engine.resize(images, small)), engine)
-    detail = blend_tiles(run, engine, engine.resize(images, grid), engine.resize(semantic, grid), passes)
-    return fuse_enlarged(engine.resize(semantic, size), engine.resize(detail, size))
+    trimap = engine.resize(trimap_values(run(engine.resize(images, small)), engine), grid)
+    detail = blend_tiles(run, engine, engine.resize(images, grid), trimap, passes)
+    return fuse_enlarged(engine.resize(trimap, size), engine.resize(detail, size))
 
 
 def blend_tiles(run: Run, engine: Engine, images: Array, trimap: Array, passes: Passes) -> Array:

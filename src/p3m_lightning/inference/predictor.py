@@ -88,9 +88,7 @@ class Predictor:
         """Predict photographs of one size, from `photo.read_photo`, in one pass; otherwise as for a single one."""
         size = photos[0].pixels.shape[:2]
         mode = self._mode_for(size)
-        limit = self.limit if mode in LIMITED else None
-        pixels = np.stack([limit_short_side(photo.pixels, limit) for photo in photos])
-        images = self.engine.asarray(to_unit(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))))
+        images = self._images(photos, self.limit if mode in LIMITED else None)
         trimap = None if trimaps is None else self._trimap(trimaps, size, images.shape[-2:])
         alpha = self.engine.numpy(self.engine.infer(images, mode, self.passes, trimap, self.flips))
         return [Matte(p.pixels, _enlarge(a, size), p.profile) for p, a in zip(photos, alpha[:, 0], strict=True)]
@@ -99,6 +97,10 @@ class Predictor:
         if mode not in (*engine.modes, "auto"):
             raise InputError(f"mode={mode}: this network has {', '.join(engine.modes)} and auto")
         self.engine, self.mode, self.limit, self.flips, self.passes = engine, mode, limit, flips, make_passes(passes)
+
+    def _images(self, photos: Sequence[Photo], limit: int | None) -> Tensor:
+        pixels = np.stack([limit_short_side(photo.pixels, limit).transpose(2, 0, 1) for photo in photos])
+        return self.engine.asarray(to_unit(pixels))
 
     def _mode_for(self, size: tuple[int, int]) -> str:
         free = self.engine.free_memory()
