@@ -66,26 +66,7 @@ _VITAE = (
 )
 _VITAE_FEATURES = r"encoder\.stages\.0\.\d+\.attn\.features"  # the authors' files lack them
 
-_VITMATTE = (
-    KeyMap(  # transformers, as on the hub
-        (
-            (r"(backbone\.(embeddings|encoder)\..*)", r"network.\1"),
-            (r"(decoder\.(convstream|fusion_blocks|matting_head)\..*)", r"network.\1"),
-        )
-    ),
-    KeyMap(  # the authors' own
-        (
-            (r"backbone\.pos_embed", r"network.backbone.embeddings.position_embeddings"),
-            (r"backbone\.patch_embed\.proj\.(.*)", r"network.backbone.embeddings.projection.\1"),
-            (r"backbone\.blocks\.(\d+)\.attn\.(.*)", r"network.backbone.encoder.layer.\1.attention.\2"),
-            (r"backbone\.blocks\.(\d+)\.(.*)", r"network.backbone.encoder.layer.\1.\2"),
-            (r"decoder\.fusion_blks\.(\d)\.conv\.bn\.(.*)", r"network.decoder.fusion_blocks.\1.conv.batch_norm.\2"),
-            (r"decoder\.fusion_blks\.(\d)\.(.*)", r"network.decoder.fusion_blocks.\1.\2"),
-            (r"decoder\.convstream\.convs\.(\d)\.bn\.(.*)", r"network.decoder.convstream.convs.\1.batch_norm.\2"),
-            (r"decoder\.(convstream|matting_head)\.(.*)", r"network.decoder.\1.\2"),
-        )
-    ),
-)
+_VITMATTE = (KeyMap(rivals.VITMATTE_TRANSFORMERS), KeyMap(rivals.VITMATTE))
 
 KEY_MAPS: dict[str, tuple[KeyMap, ...]] = {
     "p3mnet_r34": (
@@ -119,8 +100,6 @@ _RESNET_IMAGENET = KeyMap(  # torchvision's resnet34
 _MODNET_BRANCHES = r"(low|high|fusion)\..*"
 _STYLEMATTE_HEADS = r"(fpn|head|upsampler)\..*"
 
-_VGG_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # places in torchvision's `features`
-
 ENCODER_MAPS: dict[str, tuple[KeyMap, ...]] = {
     "p3mnet_r34": (_RESNET_IMAGENET,),
     "basic": (_RESNET_IMAGENET,),
@@ -129,16 +108,6 @@ ENCODER_MAPS: dict[str, tuple[KeyMap, ...]] = {
         KeyMap(  # Microsoft's and timm's: their patch embedding and merging have no counterpart, ours stay as they are
             ((r"head\..*", None), (r"patch_embed\..*", None), (r"layers\.\d\.downsample\..*", None), *_SWIN_BLOCKS),
             optional=rf"encoder\.(stem|merges)\..*|{_DECODERS}",
-        ),
-    ),
-    "dim": (
-        KeyMap(  # torchvision's vgg16
-            (
-                *((rf"features\.{place}\.(.*)", rf"encoder.convs.{k}.\1") for k, place in enumerate(_VGG_CONVOLUTIONS)),
-                (r"classifier\.0\.(.*)", r"encoder.fc6.\1"),
-                (r"classifier\.[36]\..*", None),
-            ),
-            optional=r"encoder\.guide\..*|(decoder|refinement)\..*",
         ),
     ),
     "p3mnet_vitae_s": (KeyMap(_VITAE, optional=rf"{_VITAE_FEATURES}|{_DECODERS}"),),
@@ -154,5 +123,6 @@ ENCODER_MAPS: dict[str, tuple[KeyMap, ...]] = {
         KeyMap(rivals.MASK2FORMER, optional=_STYLEMATTE_HEADS),
         KeyMap(rivals.SWINV2, optional=rf"pixels\.decoder\..*|{_STYLEMATTE_HEADS}"),
     ),
+    "dim": (KeyMap(rivals.VGG16_TORCHVISION, optional=r"encoder\.guide\..*|(decoder|refinement)\..*"),),
 }
 """Registry name -> the layouts of ImageNet weights for its encoder; the first that knows all keys of a file counts."""

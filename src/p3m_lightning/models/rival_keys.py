@@ -1,4 +1,4 @@
-"""Rules of `keymaps.KeyMap` for MODNet, GFM and StyleMatte: their authors' names and those of ImageNet weights."""
+"""Rules of `keymaps.KeyMap` for the rivals of P3M-Net: their authors' names and those of ImageNet weights."""
 
 from __future__ import annotations
 
@@ -114,4 +114,28 @@ SWINV2: Rules = (  # transformers' Swin-v2 image classifier
     (r"classifier\..*|swinv2\.layernorm\..*", None),
     (r"swinv2\..*\.relative_(?:coords_table|position_index)", None),  # made when needed
     (r"swinv2\.((?:embeddings|encoder)\..*)", r"pixels.encoder.\1"),
+)
+
+VITMATTE_TRANSFORMERS: Rules = (  # as on the hub
+    (r"(backbone\.(embeddings|encoder)\..*)", r"network.\1"),
+    (r"(decoder\.(convstream|fusion_blocks|matting_head)\..*)", r"network.\1"),
+)
+
+VITMATTE: Rules = (
+    (r"backbone\.pos_embed", r"network.backbone.embeddings.position_embeddings"),
+    (r"backbone\.patch_embed\.proj\.(.*)", r"network.backbone.embeddings.projection.\1"),
+    (r"backbone\.blocks\.(\d+)\.attn\.(.*)", r"network.backbone.encoder.layer.\1.attention.\2"),
+    (r"backbone\.blocks\.(\d+)\.(.*)", r"network.backbone.encoder.layer.\1.\2"),
+    (r"decoder\.fusion_blks\.(\d)\.conv\.bn\.(.*)", r"network.decoder.fusion_blocks.\1.conv.batch_norm.\2"),
+    (r"decoder\.fusion_blks\.(\d)\.(.*)", r"network.decoder.fusion_blocks.\1.\2"),
+    (r"decoder\.convstream\.convs\.(\d)\.bn\.(.*)", r"network.decoder.convstream.convs.\1.batch_norm.\2"),
+    (r"decoder\.(convstream|matting_head)\.(.*)", r"network.decoder.\1.\2"),
+)
+
+_VGG_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # places in torchvision's `features`
+
+VGG16_TORCHVISION: Rules = (
+    *((rf"features\.{place}\.(.*)", rf"encoder.convs.{k}.\1") for k, place in enumerate(_VGG_CONVOLUTIONS)),
+    (r"classifier\.0\.(.*)", r"encoder.fc6.\1"),
+    (r"classifier\.[36]\..*", None),
 )

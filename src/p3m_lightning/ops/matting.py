@@ -36,8 +36,12 @@ def fuse(semantic: Tensor, detail: Tensor) -> Tensor:
     Returns:
         (N, 1, H, W) in [0, 1].
     """
-    trimap = semantic.argmax(dim=1, keepdim=True)
-    return torch.where(trimap == UNKNOWN, detail, (trimap == FOREGROUND).to(detail.dtype))
+    return impose_trimap(detail, semantic.argmax(dim=1, keepdim=True))
+
+
+def impose_trimap(alpha: Tensor, trimap: Tensor) -> Tensor:
+    """Set `alpha` (N, 1, H, W) to 0 and 1 where `trimap`, classes of the same shape, knows background or foreground."""
+    return torch.where(trimap == UNKNOWN, alpha, (trimap == FOREGROUND).to(alpha.dtype))
 
 
 def unpool(maps: Tensor, indices: Tensor) -> Tensor:

@@ -1,0 +1,105 @@
+"""The traditional matting methods, by pymatting: an image and a trimap in, a matte out, nothing to learn."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from p3m_lightning.ops import crop_to, impose_trimap, pad_to_multiple
+from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError, MattingOutput
+
+METHODS = {  # registry name -> function of pymatting
+    "closed_form": "estimate_alpha_cf",
+    "knn": "estimate_alpha_knn",
+    "learning_based": "estimate_alpha_lbdm",
+    "random_walk": "estimate_alpha_rw",
+    "large_kernel": "estimate_alpha_lkm",
+    "shared_matting": "estimate_alpha_sm",
+}
+SMALLEST = 48  # smaller images are padded: methods need 20 other pixels, or twice a window of 21
+FALLBACK_TOLERANCE = 1e-5  # of the solver, where it does not reach pymatting's 1e-7
+
+
+class Classical(nn.Module):
+    """One method of pymatting behind the contract of the networks; always on the CPU, image by image, in float64.
+
+    Levin et al. 2008 (closed form), Chen et al. 2013 (KNN), Zheng and Kambhamettu 2009 (learning based), Grady et al.
+    2005 (random walk), He et al. 2010 (large kernel), Gastal and Oliveira 2010 (shared).
+
+    Args:
+        method: a key of `METHODS`.
+        options: keyword arguments of that function of pymatting; those left out have its defaults.
+
+    Raises:
+        InputError: an unknown method or option.
+    """
+
+    needs_trimap = True
+
+    def __init__(self, method: str, options: Mapping[str, object] | None = None):
+        super().__init__()
+        if method not in METHODS:
+            raise InputError(f"method={method}: no such method; choose from {', '.join(METHODS)}")
+        self.method = method
+        self.options = dict(options or {})
+        if self.options:
+            accepted = [*inspect.signature(_function(method)).parameters][2:]  # after image and trimap
+            unknown = sorted(set(self.options) - set(accepted))
+            if unknown:
+                raise InputError(f"model.options: no option {', '.join(unknown)}; {method} takes {', '.join(accepted)}")
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, trimap: Tensor) -> MattingOutput:
+        """Estimate mattes.
+
+        Args:
+            images: float RGB in [0, 1], (N, 3, H, W), any size.
+            trimap: int64 (N, 1, H, W) of BACKGROUND, UNKNOWN, FOREGROUND.
+
+        Returns:
+            alpha (N, 1, H, W) in [0, 1], exactly the trimap where that is known. Without known foreground (background)
+            the unknown region is background (foreground); where nothing at all is known alpha is 1/2.
+
+        Raises:
+            InputError: the method finds no solution, not even with `FALLBACK_TOLERANCE`.
+        """
+        pixels = pad_to_multiple(images.double().clamp(0, 1), 1, SMALLEST).permute(0, 2, 3, 1).contiguous()
+        classes = pad_to_multiple(trimap.double(), 1, SMALLEST)[:, 0]
+        mattes = [self._estimate(*pair) for pair in zip(pixels.cpu().numpy(), classes.cpu().numpy(), strict=True)]
+        alpha = torch.from_numpy(np.stack(mattes)).unsqueeze(1).to(images)
+        return MattingOutput(impose_trimap(crop_to(alpha, *images.shape[-2:]), trimap))
+
+    def _estimate(self, image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
+        """Take (H, W, 3) float64 and (H, W) classes, return the matte (H, W)."""
+        has_background, has_foreground = (trimap == BACKGROUND).any(), (trimap == FOREGROUND).any()
+        if not (has_background and has_foreground):  # pymatting refuses these
+            return np.full(trimap.shape, 0.5 if has_background == has_foreground else float(has_foreground))
+        if not (trimap == UNKNOWN).any():
+            return np.zeros(trimap.shape)
+        try:
+            return self._solve(image, trimap / FOREGROUND, self.options)
+        except ValueError as error:  # of the methods that solve a linear system: too many iterations
+            warnings.warn(f"{self.method}: {error}; trying with a tolerance of {FALLBACK_TOLERANCE}", stacklevel=2)
+        solver = {**self.options.get("cg_kwargs", {}), "rtol": FALLBACK_TOLERANCE}
+        try:
+            return self._solve(image, trimap / FOREGROUND, {**self.options, "cg_kwargs": solver})
+        except ValueError as error:
+            height, width = trimap.shape
+            raise InputError(f"{self.method}: no matte for an image of {height} x {width} pixels: {error}") from None
+
+    def _solve(self, image: np.ndarray, trimap: np.ndarray, options: Mapping[str, object]) -> np.ndarray:
+        with redirect_stdout(sys.stderr):  # the preconditioner prints its warnings, and stdout is for results
+            return _function(self.method)(image, trimap, **options)
+
+
+def _function(method: str) -> Callable[..., np.ndarray]:
+    import pymatting  # takes seconds
+
+    return getattr(pymatting, METHODS[method])
