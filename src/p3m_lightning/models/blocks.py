@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import pairwise
 
 import torch.nn.functional as nnf
 from torch import Tensor, nn
@@ -11,6 +12,15 @@ from torch import Tensor, nn
 def scale_channels(channels: int, width: float, multiple: int) -> int:
     """Return `channels` times `width`, rounded to a multiple, at least one multiple."""
     return max(1, round(channels * width / multiple)) * multiple
+
+
+def conv_bn_relu(*channels: int, dilation: int = 1) -> nn.Sequential:
+    """Return 3 x 3 convolutions from each number of channels to the next, each with batch norm and ReLU."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(channels):
+        convolution = nn.Conv2d(before, after, 3, padding=dilation, dilation=dilation)
+        layers += [convolution, nn.BatchNorm2d(after), nn.ReLU()]
+    return nn.Sequential(*layers)
 
 
 def feed_forward(channels: int) -> nn.Sequential:

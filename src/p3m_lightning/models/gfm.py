@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 from torchvision.models import DenseNet
-from torchvision.models.resnet import BasicBlock
 
-from p3m_lightning.models.blocks import scale_channels
+from p3m_lightning.models.blocks import conv_bn_relu, scale_channels
+from p3m_lightning.models.resnet import residual_layer
 from p3m_lightning.ops import crop_to, fuse, pad_to_multiple, upsample
 from p3m_lightning.schema import MattingOutput
 
@@ -117,10 +116,10 @@ class ResNet34(nn.Module):
         self.channels = (base, base, 2 * base, 4 * base, 8 * base)
         self.conv1 = nn.Conv2d(3, base, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(base)
-        self.layer1 = _residual_layer(base, base, depths[0], stride=1)
-        self.layer2 = _residual_layer(base, 2 * base, depths[1], stride=2)
-        self.layer3 = _residual_layer(2 * base, 4 * base, depths[2], stride=2)
-        self.layer4 = _residual_layer(4 * base, 8 * base, depths[3], stride=2)
+        self.layer1 = residual_layer(base, base, depths[0])
+        self.layer2 = residual_layer(base, 2 * base, depths[1], stride=2)
+        self.layer3 = residual_layer(2 * base, 4 * base, depths[2], stride=2)
+        self.layer4 = residual_layer(4 * base, 8 * base, depths[3], stride=2)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -167,24 +166,7 @@ def gfm_d121_tt(width: float = 1.0, depths: Sequence[int] = (6, 12, 24, 16)) -> 
     return GFM(DenseNet121(width, depths), scale_channels(64, width, 8))
 
 
-def conv_bn_relu(*channels: int, dilation: int = 1) -> nn.Sequential:
-    """Return 3 x 3 convolutions from each number of channels to the next, each with batch norm and ReLU."""
-    layers: list[nn.Module] = []
-    for before, after in pairwise(channels):
-        convolution = nn.Conv2d(before, after, 3, padding=dilation, dilation=dilation)
-        layers += [convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
-
-
 def _stages(inputs: Sequence[int], widths: Sequence[int], outputs: int) -> nn.ModuleList:
     """Return decoder stages, finest first: three convolutions each; the last of the finest stays linear."""
     finest = conv_bn_relu(inputs[0], widths[0], widths[0], outputs)[:-2]
     return nn.ModuleList([finest, *(conv_bn_relu(inputs[k], widths[k], widths[k], widths[k - 1]) for k in range(1, 5))])
-
-
-def _residual_layer(before: int, after: int, blocks: int, stride: int) -> nn.Sequential:
-    shortcut = None
-    if stride > 1 or before != after:
-        shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
-    first = BasicBlock(before, after, stride, shortcut)
-    return nn.Sequential(first, *(BasicBlock(after, after) for _ in range(blocks - 1)))

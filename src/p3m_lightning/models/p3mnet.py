@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
+from p3m_lightning.models.blocks import conv_bn_relu
 from p3m_lightning.models.resnet import ResNet34
 from p3m_lightning.models.swin import SwinT
 from p3m_lightning.models.vitae import ViTAES
@@ -192,7 +192,4 @@ def _stage(
     """Three (or two) convolutions with normalization, the width changing in the first or the last of them."""
     inner = in_channels if reduce_last else channels
     widths = [in_channels, *[inner] * (convolutions - 1), out or channels]
-    layers = []
-    for before, after in pairwise(widths):
-        layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
-    return nn.Sequential(*layers)
+    return conv_bn_relu(*widths)

@@ -29,10 +29,10 @@ class ResNet34(nn.Module):
         self.channels = (base, base, base, 2 * base, 4 * base, 8 * base)  # at strides 1, 2, 4, 8, 16, 32
         self.conv1 = nn.Conv2d(3, base, 7, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(base)
-        self.layer1 = _layer(base, base, 3)
-        self.layer2 = _layer(base, 2 * base, 4)
-        self.layer3 = _layer(2 * base, 4 * base, 6)
-        self.layer4 = _layer(4 * base, 8 * base, 3)
+        self.layer1 = residual_layer(base, base, 3)
+        self.layer2 = residual_layer(base, 2 * base, 4)
+        self.layer3 = residual_layer(2 * base, 4 * base, 6)
+        self.layer4 = residual_layer(4 * base, 8 * base, 3)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -57,9 +57,10 @@ def _pool(maps: Tensor) -> tuple[Tensor, Tensor]:
     return nnf.max_pool2d(maps, 3, stride=2, padding=1, return_indices=True)
 
 
-def _layer(in_channels: int, channels: int, blocks: int) -> nn.Sequential:
+def residual_layer(in_channels: int, channels: int, blocks: int, stride: int = 1) -> nn.Sequential:
+    """Return `blocks` basic blocks, the first with the stride, and with a shortcut where the shape changes."""
     shortcut = None
-    if in_channels != channels:
-        shortcut = nn.Sequential(nn.Conv2d(in_channels, channels, 1, bias=False), nn.BatchNorm2d(channels))
-    first = BasicBlock(in_channels, channels, downsample=shortcut)
+    if stride > 1 or in_channels != channels:
+        shortcut = nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+    first = BasicBlock(in_channels, channels, stride, shortcut)
     return nn.Sequential(first, *(BasicBlock(channels, channels) for _ in range(blocks - 1)))
