@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 
 import cv2
@@ -87,9 +86,13 @@ class MattingDataModule(pl.LightningDataModule):
         if stage in ("test", "predict") or self._train is None or self.train_set is not None:
             return
         whole = _built(self._train)
-        held = set(hold_out(whole.names, self.holdout))
-        self.train_set = whole.select([name for name in whole.names if name not in held])
-        self.val_sets = {"holdout": whole.select(held, transform=self.eval_transform)}
+        for name, test in self.test_sets.items():
+            for shared in sorted(whole.image_files() & test.image_files())[:1]:
+                raise InputError(
+                    f"data.tests.{name}: {shared} is a training image too; `~data.tests` trains without tests"
+                )
+        self.train_set, held = whole.hold_out(self.holdout, self.eval_transform)
+        self.val_sets = {"holdout": held}
         if self.validate_tests:
             self.val_sets |= self.test_sets
 
@@ -138,23 +141,6 @@ class MattingDataModule(pl.LightningDataModule):
 
     def _pins_memory(self) -> bool:
         return torch.cuda.is_available() if self.pin_memory is None else self.pin_memory
-
-
-def hold_out(names: list[str], size: float) -> list[str]:
-    """Choose the names to hold out, by a hash of the name: the same ones whatever else the data set holds.
-
-    Args:
-        names: to choose from, two or more.
-        size: a fraction below 1, or a number; at least one is held out and at most half.
-
-    Raises:
-        InputError: fewer than two names.
-    """
-    if len(names) < 2:
-        raise InputError(f"holdout: {len(names)} training image leaves none to validate on; two are the least")
-    count = round(size * len(names)) if size < 1 else int(size)
-    ranked = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    return ranked[: min(max(count, 1), len(names) // 2)]
 
 
 def collate(samples: list[Sample | InputError]) -> Sample | InputError:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import copy
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from p3m_lightning.data.layout import dataset_card, find_samples
-from p3m_lightning.data.readers import SampleFiles
+from p3m_lightning.data.layout import Samples, dataset_card, find_samples
+from p3m_lightning.data.readers import SampleFiles, read_color
 from p3m_lightning.data.transforms import EvalTransform, to_sample
 from p3m_lightning.schema import InputError, Sample
 
-Transform = Callable[[SampleFiles, int], dict[str, np.ndarray]]
-
+Transform = Callable[[SampleFiles, int], Mapping[str, Any]]
 
 FOREGROUNDS = ("none", "cached", "crop")
 
@@ -28,7 +29,41 @@ class Draw(NamedTuple):
     seed: int
 
 
-class MattingDataset(Dataset):
+class NamedDataset(Dataset):
+    """Samples with names, found by `find_samples`.
+
+    Args:
+        files: stem -> role -> path.
+        transform: what becomes of the files.
+        limit: only so many samples, the first by name.
+    """
+
+    def __init__(self, files: Samples, transform: Callable[..., Any] | None, limit: int | None = None) -> None:
+        self.files, self.transform = files, transform
+        self.names = sorted(files)[:limit]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image_files(self) -> set[Path]:
+        """Return the files of the images, to see whether two sets share any."""
+        return {self.files[name]["image"].resolve() for name in self.names}
+
+    def hold_out(self, size: float, transform: Callable[..., Any] | None) -> tuple[Self, Self]:
+        """Split in two by name: what is left, and what is held out, with a transform of its own.
+
+        Args:
+            size: how much is held out, see `names_to_hold_out`.
+            transform: of the samples held out.
+        """
+        held = set(names_to_hold_out(self.names, size))
+        parts = copy.copy(self), copy.copy(self)
+        parts[0].names = [name for name in self.names if name not in held]
+        parts[1].names, parts[1].transform = sorted(held), transform
+        return parts
+
+
+class MattingDataset(NamedDataset):
     """Images and mattes of one split, as `Sample`s.
 
     A plain index takes its random draws from torch's generator, as people expect of a loader of their own; a `Draw`
@@ -65,33 +100,69 @@ class MattingDataset(Dataset):
         if foreground not in FOREGROUNDS:
             raise InputError(f"foreground: {foreground!r} is not one of {', '.join(FOREGROUNDS)}")
         if dataset_card(name).images_only:
-            raise InputError(f"{name}: has images only, there is nothing to learn mattes from; see its card")
-        layers = {"foreground", "background"}
-        self.transform = transform or EvalTransform()
+            raise InputError(f"{name}: has images only, there is nothing to learn mattes from")
         self.estimate = foreground == "crop"
         self.face = face
-        self.files = find_samples(
-            root,
-            name,
-            split,
-            images,
-            needed=layers if foreground == "cached" else (),
-            wanted={"trimap"} | (layers if self.estimate else set()) | ({"face"} if face else set()),
-            cache=cache,
-        )
-        self.names = sorted(self.files)[:limit]
-
-    def __len__(self) -> int:
-        return len(self.names)
+        layers = {"foreground", "background"}
+        wanted = {"trimap"} | (layers if self.estimate else set()) | ({"face"} if face else set())
+        needed = layers if foreground == "cached" else set()
+        files = find_samples(root, name, split, images, needed, wanted, cache)
+        super().__init__(files, transform or EvalTransform(), limit)
 
     def __getitem__(self, item: int | Draw) -> Sample:
         index, seed = item if isinstance(item, tuple) else (item, int(torch.randint(2**31, ())))
         name = self.names[index]
         return to_sample(self.transform(SampleFiles(self.files[name], self.estimate, self.face), seed), name)
 
-    def select(self, names: Iterable[str], transform: Transform | None = None) -> MattingDataset:
-        """Return a data set of these names only, with another transform where one is given."""
-        part = object.__new__(type(self))
-        part.__dict__.update(self.__dict__, names=sorted(names))
-        part.transform = transform or self.transform
-        return part
+
+class ImageDataset(NamedDataset):
+    """Images without mattes, as BG-20k and FFHQ: {"image": float (3, H, W) in [0, 1], "name": stem}.
+
+    Args:
+        root: folder of the data set.
+        name: key of `DATASETS`.
+        split: part of the data set.
+        transform: an albumentations transform of `image`.
+        limit: only so many, the first by name.
+
+    Raises:
+        InputError: unknown name or split, missing folder, no images.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        name: str,
+        split: str = "train",
+        transform: Callable[..., dict[str, np.ndarray]] | None = None,
+        limit: int | None = None,
+    ) -> None:
+        super().__init__(find_samples(root, name, split), transform, limit)
+
+    def __getitem__(self, item: int | Draw) -> dict[str, Any]:
+        name = self.names[item[0] if isinstance(item, tuple) else item]
+        image = read_color(self.files[name]["image"])
+        return to_sample(self.transform(image=image) if self.transform else {"image": image}, name)
+
+    def hold_out(self, size: float, transform: Callable[..., Any] | None) -> tuple[Self, Self]:
+        """Split in two by name; what is held out keeps the transform, since `transform` is one for mattes."""
+        return super().hold_out(size, self.transform)
+
+
+def names_to_hold_out(names: Sequence[str], size: float) -> list[str]:
+    """Choose by a hash of the name: the same ones whatever else the data set holds.
+
+    Args:
+        names: to choose from, two or more.
+        size: a fraction below 1, or a number; at least one is held out and at most half.
+
+    Raises:
+        InputError: fewer than two names, or a negative size.
+    """
+    if len(names) < 2:
+        raise InputError(f"holdout: {len(names)} training image leaves none to validate on; two are the least")
+    if size < 0:
+        raise InputError(f"holdout: {size} is negative")
+    count = round(size * len(names)) if size < 1 else int(size)
+    ranked = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    return ranked[: min(max(count, 1), len(names) // 2)]

@@ -142,16 +142,22 @@ class TrainTransform:
     Args:
         crop: the crop; its arguments are the recipe's numbers.
         p_flip: probability of a left-right flip.
+        compose: composition onto another background, as `ComposeOnBackground`.
         augment: further albumentations transforms, applied to the crop; color transforms change image, foreground and
             background alike.
     """
 
     def __init__(
-        self, crop: UnknownBandCrop | None = None, p_flip: float = 0.5, augment: Sequence[A.BasicTransform] = ()
+        self,
+        crop: UnknownBandCrop | None = None,
+        p_flip: float = 0.5,
+        compose: A.BasicTransform | None = None,
+        augment: Sequence[A.BasicTransform] = (),
     ) -> None:
         self.crop = crop or UnknownBandCrop()
+        composed = [compose] if compose else []
         self.pipeline = A.Compose(
-            [self.crop, EstimateForeground(p=1), A.HorizontalFlip(p=p_flip), *augment],
+            [self.crop, EstimateForeground(p=1), *composed, A.HorizontalFlip(p=p_flip), *augment],
             additional_targets=TARGETS,
             is_check_shapes=False,
         )

@@ -1,0 +1,110 @@
+"""Composition onto other backgrounds, with what keeps a network from telling composites from photographs."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import albumentations as A
+import cv2
+import numpy as np
+
+from p3m_lightning.data.layout import by_stem
+from p3m_lightning.data.readers import read_color
+from p3m_lightning.schema import InputError
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_GAINS = (0.5, 2.0)
+
+
+class ComposeOnBackground(A.DualTransform):
+    """Lay the foreground of a crop over a photograph, after the composition route RSSN of GFM (IJCV 2022).
+
+    Composites give themselves away by another resolution, sharpness and noise on both sides of the edge; so both layers
+    are denoised together, the background is blurred as by a lens, and both get the same noise, each with a
+    probability. Needs `foreground` and `alpha`, replaces `image` and `background`.
+
+    Args:
+        backgrounds: folder of photographs, as DIR/BG-20k/train; None never composes.
+        p: probability of a composition.
+        p_denoise: probability of denoising both layers (the authors: 0.5, with BM3D beforehand).
+        denoise: color reach of the bilateral filter that denoises, in levels of 255.
+        p_blur: probability of blurring the background (the authors: 0.5).
+        blur: smallest and largest side of the box that blurs, in pixels (the authors: 20 to 60 of the whole image).
+        p_noise: probability of noise (the authors: 0.5).
+        noise: standard deviation of the noise, in levels of 255 (the authors: 10).
+        match_brightness: how far the background's mean brightness is drawn to the foreground's, 0 to 1 (ours).
+
+    Raises:
+        InputError: no such folder or no images in it; at the first sample also if there is no foreground.
+    """
+
+    _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
+
+    def __init__(
+        self,
+        backgrounds: str | Path | None = None,
+        p: float = 0.5,
+        p_denoise: float = 0.5,
+        denoise: float = 25,
+        p_blur: float = 0.5,
+        blur: tuple[int, int] = (20, 60),
+        p_noise: float = 0.5,
+        noise: float = 10,
+        match_brightness: float = 0.5,
+    ) -> None:
+        super().__init__(p=p if backgrounds else 0)
+        if backgrounds and not Path(backgrounds).is_dir():
+            raise InputError(f"compose.backgrounds: {backgrounds}: no such folder")
+        self.files = sorted(by_stem(Path(backgrounds), nested=True).values()) if backgrounds else []
+        self.p_denoise, self.denoise = p_denoise, denoise
+        self.p_blur, self.blur = p_blur, tuple(blur)
+        self.p_noise, self.noise = p_noise, noise
+        self.match_brightness = match_brightness
+
+    def apply_with_params(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Replace image and background; the foreground changes as far as it is denoised and gets noise."""
+        if "foreground" not in kwargs:
+            raise InputError("compose: there is no foreground to lay over a background; set foreground=cached or crop")
+        foreground, alpha = kwargs["foreground"], kwargs["alpha"]
+        background = random_part(read_color(self.py_random.choice(self.files)), foreground.shape[:2], self.py_random)
+        if self.py_random.random() < self.p_denoise:
+            foreground, background = (cv2.bilateralFilter(x, 5, self.denoise, 2) for x in (foreground, background))
+        if self.py_random.random() < self.p_blur:
+            background = cv2.blur(background, 2 * (self.py_random.randint(*self.blur),))
+        weight = (alpha / np.float32(np.iinfo(alpha.dtype).max))[..., None]
+        background = background * brightness_gain(foreground, weight, background, self.match_brightness)
+        layers = [foreground.astype(np.float32), background.astype(np.float32)]
+        if self.py_random.random() < self.p_noise:
+            grain = self.random_generator.normal(0, self.noise, foreground.shape).astype(np.float32)
+            layers = [layer + grain for layer in layers]
+        image = weight * layers[0] + (1 - weight) * layers[1]
+        maps = dict(zip(("image", "foreground", "background"), (image, *layers), strict=True))
+        return kwargs | {role: np.rint(np.clip(layer, 0, 255)).astype(np.uint8) for role, layer in maps.items()}
+
+
+def random_part(image: np.ndarray, size: tuple[int, int], generator: random.Random) -> np.ndarray:
+    """Cut a part of the proportions of `size`, of half to all of what fits, and resize it to `size` (height, width)."""
+    scale = min(image.shape[0] / size[0], image.shape[1] / size[1]) * generator.uniform(0.5, 1)
+    height, width = (max(1, int(side * scale)) for side in size)
+    top = generator.randint(0, image.shape[0] - height)
+    left = generator.randint(0, image.shape[1] - width)
+    part = image[top : top + height, left : left + width]
+    return cv2.resize(part, size[::-1], interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR)
+
+
+def brightness_gain(foreground: np.ndarray, weight: np.ndarray, background: np.ndarray, strength: float) -> float:
+    """Factor that draws the background's mean brightness to the foreground's.
+
+    Args:
+        foreground: uint8 (H, W, 3).
+        weight: float (H, W, 1) in [0, 1]; how much each pixel of the foreground counts.
+        background: uint8 (H, W, 3).
+        strength: 0 leaves it as it is, 1 makes it equal; the factor stays between 1/2 and 2.
+    """
+    if not weight.any():
+        return 1.0
+    wanted = float((foreground @ _LUMA * weight[..., 0]).sum() / weight.sum())
+    found = float((background @ _LUMA).mean())
+    return float(np.clip((wanted + 1) / (found + 1), *_GAINS)) ** strength

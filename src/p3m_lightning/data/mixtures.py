@@ -1,0 +1,65 @@
+"""Several data sets as one, with a say in how often each is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import ConcatDataset, Dataset
+
+from p3m_lightning.data.datasets import Draw, MattingDataset, Transform
+from p3m_lightning.schema import InputError, Sample
+
+
+class MixedDataset(Dataset):
+    """Samples of several data sets, each as often as its weight says, whatever its size.
+
+    Every sample is drawn anew: first the data set by the weights, then one of its samples, all alike; the seed of a
+    `Draw` fixes both. So an epoch does not go through every sample of a set exactly once.
+
+    Args:
+        datasets: name -> data set, or a factory of it (`_partial_` in Hydra).
+        weights: name -> share of the samples, in any unit; equal shares by default.
+        length: samples of an epoch; as many as the sets have together by default.
+
+    Raises:
+        InputError: no data sets, weights of other names, negative weights or none above 0.
+    """
+
+    def __init__(
+        self,
+        datasets: Mapping[str, MattingDataset | Callable[[], MattingDataset]],
+        weights: Mapping[str, float] | None = None,
+        length: int | None = None,
+    ) -> None:
+        weights = dict.fromkeys(datasets, 1.0) if weights is None else weights
+        if not datasets or weights.keys() != datasets.keys():
+            raise InputError(f"weights: {sorted(weights)} must name the data sets {sorted(datasets)}, one or more")
+        shares = np.array([weights[name] for name in datasets], float)
+        if shares.min() < 0 or shares.sum() <= 0:
+            raise InputError(f"weights: {dict(weights)} must not be negative, and one must be above 0")
+        self.datasets = {name: one if isinstance(one, Dataset) else one() for name, one in datasets.items()}
+        self.weights = weights
+        self.shares = shares / shares.sum()
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length or sum(map(len, self.datasets.values()))
+
+    def __getitem__(self, item: int | Draw) -> Sample:
+        seed = item.seed if isinstance(item, Draw) else int(torch.randint(2**31, ()))
+        generator = np.random.default_rng(seed)
+        dataset = list(self.datasets.values())[generator.choice(len(self.shares), p=self.shares)]
+        return dataset[Draw(int(generator.integers(len(dataset))), int(generator.integers(2**31)))]
+
+    def image_files(self) -> set[Path]:
+        """Return the files of the images, to see whether two sets share any."""
+        return set().union(*(dataset.image_files() for dataset in self.datasets.values()))
+
+    def hold_out(self, size: float, transform: Transform) -> tuple[MixedDataset, Dataset]:
+        """Split every set as `MattingDataset.hold_out` does; what is held out is the sets one after another."""
+        parts = {name: dataset.hold_out(size, transform) for name, dataset in self.datasets.items()}
+        rest = MixedDataset({name: part[0] for name, part in parts.items()}, self.weights, self.length)
+        return rest, ConcatDataset([part[1] for part in parts.values()])
