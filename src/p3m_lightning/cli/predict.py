@@ -35,17 +35,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: p3m predict photos/ -o mattes/ --ckpt outputs/RUN/checkpoints/last.ckpt --cutout"
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="photographs and folders of them")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where DIR/<name>.png goes")
-    _add_network(parser)
+    parser.add_argument("--trimaps", type=Path, metavar="DIR", help="trimaps <name>.png, for networks that need one")
+    add_network(parser)
     _add_products(parser)
     _add_work(parser)
 
 
-def _add_network(parser: argparse.ArgumentParser) -> None:
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `make_predictor` reads."""
     group = parser.add_argument_group("network")
     group.add_argument("--ckpt", type=Path, metavar="PATH", help="checkpoint of this package, or an exported .onnx")
     group.add_argument("--model", metavar="NAME", help="instead: a network by name (see p3m models) ...")
     group.add_argument("--weights", type=Path, metavar="FILE", help="... with weights as its authors publish them")
-    group.add_argument("--trimaps", type=Path, metavar="DIR", help="trimaps <name>.png, for networks that need one")
     group.add_argument(
         "--mode", default="resize", help="resize (default), hybrid (finer), native, tiled (huge pictures) or auto"
     )
@@ -192,16 +193,21 @@ def report(outcomes: Iterable[Outcome], manifest: Path, total: int) -> int:
     return len(failures)
 
 
-def _check(options: argparse.Namespace) -> None:
+def check_network(options: argparse.Namespace) -> None:
+    """Refuse options of `add_network` that contradict each other, before any work."""
     if bool(options.ckpt) == bool(options.model):
         raise InputError("give either --ckpt PATH or --model NAME (with --weights FILE)")
     if options.weights and not options.model:
         raise InputError("--weights goes with --model NAME; a checkpoint of this package goes to --ckpt")
+    if options.limit < 0:
+        raise InputError(f"--limit {options.limit}: give pixels, or 0 for no limit")
+
+
+def _check(options: argparse.Namespace) -> None:
+    check_network(options)
     for name in ("batch_size", "workers"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: give 1 or more")
-    if options.limit < 0:
-        raise InputError(f"--limit {options.limit}: give pixels, or 0 for no limit")
     if not 0 <= options.light <= 1:
         raise InputError(f"--light {options.light}: give 0 to 1")
     if options.output.exists() and not options.output.is_dir():
