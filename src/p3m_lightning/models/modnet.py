@@ -50,7 +50,7 @@ class MODNet(nn.Module):
         detail, high2x = self.high(padded, enc2x, enc4x, low8x)
         alpha = self.fusion(padded, low8x, high2x)
         semantic, detail, alpha = (torch.sigmoid(logits.to(images.dtype)) for logits in (semantic, detail, alpha))
-        semantic = crop_to(semantic, -(-height // 16), -(-width // 16))
+        semantic = crop_to(semantic, (height + 15) // 16, (width + 15) // 16)
         return MattingOutput(crop_to(alpha, height, width), semantic, crop_to(detail, height, width))
 
     def _encode(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:

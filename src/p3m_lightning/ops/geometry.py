@@ -19,7 +19,8 @@ def pad_to_multiple(images: Tensor, multiple: int, minimum: int = 0) -> Tensor:
         (N, C, H', W') with H' >= H and W' >= W; the same tensor if nothing is to be done.
     """
     height, width = images.shape[-2:]
-    new_height, new_width = (-(-max(side, minimum) // multiple) * multiple for side in (height, width))
+    # not -(-side // multiple): ONNX rounds the quotient of a negative number the other way
+    new_height, new_width = ((max(side, minimum) + multiple - 1) // multiple * multiple for side in (height, width))
     if (new_height, new_width) == (height, width):
         return images
     return nnf.pad(images, (0, new_width - width, 0, new_height - height), mode="replicate")
