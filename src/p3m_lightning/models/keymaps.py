@@ -97,7 +97,7 @@ _RESNET_IMAGENET = KeyMap(  # torchvision's resnet34
     ((r"fc\..*", None), (r"((conv1|bn1|layer\d)\..*)", r"encoder.\1")),
     optional=rf"{_DECODERS}|.*\.num_batches_tracked",
 )
-_MODNET_BRANCHES = r"(low|high|fusion)\..*"
+_MODNET_OWN = r"(low|high|fusion)\..*|.*\.num_batches_tracked"
 _STYLEMATTE_HEADS = r"(fpn|head|upsampler)\..*"
 
 ENCODER_MAPS: dict[str, tuple[KeyMap, ...]] = {
@@ -112,8 +112,8 @@ ENCODER_MAPS: dict[str, tuple[KeyMap, ...]] = {
     ),
     "p3mnet_vitae_s": (KeyMap(_VITAE, optional=rf"{_VITAE_FEATURES}|{_DECODERS}"),),
     "modnet": (
-        KeyMap(rivals.MOBILENET_TORCHVISION, optional=_MODNET_BRANCHES),
-        KeyMap(rivals.MOBILENET_FLAT, optional=rf"{_MODNET_BRANCHES}|.*\.num_batches_tracked"),
+        KeyMap(rivals.MOBILENET_TORCHVISION, optional=_MODNET_OWN),
+        KeyMap(rivals.MOBILENET_FLAT, optional=_MODNET_OWN),
     ),
     "gfm_r34_tt": (_RESNET_IMAGENET,),
     "gfm_d121_tt": (
