@@ -62,6 +62,7 @@ def draw_body(rng: np.random.Generator, feminine: float, holding: bool) -> Body:
     necklines, sleeve = GARMENTS[garment]
     girth = float(np.clip(rng.normal(1, 0.1), 0.82, 1.3)) - 0.1 * feminine
     shoulder = rng.uniform(1.8, 2.05) - 0.3 * feminine
+    length = rng.uniform(*sleeve)
     pattern = {"sweater": "knit", "blazer": "plain", "hoodie": "plain"}.get(garment)
     return Body(
         shoulder=shoulder,
@@ -71,7 +72,7 @@ def draw_body(rng: np.random.Generator, feminine: float, holding: bool) -> Body:
         neck=0.5 * girth**0.5 - 0.06 * feminine,
         garment=garment,
         neckline=str(rng.choice(necklines.split())),
-        sleeve=rng.uniform(*sleeve),
+        sleeve=length if length > 0.3 else 0.0,
         upper=draw_cloth(rng, None, pattern if rng.random() < 0.75 else None),
         lower=draw_cloth(rng, None, "denim" if rng.random() < 0.4 else "plain"),
         under=draw_cloth(rng, np.array([235, 235, 235]) * rng.uniform(0.6, 1), "plain"),
@@ -160,7 +161,7 @@ def arm_parts(body: Body, index: int, loose: float = 0, since: float = 0, until:
 def paint_arm(easel: Easel, body: Body, index: int, skin: np.ndarray) -> None:
     """One arm with its sleeve; hands are painted apart, for things go under their fingers."""
     # the trunk was painted with the upper arms in it: from the shoulder on, the arm emerges from it without a seam
-    fade = easel.frame.place(body.arms[index][:1])[0], 0.45 * easel.frame.unit
+    fade = easel.frame.place(body.arms[index][:1])[0], 0.3 * easel.frame.unit
     for part in arm_parts(body, index):
         shadow = part - 0.1 * easel.light.direction[:2]
         easel.shadow(shadow[shadow[:, 1] > body.arms[index][0, 1] + 0.4], 0.25, 0.12)

@@ -88,7 +88,8 @@ def _grade(picture: np.ndarray, shot: Shot) -> np.ndarray:
     picture = picture * shot.gain * falloff[..., None]
     picture = (picture - 118) * np.float32(shot.contrast) + 118
     # a soft shoulder instead of clipping, as film and cameras have it
-    picture = np.where(picture > 210, 255 - 45 * np.exp(-(picture - 210) / 45), picture)
+    bright = picture > 210
+    picture[bright] = 255 - 45 * np.exp((210 - picture[bright]) / 45)
     luma = picture @ np.float32([0.299, 0.587, 0.114])
     picture += np.float32(shot.gray) * (luma[..., None] - picture)
     return np.rint(np.clip(picture, 0, 255)).astype(np.uint8)
@@ -105,3 +106,24 @@ def expose(rng: np.random.Generator, picture: np.ndarray, shot: Shot) -> np.ndar
     grain = rng.standard_normal(picture.shape, np.float32)
     grain = 0.8 * grain + 0.9 * cv2.GaussianBlur(grain, (0, 0), 0.8)
     return np.rint(np.clip(picture + shot.noise * grain, 0, 255)).astype(np.uint8)
+
+
+def cast_shadow(
+    rng: np.random.Generator, scene: np.ndarray, figure: np.ndarray, lamp: np.ndarray, strength: float
+) -> np.ndarray:
+    """Darken a scene where a figure keeps the lamp's light off a wall close behind.
+
+    Args:
+        rng: draws how far the wall is.
+        scene: float32 (size, size, 3); a new one is returned.
+        figure: uint8 premultiplied RGBA (k size, k size, 4).
+        lamp: direction (3,) towards the lamp.
+        strength: 0 to 1.
+    """
+    small = cv2.resize(figure[..., 3], (128, 128), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    distance = rng.uniform(6, 22)
+    move = np.float32([[1, 0, -distance * lamp[0]], [0, 1, -distance * lamp[1]]])
+    small = cv2.warpAffine(small, move, (128, 128), borderMode=cv2.BORDER_REPLICATE)
+    small = cv2.GaussianBlur(small, (0, 0), 0.6 + 0.12 * distance)
+    shade = cv2.resize(small, scene.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return scene * (1 - np.float32(strength) * shade[..., None])

@@ -19,7 +19,7 @@ from p3m_lightning.progress import track
 from p3m_lightning.schema import FOREGROUND, UNKNOWN, InputError
 
 MANIFEST = "synthetic.json"
-REVISION = 4
+REVISION = 5
 """Raised whenever the same seed begins to give other pictures: older sets are then refused instead of mixed."""
 
 SMALLEST, LARGEST = 64, 4096
@@ -61,9 +61,8 @@ def synthesize(
 ) -> Path:
     """Render a data set in the layout of P3M-10k; what is already there with the same parameters is kept.
 
-    A portrait depends on the seed, its split and its number alone: neither on `workers` nor on how many others there
-    are. Besides the published folders there are `original_image` for training on normal faces, and `landmarks`, JSON
-    lists of faces of 68 points [x, y].
+    A portrait depends on the seed, its split and its number alone, not on how many others or workers there are. Besides
+    the published folders there are `original_image`, to train on normal faces, and `landmarks` (`read_landmarks`).
 
     Args:
         root: folder to fill; made if it is not there.
@@ -80,12 +79,11 @@ def synthesize(
     Raises:
         InputError: impossible parameters; a folder that holds a set of other parameters, or something else.
     """
-    root = Path(root)
+    root, counts = Path(root), {"train": train, "p": test, "np": test}
     parameters = {"revision": REVISION, "train": train, "test": test, "size": size, "seed": seed}
     _check(parameters)
     check_workers(workers)
     _claim(root, parameters, overwrite)
-    counts = {"train": train, "p": test, "np": test}
     tasks = [_Task(root, split, index, seed, size) for split, count in counts.items() for index in range(count)]
     missing = [task for task in tasks if not all(path.exists() for path in task.files().values())]
     if missing:

@@ -7,12 +7,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic import body, face, garments, hair, head, held, view, worn
+from p3m_lightning.data.synthetic import body, face, garments, hair, haircuts, head, held, view, worn
 from p3m_lightning.data.synthetic.clothes import Cloth, draw_cloth
 from p3m_lightning.data.synthetic.easel import Easel
 from p3m_lightning.data.synthetic.frame import Frame
 from p3m_lightning.data.synthetic.plate import Plate
 from p3m_lightning.data.synthetic.shading import Light
+from p3m_lightning.data.synthetic.strands import Strands, paint_strands
 
 FRAMINGS = {  # height of half a head against the image, height of the head's middle
     "close": ((0.25, 0.33), (0.4, 0.5)),
@@ -29,7 +30,7 @@ class Person(NamedTuple):
 
     face: head.Face
     look: face.Look
-    style: hair.Style | None
+    style: haircuts.Style | None
     body: body.Body
     pose: head.Pose
     frame: Frame
@@ -51,12 +52,12 @@ def draw_person(rng: np.random.Generator, side: int) -> Person:
     yaw, pitch, roll = np.clip(rng.normal(0, (0.34, 0.11, 0.1)), -0.75, 0.75)
     thing = str(rng.choice(list(held.THINGS))) if rng.random() < (0.2 if unit > 0.15 * side else 0.35) else None
     hat = str(rng.choice(worn.HATS)) if rng.random() < 0.16 else None
-    if hat == "scarf" and shape.feminine < 0.5:
+    if hat in ("scarf", "veil") and shape.feminine < 0.5:
         hat = "beanie"
     return Person(
         face=shape,
         look=look,
-        style=hair.draw_style(rng, shape.feminine),
+        style=haircuts.draw_style(rng, shape.feminine),
         body=body.draw_body(rng, shape.feminine, thing is not None),
         pose=head.Pose(head.rotation(yaw, pitch, roll), center, unit),
         frame=Frame(
@@ -75,44 +76,43 @@ def draw_person(rng: np.random.Generator, side: int) -> Person:
 
 def paint_person(rng: np.random.Generator, plate: Plate, person: Person, light: Light) -> np.ndarray:
     """Paint a person; returns the 68 landmarks in pixels of the plate, float (68, 2)."""
-    pose, frame, look = person.pose, person.frame, person.look
+    pose, look, easel = person.pose, person.look, Easel(plate, person.frame, light)
     relief = head.make_relief(person.face)
     seen = view.look_at(relief, pose)
-    covered = person.hat == "scarf"
-    strands = None
-    if person.style is not None and not covered:
-        strands = hair.grow(rng, person.style, round(np.clip(18 * pose.unit, 1300, 4500)))
-        if person.hat:
-            strands = strands._replace(points=_pressed(strands.points))
-        hair.paint_strands(plate, strands, pose, light, look.hair, None, front=False)
-    easel = Easel(plate, person.frame, light)
+    strands = _grow_hair(rng, person)
+    if strands is not None:
+        paint_strands(plate, strands, pose, light, look.hair, None, front=False)
+    if person.hat == "veil":
+        worn.paint_veil(rng, easel, pose, person.cloth)
     _paint_body(rng, easel, person)
     _paint_head(rng, plate, person, seen, relief, light)
     if person.beard:
-        beard = worn.grow_beard(
-            rng, person.face, relief, round(np.clip(14 * pose.unit, 500, 3000)), person.beard, rng.random() < 0.25
-        )
-        hair.paint_strands(plate, beard, pose, light, look.hair * 0.9, seen, front=True)
+        count = round(np.clip(14 * pose.unit, 500, 3000))
+        beard = worn.grow_beard(rng, person.face, relief, count, person.beard, chin_only=rng.random() < 0.25)
+        paint_strands(plate, beard, pose, light, look.hair * 0.9, seen, front=True)
     if person.glasses:
         worn.paint_glasses(rng, plate, pose, person.face, relief)
     if strands is not None:
         _paint_front_hair(plate, strands, pose, light, look.hair, seen)
-        if person.style.length > 0.95 and person.style.guard == 0 and not person.hat and person.face.feminine > 0.5:
+        if person.style.worn_up and not person.hat:
             worn.paint_bun(rng, plate, pose, look.hair, light)
-    if covered:
-        worn.paint_headscarf(
-            plate,
-            pose,
-            person.cloth,
-            light,
-            frame.place([(-1.15, 1.95), (-0.7, 2.4), (0, 2.65), (0.7, 2.4), (1.15, 1.95)]),
-        )
-    elif person.hat:
+    if person.hat == "scarf":
+        worn.paint_headscarf(easel, pose, person.cloth)
+    elif person.hat and person.hat != "veil":
         worn.paint_hat(rng, plate, pose, person.cloth, person.hat, light)
     for index in (0, 1):
         if person.body.arms[index][2, 1] < 2.5:  # a raised hand comes before the hair
             body.paint_hand(easel, person.body, index, look.skin, 0.2)
-    return pose.view(head.landmarks(person.face, relief))[:, :2]
+    return pose.view(head.landmarks(person.face, relief, pose.rotation))[:, :2]
+
+
+def _grow_hair(rng: np.random.Generator, person: Person) -> Strands | None:
+    if person.style is None or person.hat == "scarf":
+        return None
+    strands = hair.grow(rng, person.style, round(np.clip(16 * person.pose.unit, 1200, 4000)))
+    if person.hat and person.hat != "veil":
+        strands = strands._replace(points=_pressed(strands.points))
+    return strands
 
 
 def _paint_body(rng: np.random.Generator, easel: Easel, person: Person) -> None:
@@ -156,10 +156,10 @@ def _paint_head(
 
 
 def _paint_front_hair(
-    plate: Plate, strands: hair.Strands, pose: head.Pose, light: Light, color: np.ndarray, seen: view.View
+    plate: Plate, strands: Strands, pose: head.Pose, light: Light, color: np.ndarray, seen: view.View
 ) -> None:
     top = Plate(plate.side)
-    hair.paint_strands(top, strands, pose, light, color, seen, front=True)
+    paint_strands(top, strands, pose, light, color, seen, front=True)
     window = top.painted()
     if window is None:
         return

@@ -10,10 +10,10 @@ from p3m_lightning.data.synthetic.easel import Easel
 from p3m_lightning.data.synthetic.plate import Plate, fixed_point, spline, tube
 
 NECKLINES = {
-    "crew": [(0.5, 1.3), (0.38, 1.52), (0.2, 1.64), (0, 1.68)],
-    "scoop": [(0.66, 1.4), (0.56, 1.75), (0.32, 2.05), (0, 2.15)],
-    "vee": [(0.58, 1.34), (0.4, 1.85), (0.2, 2.3), (0, 2.75)],
-    "boat": [(1.0, 1.55), (0.7, 1.68), (0.35, 1.74), (0, 1.76)],
+    "crew": [(0.54, 1.42), (0.4, 1.56), (0.2, 1.66), (0, 1.7)],
+    "scoop": [(0.74, 1.56), (0.6, 1.82), (0.34, 2.08), (0, 2.17)],
+    "vee": [(0.66, 1.52), (0.44, 1.9), (0.21, 2.32), (0, 2.75)],
+    "boat": [(1.0, 1.62), (0.7, 1.68), (0.35, 1.74), (0, 1.76)],
     "shirt": [(0.46, 1.3), (0.3, 1.6), (0.12, 1.85), (0, 2.0)],
     "high": [(0.5, 1.25), (0.38, 1.42), (0.2, 1.5), (0, 1.52)],
 }
@@ -116,10 +116,11 @@ def _fur(
 
 
 def paint_fluff(rng: np.random.Generator, easel: Easel, body: Body) -> None:
-    """Loose fibers along the outline of a knitted garment."""
-    if body.upper.pattern != "knit":
+    """Loose fibers along the outline of a knitted garment with sleeves."""
+    if body.upper.pattern != "knit" or body.sleeve < 1:
         return
-    outlines = [torso_outline(body, body.neckline), *arm_parts(body, 0, 0.06), *arm_parts(body, 1, 0.06)]
+    outlines = [torso_outline(body, body.neckline)]
+    outlines += [part for index in (0, 1) for part in arm_parts(body, index, 0.06, 0, body.sleeve)]
     veil = Plate(easel.plate.side)
     for outline in outlines:
         roots = outline[rng.integers(0, len(outline), 160)] + rng.normal(0, 0.05, (160, 2))

@@ -236,20 +236,36 @@ def lips(face: Face) -> dict[str, np.ndarray]:
     }
 
 
-def landmarks(face: Face, relief: Relief) -> np.ndarray:
-    """Return the 68 points of the 300-W scheme in head space, (68, 3)."""
+def landmarks(face: Face, relief: Relief, rotation: np.ndarray) -> np.ndarray:
+    """Return the 68 points of the 300-W scheme in head space, (68, 3), for a head turned by `rotation`.
+
+    The jaw is where annotators see it: on the cheek turned away, its points lie on the visible outline.
+    """
     y = np.array([-0.03, 0.14, 0.3, 0.45, 0.6, 0.74, 0.86, 0.94, 0.975])
     x = np.append(0.965 * half_width(face, y[:-1]), 0)
     x[6:8] *= (0.97, 0.75)
-    jaw = np.concatenate([np.column_stack([-x, y]), np.column_stack([x, y])[-2::-1]])
+    left, right = (_outermost(relief, rotation, side * x, y) for side in (-1, 1))
+    jaw = np.concatenate([left, right[-2::-1]])
     brows = np.concatenate([brow_line(face, -1), brow_line(face, 1)[::-1]])
     bridge = np.column_stack([np.zeros(4), np.linspace(-0.02, face.nose_y - 0.07, 4)])
     nostrils = face.nose_width * np.array([-0.75, -0.4, 0, 0.4, 0.75])
     base = np.column_stack([nostrils, face.nose_y + np.array([0, 0.012, 0.02, 0.012, 0])])
     (left_up, left_low), (right_up, right_low) = eye_outline(face, -1), eye_outline(face, 1)
-    left = np.concatenate([left_up[[0, 3, 5, 8]], left_low[[5, 3]]])
-    right = np.concatenate([right_up[[8, 5, 3, 0]], right_low[[3, 5]]])
+    left_eye = np.concatenate([left_up[[0, 3, 5, 8]], left_low[[5, 3]]])
+    right_eye = np.concatenate([right_up[[8, 5, 3, 0]], right_low[[3, 5]]])
     mouth = lips(face)
     outer = np.concatenate([mouth["top"], mouth["bottom"][5:0:-1]])
     inner = np.concatenate([mouth["upper"][[0, 2, 3, 4, 6]], mouth["lower"][[4, 3, 2]]])
-    return lift(relief, np.concatenate([jaw, brows, bridge, base, left, right, outer, inner]))
+    inner_points = lift(relief, np.concatenate([brows, bridge, base, left_eye, right_eye, outer, inner]))
+    return np.concatenate([jaw, inner_points])
+
+
+def _outermost(relief: Relief, rotation: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Of the surface between the middle and points (x, y) of one side, what is seen furthest out; (N, 3)."""
+    share = np.linspace(0.4, 1, 25)
+    points = np.stack([share * x[:, None], np.broadcast_to(y[:, None], (len(y), 25))], axis=-1)
+    points = lift(relief, points.reshape(-1, 2)).reshape(len(y), 25, 3)
+    down = rotation[:2, 1] / np.linalg.norm(rotation[:2, 1])
+    outwards = np.sign(x.sum()) * np.array([down[1], -down[0]])
+    best = ((points @ rotation.T)[..., :2] @ outwards).argmax(axis=1)
+    return points[np.arange(len(y)), best]

@@ -86,10 +86,11 @@ class Plate:
         window = plate.painted()
         if window is None:
             return
-        top = plate.pixels[window].astype(np.float32) * opacity
-        under = self.pixels[window]
-        top += under * (1 - top[..., 3:] / 255)
-        self.pixels[window] = np.rint(np.minimum(top, 255))
+        top = plate.pixels[window]
+        if opacity < 1:
+            top = cv2.convertScaleAbs(top, alpha=opacity)
+        through = cv2.merge([255 - top[..., 3]] * 4)
+        self.pixels[window] = cv2.add(cv2.multiply(self.pixels[window], through, scale=1 / 255), top)
 
     def painted(self) -> Window | None:
         """Bounding box of the paint; None on an empty plate."""
@@ -126,4 +127,4 @@ def polygon_cover(outline: np.ndarray | list[np.ndarray], window: Window) -> np.
 
 
 def _ink(color: Sequence[float]) -> tuple[float, ...]:
-    return (*(float(np.clip(channel, 0, 255)) for channel in color), 255.0)
+    return (*(min(max(float(channel), 0.0), 255.0) for channel in color), 255.0)

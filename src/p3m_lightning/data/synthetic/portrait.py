@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from p3m_lightning.data.synthetic.camera import composite, develop, draw_shot, expose
+from p3m_lightning.data.synthetic.camera import cast_shadow, composite, develop, draw_shot, expose
 from p3m_lightning.data.synthetic.figure import draw_person, paint_person
 from p3m_lightning.data.synthetic.plate import Plate
 from p3m_lightning.data.synthetic.scene import paint_scene
@@ -14,6 +14,10 @@ from p3m_lightning.data.synthetic.shading import draw_light
 
 OVERSAMPLING = 2
 """The figure is painted this much larger than the image, on top of smoothed drawing."""
+
+
+SHADOW_ODDS = 0.5
+"""How often a wall close behind shows the figure's shadow."""
 
 
 class Portrait(NamedTuple):
@@ -40,7 +44,10 @@ def render_portrait(seed: int, size: int = 512) -> Portrait:
     plate = Plate(OVERSAMPLING * size)
     person = draw_person(rng, plate.side)
     landmarks = paint_person(rng, plate, person, light)
-    alpha, foreground, background = develop(plate.pixels, paint_scene(rng, size), shot)
+    scene, wall = paint_scene(rng, size)
+    if wall and rng.random() < SHADOW_ODDS:
+        scene = cast_shadow(rng, scene, plate.pixels, light.direction, rng.uniform(0.15, 0.5))
+    alpha, foreground, background = develop(plate.pixels, scene, shot)
     image = expose(rng, composite(alpha, foreground, background), shot)
     # a point at the corner of a plate pixel is a quarter of an image pixel off its center
     points = (landmarks + 0.5) / OVERSAMPLING - 0.5

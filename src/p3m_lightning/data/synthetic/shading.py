@@ -10,7 +10,7 @@ import numpy as np
 
 from p3m_lightning.data.synthetic.plate import SHIFT, Plate, Window, fixed_point, polygon_cover
 
-RELIEF_SIDE = 160
+RELIEF_SIDE = 200
 """Relief is smooth: it is computed on at most this many pixels a side and enlarged."""
 
 
@@ -93,6 +93,25 @@ def solid(
     if window is None:
         return
     parts = outline if isinstance(outline, list) else [outline]
+    arriving = _arriving(parts, window, light, wrap, bulge, reach, folds)
+    cover = polygon_cover(parts, window)
+    if fade is not None:
+        y, x = np.mgrid[window].astype(np.float32)
+        cover *= np.clip(np.hypot(x - fade[0][0], y - fade[0][1]) / np.float32(fade[1]) - 0.4, 0, 1)
+    paint = albedo(window) if callable(albedo) else np.asarray(albedo, np.float32)
+    plate.lay(window, arriving * paint, cover)
+
+
+def _arriving(
+    parts: list[np.ndarray],
+    window: Window,
+    light: Light,
+    wrap: float | np.ndarray,
+    bulge: float,
+    reach: float,
+    folds: np.ndarray | None,
+) -> np.ndarray:
+    """Light (h, w, 3) on inflated outlines, seen through a window; the relief is of the whole, off the plate too."""
     corners = np.concatenate(parts)
     low, high = corners.min(axis=0) - 2, corners.max(axis=0) + 2
     scale = min(1.0, RELIEF_SIDE / float((high - low).max()))
@@ -102,26 +121,11 @@ def solid(
         cv2.fillPoly(mask, [fixed_point((part - low) * scale)], 255, shift=SHIFT)
     arriving = light.on(unit_normals(_inflate(mask, bulge, reach, folds)), wrap).astype(np.float32)
     rows, columns = window
-    # the window may be cut at the plate's border while the relief is of the whole outline
-    place = np.float32(
-        [
-            [scale, 0, (columns.start - low[0] + 0.5) * scale - 0.5],
-            [0, scale, (rows.start - low[1] + 0.5) * scale - 0.5],
-        ]
-    )
-    cover = polygon_cover(outline, window)
-    arriving = cv2.warpAffine(
-        arriving,
-        place,
-        cover.shape[::-1],
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    if fade is not None:
-        y, x = np.mgrid[rows, columns].astype(np.float32)
-        cover *= np.clip(np.hypot(x - fade[0][0], y - fade[0][1]) / np.float32(fade[1]) - 0.4, 0, 1)
-    paint = albedo(window) if callable(albedo) else np.asarray(albedo, np.float32)
-    plate.lay(window, arriving * paint, cover)
+    place = np.float32([[scale, 0, 0], [0, scale, 0]])
+    place[:, 2] = (np.array([columns.start, rows.start]) - low + 0.5) * scale - 0.5
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(arriving, place, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def soft_shadow(plate: Plate, outline: np.ndarray, strength: float, blur: float) -> None:
@@ -146,4 +150,4 @@ def _inflate(mask: np.ndarray, bulge: float, reach: float, folds: np.ndarray | N
     heights = np.sqrt(1 - (1 - np.minimum(distance / radius, 1)) ** 2) * radius * bulge
     if folds is not None:
         heights += cv2.resize(folds, mask.shape[::-1], interpolation=cv2.INTER_LINEAR) * float(distance.max())
-    return cv2.GaussianBlur(heights.astype(np.float32), (0, 0), max(0.6, 0.06 * radius))
+    return cv2.GaussianBlur(heights.astype(np.float32), (0, 0), max(1.0, 0.06 * radius))

@@ -10,10 +10,10 @@ import numpy as np
 from p3m_lightning.data.synthetic import head
 from p3m_lightning.data.synthetic.head import Pose, Relief
 from p3m_lightning.data.synthetic.mural import Mural
-from p3m_lightning.data.synthetic.plate import Plate
+from p3m_lightning.data.synthetic.plate import Plate, Window
 from p3m_lightning.data.synthetic.shading import Light
 
-VIEW = 110
+VIEW = 90
 """Most pixels per unit at which rays are cast; what they find is smooth and gets enlarged."""
 SUBSURFACE = np.array([0.55, 0.28, 0.22], np.float32)
 """Skin lets red light around the terminator further than green and blue."""
@@ -50,9 +50,9 @@ def look_at(relief: Relief, pose: Pose) -> View:
     surfaces = np.dstack([relief.front, relief.back])
     near = np.full_like(x, 1.15)
     far = np.full_like(x, -9)
-    for z in np.arange(1.06, -0.8, -0.09, dtype=np.float32):
+    for z in np.arange(1.06, -0.8, -0.11, dtype=np.float32):
         entered = (far < -8) & (outside(np.full_like(x, z))[0] < 0)
-        far[entered], near[entered] = z, z + np.float32(0.09)
+        far[entered], near[entered] = z, z + np.float32(0.11)
     hit = far > -8
     low, high = np.where(hit, far, 0), np.where(hit, near, 0)
     for _ in range(6):
@@ -83,36 +83,36 @@ def paint_head(
         light: the lamp.
         scalp: what hair covers, (h, w) like the maps of `view`, and the hair's color.
     """
-    hit = (view.depth > -8).astype(np.float32)
-    arriving = _arriving(view, relief, pose, light) * hit[..., None]
-    spread = cv2.GaussianBlur(hit, (0, 0), 2)
-    # beyond the outline the maps continue with their neighbors' values, so that enlarging them does not darken the rim
-    arriving = np.where(
-        hit[..., None] > 0, arriving, cv2.GaussianBlur(arriving, (0, 0), 2) / (spread[..., None] + 1e-4)
-    )
-    side = hit.shape[0] * view.step
+    side = view.depth.shape[0] * view.step
     window = plate.window(np.array([view.corner, view.corner + side]), 0)
     if window is None:
         return
+    hit = (view.depth > -8).astype(np.float32)
+    arriving = _arriving(view, relief, pose, light) * hit[..., None]
+    spread = cv2.GaussianBlur(hit, (0, 0), 2)[..., None]
+    # beyond the outline the map continues with its neighbors' values, so that enlarging it does not darken the rim
+    arriving = np.where(hit[..., None] > 0, arriving, cv2.GaussianBlur(arriving, (0, 0), 2) / (spread + 1e-4))
+    maps = [view.u, view.v, cv2.GaussianBlur(hit, (0, 0), 1.0), hit if scalp is None else scalp[0]]
+    maps = _enlarge(np.dstack([*maps, arriving.astype(np.float32)]), view, window)
+    at = [(maps[..., k] - np.float32(head.LOW[k])) * np.float32(mural.density) - np.float32(0.5) for k in (0, 1)]
+    color = cv2.remap(mural.pixels, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    if scalp is not None:
+        color += 0.85 * maps[..., 3:4] * (scalp[1].astype(np.float32) - color)
+    cover = np.clip((maps[..., 2] - 0.5) * np.float32(2.2 * view.step) + 0.5, 0, 1)
+    plate.lay(window, color * maps[..., 4:], cover)
+
+
+def _enlarge(maps: np.ndarray, view: View, window: Window) -> np.ndarray:
+    """Bring the maps of a view, float32 (h, w, C), to the pixels of a window of the plate."""
     rows, columns = window
     place = np.float32([[1 / view.step, 0, 0], [0, 1 / view.step, 0]])
     place[:, 2] = (np.array([columns.start, rows.start]) - view.corner + 0.5) / view.step - 0.5
     size = (columns.stop - columns.start, rows.stop - rows.start)
-
-    def enlarge(maps: np.ndarray) -> np.ndarray:
-        return cv2.warpAffine(
-            maps, place, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-        )
-
-    soft = cv2.GaussianBlur(hit, (0, 0), 1.0)
-    cover = np.clip((enlarge(soft) - 0.5) * 2.2 * view.step + 0.5, 0, 1)
-    at_x = (enlarge(view.u) - np.float32(head.LOW[0])) * mural.density - 0.5
-    at_y = (enlarge(view.v) - np.float32(head.LOW[1])) * mural.density - 0.5
-    color = cv2.remap(mural.pixels, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    if scalp is not None:
-        share = 0.85 * enlarge(scalp[0])[..., None]
-        color += share * (scalp[1].astype(np.float32) - color)
-    plate.lay(window, color * enlarge(arriving.astype(np.float32)), cover)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    groups = [maps[..., :4], maps[..., 4:]]  # OpenCV warps four channels at a time
+    return np.dstack(
+        [cv2.warpAffine(group, place, size, flags=flags, borderMode=cv2.BORDER_REPLICATE) for group in groups]
+    )
 
 
 def _arriving(view: View, relief: Relief, pose: Pose, light: Light) -> np.ndarray:

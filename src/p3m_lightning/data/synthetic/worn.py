@@ -7,13 +7,14 @@ import numpy as np
 
 from p3m_lightning.data.synthetic import head
 from p3m_lightning.data.synthetic.clothes import Cloth
-from p3m_lightning.data.synthetic.hair import POINTS, Strands
+from p3m_lightning.data.synthetic.easel import Easel
 from p3m_lightning.data.synthetic.head import SKULL_CENTER, SKULL_RADII, Face, Pose, Relief
 from p3m_lightning.data.synthetic.plate import Plate, fixed_point, polygon_cover, tube
 from p3m_lightning.data.synthetic.shading import Light, soft_shadow, solid
+from p3m_lightning.data.synthetic.strands import POINTS, Strands
 from p3m_lightning.data.synthetic.view import SUBSURFACE
 
-HATS = ("cap", "beanie", "brim", "scarf")
+HATS = ("cap", "beanie", "brim", "scarf", "veil")
 
 
 def paint_ear(plate: Plate, pose: Pose, side: int, skin: np.ndarray, light: Light) -> None:
@@ -140,7 +141,7 @@ def _ring(grown: float, low: float, tilt: float, reach: float = 1.0) -> np.ndarr
 
 def paint_hat(rng: np.random.Generator, plate: Plate, pose: Pose, cloth: Cloth, kind: str, light: Light) -> None:
     """A cap, a beanie or a hat with a brim, pulled over the hair."""
-    low, tilt = {"cap": (-0.44, 0.14), "beanie": (-0.44, 0.24), "brim": (-0.46, 0.14)}[kind]
+    low, tilt = {"cap": (-0.53, 0.14), "beanie": (-0.48, 0.24), "brim": (-0.52, 0.14)}[kind]
     grown = 1.14 if kind == "beanie" else 1.1
     dome, ring = _dome(grown, low, tilt), _ring(grown, low, tilt)
     dome = np.concatenate([dome, ring])
@@ -163,10 +164,11 @@ def paint_hat(rng: np.random.Generator, plate: Plate, pose: Pose, cloth: Cloth, 
         solid(plate, _hull(pose.view(strip)), cloth.second, light, bulge=0.6, folds=cloth.folds)
 
 
-def paint_headscarf(plate: Plate, pose: Pose, cloth: Cloth, light: Light, hem: np.ndarray) -> None:
-    """A scarf around head and neck that leaves the face free; `hem` (N, 2), pixels, is where it ends on the chest."""
-    dome = _dome(1.13, 0.6, 0.0)
-    hull = _hull(np.concatenate([pose.view(dome), np.column_stack([hem, np.zeros(len(hem))])]))
+def paint_headscarf(easel: Easel, pose: Pose, cloth: Cloth) -> None:
+    """A scarf around head and neck that leaves the face free and ends on the chest."""
+    plate, light, unit = easel.plate, easel.light, pose.unit
+    hem = easel.frame.place([(-1.15, 1.95), (-0.7, 2.4), (0, 2.65), (0.7, 2.4), (1.15, 1.95)])
+    hull = _hull(np.concatenate([pose.view(_dome(1.13, 0.6, 0.0))[:, :2], hem]))
     t = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     face = np.column_stack([0.62 * np.sin(t), 0.22 - 0.84 * np.cos(t), 0.45 - 0.25 * np.abs(np.sin(t))])
     inner = pose.view(face)[:, :2]
@@ -174,10 +176,19 @@ def paint_headscarf(plate: Plate, pose: Pose, cloth: Cloth, light: Light, hem: n
     inner = np.roll(inner, -int(np.argmin(np.linalg.norm(inner - hull[0], axis=1))), axis=0)
     if _area(inner) * _area(hull) > 0:
         inner = inner[::-1]
-    soft_shadow(plate, hull - (0, -0.08 * pose.unit), 0.3, 0.06 * pose.unit)
+    soft_shadow(plate, hull - (0, -0.08 * unit), 0.3, 0.06 * unit)
     outline = np.concatenate([hull, hull[:1], inner, inner[:1]])
     solid(plate, outline, cloth.color, light, reach=0.8, folds=cloth.folds * 2)
-    soft_shadow(plate, tube(np.concatenate([inner, inner[:1]]), [0.03 * pose.unit]), 0.3, 0.04 * pose.unit)
+    soft_shadow(plate, tube(np.concatenate([inner, inner[:1]]), [0.03 * unit]), 0.3, 0.04 * unit)
+
+
+def paint_veil(rng: np.random.Generator, easel: Easel, pose: Pose, cloth: Cloth) -> None:
+    """Tulle that falls from the head behind the shoulders: light passes through."""
+    shell = Plate(easel.plate.side)
+    hem = easel.frame.place([(-2.1, 4.2), (-1.2, 4.6), (1.2, 4.6), (2.1, 4.2)])
+    hull = _hull(np.concatenate([pose.view(_dome(1.2, 0.2, -0.25))[:, :2], hem]))
+    solid(shell, hull, 0.4 * cloth.color + 140, easel.light, bulge=0.5, reach=0.6, folds=cloth.folds * 3)
+    easel.plate.over(shell, rng.uniform(0.25, 0.6))
 
 
 def _area(outline: np.ndarray) -> float:
