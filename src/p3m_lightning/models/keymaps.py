@@ -8,6 +8,7 @@ ours that nothing filled. Two keys of a file may lead to one of ours: then their
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from p3m_lightning.models import rival_keys as rivals
@@ -20,13 +21,16 @@ class KeyMap:
     rules: tuple[tuple[str, str | None], ...]  # regular expression of a whole foreign key -> our key
     optional: str | None = None  # regular expression of our keys that the file may lack
 
-    def rename(self, key: str) -> tuple[bool, str | None]:
-        """Return whether `key` is known, and our name for it, `None` for an entry to drop."""
-        for pattern, replacement in self.rules:
-            match = re.fullmatch(pattern, key)
-            if match:
-                return True, None if replacement is None else match.expand(replacement)
-        return False, None
+    def translate(self, keys: Iterable[str]) -> dict[str, str | None]:
+        """Return our name, or `None` for what is dropped, of every foreign key that is known."""
+        names = {}
+        for key in keys:
+            for pattern, replacement in self.rules:
+                match = re.fullmatch(pattern, key)
+                if match:
+                    names[key] = None if replacement is None else match.expand(replacement)
+                    break
+        return names
 
     def may_lack(self, key: str) -> bool:
         """Return whether the file may do without our `key`."""
@@ -50,8 +54,8 @@ _SWIN_BLOCKS = (
 )
 _SWIN_POOLING = (
     *_SWIN_BLOCKS,
-    (r"(?:encoder\.)?patch_embed\.(.*)", r"encoder.stem.\1"),
-    (r"(?:encoder\.)?layers\.(\d)\.downsample\.(.*)", r"encoder.merges.\1.\2"),
+    (r"(?:encoder\.)?patch_embed\.((?:proj\d|norm)\..*)", r"encoder.stem.\1"),
+    (r"(?:encoder\.)?layers\.(\d)\.downsample\.((?:norm|linear)\..*)", r"encoder.merges.\1.\2"),
 )
 _VITAE = (
     (r"(?:encoder\.)?head\..*", None),  # the classifier

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +39,8 @@ def read_weights(path: str | Path) -> dict:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)[0]
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # about the protocol of a pickle that is refused anyway
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
@@ -146,27 +148,26 @@ def load_encoder_weights(model: nn.Module, weights: str | Path | Mapping) -> Non
 
 
 def _load_mapped(model: nn.Module, foreign: Weights, keymaps: Sequence[KeyMap], source: str) -> None:
-    fitting = (m for m in keymaps if all(m.rename(key)[0] for key in foreign))
-    keymap = next(fitting, keymaps[0])  # where none fits, the first one names the keys that it does not know
-    renamed = _renamed(foreign, keymap, source)
     ours = model.state_dict()
-    kept = {key: value for key, value in ours.items() if key not in renamed and keymap.may_lack(key)}
-    load_strictly(model, {**kept, **renamed}, source)
+    places = {None, *ours}
+    layouts = [(keymap, keymap.translate(foreign)) for keymap in keymaps]
+    unknown = [{key for key in foreign if names.get(key, "") not in places} for _, names in layouts]
+    fitting = next((i for i, keys in enumerate(unknown) if not keys), 0)
+    _refuse(source, "is made for another network: it has", unknown[fitting])
+    keymap, names = layouts[fitting]
+    state = {key: value for key, value in ours.items() if keymap.may_lack(key)}
+    load_strictly(model, state | _renamed(foreign, names, source), source)
 
 
-def _renamed(foreign: Weights, keymap: KeyMap, source: str) -> dict[str, Tensor]:
-    """Translate keys; two names of one entry are verified to agree."""
-    result, unknown, contradictory = {}, set(), set()
-    for key, value in foreign.items():
-        known, ours = keymap.rename(key)
-        if not known:
-            unknown.add(key)
-        elif ours in result:
-            if not torch.equal(result[ours], value):
-                contradictory.add(key)
-        elif ours is not None:
-            result[ours] = value
-    _refuse(source, "is made for another network: it has", unknown)
+def _renamed(foreign: Weights, names: Mapping[str, str | None], source: str) -> dict[str, Tensor]:
+    """Give the entries our names; two entries of one name are verified to agree."""
+    result, contradictory = {}, set()
+    for key, ours in names.items():
+        if ours is None:
+            continue
+        if ours in result and not torch.equal(result[ours], foreign[key]):
+            contradictory.add(key)
+        result.setdefault(ours, foreign[key])
     _refuse(source, "gives two values to one entry:", contradictory)
     return result
 

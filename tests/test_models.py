@@ -1,0 +1,154 @@
+"""The contract of every network: one test per promise, over all registered names."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from p3m_lightning.models import MODELS, create_model, list_models, load_model
+from p3m_lightning.models.weights import save_weights
+from p3m_lightning.schema import InputError, MattingOutput
+
+CONF = Path(__file__).resolve().parents[1] / "conf" / "model"
+
+# Narrow forms, so that the suite stays quick; a network that is not listed here is tested as it is.
+P3M_LIKE = ("p3mnet_r34", "p3mnet_swin_t", "p3mnet_vitae_s", "basic", "modnet", "gfm_r34_tt", "gfm_d121_tt")
+TINY = {name: {"width": 0.125} for name in (*P3M_LIKE, "dim", "vitmatte_small", "vitmatte_base")} | {
+    "stylematte": {"embed_dim": 12, "feature_size": 32, "decoder_layers": 1, "feed_forward": 32},
+}
+LEARNING = [name for name, card in MODELS.items() if not card.builder.startswith("classical:")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads cost such small networks more than they give."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(params=list(MODELS))
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def net(name) -> nn.Module:
+    return tiny(name)
+
+
+@pytest.fixture(params=LEARNING)
+def learner(request) -> nn.Module:
+    return tiny(request.param)
+
+
+def tiny(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    return create_model(name, **TINY.get(name, {})).eval()
+
+
+def inputs_of(net: nn.Module, height: int, width: int, batch: int = 1) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(batch, 3, height, width, generator=generator)
+    if not net.needs_trimap:
+        return (images,)
+    trimap = torch.arange(width).mul(3).div(width, rounding_mode="floor").expand(batch, 1, height, width)
+    return images, trimap.clone()
+
+
+def test_names_and_papers_are_listed():
+    assert list(list_models()) == list(MODELS)
+    assert all(paper for paper in list_models().values())
+
+
+def test_the_card_says_whether_a_trimap_is_needed(net, name):
+    assert net.needs_trimap == MODELS[name].needs_trimap
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 47), (64, 96)])
+def test_alpha_has_the_size_of_the_image(net, size):
+    with torch.no_grad():
+        output = net(*inputs_of(net, *size, batch=2))
+    assert isinstance(output, MattingOutput)
+    assert output.alpha.shape == (2, 1, *size)
+    assert output.alpha.dtype == torch.float32
+    assert 0 <= output.alpha.min() <= output.alpha.max() <= 1
+
+
+def test_runs_in_bfloat16(learner):
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        alpha = learner(*inputs_of(learner, 64, 64)).alpha
+    assert alpha.isfinite().all()
+    assert 0 <= alpha.min() <= alpha.max() <= 1
+
+
+def test_gradients_reach_every_parameter(learner):
+    output = learner.train()(*inputs_of(learner, 64, 64, batch=2))
+    maps = [output.alpha, output.semantic, output.detail, *output.sides]
+    sum(m.square().sum() for m in maps if m is not None).backward()
+    without = [key for key, p in learner.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
+def test_a_checkpoint_rebuilds_the_network(learner, suffix, tmp_path):
+    path = tmp_path / f"net{suffix}"
+    config = {
+        "model": {"_target_": "p3m_lightning.models.create_model", "name": learner.name, **TINY.get(learner.name, {})}
+    }
+    if suffix == ".ckpt":
+        state = {f"net.{key}": value for key, value in learner.state_dict().items()}
+        torch.save({"config": config, "state_dict": state}, path)
+    else:
+        save_weights(learner, config, path)
+    again = load_model(path)
+    assert not again.training
+    inputs = inputs_of(learner, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(again(*inputs).alpha, learner(*inputs).alpha)
+
+
+def test_compiles_in_one_piece(learner):
+    inputs = inputs_of(learner, 64, 64)
+    compiled = torch.compile(learner, backend="eager", fullgraph=True)
+    with torch.no_grad():
+        assert torch.allclose(compiled(*inputs).alpha, learner(*inputs).alpha, atol=1e-5)
+
+
+def test_exports(learner):
+    inputs = inputs_of(learner, 64, 64)
+    program = torch.export.export(AlphaOnly(learner), inputs)
+    with torch.no_grad():
+        assert torch.allclose(program.module()(*inputs), learner(*inputs).alpha, atol=1e-5)
+
+
+class AlphaOnly(nn.Module):
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.net(*inputs).alpha
+
+
+def test_its_config_names_arguments_that_it_has(name):
+    config = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    assert config.pop("_target_") == "p3m_lightning.models.create_model"
+    assert config.pop("name") == name
+    card = MODELS[name]
+    accepted = set(inspect.signature(card.load_builder()).parameters) - set(card.fixed) | {"encoder_weights"}
+    assert set(config) <= accepted
+
+
+def test_unknown_arguments_are_refused_with_the_choice(name):
+    with pytest.raises(InputError, match="unknown argument widht"):
+        create_model(name, widht=1)
+
+
+def test_unknown_names_are_refused_with_the_choice():
+    with pytest.raises(InputError, match="p3mnet_r34"):
+        create_model("p3mnet_r43")
