@@ -142,7 +142,7 @@ def test_the_faults_seeded_in_the_mini_set_are_all_named_and_nothing_else(sample
 
 
 def test_a_sound_set_exits_with_0(copy):
-    assert main(["data", "check", str(copy), "--workers", "1"]) == 0
+    assert main(["data", "check", str(copy), "--workers", "2"]) == 0
 
 
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path):
