@@ -28,10 +28,10 @@ def matting_panels(image: Tensor, trimap: Tensor, alpha: Tensor, truth: Tensor) 
     red, blue = np.clip(difference, 0, 1), np.clip(-difference, 0, 1)
     error = np.stack([1 - blue, 1 - red - blue, 1 - red], axis=-1)
     return {
-        "image": _to_picture(image),
-        "trimap prediction": _to_picture(trimap / 2),
-        "matte": _to_picture(alpha),
-        "ground truth": _to_picture(truth),
+        "image": to_picture(image),
+        "trimap prediction": to_picture(trimap / 2),
+        "matte": to_picture(alpha),
+        "ground truth": to_picture(truth),
         "error (red: too much, blue: too little)": np.rint(np.clip(error, 0, 1) * 255).astype(np.uint8),
     }
 
@@ -53,9 +53,18 @@ def sheet(rows: Sequence[Mapping[str, np.ndarray]], notes: Sequence[str], side: 
     return np.concatenate(lines, axis=0)
 
 
-def _to_picture(map_: Tensor) -> np.ndarray:
-    picture = np.rint(map_.detach().float().clamp(0, 1).cpu().numpy() * 255).astype(np.uint8).transpose(1, 2, 0)
+def to_picture(maps: Tensor) -> np.ndarray:
+    """Turn (1 or 3, H, W) of [0, 1] into uint8 (H, W, 3)."""
+    picture = np.rint(maps.detach().float().clamp(0, 1).cpu().numpy() * 255).astype(np.uint8).transpose(1, 2, 0)
     return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
+
+
+def outlined(image: Tensor, mask: Tensor) -> np.ndarray:
+    """Draw the outline of a mask (1, H, W) of [0, 1] into an image (3, H, W) of [0, 1]: uint8 (H, W, 3)."""
+    picture = np.ascontiguousarray(to_picture(image))
+    inside = (mask[0] > 0.5).cpu().numpy().astype(np.uint8)
+    contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(picture, contours, -1, (0, 255, 0), max(1, max(inside.shape) // 200))
 
 
 def _fit(picture: np.ndarray, side: int) -> np.ndarray:

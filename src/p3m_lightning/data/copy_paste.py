@@ -1,0 +1,228 @@
+"""P3M-CP at image level: faces of other photographs pasted into the obfuscated faces of the training portraits.
+
+Ma et al., Rethinking Portrait Matting with Privacy Preserving (IJCV 2023), P3M-CP. The authors published the idea and
+the defaults of their configuration, not the algorithm: what is not theirs is a key here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import albumentations as A
+import cv2
+import numpy as np
+
+from p3m_lightning.data.anonymize import private_area
+from p3m_lightning.data.landmarks import read_landmarks
+from p3m_lightning.images import list_images, read_image, read_matte
+from p3m_lightning.schema import InputError
+
+
+class SourceFace(NamedTuple):
+    """A photograph and where its face is."""
+
+    image: np.ndarray  # uint8 (H, W, 3)
+    mask: np.ndarray  # uint8 (H, W), 255 inside: flat at the brows, down to the chin, no ears or hair
+
+
+class Placement(NamedTuple):
+    """How a source face is laid into another picture."""
+
+    center: tuple[float, float]  # x, y of the middle of the face's box in the other picture
+    scale: float
+    degrees: float = 0.0
+    flip: bool = False
+
+
+class FaceSource:
+    """Faces of a folder of photographs, known by their landmarks or by face masks.
+
+    Args:
+        images: folder of photographs.
+        landmarks: JSON or folder, see `read_landmarks`; photographs that are not in it, or have no face, are left out.
+        masks: folder of face masks by stem, 0 and 255, instead of landmarks; the largest connected part counts.
+
+    Raises:
+        InputError: neither or both given, files that are missing or wrong, no face at all.
+    """
+
+    def __init__(
+        self, images: str | Path, landmarks: str | Path | None = None, masks: str | Path | None = None
+    ) -> None:
+        if (landmarks is None) == (masks is None):
+            raise InputError(f"{images}: faces to paste need their landmarks or their masks, one of both")
+        paths = list_images(images)
+        if landmarks is not None:
+            known = read_landmarks(landmarks)
+            self.faces = [(path, face) for path in paths for face in known.get(path.stem, [])]
+        else:
+            known = {path.stem: path for path in list_images(masks)}
+            self.faces = [(path, known[path.stem]) for path in paths if path.stem in known]
+        if not self.faces:
+            raise InputError(f"{images}: no face in it by {landmarks or masks}; are the names the same?")
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __getitem__(self, index: int) -> SourceFace:
+        path, known = self.faces[index]
+        image = read_image(path)
+        if isinstance(known, np.ndarray):
+            return SourceFace(image, private_area(known, image.shape))
+        mask = read_matte(known)
+        if mask.shape != image.shape[:2]:
+            raise InputError(f"{known}: another size than {path}; they must be equal")
+        return SourceFace(image, _largest_part(mask > np.iinfo(mask.dtype).max // 2))
+
+    def draw(self, generator: np.random.Generator) -> SourceFace:
+        """Return any face that is not empty.
+
+        Raises:
+            InputError: ten empty ones in a row.
+        """
+        for _ in range(10):
+            face = self[int(generator.integers(len(self)))]
+            if face.mask.any():
+                return face
+        raise InputError(f"{self.faces[0][0].parent}: the masks of its faces are empty")
+
+
+@dataclass(frozen=True)
+class FaceJitter:
+    """How much a source face is changed; the defaults are those of the authors' image-level configuration."""
+
+    rotation: float = 30.0  # degrees, to both sides
+    scale: tuple[float, float] = (0.8, 1.2)
+    p_flip: float = 0.5
+
+    def draw(self, center: tuple[float, float], size: float, generator: np.random.Generator) -> Placement:
+        """Place a face at `center`, `size` being the scale that is varied."""
+        return Placement(
+            center,
+            size * float(generator.uniform(*self.scale)),
+            float(generator.uniform(-self.rotation, self.rotation)),
+            bool(generator.random() < self.p_flip),
+        )
+
+
+class ImageCopyPaste(A.DualTransform):
+    """Image-level copy and paste (ICP): lay a source face into the target's face mask, center on center.
+
+    An albumentations transform of `image` and `foreground`, which are the same inside a face; `face` says where the
+    target's faces are, and no pixel outside of it changes. What the source does not cover stays obfuscated.
+
+    Args:
+        source: the faces to paste.
+        rotation: degrees by which the source is turned at most, to both sides (authors: 30).
+        scale: smallest and largest factor on the source's size (authors: 0.8 to 1.2).
+        p_flip: probability of mirroring the source (authors: 0.5).
+        match_size: bring the source's face to the size of the target's before; else its pixels keep their size.
+        gap: parts of the face mask closer than this share of the image's longer side are one face.
+        smallest: faces with a box smaller than so many pixels are left alone.
+        p: probability of pasting (authors: 0.5).
+    """
+
+    _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
+
+    class InitSchema(A.core.transforms_interface.BaseTransformInitSchema):
+        """Arguments as albumentations checks them."""
+
+        source: Any
+        rotation: float
+        scale: Sequence[float]
+        p_flip: float
+        match_size: bool
+        gap: float
+        smallest: int
+
+    def __init__(
+        self,
+        source: FaceSource,
+        rotation: float = 30.0,
+        scale: Sequence[float] = (0.8, 1.2),
+        p_flip: float = 0.5,
+        match_size: bool = True,
+        gap: float = 0.05,
+        smallest: int = 16,
+        p: float = 0.5,
+    ) -> None:
+        super().__init__(p=p)
+        self.source = source
+        self.jitter = FaceJitter(rotation, tuple(scale), p_flip)
+        self.match_size = match_size
+        self.gap = gap
+        self.smallest = smallest
+
+    def apply_with_params(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Paste a face into each face of the target.
+
+        Raises:
+            InputError: the sample has no face mask.
+        """
+        if "face" not in kwargs:
+            raise InputError(
+                "P3M-CP needs the masks of the obfuscated faces: data.train.face=true, and a folder of them beside the "
+                "images (P3M-10k: facemask; else p3m data anonymize --masks)"
+            )
+        layers = [role for role in ("image", "foreground") if kwargs.get(role) is not None]
+        pasted = {role: kwargs[role].copy() for role in layers}
+        for inside in self._target_faces(kwargs["face"]):
+            face = self.source.draw(self.random_generator)
+            x, y, width, height = cv2.boundingRect(inside)
+            size = max(width, height) / max(cv2.boundingRect(face.mask)[2:]) if self.match_size else 1.0
+            center = (x + (width - 1) / 2, y + (height - 1) / 2)
+            image, mask = place_face(face, self.jitter.draw(center, size, self.random_generator), inside.shape)
+            both = (inside > 0) & (mask > 0)
+            for role in layers:
+                pasted[role][both] = image[both]
+        return kwargs | pasted
+
+    def _target_faces(self, face: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the mask, uint8 (H, W), of every face: only pixels that lie in the face as a whole count."""
+        mask = (face == np.iinfo(face.dtype).max).astype(np.uint8)
+        reach = 2 * round(self.gap * max(mask.shape) / 2) + 1
+        count, labels = cv2.connectedComponents(cv2.dilate(mask, np.ones((reach, reach), np.uint8)))
+        for label in range(1, count):
+            inside = mask * (labels == label).astype(np.uint8)
+            if max(cv2.boundingRect(inside)[2:]) >= self.smallest:
+                yield inside
+
+
+def place_face(face: SourceFace, placement: Placement, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Lay a photograph into a picture of another shape so that its face comes where it shall.
+
+    Args:
+        face: the photograph; what it does not cover is filled by mirroring it.
+        placement: where to, how large, how turned.
+        shape: (height, width) of the picture.
+
+    Returns:
+        The photograph, uint8 (height, width, 3), and the mask of its face, uint8 (height, width), 255 inside.
+    """
+    image, mask, scale = face.image, face.mask, placement.scale
+    if scale < 0.5:  # warping alone would skip pixels
+        small = [max(1, round(side * scale)) for side in mask.shape[::-1]]
+        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+        mask = cv2.resize(mask, small, interpolation=cv2.INTER_AREA)
+        scale = 1.0
+    x, y, width, height = cv2.boundingRect(mask)
+    middle = (x + (width - 1) / 2, y + (height - 1) / 2)
+    matrix = cv2.getRotationMatrix2D(middle, placement.degrees, scale)
+    if placement.flip:
+        matrix = np.array([[-1, 0, 2 * middle[0]], [0, 1, 0]]) @ np.vstack([matrix, [0, 0, 1]])
+    matrix[:, 2] += np.subtract(placement.center, middle)
+    size = (shape[1], shape[0])
+    placed = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    inside = cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_LINEAR)
+    return placed, np.where(inside > 127, np.uint8(255), np.uint8(0))
+
+
+def _largest_part(mask: np.ndarray) -> np.ndarray:
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    if count == 1:
+        return np.zeros(mask.shape, np.uint8)
+    largest = 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax())
+    return np.where(labels == largest, np.uint8(255), np.uint8(0))

@@ -1,0 +1,59 @@
+"""Pictures of image-level copy and paste."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from p3m_lightning.data.copy_paste import ImageCopyPaste
+from p3m_lightning.data.datasets import Draw
+from p3m_lightning.images import write_image
+from p3m_lightning.pictures import outlined, sheet, to_picture
+from p3m_lightning.schema import InputError, Sample
+
+
+class ImagePasteSheet(Callback):
+    """Write training crops before and after image-level copy and paste, once, before the training.
+
+    Args:
+        folder: where `copy_paste_images.png` goes.
+        count: rows of the sheet.
+        side: longer side of a picture, pixels.
+    """
+
+    def __init__(self, folder: str | Path, count: int = 6, side: int = 320) -> None:
+        self.folder, self.count, self.side = Path(folder), count, side
+
+    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Draw the same crops without and with pasting.
+
+        Raises:
+            InputError: the training data have no `ImageCopyPaste`.
+        """
+        if not trainer.is_global_zero:
+            return
+        dataset = trainer.datamodule.train_set
+        paste = next((t for t in dataset.transform.pipeline.transforms if isinstance(t, ImageCopyPaste)), None)
+        if paste is None:
+            raise InputError("data.train.transform.augment: no ImageCopyPaste in it, nothing to show")
+        samples = []
+        probability = paste.p
+        for paste.p in (0.0, 1.0):
+            samples.append([dataset[Draw(k % len(dataset), k)] for k in range(self.count)])
+        paste.p = probability
+        rows, notes = zip(*(_before_after(*pair) for pair in zip(*samples, strict=True)), strict=True)
+        write_image(self.folder / "copy_paste_images.png", sheet(rows, notes, self.side))
+
+
+def _before_after(before: Sample, after: Sample) -> tuple[dict[str, np.ndarray], str]:
+    changed = (before["image"] != after["image"]).any(dim=0)
+    pictures = {
+        "target": to_picture(before["image"]),
+        "target face": outlined(before["image"], before["face"]),
+        "pasted": to_picture(after["image"]),
+        "changed": to_picture(changed[None].float()),
+    }
+    outside = int((changed & (before["face"][0] < 1)).sum())
+    return pictures, f"{before['name']}: {int(changed.sum())} pixels changed, {outside} of them outside the face"
