@@ -18,14 +18,14 @@ class SwinT(nn.Module):
     """Swin-T made for matting: every change of size is an index-keeping 2 x 2 max-pool.
 
     Liu et al., Swin Transformer (ICCV 2021); Ma et al., Rethinking Portrait Matting with Privacy Preserving, section 5.
-    Takes normalized images (N, 3, H, W), H and W multiples of 32 and at least 256.
+    Takes normalized images (N, 3, H, W), H and W multiples of 32 and at least 96.
 
     Args:
         width: scales every channel count, the numbers of heads stay; 1 is the published network.
         drop_path: probability of dropping the last block of a sample in training, rising from 0 at the first.
     """
 
-    minimum_size = 256  # below it a padded map is smaller than two windows and the masks of the paper's code break down
+    minimum_size = 96  # the map at stride 32 is at least as long as the shift; the authors' code asks for 256
 
     def __init__(self, width: float = 1.0, drop_path: float = 0.0):
         super().__init__()
@@ -127,37 +127,26 @@ def from_windows(windows: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def window_mask(height: int, width: int, shift: int, device: torch.device) -> Tensor | None:
-    """Return what keeps apart, inside the windows, what is not adjacent in the map: padding, and the map's far ends.
+    """Return what keeps apart, inside the windows, tokens that are no neighbors in the map.
 
-    Unlike the usual Swin, the authors' variant masks the zero padding too.
+    Unlike the usual Swin, the authors' also keeps the zero padding apart from the map.
 
     Returns:
-        (windows, 49, 49), -100 between tokens of different regions, else 0; `None` where no window is divided.
+        (windows, 49, 49), -100 between tokens of different regions, else 0; `None` where there is one region only.
     """
-    cuts = [_cuts(length, shift) for length in (height, width)]
-    if not any(cuts):
+    if not shift and height % WINDOW == width % WINDOW == 0:
         return None
-    rows, columns = (
-        _regions(length, axis_cuts, device) for length, axis_cuts in zip((height, width), cuts, strict=True)
-    )
-    regions = rows.unsqueeze(1) * (len(cuts[1]) + 1) + columns
-    labels = to_windows(regions[None, ..., None])[0].view(-1, WINDOW**2)  # (windows, 49)
+    rows, columns = (_regions(length, shift, device) for length in (height, width))
+    regions = 3 * rows.unsqueeze(1) + columns
+    labels = to_windows(regions[None, ..., None])[0].view(-1, WINDOW**2)
     return -100.0 * (labels.unsqueeze(1) != labels.unsqueeze(2))
 
 
-def _cuts(length: int, shift: int) -> list[int]:
-    """Positions along one axis of the padded and rolled map where a new region begins."""
-    padding = -length % WINDOW
-    end = length + padding
-    if not shift:
-        return [end - padding] if padding else []
-    return sorted({end - max(padding + shift, WINDOW), end - min(padding + shift, WINDOW), end - shift})
-
-
-def _regions(length: int, cuts: list[int], device: torch.device) -> Tensor:
-    """Number of the region of each position along one axis of the padded map."""
-    positions = torch.arange(length + -length % WINDOW, device=device)
-    return (positions.unsqueeze(1) >= torch.tensor(cuts, dtype=torch.long, device=device)).sum(1)
+def _regions(length: int, shift: int, device: torch.device) -> Tensor:
+    """Number each position along one axis, padded and rolled: 0 for the map, 1 for padding, 2 for its other end."""
+    end = length + -length % WINDOW
+    positions = torch.arange(end, device=device)
+    return (positions >= length - shift).long() + (positions >= end - shift).long()
 
 
 def _relative_position_index() -> Tensor:
