@@ -33,9 +33,14 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str], multirun: bool = 
         sys.argv = [command, verb, *HydraConfig.get().overrides.task]
         try:
             task(resolve(config))
+        except Exception as error:
+            if multirun:
+                raise
+            failures.append(error)  # Hydra would print the overrides before the reason
         finally:
             _remove_if_empty(HydraConfig.get().runtime.output_dir)
 
+    failures: list[Exception] = []
     command = sys.argv[0]
     saved = sys.argv
     sys.argv = [command, *overrides, *(["--multirun"] if multirun else [])]
@@ -47,6 +52,8 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str], multirun: bool = 
         raise InputError(_reason(error)) from error
     finally:
         sys.argv = saved
+    if failures:
+        raise failures[0]
 
 
 def compose(verb: str, overrides: Sequence[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from p3m_lightning.images import write_image
 from p3m_lightning.pictures import matting_panels, sheet
-from p3m_lightning.schema import Sample
+from p3m_lightning.schema import MattingOutput, Sample
 
 
 class PictureSheet(Callback):
@@ -85,14 +85,29 @@ class PictureSheet(Callback):
         self.rows = {}
 
 
+class _SemanticAsAlpha(nn.Module):
+    """The trimap classes of a network where its alpha is expected, 0, 1/2 and 1, so that `infer` brings them to size."""
+
+    needs_trimap = False
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> MattingOutput:
+        return MattingOutput(self.net(images).semantic.argmax(dim=1, keepdim=True) / 2)
+
+
 @torch.no_grad()
 def _predicted_trimap(module: LightningModule, batch: Sample) -> Tensor:
-    """Return the network's own trimap (1, H, W) where it predicts one at full size, else the sample's."""
-    if not module.net.needs_trimap:
-        semantic = module(batch).semantic
-        if semantic is not None and semantic.shape[1] == 3:
-            return semantic[0].argmax(dim=0, keepdim=True)
-    return batch["trimap"][0]
+    """Return the classes (1, H, W) that the network's semantic pass predicts, else the sample's trimap."""
+    net, image = module.net, batch["image"][:1]
+    if net.needs_trimap:
+        return batch["trimap"][0]
+    semantic = net(image[..., :32, :32]).semantic  # a glance is enough to see what kind of network it is
+    if semantic is None or semantic.shape[1] != 3:
+        return batch["trimap"][0]
+    return torch.round(2 * module.infer(_SemanticAsAlpha(net), image, mode="resize"))[0]
 
 
 class Throughput(Callback):

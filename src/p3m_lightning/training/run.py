@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from pytorch_lightning import LightningDataModule, Trainer, seed_everything
@@ -106,6 +107,8 @@ def with_mode(config: Mapping[str, Any], net: nn.Module) -> dict[str, Any]:
 
 def build_module(config: Mapping[str, Any], net: nn.Module) -> MattingModule:
     """Build the training module of `net` from the groups loss, optimizer, scheduler and inference."""
+    if config["channels_last"]:
+        net = net.to(memory_format=torch.channels_last)
     return MattingModule(
         net=net,
         infer=build(config["inference"]),
