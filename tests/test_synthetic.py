@@ -10,8 +10,11 @@ import pytest
 from p3m_lightning.cli import main
 from p3m_lightning.data.anonymize import face_size, private_area
 from p3m_lightning.data.landmarks import read_landmarks
-from p3m_lightning.data.synthetic import render_portrait, synthesize
+from p3m_lightning.data.synthetic import head, render_portrait, synthesize
+from p3m_lightning.data.synthetic.camera import continue_colors
 from p3m_lightning.data.synthetic.dataset import MANIFEST, trimap_kernel
+from p3m_lightning.data.synthetic.plate import Plate, fixed_point
+from p3m_lightning.data.synthetic.view import look_at
 from p3m_lightning.images import read_image, read_matte
 from p3m_lightning.ops.matting import trimap_from_alpha
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
@@ -105,6 +108,47 @@ def test_landmarks_lie_on_the_face_in_the_order_of_300w(portraits):
         across = points @ np.array([down[1], -down[0]])
         for left, right in ((0, 16), (17, 26), (36, 45), (39, 42), (31, 35), (48, 54)):
             assert across[left] < across[right]
+
+
+@pytest.mark.parametrize("yaw", [-0.6, 0.0, 0.6])
+def test_a_turned_head_shows_its_nose_to_that_side_and_its_jaw_on_the_outline(yaw):
+    face = head.draw_face(np.random.default_rng(4))
+    relief = head.make_relief(face)
+    pose = head.Pose(head.rotation(yaw, 0.05, 0.1), np.array([150.0, 150.0]), 100.0)
+    points = pose.view(head.landmarks(face, relief, pose.rotation))
+    between = (points[0, 0] + points[16, 0]) / 2
+    assert np.sign(round(points[30, 0] - between, -1)) == np.sign(yaw)
+    view = look_at(relief, pose)
+    silhouette = (view.depth > -8).astype(np.uint8)
+    inside = cv2.distanceTransform(silhouette, cv2.DIST_L2, 5) * view.step  # plate pixels to the outline
+    for side in (slice(2, 6), slice(11, 15)) if yaw == 0 else (slice(2, 6) if yaw < 0 else slice(11, 15),):
+        at = np.floor((points[side, :2] - view.corner) / view.step).astype(int)
+        assert (inside[at[:, 1], at[:, 0]] < 14).all()
+
+
+def test_paint_on_a_plate_is_premultiplied_and_laid_over_what_is_there():
+    plate, veil = Plate(64), Plate(64)
+    line = [fixed_point(np.array([[3.3, 10.2], [60.1, 41.7]]))]
+    veil.stroke(line, (200, 100, 50))
+    cover = veil.pixels[..., 3:].astype(float) / 255
+    assert np.unique(cover).size > 20
+    np.testing.assert_allclose(veil.pixels[..., :3], cover * (200, 100, 50), atol=3)
+    ground = np.full((64, 64), 0.5, np.float32)
+    plate.lay(np.s_[0:64, 0:64], np.array([10, 20, 240]), ground)
+    plate.over(veil, 0.5)
+    expected = 0.5 * cover * (200, 100, 50) + (1 - 0.5 * cover) * np.array([5, 10, 120])
+    np.testing.assert_allclose(plate.pixels[..., :3], expected, atol=3)
+    np.testing.assert_allclose(plate.pixels[..., 3:] / 255, 0.5 * cover + (1 - 0.5 * cover) * 0.5, atol=0.02)
+
+
+def test_continued_colors_are_the_own_ones_where_there_are_any():
+    rng = np.random.default_rng(0)
+    alpha = np.zeros((40, 50, 1), np.float32)
+    alpha[10:20, 5:30] = rng.uniform(0.3, 1, (10, 25, 1))
+    color = np.array([0.8, 0.3, 0.1], np.float32)
+    np.testing.assert_allclose(
+        continue_colors(np.dstack([color * alpha, alpha])), np.broadcast_to(color, (40, 50, 3)), atol=1e-5
+    )
 
 
 def test_portraits_go_from_close_up_to_full_figure():

@@ -19,7 +19,7 @@ from p3m_lightning.progress import track
 from p3m_lightning.schema import FOREGROUND, UNKNOWN, InputError
 
 MANIFEST = "synthetic.json"
-REVISION = 5
+REVISION = 6
 """Raised whenever the same seed begins to give other pictures: older sets are then refused instead of mixed."""
 
 SMALLEST, LARGEST = 64, 4096
@@ -147,8 +147,11 @@ def _claim(root: Path, parameters: dict[str, int], overwrite: bool) -> None:
             shutil.rmtree(root / folder, ignore_errors=True)
     elif root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise InputError(f"{root}: is there and was not made by this command (no {MANIFEST}); choose another folder")
-    with atomic_path(manifest) as aside:
-        aside.write_text(json.dumps(parameters, indent=2) + "\n")
+    try:
+        with atomic_path(manifest) as aside:
+            aside.write_text(json.dumps(parameters, indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"{root}: cannot be written ({error.strerror})") from None
 
 
 def _read_manifest(path: Path) -> dict[str, object]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from p3m_lightning.data.synthetic.haircuts import Style
-from p3m_lightning.data.synthetic.head import LOW, RELIEF, SKULL_CENTER, SKULL_RADII, Relief
+from p3m_lightning.data.synthetic.head import SKULL_CENTER, SKULL_RADII, Relief, pixel_maps
 from p3m_lightning.data.synthetic.plate import spline
 from p3m_lightning.data.synthetic.strands import POINTS, Strands, away_from_skull, hairline
 from p3m_lightning.data.synthetic.view import View
@@ -111,10 +111,8 @@ def _curls(rng: np.random.Generator, style: Style, own: np.ndarray, t: np.ndarra
 
 def scalp_cover(view: View, relief: Relief, raised: float) -> np.ndarray:
     """How much of the visible points of a head is covered with hair close to the skin, (h, w) in [0, 1]."""
-    at = [((c - np.float32(low)) * RELIEF - 0.5) for c, low in ((view.u, LOW[0]), (view.v, LOW[1]))]
-    surfaces = cv2.remap(
-        np.dstack([relief.front, -relief.back]), *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    both = np.dstack([relief.front, -relief.back])
+    surfaces = cv2.remap(both, *pixel_maps(view.u, view.v), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     depth = np.where(view.rear, surfaces[..., 1], surfaces[..., 0]) - SKULL_CENTER[2]
     line = hairline(np.arctan2(view.u / SKULL_RADII[0], depth / SKULL_RADII[2]), raised)
     return np.clip((line - view.v) / 0.06 + 0.5, 0, 1).astype(np.float32)

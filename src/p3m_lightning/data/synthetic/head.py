@@ -110,6 +110,11 @@ def pixel(points: np.ndarray, density: float = RELIEF) -> np.ndarray:
     return (points[..., :2] - LOW) * density - 0.5
 
 
+def pixel_maps(x: np.ndarray, y: np.ndarray, density: float = RELIEF) -> tuple[np.ndarray, np.ndarray]:
+    """The same for maps of head space x and y, float32 (h, w) each, as OpenCV's `remap` takes them."""
+    return tuple((v - np.float32(low)) * np.float32(density) - np.float32(0.5) for v, low in ((x, LOW[0]), (y, LOW[1])))
+
+
 def grid(density: float = RELIEF) -> tuple[np.ndarray, np.ndarray]:
     """Head space x (1, w) and y (h, 1) of the pixels of a map over the frontal plane, float32."""
     width, height = np.rint((HIGH - LOW) * density).astype(int)

@@ -102,10 +102,6 @@ class Plate:
         under = self.pixels[window]
         under[..., :3] = np.rint(under[..., :3] * (1 - cover[..., None] * np.asarray(strength, np.float32)))
 
-    def fill(self, outline: np.ndarray, color: Sequence[float]) -> None:
-        """Fill a polygon (N, 2) with one opaque color."""
-        cv2.fillPoly(self.pixels, [fixed_point(outline)], _ink(color), cv2.LINE_AA, SHIFT)
-
     def stroke(self, lines: Sequence[np.ndarray], color: Sequence[float], width: float = 1) -> None:
         """Draw polylines in one opaque color.
 

@@ -42,8 +42,8 @@ def look_at(relief: Relief, pose: Pose) -> View:
 
     def outside(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         hx, hy, hz = (back[i, 0] * x + back[i, 1] * y + back[i, 2] * z for i in range(3))
-        px, py = (hx - np.float32(head.LOW[0])) * head.RELIEF - 0.5, (hy - np.float32(head.LOW[1])) * head.RELIEF - 0.5
-        both = cv2.remap(surfaces, px, py, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(-1.3, -1.3))
+        at = head.pixel_maps(hx, hy)
+        both = cv2.remap(surfaces, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(-1.3, -1.3))
         front, rear = hz - both[..., 0], -hz - both[..., 1]
         return np.maximum(front, rear), hx, hy, rear > front
 
@@ -94,7 +94,7 @@ def paint_head(
     arriving = np.where(hit[..., None] > 0, arriving, cv2.GaussianBlur(arriving, (0, 0), 2) / (spread + 1e-4))
     maps = [view.u, view.v, cv2.GaussianBlur(hit, (0, 0), 1.0), hit if scalp is None else scalp[0]]
     maps = _enlarge(np.dstack([*maps, arriving.astype(np.float32)]), view, window)
-    at = [(maps[..., k] - np.float32(head.LOW[k])) * np.float32(mural.density) - np.float32(0.5) for k in (0, 1)]
+    at = head.pixel_maps(maps[..., 0], maps[..., 1], mural.density)
     color = cv2.remap(mural.pixels, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if scalp is not None:
         color += 0.85 * maps[..., 3:4] * (scalp[1].astype(np.float32) - color)
@@ -117,16 +117,13 @@ def _enlarge(maps: np.ndarray, view: View, window: Window) -> np.ndarray:
 
 def _arriving(view: View, relief: Relief, pose: Pose, light: Light) -> np.ndarray:
     """Light at the visible points, (h, w, 3): lamp, shadow of the nose, creases, a little gloss."""
-    x, y = (
-        ((view.u - head.LOW[0]) * head.RELIEF - 0.5).astype(np.float32),
-        ((view.v - head.LOW[1]) * head.RELIEF - 0.5).astype(np.float32),
-    )
-    normals = cv2.remap(relief.normals, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    at = head.pixel_maps(view.u, view.v)
+    normals = cv2.remap(relief.normals, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     normals[view.rear, 2] *= -1
     normals = normals @ pose.rotation.T.astype(np.float32)
     lamp = pose.rotation.T @ light.direction
     shade = np.dstack([relief.cavity, _cast(relief, lamp)])
-    shade = cv2.remap(shade, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    shade = cv2.remap(shade, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     direct = light._replace(ambient=np.zeros(3)).on(normals, SUBSURFACE) * (1 - 0.75 * shade[..., 1:])
     sky = 0.8 - 0.2 * normals[..., 1:2]
     middle = light.direction - (0, 0, -1)
