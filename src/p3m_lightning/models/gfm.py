@@ -11,7 +11,7 @@ from torchvision.models import DenseNet
 
 from p3m_lightning.models.blocks import conv_bn_relu, scale_channels
 from p3m_lightning.models.resnet import residual_layer
-from p3m_lightning.ops import crop_to, fuse, pad_to_multiple, upsample
+from p3m_lightning.ops import crop_to, fuse, pad_to_multiple, region_means, upsample
 from p3m_lightning.schema import MattingOutput
 
 UNIT = 32  # the encoders halve five times
@@ -100,7 +100,7 @@ class PyramidPooling(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Take and return (N, C, h, w)."""
         pooled = [
-            project(nnf.adaptive_avg_pool2d(maps, n)) for n, project in zip(self.regions, self.project, strict=True)
+            project(region_means(maps, n)) for n, project in zip(self.regions, self.project, strict=True)
         ]
         size = maps.shape[-2:]
         pooled = [nnf.interpolate(p, size=size, mode="bilinear", align_corners=True) for p in pooled]

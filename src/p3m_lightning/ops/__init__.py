@@ -1,6 +1,6 @@
 """Pure functions on image tensors, below every network, loss, metric and data set."""
 
-from p3m_lightning.ops.geometry import crop_to, pad_to_multiple, resize, resize_smooth, upsample
+from p3m_lightning.ops.geometry import crop_to, pad_to_multiple, region_means, resize, resize_smooth, upsample
 from p3m_lightning.ops.matting import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -23,6 +23,7 @@ __all__ = [
     "impose_trimap",
     "normalize",
     "pad_to_multiple",
+    "region_means",
     "resize",
     "resize_smooth",
     "trimap_from_alpha",

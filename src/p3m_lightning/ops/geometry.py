@@ -43,6 +43,24 @@ def upsample(maps: Tensor, factor: int) -> Tensor:
     return nnf.interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
+def region_means(maps: Tensor, regions: int) -> Tensor:
+    """Average (N, C, H, W) over a grid of regions: `adaptive_avg_pool2d` as matrices, which ONNX takes at any size.
+
+    Returns:
+        (N, C, regions, regions); regions overlap by a pixel where a side is no multiple of their number.
+    """
+    rows, columns = (_averaging(side, regions, maps) for side in maps.shape[-2:])
+    return rows @ maps @ columns.T
+
+
+def _averaging(side: int, regions: int, like: Tensor) -> Tensor:
+    """Rows of weights (regions, side) that average each region of an axis."""
+    number = torch.arange(regions, device=like.device).unsqueeze(1)
+    pixel = torch.arange(side, device=like.device)
+    inside = (pixel >= number * side // regions) & (pixel < ((number + 1) * side + regions - 1) // regions)
+    return inside.to(like.dtype) / inside.sum(1, keepdim=True)
+
+
 def resize_smooth(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize as scikit-image's `resize` does with its defaults, the resampling of the P3M authors' tests.
 
