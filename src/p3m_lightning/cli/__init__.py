@@ -18,6 +18,7 @@ VERBS = {
     "data": "build and inspect data sets",
     "models": "list the networks",
     "weights": "list and convert published checkpoints",
+    "export": "a network as an ONNX file, compared with the original",
     "bench": "benchmarks, JSON on the last line",
 }
 """Each verb is a module of this package: with `VERBS` of its own, or `configure(parser)` and `run(options)`."""

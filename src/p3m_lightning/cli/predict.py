@@ -9,25 +9,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from p3m_lightning.cli.network import add_network, check_network, make_predictor
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
-    from torch import nn
-
-    from p3m_lightning.inference import Predictor
     from p3m_lightning.inference.background import Background
     from p3m_lightning.inference.finder import Task
     from p3m_lightning.inference.folder import Outcome
 
 SHOWN = 20  # failures told one by one
-AUTHORS_LIMIT = 1080  # pixels of the shorter side, as the P3M authors treat photographs
-PASSES = {
-    "scale": (float, "resize, and the semantic pass of hybrid: part of each side (default 0.5)"),
-    "detail-scale": (float, "hybrid and tiled: part of each side in the detail pass (default 1)"),
-    "short-side": (int, "instead of --scale: bring the shorter side to so many pixels (MODNet: 512)"),
-    "tile": (int, "tiled: side of a tile in pixels (default 768)"),
-    "overlap": (int, "tiled: pixels that neighbors share (default 192)"),
-}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,30 +29,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
     _add_products(parser)
     _add_work(parser)
-
-
-def add_network(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `make_predictor` reads."""
-    group = parser.add_argument_group("network")
-    group.add_argument("--ckpt", type=Path, metavar="PATH", help="checkpoint of this package, or an exported .onnx")
-    group.add_argument("--model", metavar="NAME", help="instead: a network by name (see p3m models) ...")
-    group.add_argument("--weights", type=Path, metavar="FILE", help="... with weights as its authors publish them")
-    group.add_argument(
-        "--mode", default="resize", help="resize (default), hybrid (finer), native, tiled (huge pictures) or auto"
-    )
-    group.add_argument(
-        "--limit",
-        type=int,
-        default=AUTHORS_LIMIT,
-        metavar="PIXELS",
-        help=f"resize and hybrid: reduce a longer shorter side first (default {AUTHORS_LIMIT}; 0: never)",
-    )
-    for name, (kind, purpose) in PASSES.items():
-        group.add_argument(f"--{name}", type=kind, metavar="N", help=purpose)
-    group.add_argument("--flips", action="store_true", help="average with the mirrored picture")
-    group.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
-    group.add_argument("--precision", default="32", choices=["32", "bf16"], help="bf16 is for GPUs")
-    group.add_argument("--compile", action="store_true", help="torch.compile: slow to start, then faster")
 
 
 def _add_products(parser: argparse.ArgumentParser) -> None:
@@ -121,40 +87,6 @@ def run(options: argparse.Namespace) -> int:
     return 2 if failed else 0
 
 
-def make_predictor(options: argparse.Namespace) -> Predictor:
-    """Load the network that the options name.
-
-    Raises:
-        InputError: none or two networks named, files that do not fit, keys that make no sense.
-    """
-    from p3m_lightning.inference import Predictor
-
-    passes = {name.replace("-", "_"): getattr(options, name.replace("-", "_")) for name in PASSES}
-    keys = {
-        "mode": options.mode,
-        "limit": options.limit or None,
-        "flips": options.flips,
-        **{name: value for name, value in passes.items() if value is not None},
-    }
-    keys |= {"precision": options.precision, "compile": options.compile}
-    if options.ckpt:
-        return Predictor.from_checkpoint(options.ckpt, options.device, **keys)
-    return Predictor(published_network(options.model, options.weights), options.device, **keys)
-
-
-def published_network(name: str, weights: Path | None) -> nn.Module:
-    """Build a network with its authors' weights; none are needed where it has no parameters."""
-    from p3m_lightning.models import create_model, load_reference_weights
-    from p3m_lightning.models.weights import read_weights
-
-    net = create_model(name)
-    if weights is not None:
-        load_reference_weights(net, read_weights(weights), str(weights))
-    elif any(True for _ in net.parameters()):
-        raise InputError(f"--model {name}: give --weights, or a checkpoint by --ckpt; see `p3m weights list`")
-    return net
-
-
 def read_background(background: str | None) -> Background | None:
     """Read the picture of --background once for all photographs; colors and `blur` pass.
 
@@ -191,16 +123,6 @@ def report(outcomes: Iterable[Outcome], manifest: Path, total: int) -> int:
     if len(failures) > SHOWN:
         print(f"p3m: and {len(failures) - SHOWN} more, see {manifest}", file=sys.stderr)
     return len(failures)
-
-
-def check_network(options: argparse.Namespace) -> None:
-    """Refuse options of `add_network` that contradict each other, before any work."""
-    if bool(options.ckpt) == bool(options.model):
-        raise InputError("give either --ckpt PATH or --model NAME (with --weights FILE)")
-    if options.weights and not options.model:
-        raise InputError("--weights goes with --model NAME; a checkpoint of this package goes to --ckpt")
-    if options.limit < 0:
-        raise InputError(f"--limit {options.limit}: give pixels, or 0 for no limit")
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -143,13 +143,14 @@ def blend_tiles(run: Run, engine: Engine, images: Array, trimap: Array, passes: 
 
 
 MODES = {"resize": resize, "hybrid": hybrid, "native": native, "tiled": tiled}
+DEFAULT_MODE = {False: "resize", True: "native"}  # by `needs_trimap`; papers on trimaps test at full size
 TRIMAP_MODES = ("resize", "native")  # those in which every pass sees the whole picture, so that a trimap fits
 
 
 def apply_mode(
     engine: Engine,
     images: Array,
-    mode: str,
+    mode: str | None,
     passes: Passes,
     trimap: Array | None = None,
     flips: bool = False,
@@ -159,7 +160,7 @@ def apply_mode(
     Args:
         engine: the network.
         images: float (N, 3, H, W), RGB in [0, 1].
-        mode: a key of `MODES`.
+        mode: a key of `MODES`, or None for `DEFAULT_MODE`.
         passes: sizes of the network's passes.
         trimap: (N, 1, H, W) of BACKGROUND, UNKNOWN, FOREGROUND, for a network that needs it.
         flips: average with the result of the mirrored picture.
@@ -170,6 +171,7 @@ def apply_mode(
     Raises:
         InputError: a mode that this network does not have; a trimap missing or too many.
     """
+    mode = mode or DEFAULT_MODE[engine.needs_trimap]
     offered = TRIMAP_MODES if engine.needs_trimap else MODES
     if mode not in offered:
         raise InputError(f"mode={mode}: choose from {', '.join(offered)}")

@@ -13,7 +13,7 @@ import numpy as np
 from p3m_lightning.images import to_unit
 from p3m_lightning.inference.matte import Matte
 from p3m_lightning.inference.memory import choose_mode, fits_memory
-from p3m_lightning.inference.modes import Engine, Passes
+from p3m_lightning.inference.modes import DEFAULT_MODE, Engine, Passes
 from p3m_lightning.inference.photo import Photo, Source, read_photo
 from p3m_lightning.schema import InputError
 
@@ -32,7 +32,8 @@ class Predictor:
         net: a network of `p3m_lightning.models`; it is moved to `device` and put in `eval()`.
         device: "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1", ...
         mode: `resize` (the published test figures), `hybrid` (two passes, finer), `native` (one pass at full size),
-            `tiled` (full size in bounded memory), or `auto`, which picks for each picture, see `memory.choose_mode`.
+            `tiled` (full size in bounded memory), or `auto`, which picks for each picture, see `memory.choose_mode`;
+            None is `native` for networks that need a trimap, `resize` for others.
         limit: `resize` and `hybrid` first bring a longer shorter side down to this many pixels; the authors take 1080
             for photographs and nothing for their test sets, None.
         flips: average with the mirrored picture: twice the time, slightly better.
@@ -48,7 +49,7 @@ class Predictor:
         self,
         net: nn.Module,
         device: str = "auto",
-        mode: str = "resize",
+        mode: str | None = "resize",
         *,
         limit: int | None = None,
         flips: bool = False,
@@ -62,7 +63,9 @@ class Predictor:
         self._configure(engine, mode, limit, flips, passes)
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, device: str = "auto", mode: str = "resize", **keys: object) -> Predictor:
+    def from_checkpoint(
+        cls, path: str | Path, device: str = "auto", mode: str | None = "resize", **keys: object
+    ) -> Predictor:
         """Make a predictor from a checkpoint of ours; `keys` as for the constructor.
 
         Raises:
@@ -71,6 +74,30 @@ class Predictor:
         from p3m_lightning.models import load_model
 
         return cls(load_model(path), device, mode, **keys)
+
+    @classmethod
+    def from_onnx(
+        cls,
+        path: str | Path,
+        device: str = "auto",
+        mode: str | None = "resize",
+        *,
+        limit: int | None = None,
+        flips: bool = False,
+        **passes: object,
+    ) -> Predictor:
+        """Make a predictor from a file of `export.export_onnx`, run by ONNX Runtime; torch need not be installed.
+
+        Args as for the constructor.
+
+        Raises:
+            InputError: ONNX Runtime is not installed, another kind of file, or as the constructor.
+        """
+        from p3m_lightning.inference.onnx_engine import OnnxEngine
+
+        predictor = cls.__new__(cls)
+        predictor._configure(OnnxEngine(path, device), mode, limit, flips, passes)
+        return predictor
 
     def __call__(self, source: Source, trimap: np.ndarray | None = None) -> Matte:
         """Predict the matte of one photograph.
@@ -93,7 +120,8 @@ class Predictor:
         alpha = self.engine.numpy(self.engine.infer(images, mode, self.passes, trimap, self.flips))
         return [Matte(p.pixels, _enlarge(a, size), p.profile) for p, a in zip(photos, alpha[:, 0], strict=True)]
 
-    def _configure(self, engine: Engine, mode: str, limit: int | None, flips: bool, passes: dict[str, object]) -> None:
+    def _configure(self, engine: Engine, mode: str | None, limit: int | None, flips: bool, passes: dict) -> None:
+        mode = mode or DEFAULT_MODE[engine.needs_trimap]
         if mode not in (*engine.modes, "auto"):
             raise InputError(f"mode={mode}: this network has {', '.join(engine.modes)} and auto")
         self.engine, self.mode, self.limit, self.flips, self.passes = engine, mode, limit, flips, make_passes(passes)
@@ -107,8 +135,9 @@ class Predictor:
         if self.mode == "auto":
             return choose_mode(size, self.engine.modes, free, self.passes)
         if self.mode == "native" and not fits_memory(size, free):
+            smaller = "tiled" if "tiled" in self.engine.modes else "resize"
             raise InputError(
-                f"mode=native: {size[1]} x {size[0]} pixels do not fit into the free memory; take mode=tiled"
+                f"mode=native: {size[1]} x {size[0]} pixels do not fit into the free memory; take mode={smaller}"
             )
         return self.mode
 
@@ -122,7 +151,7 @@ class Predictor:
 def infer(
     net: nn.Module,
     images: Tensor,
-    mode: str = "resize",
+    mode: str | None = "resize",
     trimap: Tensor | None = None,
     flips: bool = False,
     **passes: object,
@@ -132,7 +161,7 @@ def infer(
     Args:
         net: a network of `p3m_lightning.models`, in the state it is to be used in (`eval()`).
         images: float (N, 3, H, W), RGB in [0, 1].
-        mode: `resize`, `hybrid`, `native` or `tiled`, see `Predictor`.
+        mode: `resize`, `hybrid`, `native`, `tiled` or None, see `Predictor`.
         trimap: int64 (N, 1, H, W) of BACKGROUND, UNKNOWN, FOREGROUND, for networks that need one.
         flips: average with the mirrored pictures.
         passes: the keys of `modes.Passes`.

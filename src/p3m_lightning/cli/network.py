@@ -1,0 +1,107 @@
+"""The options by which verbs are told a network, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:  # imported where used, so that the help answers at once
+    from torch import nn
+
+    from p3m_lightning.inference import Predictor
+
+AUTHORS_LIMIT = 1080  # pixels of the shorter side, as the P3M authors treat photographs
+PASSES = {
+    "scale": (float, "resize, and the semantic pass of hybrid: part of each side (default 0.5)"),
+    "detail-scale": (float, "hybrid and tiled: part of each side in the detail pass (default 1)"),
+    "short-side": (int, "instead of --scale: bring the shorter side to so many pixels (MODNet: 512)"),
+    "tile": (int, "tiled: side of a tile in pixels (default 768)"),
+    "overlap": (int, "tiled: pixels that neighbors share (default 192)"),
+}
+
+
+def add_checkpoint(group: argparse._ActionsContainer, what: str) -> None:
+    """Add the options that say which weights, `what` for --ckpt."""
+    group.add_argument("--ckpt", type=Path, metavar="PATH", help=what)
+    group.add_argument("--model", metavar="NAME", help="instead: a network by name (see p3m models) ...")
+    group.add_argument("--weights", type=Path, metavar="FILE", help="... with weights as its authors publish them")
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `make_predictor` reads."""
+    group = parser.add_argument_group("network")
+    add_checkpoint(group, "checkpoint of this package, or a file of p3m export")
+    group.add_argument(
+        "--mode",
+        help="resize (default), hybrid (finer), native (default for networks that take a trimap), tiled (huge pictures)"
+        " or auto",
+    )
+    group.add_argument(
+        "--limit",
+        type=int,
+        default=AUTHORS_LIMIT,
+        metavar="PIXELS",
+        help=f"resize and hybrid: reduce a longer shorter side first (default {AUTHORS_LIMIT}; 0: never)",
+    )
+    for name, (kind, purpose) in PASSES.items():
+        group.add_argument(f"--{name}", type=kind, metavar="N", help=purpose)
+    group.add_argument("--flips", action="store_true", help="average with the mirrored picture")
+    group.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
+    group.add_argument("--precision", default="32", choices=["32", "bf16"], help="bf16 is for GPUs")
+    group.add_argument("--compile", action="store_true", help="torch.compile: slow to start, then faster")
+
+
+def check_network(options: argparse.Namespace) -> None:
+    """Refuse options of `add_network` that contradict each other, before any work."""
+    check_checkpoint(options)
+    if options.limit < 0:
+        raise InputError(f"--limit {options.limit}: give pixels, or 0 for no limit")
+
+
+def check_checkpoint(options: argparse.Namespace) -> None:
+    """Refuse options of `add_checkpoint` that contradict each other."""
+    if bool(options.ckpt) == bool(options.model):
+        raise InputError("give either --ckpt PATH or --model NAME (with --weights FILE)")
+    if options.weights and not options.model:
+        raise InputError("--weights goes with --model NAME; a checkpoint of this package goes to --ckpt")
+
+
+def make_predictor(options: argparse.Namespace) -> Predictor:
+    """Load the network that the options name.
+
+    Raises:
+        InputError: none or two networks named, files that do not fit, keys that make no sense.
+    """
+    from p3m_lightning.inference import Predictor
+
+    passes = {name.replace("-", "_"): getattr(options, name.replace("-", "_")) for name in PASSES}
+    keys = {
+        "mode": options.mode,
+        "limit": options.limit or None,
+        "flips": options.flips,
+        **{name: value for name, value in passes.items() if value is not None},
+    }
+    if options.ckpt and options.ckpt.suffix == ".onnx":
+        if options.precision != "32" or options.compile:
+            raise InputError(f"{options.ckpt}: an exported file takes neither --precision nor --compile")
+        return Predictor.from_onnx(options.ckpt, options.device, **keys)
+    keys |= {"precision": options.precision, "compile": options.compile}
+    if options.ckpt:
+        return Predictor.from_checkpoint(options.ckpt, options.device, **keys)
+    return Predictor(published_network(options.model, options.weights), options.device, **keys)
+
+
+def published_network(name: str, weights: Path | None) -> nn.Module:
+    """Build a network with its authors' weights; none are needed where it has no parameters."""
+    from p3m_lightning.models import create_model, load_reference_weights
+    from p3m_lightning.models.weights import read_weights
+
+    net = create_model(name)
+    if weights is not None:
+        load_reference_weights(net, read_weights(weights), str(weights))
+    elif any(True for _ in net.parameters()):
+        raise InputError(f"--model {name}: give --weights, or a checkpoint by --ckpt; see `p3m weights list`")
+    return net
