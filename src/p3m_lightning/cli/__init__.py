@@ -14,6 +14,7 @@ VERBS = {
     "train": "train and evaluate a network (Hydra overrides; -m sweeps)",
     "eval": "evaluate a checkpoint on a data set",
     "predict": "mattes for photographs and folders",
+    "video": "matte, cut-out or composite of a video",
     "score": "the metrics for anyone's predicted mattes",
     "data": "build and inspect data sets",
     "models": "list the networks",

@@ -3,4 +3,5 @@
 VERBS = {
     "metrics": "gradient and connectivity errors against the published procedure",
     "upsamplers": "StyleMatte's ways from a quarter to full size",
+    "video": "flicker before and after smoothing, on synthetic clips",
 }

@@ -97,7 +97,7 @@ class _Path(NamedTuple):
         x, y, zoom, turn = waves.sum(axis=1)
         linear = (1 + zoom) * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         middle = (np.array(self.size[::-1]) - 1) / 2
-        return np.column_stack([linear, self.center + (x, y) - linear @ middle])
+        return np.column_stack([linear, self.center + np.array([x, y]) - linear @ middle])
 
 
 def _look(plate: np.ndarray, window: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -1,0 +1,54 @@
+"""`p3m bench video`: flicker before and after smoothing, on synthetic clips of which the matte is known."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from p3m_lightning.schema import InputError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = "example: p3m bench video --ckpt outputs/RUN/checkpoints/last.ckpt --clips 3"
+    parser.add_argument("--ckpt", type=Path, metavar="PATH", help="network to matte with (default: simulated flicker)")
+    parser.add_argument(
+        "--mode", default="native", help="how the network is applied, see p3m predict (default: native)"
+    )
+    parser.add_argument("--clips", type=int, default=3, metavar="N", help="how many (default: 3)")
+    parser.add_argument("--frames", type=int, default=24, metavar="N", help="length of each (default: 24)")
+    parser.add_argument("--width", type=int, default=512, metavar="PIXELS", help="(default: 512)")
+    parser.add_argument("--height", type=int, default=288, metavar="PIXELS", help="(default: 288)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the first clip (default: 0)")
+    parser.add_argument("--still", action="store_true", help="the background does not move")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure and print; the last line is JSON."""
+    for name, least in (("clips", 1), ("frames", 2), ("width", 32), ("height", 32), ("seed", 0)):
+        if getattr(options, name) < least:
+            raise InputError(f"--{name} {getattr(options, name)}: must be {least} or more")
+    from p3m_lightning.experiments.bench_video import bench, by_network, by_simulation, summary
+    from p3m_lightning.inference import Predictor
+
+    if options.ckpt:
+        matter = by_network(Predictor.from_checkpoint(options.ckpt, options.device, options.mode))
+        mattes = f"network: {options.ckpt}"
+    else:
+        matter, mattes = by_simulation(options.seed), "simulated: true mattes with flicker added, no network"
+    seeds = range(options.seed, options.seed + options.clips)
+    size = (options.height, options.width)
+    means = bench(matter, seeds, options.frames, size, not options.still)
+    print(f"mattes {mattes}")
+    for name, row in means.items():
+        ratios = f"{row['dtssd_ratio']:.0%} of the flicker, {row['sad_ratio']:.1%} of the SAD"
+        print(f"{name:15} dtSSD {row['dtssd']:7.3f}  SAD {row['sad']:8.4f}  {ratios}, {1000 * row['seconds']:.1f} ms")
+    setting = {
+        "frames": options.frames,
+        "size": list(size),
+        "seeds": list(seeds),
+        "moving_background": not options.still,
+    }
+    print(json.dumps(summary(means, mattes, **setting)))

@@ -1,0 +1,191 @@
+"""Video files as upright RGB frames with their own times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:
+    import av
+
+HD = 720
+"""Lines from which a file that does not name its colors is taken for BT.709, as players do; BT.601 below."""
+
+MISSING = 0.5
+"""Seconds by which the packets of a Matroska file may end before the length in its header."""
+
+
+class VideoError(InputError):
+    """A file that is no video, or not a whole one; to go on with it would be of no use."""
+
+
+class Frame(NamedTuple):
+    """One frame, upright."""
+
+    pixels: np.ndarray  # uint8 (H, W, 3), RGB
+    time: int  # when it is shown, in units of the reader's time base
+    duration: int  # for how long, in the same units; 0 if the file does not say
+
+
+class VideoReader:
+    """The first video stream of a file, which is opened anew for every pass.
+
+    Args:
+        path: any container and codec of FFmpeg. More than 8 bits are rounded to 8; HDR is not tone-mapped.
+
+    Attributes:
+        size: (height, width), upright.
+        time_base: seconds per unit of time.
+        begin: time of the first frame, in units of the time base.
+        rate: frames per second on average.
+        pixel_aspect: width over height of a pixel, upright.
+        count: frames, as far as can be known before decoding.
+        seconds: length of the video.
+
+    Raises:
+        VideoError: missing, not a video, or cut off; the message names the file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        import av
+
+        self.path = Path(path)
+        with self._open() as (container, stream):
+            self.time_base: Fraction = stream.time_base
+            self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25).limit_denominator(1001)
+            self.count, self.seconds = survey(self.path, container, stream)
+        with self._open() as (container, stream):
+            try:
+                first = next(container.decode(stream))
+            except (av.FFmpegError, StopIteration):
+                raise VideoError(f"{path}: no frame in it can be decoded") from None
+            self.begin = first.pts or 0
+            self._size = (first.height, first.width)
+            turned = _is_turned(_display_matrix(first))
+            self.size = self._size[::-1] if turned else self._size
+            aspect = stream.sample_aspect_ratio or Fraction(1)
+            self.pixel_aspect = 1 / aspect if turned else aspect
+
+    def frames(self, skip: int = 0) -> Iterator[Frame]:
+        """Decode from the beginning, leaving out the first `skip` frames.
+
+        Times always increase; where the file gives none, or goes back, a frame follows the one before.
+
+        Raises:
+            VideoError: frames that cannot be decoded, or of another size than the first.
+        """
+        import av
+
+        step = max(1, round(1 / (self.rate * self.time_base)))
+        time = None
+        with self._open() as (container, stream):
+            try:
+                for index, frame in enumerate(container.decode(stream)):
+                    time = _next_time(time, frame.pts, step)
+                    if index >= skip:
+                        yield Frame(self._pixels(frame, index), time, frame.duration or 0)
+            except av.FFmpegError as error:
+                at = float((time or 0) * self.time_base)
+                raise VideoError(f"{self.path}: cannot be decoded after {at:.2f} s ({error.strerror})") from None
+
+    def _pixels(self, frame: av.VideoFrame, index: int) -> np.ndarray:
+        if (frame.height, frame.width) != self._size:
+            (height, width), (first_height, first_width) = (frame.height, frame.width), self._size
+            raise VideoError(
+                f"{self.path}: frame {index} has {width} x {height} pixels, the first {first_width} x {first_height};"
+                " cut the video where its size changes"
+            )
+        unnamed = frame.colorspace in _UNNAMED
+        colors = ("ITU709" if frame.height >= HD else "ITU601") if unnamed else None
+        return upright(frame.reformat(format="rgb24", src_colorspace=colors).to_ndarray(), _display_matrix(frame))
+
+    @contextmanager
+    def _open(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+        with open_container(self.path) as container:
+            if not container.streams.video:
+                raise VideoError(f"{self.path}: no video stream in it")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            yield container, stream
+
+
+def survey(path: Path, container: av.container.InputContainer, stream: av.VideoStream) -> tuple[int, float]:
+    """Return frames and seconds of a stream; refuse a file that is cut off, which FFmpeg would read without an error.
+
+    Where the container has no index of its frames, the whole file is read, not decoded.
+    """
+    length = float((stream.duration or 0) * stream.time_base)
+    if stream.frames:
+        end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
+        if end > path.stat().st_size:
+            raise VideoError(f"{path}: is cut off; its frames go on behind the end of the file")
+        return stream.frames, length
+    count, end = 0, 0.0
+    for packet in container.demux():
+        count += packet.stream is stream and packet.size > 0
+        if packet.pts is not None:
+            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    promised = (container.duration or 0) / 1e6
+    if "matroska" in container.format.name and end + MISSING + promised / 100 < promised:
+        raise VideoError(f"{path}: is cut off after {end:.1f} of {promised:.1f} s")
+    return count, length or end
+
+
+def open_container(path: str | Path) -> av.container.InputContainer:
+    """Open a media file for reading.
+
+    Raises:
+        VideoError: missing, or no media file; the message names it.
+    """
+    import av
+
+    if not Path(path).is_file():  # FFmpeg would take some names for addresses and devices
+        raise VideoError(f"{path}: " + ("is a folder; give a video file" if Path(path).is_dir() else "no such file"))
+    try:
+        return av.open(str(Path(path).resolve()))
+    except av.FFmpegError as error:
+        raise VideoError(f"{path}: not a video that can be read ({error.strerror})") from None
+
+
+def upright(pixels: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
+    """Turn and mirror a frame as its display matrix asks, in steps of a right angle.
+
+    Args:
+        pixels: (H, W, 3).
+        matrix: int32 (9,) of FFmpeg, which maps (x, y) of the coded frame to (x a + y c, x b + y d); None for upright.
+    """
+    if matrix is None:
+        return pixels
+    a, b, _, c, d = matrix[:5]
+    across, down = (c, b) if _is_turned(matrix) else (a, d)
+    turned = pixels.swapaxes(0, 1) if _is_turned(matrix) else pixels
+    return np.ascontiguousarray(turned[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
+
+
+_UNNAMED = (None, 2)
+"""What FFmpeg calls the colors of a file that says nothing about them."""
+
+
+def _next_time(before: int | None, time: int | None, step: int) -> int:
+    """Return the time of a frame: its own if that is later than the one before."""
+    if before is None:
+        return 0 if time is None else time
+    if time is None:
+        return before + step
+    return max(time, before + 1)
+
+
+def _is_turned(matrix: np.ndarray | None) -> bool:
+    return matrix is not None and abs(int(matrix[1])) > abs(int(matrix[0]))
+
+
+def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
+    data = frame.side_data.get("DISPLAYMATRIX")
+    return None if data is None else np.frombuffer(bytes(data), np.int32)

@@ -1,0 +1,261 @@
+"""Encoded pieces of a video that lie aside until all are there: a kill costs one piece, not the work of a night."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import cv2
+import numpy as np
+
+from p3m_lightning.images import atomic_path, write_image
+from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:
+    import av
+
+
+class Encoding(NamedTuple):
+    """How FFmpeg is to encode, and what pixels it is given."""
+
+    codec: str
+    pixel_format: str
+    pixels: str  # format of the array that comes in
+    options: Mapping[str, str]
+
+
+_VP9 = {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1", "auto-alt-ref": "0"}
+PRORES = Encoding("prores_ks", "yuva444p10le", "rgba64le", {"profile": "4444", "vendor": "apl0"})
+VP9_ALPHA = Encoding("libvpx-vp9", "yuva420p", "rgba", {"crf": "20", **_VP9})
+VP9 = Encoding("libvpx-vp9", "yuv420p", "rgb24", {"crf": "20", **_VP9})
+H264 = Encoding("h264", "yuv420p", "rgb24", {"crf": "18", "preset": "medium"})
+"""No hidden frames and no frames out of order (B frames): one packet is one frame, so that pieces can be joined.
+
+Which encoder stands behind `h264` is the installed PyAV's affair; in the wheels of PyPI it is x264.
+"""
+
+
+def encoding_for(format: str, suffix: str) -> Encoding | None:
+    """Return how a product format is encoded in a file of `suffix`; None for pictures.
+
+    Raises:
+        InputError: the installed PyAV has no such encoder.
+    """
+    import av
+
+    if format == "png":
+        return None
+    opaque = VP9 if suffix == ".webm" else H264
+    encoding = {"prores": PRORES, "vp9": VP9_ALPHA}.get(format, opaque)
+    try:
+        av.Codec(encoding.codec, "w")
+    except av.codec.codec.UnknownCodecError:
+        raise InputError(
+            f"the installed PyAV cannot encode {encoding.codec}; take a .webm, or a folder of PNG"
+        ) from None
+    return encoding
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """When the frames of one segment are shown, in units of the source's time base."""
+
+    times: list[int]
+    duration: int  # of the last one
+
+
+class VideoSegment:
+    """Encodes frames into one file; their times are kept beside it, the file itself only counts frames."""
+
+    def __init__(self, path: Path, encoding: Encoding, rate: Fraction, pixel_aspect: Fraction) -> None:
+        self.path = path
+        self._encoding, self._rate, self._aspect = encoding, rate, pixel_aspect
+        self._container: av.container.OutputContainer | None = None
+        self._count = 0
+
+    def write(self, pixels: np.ndarray) -> None:
+        """Encode one frame, uint8 or uint16 (H, W, 3 or 4)."""
+        import av
+
+        pixels = even(pixels) if self._encoding.codec == "h264" else pixels
+        if self._container is None:
+            self._open(*pixels.shape[:2])
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._encoding.pixels)
+        frame = frame.reformat(format=self._encoding.pixel_format, dst_colorspace="ITU709", dst_color_range="MPEG")
+        frame.pts, frame.time_base = self._count, 1 / self._rate
+        self._container.mux(self._stream.encode(frame))
+        self._count += 1
+
+    def close(self) -> None:
+        """Finish the file; without a frame there is none."""
+        if self._container is not None:
+            self._container.mux(self._stream.encode())
+            self._container.close()
+
+    def _open(self, height: int, width: int) -> None:
+        import av
+
+        self._container = av.open(str(self.path), "w")
+        stream = self._container.add_stream(self._encoding.codec, rate=self._rate, options=dict(self._encoding.options))
+        stream.width, stream.height, stream.pix_fmt = width, height, self._encoding.pixel_format
+        context = stream.codec_context
+        context.max_b_frames = 0
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = LIMITED
+        context.sample_aspect_ratio = self._aspect
+        mark_alpha(stream, self._encoding)
+        self._stream = stream
+
+
+class PictureSegment:
+    """A folder of numbered PNG files."""
+
+    def __init__(self, path: Path, begin: int) -> None:
+        self.path, self._number = path, begin
+        path.mkdir()
+
+    def write(self, pixels: np.ndarray) -> None:
+        """Write one frame, uint8 (H, W, 4)."""
+        write_image(self.path / picture_name(self._number), pixels, compress_level=2)
+        self._number += 1
+
+    def close(self) -> None:
+        """Do nothing: every picture is whole."""
+
+
+BT709, LIMITED = 1, 1  # FFmpeg's codes
+
+
+def mark_alpha(stream: av.VideoStream, encoding: Encoding) -> None:
+    """Tell the WebM muxer that the packets carry alpha; players look for it."""
+    if encoding.pixel_format == "yuva420p":
+        stream.metadata["alpha_mode"] = "1"
+
+
+def even(pixels: np.ndarray) -> np.ndarray:
+    """Repeat the last row and column where their number is odd: H.264 stores color for pairs."""
+    height, width = pixels.shape[:2]
+    if height % 2 == width % 2 == 0:
+        return pixels
+    return cv2.copyMakeBorder(pixels, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+
+
+def picture_name(number: int) -> str:
+    """Return the file name of a frame, counted from 0."""
+    return f"{number:06d}.png"
+
+
+class Parts:
+    """The folder `TARGET.parts` of finished segments; the JSON file of a segment is written last and makes it count.
+
+    Args:
+        target: the output.
+        parameters: plain values on which the frames depend; a run that goes on must have the same.
+        resume: go on with what is there; otherwise it is removed.
+
+    Raises:
+        InputError: what is there was made with other parameters.
+    """
+
+    def __init__(self, target: Path, parameters: Mapping[str, object], resume: bool) -> None:
+        self.target = target
+        self.folder = parts_folder(target)
+        wanted = json.loads(json.dumps(parameters, default=str))
+        manifest = self.folder / "manifest.json"
+        if resume and manifest.is_file():
+            self._compare(json.loads(manifest.read_text()), wanted)
+        else:
+            self.remove()
+        self.finished = self._find_finished()
+        if not manifest.is_file():
+            with atomic_path(manifest) as aside:
+                aside.write_text(json.dumps(wanted, indent=1))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last segment is there."""
+        return bool(self.finished) and self._read(len(self.finished) - 1)["last"]
+
+    @property
+    def consumed(self) -> int:
+        """Frames of the source that need not be seen again."""
+        return self._read(len(self.finished) - 1)["consumed"] if self.finished else 0
+
+    @property
+    def written(self) -> int:
+        """Frames in the finished segments."""
+        return sum(len(stamps.times) for stamps in self.finished)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return what was committed with the last segment."""
+        if not self.finished:
+            return {}
+        with np.load(self._path(len(self.finished) - 1, ".npz")) as arrays:
+            return dict(arrays)
+
+    def next_path(self, suffix: str) -> Path:
+        """Return where the next segment is to be written, cleared of what a kill left there."""
+        path = self._path(len(self.finished), suffix)
+        shutil.rmtree(path, ignore_errors=True)
+        path.unlink(missing_ok=True)
+        return path
+
+    def commit(self, stamps: Stamps, consumed: int, state: Mapping[str, np.ndarray], last: bool) -> None:
+        """Make the segment count whose file has just been finished."""
+        number = len(self.finished)
+        with atomic_path(self._path(number, ".npz")) as aside:
+            np.savez(aside, **state)
+        record = {"times": stamps.times, "duration": stamps.duration, "consumed": consumed, "last": last}
+        with atomic_path(self._path(number, ".json")) as aside:
+            aside.write_text(json.dumps(record))
+        self.finished.append(stamps)
+        if number:
+            self._path(number - 1, ".npz").unlink(missing_ok=True)
+
+    def paths(self, suffix: str) -> list[Path]:
+        """Return the files of the finished segments that have frames."""
+        return [self._path(number, suffix) for number, stamps in enumerate(self.finished) if stamps.times]
+
+    def stamps(self) -> list[tuple[int, int]]:
+        """Return time and duration of every frame: each is shown until the next."""
+        times = [time for stamps in self.finished for time in stamps.times]
+        last = [stamps.duration for stamps in self.finished if stamps.times][-1]
+        ends = [*times[1:], times[-1] + (last or (times[-1] - times[-2] if len(times) > 1 else 1))]
+        return [(time, end - time) for time, end in zip(times, ends, strict=True)]
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.folder)
+
+    def _find_finished(self) -> list[Stamps]:
+        finished: list[Stamps] = []
+        while self._path(len(finished), ".json").is_file():
+            record = self._read(len(finished))
+            finished.append(Stamps(record["times"], record["duration"]))
+        return finished
+
+    def _compare(self, found: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+        differing = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
+        if differing:
+            raise InputError(
+                f"{self.folder}: was begun with another {', '.join(differing)}; give the same, or begin anew without"
+                " --resume"
+            )
+
+    def _read(self, number: int) -> dict:
+        return json.loads(self._path(number, ".json").read_text())
+
+    def _path(self, number: int, suffix: str) -> Path:
+        return self.folder / f"{number:05d}{suffix}"
+
+
+def parts_folder(target: Path) -> Path:
+    """Return the folder of the segments of an output."""
+    return target.with_name(f"{target.name}.parts")

@@ -1,0 +1,208 @@
+"""Less flicker: networks that see one frame at a time, brought to agree with the frames around."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from p3m_lightning.schema import InputError
+
+State = dict[str, np.ndarray]
+
+
+class Smoother(Protocol):
+    """Takes the frames of one clip in order, and returns their alphas in order, perhaps some frames later."""
+
+    def push(self, image: np.ndarray, alpha: np.ndarray) -> list[np.ndarray]:
+        """Take one frame, uint8 (H, W, 3) and float32 (H, W) in [0, 1]; return the alphas that are now final."""
+
+    def flush(self) -> list[np.ndarray]:
+        """Return the alphas that still wait, at the end of the clip."""
+
+    def state(self) -> State:
+        """Return all that the next frames depend on, so that another process can go on."""
+
+    def restore(self, state: State) -> None:
+        """Take over what `state` returned."""
+
+
+class NoSmoothing:
+    """Every frame as the network gives it."""
+
+    def push(self, image: np.ndarray, alpha: np.ndarray) -> list[np.ndarray]:
+        """Return `alpha`."""
+        return [alpha]
+
+    def flush(self) -> list[np.ndarray]:
+        """Return nothing."""
+        return []
+
+    def state(self) -> State:
+        """Return nothing."""
+        return {}
+
+    def restore(self, state: State) -> None:
+        """Do nothing."""
+
+
+class OneFrameDelay:
+    """Replaces what flickers for a single frame by the mean of its neighbors (Ke et al., MODNet, AAAI 2022, OFD).
+
+    A pixel flickers if the frames before and after agree within `threshold` and its own alpha differs from both by
+    more. First and last frame stay. What lasts for two frames, or moves fast, is not changed.
+    """
+
+    def __init__(self, threshold: float = 0.1) -> None:
+        self.threshold = threshold
+        self._raw: list[np.ndarray] = []  # the last two frames at most, the newest waits
+
+    def push(self, image: np.ndarray, alpha: np.ndarray) -> list[np.ndarray]:
+        """Return the frame before, which now has both neighbors."""
+        waiting = self._raw[-1:]
+        final = [one_frame_delay(*self._raw, alpha, self.threshold)] if len(self._raw) == 2 else waiting
+        self._raw = [*waiting, alpha]
+        return final
+
+    def flush(self) -> list[np.ndarray]:
+        """Return the last frame as it is."""
+        final, self._raw = self._raw[-1:], []
+        return final
+
+    def state(self) -> State:
+        """Return the raw alphas of the last two frames."""
+        return {f"raw{i}": alpha for i, alpha in enumerate(self._raw)}
+
+    def restore(self, state: State) -> None:
+        """Take over the last two frames."""
+        self._raw = [state[f"raw{i}"] for i in range(len(state))]
+
+
+def one_frame_delay(before: np.ndarray, alpha: np.ndarray, after: np.ndarray, threshold: float) -> np.ndarray:
+    """Return `alpha` with its flickering pixels replaced; float32 (H, W) in [0, 1] of three successive frames."""
+    agree = np.abs(before - after) <= threshold
+    alone = np.minimum(np.abs(alpha - before), np.abs(alpha - after)) > threshold
+    return np.where(agree & alone, (before + after) / 2, alpha)
+
+
+class FlowSmoothing:
+    """Averages along the motion in the picture, as far back as that can be followed; no delay.
+
+    The previous result is carried over by optical flow (Kroeger et al., Fast Optical Flow using Dense Inverse Search,
+    ECCV 2016) wherever forward and backward flow lead back to the start (Sundaram et al., ECCV 2010, eq. 5) and the
+    carried color is that of the frame. Each pixel counts for how many frames it has been followed: the result is the
+    running mean of that many frames, at most `memory`; where motion uncovers something it begins anew.
+
+    Args:
+        memory: frames; a disturbance of one frame is reduced to 1 / memory, a real change of the matte that no motion
+            explains is delayed by about as many frames.
+        tolerance: difference of colors, part of full range, at which a pixel counts for 0.6 of its frames.
+        side: flow is computed on frames reduced to this longer side.
+    """
+
+    def __init__(self, memory: int = 6, tolerance: float = 0.06, side: int = 960) -> None:
+        self.memory, self.tolerance, self.side = memory, tolerance, side
+        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._last: State = {}  # image, alpha (the result) and age, in frames
+
+    def push(self, image: np.ndarray, alpha: np.ndarray) -> list[np.ndarray]:
+        """Return this frame, averaged with what came before."""
+        age = np.zeros(alpha.shape, np.float32)
+        if self._last:
+            motion, back = self._motions(image, self._last["image"])
+            carried = carry(self._last["alpha"], motion, cv2.INTER_CUBIC).clip(0, 1)
+            age = carry(self._last["age"], motion) * self._trust(image, motion, back)
+            alpha = (alpha + age * carried) / (1 + age)
+        self._last = {"image": image, "alpha": alpha, "age": np.minimum(age + 1, self.memory - 1)}
+        return [alpha]
+
+    def flush(self) -> list[np.ndarray]:
+        """Return nothing: no frame waits."""
+        self._last = {}
+        return []
+
+    def state(self) -> State:
+        """Return the last frame, its result, and how long each pixel has been followed."""
+        return dict(self._last)
+
+    def restore(self, state: State) -> None:
+        """Take over the last frame."""
+        self._last = dict(state)
+
+    def _motions(self, image: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the flow from `image` to `before` and back, float32 (H, W, 2), x and y in pixels."""
+        height, width = image.shape[:2]
+        factor = min(1.0, self.side / max(height, width))
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        grays = [
+            cv2.resize(cv2.cvtColor(i, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA) for i in (image, before)
+        ]
+        if min(size) < SMALLEST_FLOW:
+            return np.zeros((2, height, width, 2), np.float32)
+        scale = np.float32((width / size[0], height / size[1]))
+        flows = (self._flow.calc(a, b, None) for a, b in (grays, grays[::-1]))
+        motion, back = (cv2.resize(flow, (width, height)) * scale for flow in flows)
+        return motion, back
+
+    def _trust(self, image: np.ndarray, motion: np.ndarray, back: np.ndarray) -> np.ndarray:
+        """Return how far each pixel was really followed, float32 (H, W) in [0, 1]."""
+        returned = carry(back, motion)
+        length = np.square(motion).sum(2) + np.square(returned).sum(2)
+        consistent = np.square(motion + returned).sum(2) < 0.01 * length + 0.5
+        before = carry(self._last["image"], motion).astype(np.float32)
+        # a little blurred: noise of the camera is no change
+        difference = cv2.blur(np.abs(before - image).mean(2), (3, 3)) / (255 * self.tolerance)
+        return consistent * np.exp(-np.square(difference) / 2)
+
+
+SMALLEST_FLOW = 16
+"""Pixels: on smaller frames dense inverse search has no patches, and everything counts as still."""
+
+
+def carry(values: np.ndarray, motion: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """Fetch for every pixel p what lies at p + motion(p) in `values` (H, W) or (H, W, C); the border is repeated."""
+    height, width = motion.shape[:2]
+    places = motion + np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
+    return cv2.remap(values, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+
+
+SMOOTHINGS: dict[str, Callable[[], Smoother]] = {
+    "none": NoSmoothing,
+    "one_frame_delay": OneFrameDelay,
+    "flow": FlowSmoothing,
+}
+
+
+def make_smoother(name: str) -> Smoother:
+    """Make the smoother of a name.
+
+    Raises:
+        InputError: no such name.
+    """
+    if name not in SMOOTHINGS:
+        raise InputError(f"smoothing={name}: choose from {', '.join(SMOOTHINGS)}")
+    return SMOOTHINGS[name]()
+
+
+def smooth(
+    images: Iterable[np.ndarray], alphas: Iterable[np.ndarray], smoothing: str | Smoother = "flow"
+) -> Iterator[np.ndarray]:
+    """Smooth the alphas of one clip.
+
+    Args:
+        images: uint8 (H, W, 3), RGB.
+        alphas: float32 (H, W) in [0, 1], as many.
+        smoothing: a key of `SMOOTHINGS`, or a smoother that has seen no frame yet.
+
+    Yields:
+        float32 (H, W) in [0, 1], one for each frame.
+
+    Raises:
+        InputError: no such smoothing.
+    """
+    smoother = make_smoother(smoothing) if isinstance(smoothing, str) else smoothing
+    for image, alpha in zip(images, alphas, strict=True):
+        yield from smoother.push(image, alpha)
+    yield from smoother.flush()

@@ -1,0 +1,85 @@
+"""How steady the mattes of a clip are: errors of their change from frame to frame.
+
+Clips come one frame at a time, so that their length costs no memory. Mattes are as in `functional`; every function
+raises InputError where they are not, where a clip is longer than its truth, and where it has no two frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from p3m_lightning.metrics.arrays import Array, matte_pair
+from p3m_lightning.schema import InputError
+
+DEFINITIONS = {
+    "dtssd": "root of the mean over pixels of ((pred' - pred) - (gt' - gt))^2, ' the next frame; mean over pairs of"
+    " frames, * 100",
+    "messddt": "mean over pixels of |(pred - gt)^2 - (pred' - gt')^2|, ' where the motion leads in the next frame; mean"
+    " over pairs of frames",
+}
+"""Erofeev et al., "Perceptually Motivated Benchmark for Video Matting", BMVC 2015, section 5: the two measures of
+temporal coherence that agreed best with people. They sum over pixels; here the mean is taken, so that sizes compare,
+and dtSSD is given in hundredths, as video matting papers print it."""
+
+
+def dtssd(preds: Iterable[Array], targets: Iterable[Array]) -> float:
+    """Return dtSSD of a clip: how far its changes from frame to frame are from the true ones.
+
+    Args:
+        preds: predicted mattes (H, W) in [0, 1], in order.
+        targets: true mattes, as many.
+    """
+    return _mean_over_pairs(_change, preds, targets)
+
+
+def messddt(preds: Iterable[Array], targets: Iterable[Array], motions: Iterable[np.ndarray]) -> float:
+    """Return MESSDdt of a clip: how much the squared error changes along the motion.
+
+    Args:
+        preds: predicted mattes (H, W) in [0, 1], in order.
+        targets: true mattes, as many.
+        motions: float32 (H, W, 2), where each pixel goes by the next frame, x and y in pixels; that of the last frame
+            is not asked for. What leaves the frame does not count.
+    """
+    ahead = iter(motions)
+    return _mean_over_pairs(lambda pair, later: _moved_change(pair, later, next(ahead)), preds, targets)
+
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def _mean_over_pairs(measure: Callable[[Pair, Pair], float], preds: Iterable[Array], targets: Iterable[Array]) -> float:
+    values = [measure(pair, later) for pair, later in pairwise(_pairs(preds, targets))]
+    if not values:
+        raise InputError("clip: two frames or more are needed to see a change")
+    return float(np.mean(values))
+
+
+def _pairs(preds: Iterable[Array], targets: Iterable[Array]) -> Iterator[Pair]:
+    ends = object()
+    preds, targets = iter(preds), iter(targets)
+    while (pred := next(preds, ends)) is not ends:
+        target = next(targets, ends)
+        if target is ends:
+            break
+        yield matte_pair(pred, target)
+    if pred is not ends or next(targets, ends) is not ends:
+        raise InputError("clip: the predicted and the true mattes are not equally many")
+
+
+def _change(pair: Pair, later: Pair) -> float:
+    (pred, target), (pred_later, target_later) = pair, later
+    return 100 * float(np.sqrt(np.square((pred_later - pred) - (target_later - target)).mean()))
+
+
+def _moved_change(pair: Pair, later: Pair, motion: np.ndarray) -> float:
+    error, error_later = (np.square(pred - target) for pred, target in (pair, later))
+    height, width = error.shape
+    places = motion.astype(np.float32) + np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
+    inside = ((places >= 0) & (places <= (width - 1, height - 1))).all(2)
+    arrived = cv2.remap(error_later, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return float(np.abs(error - arrived)[inside].mean()) if inside.any() else 0.0
