@@ -1,6 +1,9 @@
+import re
+
 import pytest
 import torch
-from torchvision.models import densenet121, resnet34
+from torchvision.models import DenseNet, ResNet
+from torchvision.models.resnet import BasicBlock
 
 from golden_networks import assert_outputs_match, load_recording
 from p3m_lightning.models import create_model, load_encoder_weights, load_reference_weights
@@ -33,26 +36,30 @@ def test_alpha_is_the_focus_inside_the_band_that_the_glance_leaves_open(name):
     assert set(output.alpha[trimap != 1].unique().tolist()) <= {0.0, 1.0}
 
 
-@pytest.mark.parametrize(("name", "build", "count"), [("gfm_r34_tt", resnet34, 216), ("gfm_d121_tt", densenet121, 720)])
-def test_encoder_starts_from_the_weights_of_torchvision(name, build, count):
-    model = create_model(name)
-    state = build().state_dict()
+DEPTHS = (1, 2, 2, 1)
+
+
+def test_resnet_starts_from_the_weights_of_torchvision():
+    model = create_model("gfm_r34_tt", depths=DEPTHS)
+    state = ResNet(BasicBlock, list(DEPTHS)).state_dict()
     load_encoder_weights(model, state)
-    encoder = model.encoder.state_dict()
-    shared = [key for key in state if key in encoder]
-    assert len(shared) == count  # all but the classifier and DenseNet's last norm
-    assert all(torch.equal(encoder[key], state[key]) for key in shared)
+    assert all(torch.equal(value, state[key]) for key, value in model.encoder.state_dict().items())
 
 
-def test_encoder_takes_the_older_names_of_the_densenet_file():
-    model = create_model("gfm_d121_tt")
-    state = densenet121().state_dict()
-    older = {key.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): value for key, value in state.items()}
-    older = {key: value for key, value in older.items() if not key.endswith("num_batches_tracked")}
-    assert "features.denseblock4.denselayer16.conv.2.weight" in older
-    load_encoder_weights(model, older)
-    last = model.encoder.features.denseblock4.denselayer16.conv2.weight
-    assert torch.equal(last, state["features.denseblock4.denselayer16.conv2.weight"])
+@pytest.mark.parametrize("older", [False, True], ids=["as of its module", "as of its file"])
+def test_densenet_starts_from_the_weights_of_torchvision(older):
+    model = create_model("gfm_d121_tt", width=0.125, depths=DEPTHS)
+    state = DenseNet(growth_rate=4, block_config=DEPTHS, num_init_features=8).state_dict()
+    load_encoder_weights(model, older_names(state) if older else state)
+    for key, value in model.encoder.features.state_dict().items():
+        assert torch.equal(value, state[f"features.{key}"]) or key.endswith("num_batches_tracked")
+
+
+def older_names(state: dict) -> dict:
+    """The names in torchvision's DenseNet files, which are older than its code."""
+    renamed = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", key): value for key, value in state.items()}
+    assert "features.denseblock4.denselayer1.norm.2.weight" in renamed
+    return {key: value for key, value in renamed.items() if not key.endswith("num_batches_tracked")}
 
 
 def test_pyramid_pooling_sees_the_mean_of_the_whole_map():

@@ -3,10 +3,15 @@ import torch
 from torch import nn
 from torchvision.models import mobilenet_v2
 
-from golden_networks import assert_outputs_match, denormalize, load_recording
+from golden_networks import Recording, assert_outputs_match, denormalize, load_recording
 from p3m_lightning.models import create_model, load_encoder_weights, load_reference_weights
 from p3m_lightning.models.modnet import IBNorm
 from p3m_lightning.schema import InputError
+
+
+@pytest.fixture(scope="module")
+def recording(golden) -> Recording:
+    return load_recording(golden, "modnet")
 
 
 @pytest.fixture
@@ -15,8 +20,7 @@ def small():
     return create_model("modnet", width=0.25).eval()
 
 
-def test_outputs_equal_the_recorded_ones(golden):
-    recording = load_recording(golden, "modnet")
+def test_outputs_equal_the_recorded_ones(recording):
     model = create_model("modnet").eval()
     load_reference_weights(model, recording.state)
     assert sum(p.numel() for p in model.parameters()) == recording.spec["parameters"]
@@ -27,10 +31,9 @@ def test_outputs_equal_the_recorded_ones(golden):
         assert_outputs_match(recording, named, suffix)
 
 
-def test_a_checkpoint_whose_two_backbones_differ_is_refused(golden):
-    state = load_recording(golden, "modnet").state
+def test_a_checkpoint_whose_two_backbones_differ_is_refused(recording):
     key = "lr_branch.backbone.model.features.18.0.weight"
-    state[key] = state[key] + 1
+    state = {**recording.state, key: recording.state[key] + 1}
     with pytest.raises(InputError, match="two values"):
         load_reference_weights(create_model("modnet"), state)
 

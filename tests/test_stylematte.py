@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from golden_networks import assert_outputs_match, denormalize, load_recording
+from golden_networks import Recording, assert_outputs_match, denormalize, load_recording
 from p3m_lightning.models import create_model, load_encoder_weights, load_reference_weights
 from p3m_lightning.models.upsamplers import UPSAMPLERS
 from p3m_lightning.schema import InputError
@@ -20,13 +20,17 @@ SMALL = {
 }
 
 
+@pytest.fixture(scope="module")
+def recording(golden) -> Recording:
+    return load_recording(golden, "stylematte")
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
 
 
-def test_outputs_equal_the_recorded_ones(golden):
-    recording = load_recording(golden, "stylematte")
+def test_outputs_equal_the_recorded_ones(recording):
     model = create_model("stylematte").eval()
     load_reference_weights(model, recording.state)
     assert sum(p.numel() for p in model.parameters()) == recording.spec["parameters"]
@@ -36,16 +40,15 @@ def test_outputs_equal_the_recorded_ones(golden):
         assert_outputs_match(recording, {"alpha": output.alpha}, suffix)
 
 
-def test_the_index_tables_of_older_checkpoints_are_left_out(golden):
-    state = load_recording(golden, "stylematte").state
+def test_the_index_tables_of_older_checkpoints_are_left_out(recording):
     index = "pixel_decoder.encoder.encoder.layers.0.blocks.0.attention.self.relative_position_index"
-    load_reference_weights(create_model("stylematte"), {**state, index: torch.zeros(49, 49, dtype=torch.int64)})
+    state = {**recording.state, index: torch.zeros(49, 49, dtype=torch.int64)}
+    load_reference_weights(create_model("stylematte"), state)
 
 
-def test_a_checkpoint_without_pyramid_is_not_the_published_one(golden):
-    state = load_recording(golden, "stylematte").state
+def test_a_checkpoint_without_pyramid_is_not_the_published_one(recording):
     with pytest.raises(InputError, match="it has fpn"):
-        load_reference_weights(create_model("stylematte", fpn=False), state)
+        load_reference_weights(create_model("stylematte", fpn=False), recording.state)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +86,8 @@ def test_pixel_decoder_starts_as_mask2former_does():
     torch.testing.assert_close(reach, torch.arange(1.0, layer.n_points + 1).expand_as(reach))  # each point farther
 
 
-def test_encoder_starts_from_a_mask2former_checkpoint(golden):
-    published = load_recording(golden, "stylematte").state
+def test_encoder_starts_from_a_mask2former_checkpoint(recording):
+    published = recording.state
     hub = {
         key.replace("pixel_decoder.", "model.pixel_level_module."): value
         for key, value in published.items()
