@@ -1,4 +1,5 @@
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ def _soc(x):
     return 100 * terms["semantic"] + terms["detail"]
 
 
+@cache
 def preset(name):
     with initialize_config_module("p3m_lightning.conf", version_base="1.3"):
         return OmegaConf.to_container(compose(f"loss/{name}").loss)
@@ -233,6 +235,21 @@ def test_half_precision_and_autocast_change_no_more_than_the_inputs_rounding(nam
         torch.testing.assert_close(value, expected[term])
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("name", PRESETS)
+def test_gpu_equals_cpu(name):
+    output, batch, coarse = _batch()
+    if name == "modnet":
+        output = output._replace(semantic=coarse)
+    loss = instantiate(preset(name)["function"])
+    moved = MattingOutput(*(part.cuda() for part in output[:3]), tuple(side.cuda() for side in output.sides))
+    there = {key: value.cuda() if key != "name" else value for key, value in batch.items()}
+    expected = loss(output, batch)
+    for term, value in loss(moved, there).items():
+        torch.testing.assert_close(value.cpu(), expected[term], rtol=1e-4, atol=1e-6)
+
+
 def test_p3m_loss_is_zero_where_a_network_has_no_sides_and_nothing_else_changes():
     output, batch, _ = _batch()
     loss = losses.P3MLoss()
@@ -265,7 +282,7 @@ def test_alpha_loss_refuses_unknown_terms_and_regions(arguments):
 
 def test_segmentation_loss_refuses_an_unknown_form():
     with pytest.raises(InputError, match="circular"):
-        losses.SegmentationLoss(hausdorff="circular")
+        losses.StyleMatteSegmentationLoss(hausdorff="circular")
 
 
 def test_alpha_loss_of_the_unknown_region_does_not_see_the_rest():

@@ -24,7 +24,12 @@ from p3m_lightning.losses.p3m import (
     opaque_loss,
     trimap_loss,
 )
-from p3m_lightning.losses.stylematte import MattingLoss, SegmentationLoss, binomial_laplacian_loss, dice_loss
+from p3m_lightning.losses.stylematte import (
+    StyleMatteMattingLoss,
+    StyleMatteSegmentationLoss,
+    binomial_laplacian_loss,
+    dice_loss,
+)
 from p3m_lightning.losses.vitmatte import ViTMatteLoss, gradient_penalty, weighted_laplacian_loss
 
 __all__ = [
@@ -33,9 +38,9 @@ __all__ = [
     "GFMLoss",
     "Loss",
     "MODNetLoss",
-    "MattingLoss",
     "P3MLoss",
-    "SegmentationLoss",
+    "StyleMatteMattingLoss",
+    "StyleMatteSegmentationLoss",
     "ViTMatteLoss",
     "alpha_loss",
     "binomial_laplacian_loss",

@@ -29,7 +29,7 @@ def binomial_laplacian_loss(alpha: Tensor, target: Tensor, levels: int = 3) -> T
     return sum(nnf.l1_loss(ours, theirs) for ours, theirs in pairs)
 
 
-class SegmentationLoss(Loss):
+class StyleMatteSegmentationLoss(Loss):
     """First stage: `dice` and `bce` (binary cross entropy) against the soft matte, and optionally `hausdorff`.
 
     Args:
@@ -55,7 +55,7 @@ class SegmentationLoss(Loss):
         return result
 
 
-class MattingLoss(Loss):
+class StyleMatteMattingLoss(Loss):
     """Second stage: `squared` error of the matte, and its `laplacian` in three binomial levels."""
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
