@@ -10,17 +10,16 @@ from torch import Tensor
 
 from p3m_lightning.losses.base import Loss
 from p3m_lightning.ops.geometry import pad_to_multiple, resize
-from p3m_lightning.ops.matting import normalize
-from p3m_lightning.schema import FOREGROUND, UNKNOWN, MattingOutput, Sample
+from p3m_lightning.ops.matting import impose_trimap, normalize
+from p3m_lightning.schema import UNKNOWN, MattingOutput, Sample
 
 
-def coarse_matte(alpha: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-    """Reduce a matte (N, 1, H, W) to 1/16, or to `size`, and blur it: what MODNet's semantic branch is to predict.
+def coarse_matte(alpha: Tensor, size: tuple[int, int]) -> Tensor:
+    """Reduce a matte (N, 1, H, W) to `size` (1/16 of its own) and blur it: what MODNet's semantic branch is to predict.
 
     Sampled bilinearly without smoothing, then a 3 x 3 bell of standard deviation 0.8 over mirrored borders.
     """
-    height, width = alpha.shape[-2:]
-    small = resize(alpha, size or (height // 16, width // 16))
+    small = resize(alpha, size)
     # MODNet takes the bell from filtering an impulse of three samples, whose mirrored ends fold its tails back
     bell = gaussian_filter1d(np.array([0.0, 1.0, 0.0]), 0.8)
     kernel = small.new_tensor(np.outer(bell, bell)).view(1, 1, 3, 3)
@@ -54,8 +53,7 @@ def matte_loss(alpha: Tensor, target: Tensor, trimap: Tensor, image: Tensor, bou
         image: (N, 3, H, W), normalized as the network sees it.
         boundary_weight: of the difference that is left once the prediction is replaced by the trimap where it is known.
     """
-    boundary = torch.where(trimap == UNKNOWN, alpha, (trimap == FOREGROUND).to(alpha))
-    pairs = [(alpha, 1.0), (boundary, boundary_weight)]
+    pairs = [(alpha, 1.0), (impose_trimap(alpha, trimap), boundary_weight)]
     matte = sum(weight * nnf.l1_loss(matte, target) for matte, weight in pairs)
     return matte + sum(weight * nnf.l1_loss(image * matte, image * target) for matte, weight in pairs)
 
