@@ -71,10 +71,7 @@ def read_pairs(root: str | Path, dataset: str, split: str, limit: int) -> list[P
         InputError: see `MattingDataset`.
     """
     samples = MattingDataset(root, dataset, split, limit=limit)
-    return [
-        _pair(sample["name"], sample["image"], sample["alpha"])
-        for sample in map(samples.__getitem__, range(len(samples)))
-    ]
+    return [_pair(s["name"], s["image"], s["alpha"]) for s in (samples[i] for i in range(len(samples)))]
 
 
 def bench(
