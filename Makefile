@@ -25,7 +25,7 @@ train: setup ## render synthetic portraits, train P3M-Net, evaluate (EXPERIMENT=
 	$(BIN)/p3m train experiment=$(EXPERIMENT) $(ARGS)
 
 test: setup ## run the tests (ARGS='-k name')
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto $(ARGS)
 
 lint: setup ## ruff: style and formatting
 	$(BIN)/ruff check .
