@@ -46,7 +46,7 @@ def test_the_mini_set_is_read_by_name(samples):
     assert len(data.train_set) == 2
     assert data.test_names == ["P3M-500-P", "P3M-500-NP"]
     batch = next(iter(data.train_dataloader()))
-    assert batch["image"].shape == (1, 3, 512, 512)
+    assert batch["image"].shape == (1, 512, 512, 3)
 
 
 def test_a_mixture_reads_its_sets_side_by_side(samples, tmp_path):
@@ -77,4 +77,4 @@ def test_sets_without_mattes_give_images(samples, tmp_path):
     _, data = build("bg20k", tmp_path, "data.num_workers=0", "data.batch_size=2")
     data.setup()
     assert isinstance(data.train_set, ImageDataset)
-    assert next(iter(data.train_dataloader()))["image"].shape == (2, 3, 512, 512)
+    assert next(iter(data.train_dataloader()))["image"].shape == (2, 512, 512, 3)

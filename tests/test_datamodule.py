@@ -44,6 +44,12 @@ def names(loader):
     return [name for batch in loader for name in batch["name"]]
 
 
+def ready(data, loader):
+    """Batches as the trainer hands them to the network."""
+    for batch in loader:
+        yield data.on_after_batch_transfer(data.on_before_batch_transfer(batch, 0), 0)
+
+
 def test_training_and_held_out_images_are_disjoint_and_test_sets_apart(root):
     data = module(root)
     data.setup("fit")
@@ -66,8 +72,24 @@ def test_validation_can_also_run_the_test_sets_behind_the_held_out_split(root):
 def test_batches_are_crops_in_training_and_whole_images_in_evaluation(root):
     data = module(root)
     data.setup("fit")
-    assert next(iter(data.train_dataloader()))["image"].shape == (2, 3, 12, 12)
-    assert next(iter(data.val_dataloader()[0]))["image"].shape == (1, 3, 24, 30)
+    batch = next(ready(data, data.train_dataloader()))
+    assert batch["image"].shape == (2, 3, 12, 12)
+    assert batch["alpha"].shape == batch["trimap"].shape == (2, 1, 12, 12)
+    assert next(ready(data, data.val_dataloader()[0]))["image"].shape == (1, 3, 24, 30)
+
+
+def test_a_batch_holds_the_samples_of_its_draws(root):
+    data = module(root, num_workers=1)
+    data.setup("fit")
+    loader = data.train_dataloader()
+    draws = list(loader.sampler)[:2]
+    batch = next(ready(data, loader))
+    for number, draw in enumerate(draws):
+        sample = data.train_set[draw]
+        assert sample["name"] == batch["name"][number]
+        for role in ("image", "alpha", "trimap"):
+            assert torch.equal(sample[role], batch[role][number])
+            assert sample[role].dtype == batch[role].dtype
 
 
 def epochs(root, workers, count=2):

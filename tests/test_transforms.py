@@ -4,7 +4,6 @@ import albumentations as A
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from p3m_lightning.data.readers import SampleFiles
 from p3m_lightning.data.transforms import (
@@ -13,7 +12,6 @@ from p3m_lightning.data.transforms import (
     TrainTransform,
     UnknownBandCrop,
     resize_window,
-    to_sample,
     trimap_of_window,
 )
 from p3m_lightning.data.windows import Window
@@ -163,20 +161,6 @@ def test_evaluation_keeps_the_whole_image_and_the_trimap_that_came_with_it(files
     write_image(tmp_path / "t.png", np.full((200, 150), 128, np.uint8))
     given = EvalTransform()(SampleFiles({**files, "trimap": tmp_path / "t.png"}), seed=0)
     assert (given["trimap"] == UNKNOWN).all()
-
-
-def test_a_sample_holds_tensors_in_their_ranges():
-    maps = {
-        "image": np.array([[[255, 0, 51]]], np.uint8),
-        "alpha": np.array([[65535]], np.uint16),
-        "trimap": np.array([[UNKNOWN]], np.uint8),
-        "plan": None,
-    }
-    sample = to_sample(maps, "a")
-    assert sample.keys() == {"name", "image", "alpha", "trimap"}
-    assert torch.allclose(sample["image"], torch.tensor([1.0, 0.0, 0.2]).view(3, 1, 1))
-    assert sample["alpha"].tolist() == [[[1.0]]]
-    assert sample["trimap"].dtype == torch.int64
 
 
 def test_color_changes_of_albumentations_reach_image_and_foreground_but_not_the_matte(files):

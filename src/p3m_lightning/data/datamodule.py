@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import cv2
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset
 
+from p3m_lightning.data.batches import Guarded, as_floats, collate
 from p3m_lightning.data.parallel import available_cores
 from p3m_lightning.data.samplers import EpochSampler, ShardSampler
 from p3m_lightning.data.transforms import EvalTransform
@@ -19,6 +21,8 @@ DatasetOrFactory = Dataset | Callable[[], Dataset]
 
 class MattingDataModule(pl.LightningDataModule):
     """Loaders for training, for a validation split held out from the training images, and for the test sets.
+
+    Loaders give bytes (`batches.collate`); the hooks make `Sample`s of them on the device.
 
     The checkpoint is chosen on `val_names[0]`, the held-out split, never on a test set; `validate_tests` adds the test
     sets to what is logged in every validation. Evaluation loaders give whole images one by one, each exactly once over
@@ -113,11 +117,15 @@ class MattingDataModule(pl.LightningDataModule):
         """One loader for each of `test_names`."""
         return [self._eval_loader(self.test_sets[name]) for name in self.test_names]
 
-    def on_before_batch_transfer(self, batch: Sample | InputError, dataloader_idx: int) -> Sample:
-        """Raise what a worker handed over instead of a batch: its error in one line, without the worker's traceback."""
+    def on_before_batch_transfer(self, batch: Mapping[str, Any] | InputError, dataloader_idx: int) -> Mapping[str, Any]:
+        """Raise the error that a worker handed over instead of a batch."""
         if isinstance(batch, InputError):
             raise batch
         return batch
+
+    def on_after_batch_transfer(self, batch: Mapping[str, Any], dataloader_idx: int) -> Sample:
+        """Make floats of bytes on the device, where it is free."""
+        return as_floats(batch)
 
     def _eval_loader(self, dataset: Dataset) -> DataLoader:
         return self._loader(dataset, ShardSampler(len(dataset), *self._place()), batch_size=1)
@@ -125,7 +133,7 @@ class MattingDataModule(pl.LightningDataModule):
     def _loader(self, dataset: Dataset, sampler: object, batch_size: int, drop_last: bool = False) -> DataLoader:
         workers = min(self.num_workers, -(-len(sampler) // batch_size))
         return DataLoader(
-            _Guarded(dataset),
+            Guarded(dataset),
             batch_size=batch_size,
             sampler=sampler,
             drop_last=drop_last,
@@ -141,28 +149,6 @@ class MattingDataModule(pl.LightningDataModule):
 
     def _pins_memory(self) -> bool:
         return torch.cuda.is_available() if self.pin_memory is None else self.pin_memory
-
-
-def collate(samples: list[Sample | InputError]) -> Sample | InputError:
-    """Stack samples into a batch, names into a list; hand on the first error where there is one."""
-    errors = [sample for sample in samples if isinstance(sample, InputError)]
-    return errors[0] if errors else default_collate(samples)
-
-
-class _Guarded(Dataset):
-    """Returns wrong input as a value: an exception would cross from the worker as a page of traceback."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, item: object) -> Sample | InputError:
-        try:
-            return self.dataset[item]
-        except InputError as error:
-            return error
 
 
 def _built(dataset: DatasetOrFactory) -> Dataset:

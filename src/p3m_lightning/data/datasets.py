@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from p3m_lightning.data.batches import Maps, to_sample
 from p3m_lightning.data.layout import Samples, dataset_card, find_samples
 from p3m_lightning.data.readers import SampleFiles, read_color
-from p3m_lightning.data.transforms import EvalTransform, to_sample
+from p3m_lightning.data.transforms import EvalTransform
 from p3m_lightning.schema import InputError, Sample
 
-Transform = Callable[[SampleFiles, int], Mapping[str, Any]]
+Transform = Callable[[SampleFiles, int], Maps]
 
 FOREGROUNDS = ("none", "cached", "crop")
 
@@ -30,7 +31,7 @@ class Draw(NamedTuple):
 
 
 class NamedDataset(Dataset):
-    """Samples with names, found by `find_samples`.
+    """Samples with names, found by `find_samples`; what is special to a kind of sample is its `maps`.
 
     Args:
         files: stem -> role -> path.
@@ -44,6 +45,13 @@ class NamedDataset(Dataset):
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __getitem__(self, item: int | Draw) -> Sample:
+        return to_sample(*self.maps(item))
+
+    def maps(self, item: int | Draw) -> tuple[Maps, str]:
+        """Return the arrays of one sample and its name."""
+        raise NotImplementedError
 
     def image_files(self) -> set[Path]:
         """Return the files of the images, to see whether two sets share any."""
@@ -109,10 +117,11 @@ class MattingDataset(NamedDataset):
         files = find_samples(root, name, split, images, needed, wanted, cache)
         super().__init__(files, transform or EvalTransform(), limit)
 
-    def __getitem__(self, item: int | Draw) -> Sample:
+    def maps(self, item: int | Draw) -> tuple[Maps, str]:
+        """Return the arrays of one sample, cut and augmented, and its name."""
         index, seed = item if isinstance(item, tuple) else (item, int(torch.randint(2**31, ())))
         name = self.names[index]
-        return to_sample(self.transform(SampleFiles(self.files[name], self.estimate, self.face), seed), name)
+        return self.transform(SampleFiles(self.files[name], self.estimate, self.face), seed), name
 
 
 class ImageDataset(NamedDataset):
@@ -139,10 +148,11 @@ class ImageDataset(NamedDataset):
     ) -> None:
         super().__init__(find_samples(root, name, split), transform, limit)
 
-    def __getitem__(self, item: int | Draw) -> dict[str, Any]:
+    def maps(self, item: int | Draw) -> tuple[Maps, str]:
+        """Return the image, transformed, and its name."""
         name = self.names[item[0] if isinstance(item, tuple) else item]
         image = read_color(self.files[name]["image"])
-        return to_sample(self.transform(image=image) if self.transform else {"image": image}, name)
+        return self.transform(image=image) if self.transform else {"image": image}, name
 
     def hold_out(self, size: float, transform: Callable[..., Any] | None) -> tuple[Self, Self]:
         """Split in two by name; what is held out keeps the transform, since `transform` is one for mattes."""

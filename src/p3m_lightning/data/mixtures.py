@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, Dataset
 
+from p3m_lightning.data.batches import Maps, to_sample
 from p3m_lightning.data.datasets import Draw, MattingDataset, Transform
 from p3m_lightning.schema import InputError, Sample
 
@@ -49,10 +51,14 @@ class MixedDataset(Dataset):
         return self.length or sum(map(len, self.datasets.values()))
 
     def __getitem__(self, item: int | Draw) -> Sample:
+        return to_sample(*self.maps(item))
+
+    def maps(self, item: int | Draw) -> tuple[Maps, str]:
+        """Return the arrays of one sample of one of the sets, and its name."""
         seed = item.seed if isinstance(item, Draw) else int(torch.randint(2**31, ()))
         generator = np.random.default_rng(seed)
         dataset = list(self.datasets.values())[generator.choice(len(self.shares), p=self.shares)]
-        return dataset[Draw(int(generator.integers(len(dataset))), int(generator.integers(2**31)))]
+        return dataset.maps(Draw(int(generator.integers(len(dataset))), int(generator.integers(2**31))))
 
     def image_files(self) -> set[Path]:
         """Return the files of the images, to see whether two sets share any."""
@@ -62,4 +68,13 @@ class MixedDataset(Dataset):
         """Split every set as `MattingDataset.hold_out` does; what is held out is the sets one after another."""
         parts = {name: dataset.hold_out(size, transform) for name, dataset in self.datasets.items()}
         rest = MixedDataset({name: part[0] for name, part in parts.items()}, self.weights, self.length)
-        return rest, ConcatDataset([part[1] for part in parts.values()])
+        return rest, JoinedDataset([part[1] for part in parts.values()])
+
+
+class JoinedDataset(ConcatDataset):
+    """Several data sets one after another."""
+
+    def maps(self, index: int) -> tuple[Maps, str]:
+        """Return the arrays of one sample and its name."""
+        which = bisect.bisect_right(self.cumulative_sizes, index)
+        return self.datasets[which].maps(index - (self.cumulative_sizes[which - 1] if which else 0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks the package index for a newer version
@@ -12,16 +12,14 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks t
 import albumentations as A
 import cv2
 import numpy as np
-import torch
 
 from p3m_lightning.data.foreground import estimate_foreground
 from p3m_lightning.data.readers import SampleFiles
 from p3m_lightning.data.windows import Window, check_rule, choose_side, choose_window
-from p3m_lightning.images import from_unit, to_unit
+from p3m_lightning.images import from_unit
 from p3m_lightning.ops import trimap_from_alpha
-from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError, Sample
+from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 
-ROLES = ("image", "alpha", "trimap", "foreground", "background", "face")
 TARGETS = {"foreground": "image", "background": "image", "alpha": "mask", "face": "mask", "trimap": "mask"}
 _CODES = np.array([0, 128, 255], np.uint8)
 
@@ -209,20 +207,3 @@ def resize_window(pixels: np.ndarray, size: int) -> np.ndarray:
     if pixels.shape[:2] == (size, size):
         return pixels
     return cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR)
-
-
-def to_sample(maps: Mapping[str, Any], name: str) -> Sample:
-    """Make a Sample of the arrays of ROLES: colors uint8 (H, W, 3), mattes uint8 or uint16 (H, W), trimap classes."""
-    sample: dict[str, Any] = {"name": name}
-    for role in ROLES:
-        if role not in maps:
-            continue
-        pixels = np.require(maps[role], requirements=["C", "W"])
-        if role == "trimap":
-            sample[role] = torch.from_numpy(pixels.astype(np.int64))[None]
-        elif pixels.ndim == 3:
-            planes = torch.from_numpy(pixels).permute(2, 0, 1)
-            sample[role] = planes.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
-        else:
-            sample[role] = torch.from_numpy(to_unit(pixels))[None]
-    return sample

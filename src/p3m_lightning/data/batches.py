@@ -1,0 +1,80 @@
+"""Batches on their way from the loader's processes to the network: bytes as long as possible, floats at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from p3m_lightning.images import to_unit
+from p3m_lightning.schema import InputError, Sample
+
+ROLES = ("image", "alpha", "trimap", "foreground", "background", "face")
+Maps = Mapping[str, Any]
+"""role -> array: colors uint8 (H, W, 3); mattes uint8 or uint16 (H, W); trimap classes uint8 (H, W)."""
+
+
+def to_sample(maps: Maps, name: str) -> Sample:
+    """Make a Sample of the arrays among ROLES."""
+    batch = as_floats(collate([(maps, name)]))
+    return {role: value[0] for role, value in batch.items()}
+
+
+def collate(items: Sequence[tuple[Maps, str] | InputError]) -> dict[str, Any] | InputError:
+    """Stack the arrays of samples as they are, a quarter of the bytes of floats; hand on the first error if any.
+
+    Returns:
+        role -> uint8 (N, H, W[, 3]), or float32 in [0, 1] where a matte has 16 bits; `name` -> list.
+    """
+    errors = [item for item in items if isinstance(item, InputError)]
+    if errors:
+        return errors[0]
+    batch: dict[str, Any] = {"name": [name for _, name in items]}
+    for role in (role for role in ROLES if role in items[0][0]):
+        arrays = [maps[role] for maps, _ in items]
+        if any(array.dtype != np.uint8 for array in arrays):
+            arrays = [to_unit(array) for array in arrays]
+        batch[role] = default_collate(
+            [torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in arrays]
+        )
+    return batch
+
+
+def as_floats(batch: Mapping[str, Any]) -> Sample:
+    """Make of a collated batch what networks take, on the device it lies on; see `Sample`."""
+    return {role: _as_floats(role, value) if isinstance(value, Tensor) else value for role, value in batch.items()}
+
+
+def _as_floats(role: str, values: Tensor) -> Tensor:
+    values = values.unsqueeze(1) if values.ndim == 3 else values.permute(0, 3, 1, 2)
+    if role == "trimap":
+        return values.long()
+    values_are_bytes = values.dtype == torch.uint8
+    values = values.to(torch.float32, memory_format=torch.contiguous_format)
+    return values.div_(255) if values_are_bytes else values
+
+
+class Guarded(Dataset):
+    """Gives the arrays of a data set's samples, and wrong input as a value.
+
+    An exception would cross from a worker as a page of traceback.
+
+    Args:
+        dataset: has `maps(item)`, which returns arrays and a name.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, item: object) -> tuple[Maps, str] | InputError:
+        try:
+            return self.dataset.maps(item)
+        except InputError as error:
+            return error
