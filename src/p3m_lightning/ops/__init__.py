@@ -5,13 +5,13 @@ from p3m_lightning.ops.matting import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     composite,
-    elliptic_kernel,
     fuse,
     impose_trimap,
     normalize,
     trimap_from_alpha,
     unpool,
 )
+from p3m_lightning.ops.morphology import elliptic_kernel
 
 __all__ = [
     "IMAGENET_MEAN",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from p3m_lightning.ops.morphology import dilate
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -63,18 +61,6 @@ def unpool(maps: Tensor, indices: Tensor) -> Tensor:
     return flat.view(batch, channels, 2 * height, 2 * width)
 
 
-@cache
-def elliptic_kernel(size: int) -> np.ndarray:
-    """Structuring element of the P3M trimaps, uint8 (size, size) of 0 and 1; not symmetric for even sizes."""
-    radius = size // 2
-    kernel = np.zeros((size, size), np.uint8)
-    for row in range(size):
-        dy = row - radius
-        dx = round(float(np.sqrt(radius**2 - dy**2)))
-        kernel[row, max(radius - dx, 0) : min(radius + dx, size - 1) + 1] = 1
-    return kernel
-
-
 def trimap_from_alpha(alpha: np.ndarray, kernel_size: int) -> np.ndarray:
     """Make the trimap of a matte the P3M way: unknown = dilate(alpha > 0) minus erode(alpha = maximum).
 
@@ -85,11 +71,7 @@ def trimap_from_alpha(alpha: np.ndarray, kernel_size: int) -> np.ndarray:
     Returns:
         uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND; pixels outside the image neither dilate nor erode.
     """
-    kernel = elliptic_kernel(kernel_size)
-    opaque = np.iinfo(alpha.dtype).max
-    dilated = cv2.dilate((alpha > 0).astype(np.uint8), kernel)
-    eroded = cv2.erode((alpha == opaque).astype(np.uint8), kernel)
     trimap = np.full(alpha.shape, UNKNOWN, np.uint8)
-    trimap[dilated == 0] = BACKGROUND
-    trimap[eroded == 1] = FOREGROUND
+    trimap[~dilate(alpha > 0, kernel_size)] = BACKGROUND
+    trimap[~dilate(alpha < np.iinfo(alpha.dtype).max, kernel_size)] = FOREGROUND  # eroded: no other value under it
     return trimap

@@ -1,0 +1,40 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from p3m_lightning.ops import elliptic_kernel, trimap_from_alpha
+from p3m_lightning.ops.morphology import dilate
+
+CODES = np.array([0, 128, 255], np.uint8)
+
+
+@pytest.mark.parametrize("size", [*range(1, 32), 63, 64, 65, 127, 128, 129])
+def test_dilation_is_that_of_opencv_with_the_same_element(size):
+    generator = np.random.default_rng(size)
+    for density in (0.001, 0.02, 0.4):
+        mask = generator.random(tuple(generator.integers(1, 150, 2))) < density
+        expected = cv2.dilate(mask.astype(np.uint8), elliptic_kernel(size)) > 0
+        assert np.array_equal(dilate(mask, size), expected)
+
+
+@pytest.mark.parametrize("size", [15, 22, 25, 29, 30])
+def test_elements_and_trimaps_are_the_recorded_ones(golden, size):
+    recorded = np.load(golden / "data/trimap.npz")
+    assert np.array_equal(elliptic_kernel(size), recorded[f"kernel_k{size}"])
+    assert np.array_equal(CODES[trimap_from_alpha(recorded["alpha"], size)], recorded[f"trimap_k{size}"])
+    facts = json.loads((golden / "data/data.json").read_text())["trimap"]["per_kernel"][str(size)]
+    assert elliptic_kernel(size).sum(1).tolist() == facts["row_widths"]
+
+
+@pytest.mark.parametrize("size", [22, 29, 30])
+def test_even_elements_reach_further_down_and_right(golden, size):
+    recorded = np.load(golden / "data/trimap.npz")
+    for name in ("dot", "hole"):
+        assert np.array_equal(CODES[trimap_from_alpha(recorded[name], size)], recorded[f"{name}_k{size}"])
+
+
+def test_trimaps_of_16_bits_are_those_of_8(golden):
+    alpha = np.load(golden / "data/trimap.npz")["alpha"]
+    assert np.array_equal(trimap_from_alpha(alpha.astype(np.uint16) * 257, 25), trimap_from_alpha(alpha, 25))
