@@ -21,8 +21,8 @@ CLASSES = 3  # background, unknown, foreground
 class P3MNet(nn.Module):
     """Portrait matting by a trimap prediction and a detail matte that share an encoder.
 
-    Li et al., Privacy-Preserving Portrait Matting (ACM MM 2021), figure 4; Ma et al., Rethinking Portrait Matting with
-    Privacy Preserving (IJCV 2023) for the transformer encoders. Each module can be left out for the ablation; without
+    Li et al., Privacy-Preserving Portrait Matting (ACM MM 2021); with transformers as encoders Ma et al., Rethinking
+    Portrait Matting with Privacy Preserving (IJCV 2023). Each module can be left out for the ablation; without
     all three it is the papers' BASIC.
 
     Args:

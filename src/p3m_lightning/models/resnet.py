@@ -13,9 +13,9 @@ from p3m_lightning.schema import EncoderFeatures
 class ResNet34(nn.Module):
     """ResNet-34 with five 3 x 3 max-pools of stride 2 instead of strided convolutions.
 
-    He et al., Deep Residual Learning (CVPR 2016); Li et al., Privacy-Preserving Portrait Matting, section 4. Modules
-    are named as in torchvision, so its ImageNet weights fit. Takes normalized images (N, 3, H, W), H and W multiples
-    of 32.
+    He et al., Deep Residual Learning (CVPR 2016); Li et al., Privacy-Preserving Portrait Matting (ACM MM 2021).
+    Modules are named as in torchvision, so its ImageNet weights fit. Takes normalized images (N, 3, H, W), H and W
+    multiples of 32.
 
     Args:
         width: scales every channel count; 1 is the published network.

@@ -17,8 +17,8 @@ SHIFT = 3
 class SwinT(nn.Module):
     """Swin-T made for matting: every change of size is an index-keeping 2 x 2 max-pool.
 
-    Liu et al., Swin Transformer (ICCV 2021); Ma et al., Rethinking Portrait Matting with Privacy Preserving, section 5.
-    Takes normalized images (N, 3, H, W), H and W multiples of 32 and at least 96.
+    Liu et al., Swin Transformer (ICCV 2021); Ma et al., Rethinking Portrait Matting with Privacy Preserving (IJCV
+    2023). Takes normalized images (N, 3, H, W), H and W multiples of 32 and at least 96.
 
     Args:
         width: scales every channel count, the numbers of heads stay; 1 is the published network.

@@ -13,8 +13,8 @@ from p3m_lightning.schema import EncoderFeatures
 class ViTAES(nn.Module):
     """ViTAE-S made for matting: normal cells only, a pooling stem and pooling merges, no position encoding.
 
-    Xu et al., ViTAE (NeurIPS 2021); Ma et al., Rethinking Portrait Matting with Privacy Preserving, section 5. Takes
-    normalized images (N, 3, H, W), H and W multiples of 32.
+    Xu et al., ViTAE (NeurIPS 2021); Ma et al., Rethinking Portrait Matting with Privacy Preserving (IJCV 2023).
+    Takes normalized images (N, 3, H, W), H and W multiples of 32.
 
     Args:
         width: scales every channel count, the numbers of heads stay; 1 is the published network.
@@ -46,7 +46,7 @@ class ViTAES(nn.Module):
 
 
 class NormalCell(nn.Module):
-    """Attention and convolutions side by side, then a feed-forward part (ViTAE, figure 2)."""
+    """Attention and convolutions side by side, then a feed-forward part."""
 
     def __init__(self, channels: int, heads: int, linear_attention: bool):
         super().__init__()
