@@ -16,8 +16,10 @@ from p3m_lightning.cli import main
 
 TINY = [
     "experiment=p3m_synthetic",
+    "data=synthetic",
     "trainer=cpu",
     "trainer.log_every_n_steps=1",
+    "trainer.check_val_every_n_epoch=1",
     "model.width=0.125",
     "data.num_workers=0",
     "data.batch_size=2",
@@ -81,8 +83,8 @@ def test_results_are_the_means_of_the_images(trained):
     results = json.loads((trained / "results.json").read_text())
     for name, report in results["sets"].items():
         images = json.loads((trained / f"metrics_{name}.json").read_text())["images"]
-        assert len(images) == 2
-        assert report["mean"]["sad"] == pytest.approx(sum(i["sad"] for i in images) / 2)
+        assert len(images) == 4
+        assert report["mean"]["sad"] == pytest.approx(sum(i["sad"] for i in images) / 4)
 
 
 def test_checkpoint_loads_without_lightning_and_is_the_trained_network(trained):
@@ -136,10 +138,19 @@ def test_three_processes_score_every_image_once_and_alike(trained, portraits, tm
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     folder = Path(done.stdout.splitlines()[-1])
-    for name in ("P3M-500-P", "P3M-500-NP"):  # two images each: three processes cannot share them evenly
+    for name in ("P3M-500-P", "P3M-500-NP"):  # four images each: three processes cannot share them evenly
         ours, theirs = (json.loads((f / f"metrics_{name}.json").read_text()) for f in (folder, trained))
         assert sorted(i["name"] for i in ours["images"]) == sorted(i["name"] for i in theirs["images"])
         assert ours["mean"] == pytest.approx(theirs["mean"], rel=1e-6)
+
+
+def test_more_processes_than_images_are_refused(trained, portraits, tmp_path):
+    command = [sys.executable, "-m", "p3m_lightning", "eval", f"ckpt={trained / 'checkpoints' / 'best.ckpt'}"]
+    command += [f"paths.data={portraits}", f"paths.output={tmp_path}", "trainer=ddp_sim", "data.prepare=null"]
+    command += ["data.tests.P3M-500-P.limit=1"]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "2 processes cannot share 1 images" in done.stderr
 
 
 def test_two_processes_train_the_same_network(portraits, tmp_path):
@@ -160,7 +171,7 @@ def test_a_loss_without_weight_is_refused(run):
     [
         ("model.wdith=0.5", "wdith"),
         ("experiment=nonesuch", "nonesuch"),
-        ("optimizer.lr=", "optimizer.lr"),
+        ("optimizer.lr=", "optimizer"),
         ("ckpt=nonesuch.ckpt", "nonesuch.ckpt"),
         ("+model.depth=3", "depth"),
         ("paths.data=nowhere", "nowhere"),

@@ -128,7 +128,10 @@ class MattingDataModule(pl.LightningDataModule):
         return as_floats(batch)
 
     def _eval_loader(self, dataset: Dataset) -> DataLoader:
-        return self._loader(dataset, ShardSampler(len(dataset), *self._place()), batch_size=1)
+        rank, world = self._place()
+        if len(dataset) < world:  # Lightning's processes would wait for the one that has nothing to do
+            raise InputError(f"trainer.devices: {world} processes cannot share {len(dataset)} images; take fewer")
+        return self._loader(dataset, ShardSampler(len(dataset), rank, world), batch_size=1)
 
     def _loader(self, dataset: Dataset, sampler: object, batch_size: int, drop_last: bool = False) -> DataLoader:
         workers = min(self.num_workers, -(-len(sampler) // batch_size))

@@ -68,12 +68,17 @@ class Predictor:
     ) -> Predictor:
         """Make a predictor from a checkpoint of ours; `keys` as for the constructor.
 
+        Sizes of the passes that are not given are those with which the network was evaluated in its training.
+
         Raises:
             InputError: not a checkpoint of this package, or as the constructor.
         """
         from p3m_lightning.models import load_model
+        from p3m_lightning.models.weights import read_checkpoint
 
-        return cls(load_model(path), device, mode, **keys)
+        recorded = read_checkpoint(path).config.get("inference", {})
+        sizes = {field.name: recorded[field.name] for field in fields(Passes) if field.name in recorded}
+        return cls(load_model(path), device, mode, **(sizes | keys))
 
     @classmethod
     def from_onnx(

@@ -86,7 +86,7 @@ class PictureSheet(Callback):
 
 
 class _SemanticAsAlpha(nn.Module):
-    """The trimap classes of a network where its alpha is expected, 0, 1/2 and 1, so that `infer` brings them to size."""
+    """The trimap classes of a network, as 0, 1/2 and 1 where alpha is expected, so that `infer` brings them to size."""
 
     needs_trimap = False
 
@@ -133,10 +133,10 @@ class Throughput(Callback):
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Log the epoch's rate."""
         if self.seconds:
-            module.log("train/images_per_second", self.images / self.seconds, rank_zero_only=True)
+            module.log("train/images_per_second", self.images / self.seconds, sync_dist=True)
         if module.device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(module.device) / 2**20
-            module.log("train/peak_memory_mib", peak, rank_zero_only=True)
+            module.log("train/peak_memory_mib", peak, sync_dist=True)
 
 
 class AdaptiveGradientClipping(Callback):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import netrc
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,10 @@ def wandb_logger(folder: str | Path, project: str = "p3m_lightning", **settings:
         project: name of the W&B project.
         settings: for `wandb.init`, as `group`, `tags`, `name`.
     """
-    import wandb
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     id_file = folder / "wandb_id.txt"
-    run_id = id_file.read_text().strip() if id_file.is_file() else wandb.util.generate_id()
+    run_id = id_file.read_text().strip() if id_file.is_file() else secrets.token_hex(4)
     id_file.write_text(run_id + "\n")
     return WandbLogger(
         save_dir=folder, id=run_id, resume="allow", project=project, offline=not has_wandb_credentials(), **settings

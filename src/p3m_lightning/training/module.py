@@ -86,7 +86,7 @@ class MattingModule(LightningModule):
         """Log `val/<set>/<metric>`, and `val/sad` over all validation sets for the progress bar."""
         means = self._log_metrics("val")
         if means:
-            self.log("val/sad", sum(m["sad"] for m in means) / len(means), prog_bar=True, sync_dist=False)
+            self.log("val/sad", sum(m["sad"] for m in means) / len(means), prog_bar=True, sync_dist=True)
 
     def on_test_epoch_end(self) -> None:
         """Log `test/<set>/<metric>`; the metrics themselves stay for reports."""
@@ -94,7 +94,10 @@ class MattingModule(LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimizer over the parameters that learn, and its schedule."""
-        optimizer = self.optimizer_factory([p for p in self.net.parameters() if p.requires_grad])
+        try:
+            optimizer = self.optimizer_factory([p for p in self.net.parameters() if p.requires_grad])
+        except (TypeError, ValueError) as error:
+            raise InputError(f"optimizer: {error}") from error
         schedule = self.scheduler or {}
         if not schedule.get("factory"):
             return {"optimizer": optimizer}
@@ -128,9 +131,8 @@ class MattingModule(LightningModule):
         means = []
         for name, metrics in zip(self.set_names[stage], self.metrics[stage], strict=True):
             means.append({key: float(value) for key, value in metrics.compute().items()})
-            # every process has computed the same totals, so nothing is left to synchronize
             logged = {f"{stage}/{name}/{k}": torch.tensor(v, dtype=torch.float64) for k, v in means[-1].items()}
-            self.log_dict(logged, sync_dist=False)
+            self.log_dict(logged, sync_dist=True)  # the same totals in every process; Lightning wants it said
             if reset:
                 metrics.reset()
         return means

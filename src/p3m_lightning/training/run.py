@@ -66,7 +66,7 @@ def evaluate(config: Mapping[str, Any]) -> dict[str, Any]:
     started = time.time()
     seed_everything(config["seed"], workers=True, verbose=False)
     net = evaluation_net(config)
-    config = with_mode(config, net)
+    config = with_mode(with_recorded_inference(config), net)
     module = MattingModule(net, infer=build(config["inference"]), config=config)
     data = build(config["data"])
     trainer = build_trainer(config)
@@ -103,6 +103,13 @@ def with_mode(config: Mapping[str, Any], net: nn.Module) -> dict[str, Any]:
     inference = dict(config["inference"])
     inference["mode"] = inference["mode"] or ("native" if net.needs_trimap else "resize")
     return {**config, "inference": inference}
+
+
+def with_recorded_inference(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Let a checkpoint be applied as it was in its own training, but for the keys that are given."""
+    recorded = read_checkpoint(config["ckpt"]).config.get("inference", {}) if config["ckpt"] else {}
+    given = {key: value for key, value in config["inference"].items() if value is not None}
+    return {**config, "inference": {**config["inference"], **recorded, **given}}
 
 
 def build_module(config: Mapping[str, Any], net: nn.Module) -> MattingModule:
