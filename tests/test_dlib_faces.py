@@ -80,6 +80,17 @@ def test_descriptors_tell_the_same_face_from_another(astronaut, upright_face, sa
     assert np.linalg.norm(own - face_descriptor(portrait, other_face)) > 0.6
 
 
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.3])
+@pytest.mark.parametrize("degrees", [0, 30, -60, 90])
+def test_points_of_a_turned_copy_lead_back(scale, degrees):
+    image = np.zeros((101, 140, 3), np.uint8)
+    image[40:43, 60:63] = 255
+    copy, back = dlib_faces._turned(image, scale, degrees)
+    rows, columns = np.nonzero(copy[..., 0])
+    spot = np.average(np.stack([columns, rows]), axis=1, weights=copy[rows, columns, 0])
+    assert np.allclose(back[:, :2] @ spot + back[:, 2], [61, 41], atol=0.15 / min(1, scale))
+
+
 def test_unknown_detector_and_impossible_size_are_refused():
     with pytest.raises(InputError, match="'magic' is not one of hog, cnn, both"):
         DlibFaceFinder("magic")

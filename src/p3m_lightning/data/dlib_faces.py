@@ -23,6 +23,8 @@ NOTICE = "dlib's 68-point model was trained on 300-W, which is licensed for rese
 DETECTORS = ("hog", "cnn", "both")
 HOG_WINDOW = 80
 """Side in pixels of the smallest face that dlib's frontal detector sees."""
+HOG_TILTED = (3, 4)
+"""Which of the detector's five parts are for faces tilted by about 30 degrees; landmarks in their boxes are worse."""
 MAX_ENLARGEMENT = 4.0
 
 
@@ -32,8 +34,8 @@ class DlibFaceFinder:
 
     The image is scaled so that the smallest face wanted fills the detector's window; dlib's own pyramid finds the
     larger ones. Tilted faces are looked for in rotated copies, and points are mapped back. Of what was found several
-    times, the detection with the highest score stays; the histogram detector goes before the network, because the
-    landmark model was trained on its boxes.
+    times, one detection stays: those of the histogram detector go before the network's, because the landmark model was
+    trained on its boxes, among them those that saw the face upright, and then the highest score.
 
     Attributes:
         detector: "hog" (frontal and half turned faces), "cnn" (also profiles, seconds an image) or "both".
@@ -61,19 +63,18 @@ class DlibFaceFinder:
         """Find the faces of an image, uint8 RGB (H, W, 3): float (68, 2) each, x and y in its pixels."""
         found = []
         if self.detector in ("hog", "both"):
-            found += sorted(self._hog(image), key=lambda pair: -pair[0])
+            found += sorted(self._hog(image), key=lambda pair: pair[0], reverse=True)
         if self.detector in ("cnn", "both"):
-            found += sorted(self._cnn(image), key=lambda pair: -pair[0])
+            found += sorted(self._cnn(image), key=lambda pair: pair[0], reverse=True)
         return merge_faces([points for _, points in found])
 
-    def _hog(self, image: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
+    def _hog(self, image: np.ndarray) -> Iterator[tuple[tuple[bool, float], np.ndarray]]:
         detect = _hog_detector()
         scale = min(MAX_ENLARGEMENT, HOG_WINDOW / (self.smallest_face * max(image.shape[:2])))
         for degrees in self.rotations:
             turned, back = _turned(image, scale, degrees)
-            boxes, scores, _ = detect.run(turned, 0, self.hog_score)
-            for box, score in zip(boxes, scores, strict=True):
-                yield score, _landmarks(turned, box, back)
+            for box, score, part in zip(*detect.run(turned, 0, self.hog_score), strict=True):
+                yield (part not in HOG_TILTED, score), _landmarks(turned, box, back)
 
     def _cnn(self, image: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
         turned, back = _turned(image, min(MAX_ENLARGEMENT, self.cnn_side / max(image.shape[:2])), 0)
@@ -102,21 +103,18 @@ def face_descriptor(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 def _turned(image: np.ndarray, scale: float, degrees: float) -> tuple[np.ndarray, np.ndarray]:
     """Scale and turn an image on a canvas that holds all of it; also the (2, 3) matrix that leads points back."""
-    height, width = image.shape[:2]
-    if scale < 1:  # warping alone would skip pixels
-        small = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-        step, rest = np.array([small[0] / width, small[1] / height]), 1.0
-    else:
-        step, rest = np.ones(2), scale
-    height, width = image.shape[:2]
-    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, rest)
-    cosine, sine = abs(matrix[0, 0]), abs(matrix[0, 1])
-    canvas = np.array([width * cosine + height * sine, width * sine + height * cosine])
-    matrix[:, 2] += (np.rint(canvas) - 1) / 2 - [(width - 1) / 2, (height - 1) / 2]
-    turned = cv2.warpAffine(image, matrix, [int(side) for side in np.rint(canvas)], borderMode=cv2.BORDER_REPLICATE)
+    sides = np.array(image.shape[1::-1])
+    size = np.maximum(np.rint(sides * scale), 1).astype(int)
+    image = cv2.resize(image, size.tolist(), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    matrix = cv2.getRotationMatrix2D(((size - 1) / 2).tolist(), degrees, 1.0)
+    canvas = np.rint(np.abs(matrix[:, :2]) @ size).astype(int)
+    matrix[:, 2] += (canvas - size) / 2
+    turned = cv2.warpAffine(image, matrix, canvas.tolist(), borderMode=cv2.BORDER_REPLICATE) if degrees else image
     back = cv2.invertAffineTransform(matrix)
-    return turned, np.hstack([back[:, :2], back[:, 2:] + 0.5]) / step[:, None] - [[0, 0, 0.5]]
+    back[:, 2] += 0.5  # scaling keeps the corners of the image in place, not the centers of its pixels
+    back /= (size / sides)[:, None]
+    back[:, 2] -= 0.5
+    return turned, back
 
 
 def _landmarks(turned: np.ndarray, box: object, back: np.ndarray) -> np.ndarray:
