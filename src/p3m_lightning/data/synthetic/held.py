@@ -114,7 +114,7 @@ def _umbrella(rng: np.random.Generator, plate: Plate, place: Place, unit: float,
     roof = [(reach * np.sin(a), -5.2 - 1.3 * np.cos(a)) for a in np.linspace(-np.pi / 2, np.pi / 2, 20)]
     shell = Plate(plate.side)
     solid(shell, place([*roof, *rim]), draw_color(rng), light, reach=0.8)
-    plate.over(shell, rng.choice([0.6, 1.0]))
+    plate.over(shell, rng.choice([1.0, 1.0, 0.75]))
 
 
 def _ball(rng: np.random.Generator, plate: Plate, place: Place, unit: float, light: Light) -> None:
