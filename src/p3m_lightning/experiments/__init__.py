@@ -1,0 +1,1 @@
+"""Protocols made of the floors below: benchmarks."""

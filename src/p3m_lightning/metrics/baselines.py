@@ -14,8 +14,8 @@ GRID = 64
 class TrivialPredictors(Metric):
     """Mean SAD of two predictors that never look at the image, both fitted to the set that they are scored on.
 
-    `constant` is the best single value for all pixels. `mean_matte` is the mean of all mattes; it is scored on means over
-    64 x 64 cells and scaled by the pixel count, which makes it look better than it is. Both to 1/255.
+    `constant` is the best single value for all pixels. `mean_matte` is the mean of all mattes; it is scored on means
+    over 64 x 64 cells and scaled by the pixel count, which makes it look better than it is. Both to 1/255.
     """
 
     higher_is_better = False

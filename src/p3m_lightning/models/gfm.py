@@ -99,9 +99,7 @@ class PyramidPooling(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Take and return (N, C, h, w)."""
-        pooled = [
-            project(region_means(maps, n)) for n, project in zip(self.regions, self.project, strict=True)
-        ]
+        pooled = [project(region_means(maps, n)) for n, project in zip(self.regions, self.project, strict=True)]
         size = maps.shape[-2:]
         pooled = [nnf.interpolate(p, size=size, mode="bilinear", align_corners=True) for p in pooled]
         return nnf.relu(self.merge(torch.cat([*pooled, maps], 1)))

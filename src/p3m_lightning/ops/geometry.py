@@ -32,7 +32,7 @@ def crop_to(maps: Tensor, height: int, width: int) -> Tensor:
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (N, C, H, W) to `size` (height, width) bilinearly with half-pixel centers, no smoothing before reduction."""
+    """Resize (N, C, H, W) to `size` (height, width) bilinearly, half-pixel centers, no smoothing before reduction."""
     if maps.shape[-2:] == size:
         return maps
     return nnf.interpolate(maps, size=size, mode="bilinear", align_corners=False)
