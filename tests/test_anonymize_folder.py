@@ -83,6 +83,14 @@ def test_landmarks_by_hand_go_before_the_finder(folder):
     assert np.array_equal(read_image(folder / "dst/a.png"), obfuscate(image, [FACE + 20])[0])
 
 
+def test_the_reported_landmarks_are_those_that_were_used(folder, monkeypatch):
+    monkeypatch.setitem(find_faces.__globals__, "FACE", FACE + 0.4499)
+    anonymize(folder)
+    (face,) = read_landmarks(report_path(folder / "dst"))["a"]
+    image = read_image(folder / "src/a.png")
+    assert np.array_equal(read_image(folder / "dst/a.png"), obfuscate(image, [face])[0])
+
+
 def test_a_jpeg_keeps_its_tables(folder):
     anonymize(folder)
     with Image.open(folder / "src/b.jpg") as before, Image.open(folder / "dst/b.jpg") as after:

@@ -31,7 +31,7 @@ from p3m_lightning.data.anonymize_report import (
     Report,
     Task,
 )
-from p3m_lightning.data.landmarks import FaceFinder, Landmarks, read_landmarks
+from p3m_lightning.data.landmarks import FaceFinder, Landmarks, read_landmarks, rounded
 from p3m_lightning.data.parallel import check_workers, run_parallel
 from p3m_lightning.data.readers import SampleFiles
 from p3m_lightning.images import list_images, open_image, rgb_pixels, write_image
@@ -134,7 +134,7 @@ def anonymize_file(task: Task, recipe: Recipe) -> tuple[str, Entry, list[np.ndar
     except (InputError, OSError, MemoryError) as error:
         reason = str(error) or type(error).__name__
         return stem, Entry(task.image.name, FAILED, given, stamp, reason=reason), []
-    faces = task.faces if given else recipe.finder(pixels)
+    faces = [np.array(face) for face in rounded(task.faces if given else recipe.finder(pixels))]  # as in the report
     result, mask = obfuscate(pixels, faces, alpha, **recipe.keys())
     kept = kept_share(mask, faces)
     status = _status(len(faces), given, kept)
