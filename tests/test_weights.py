@@ -15,6 +15,7 @@ from p3m_lightning.models import (
     load_model,
     load_reference_weights,
 )
+from p3m_lightning.models.complexity import count
 from p3m_lightning.models.keymaps import ENCODER_MAPS, KEY_MAPS
 from p3m_lightning.models.published import PUBLISHED
 from p3m_lightning.models.weights import read_weights, save_weights
@@ -245,10 +246,20 @@ def test_weights_list_tells_license_and_address(capsys):
 
 
 def test_models_are_listed_with_size_and_paper(capsys):
-    assert main(["models", "p3mnet_r34", "basic", "closed_form", "--json"]) == 0
+    assert main(["models", "p3mnet_r34", "closed_form", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["p3mnet_r34"]["parameters"] == 39_478_060 - 513_000  # the published count less the unused classifier
-    assert rows["basic"]["multiply_adds_512"] < rows["p3mnet_r34"]["multiply_adds_512"]
     assert rows["closed_form"]["needs_trimap"]
-    assert main(["models", "basic"]) == 0
-    assert "Privacy-Preserving Portrait Matting" in capsys.readouterr().out
+    assert main(["models", "closed_form"]) == 0
+    assert "A Closed-Form Solution" in capsys.readouterr().out
+
+
+def test_multiply_adds_are_those_of_the_convolutions():
+    net = create_model("basic", width=WIDTH)
+    size = 64
+    stem = 7 * 7 * 3 * 8 * size**2  # the first convolution, 3 to 8 channels at full size
+    whole, half = (count(net, s).multiply_adds for s in (size, size // 2))
+    assert whole == 4 * half
+    net.encoder.conv1 = torch.nn.Identity()
+    net.encoder.bn1 = torch.nn.Conv2d(3, 8, 1)  # 3 x 8 in place of 7 x 7 x 3 x 8
+    assert whole - count(net, size).multiply_adds == stem - 3 * 8 * size**2
