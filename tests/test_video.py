@@ -252,6 +252,7 @@ def test_prefetch_and_backlog_hand_errors_on():
         ("index_lost.mov", "not a video"),
         ("cut.mp4", "cut off"),
         ("cut.mkv", "cut off"),
+        ("cut.webm", "cut off"),
         (".", "is a folder"),
     ],
 )
@@ -266,8 +267,8 @@ def test_what_is_no_whole_video_is_refused_and_leaves_nothing(tmp_path, broken, 
         whole = write_video(folder / "whole.mov", images).read_bytes()
         (folder / broken).write_bytes(whole[: len(whole) // 2])
     if broken.startswith("cut"):
-        codec = {"codec": "h264", "pixel_format": "yuv420p"}
-        keys = {"options": {"movflags": "faststart"}, **codec} if broken.endswith("mp4") else {}
+        codec = {".mp4": "h264", ".mkv": "ffv1", ".webm": "libvpx-vp9"}[Path(broken).suffix]
+        keys = {"codec": codec} | ({"options": {"movflags": "faststart"}} if broken.endswith("mp4") else {})
         whole = write_video(folder / f"whole{Path(broken).suffix}", images, **keys).read_bytes()
         (folder / broken).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(VideoError, match=reason):
@@ -284,6 +285,12 @@ def _write_sound(path: Path) -> None:
         frame.sample_rate, frame.pts = 48000, 0
         container.mux(track.encode(frame))
         container.mux(track.encode())
+
+
+@pytest.mark.parametrize("keys", [{"batch_size": 0}, {"segment": 0}])
+def test_batches_and_segments_of_nothing_are_refused(clip, tmp_path, keys):
+    with pytest.raises(InputError, match="give 1 or more"):
+        matte_video(predictor(), clip, tmp_path / "out.mov", Product("prores"), **keys)
 
 
 def test_the_video_itself_and_a_full_folder_are_not_overwritten(clip, tmp_path):
@@ -349,7 +356,7 @@ def test_the_command_mattes_with_a_checkpoint(clip, tmp_path, capsys):
     [
         ["text.mp4", "-o", "out.mov", "--model", "modnet"],
         ["text.mp4", "-o", "out.xyz", "--ckpt", "none.ckpt"],
-        ["text.mp4", "-o", "out.mov", "--ckpt", "none.ckpt", "--segment", "0"],
+        ["text.mp4", "-o", "out.mov", "--ckpt", "none.ckpt", "--light", "2"],
         ["text.mp4", "-o", "out.mp4", "--ckpt", "none.ckpt", "--background", "no-color"],
     ],
 )

@@ -46,14 +46,14 @@ def uneven_times(frames: int) -> list[int]:
 def write_video(path: Path, images: list[np.ndarray], times: list[int] | None = None, **keys) -> Path:
     """Write RGB frames without loss (PNG in .mov, FFV1 in .mkv) at `times` in milliseconds.
 
-    Keys: `rotation` in degrees, `matrix` of FFmpeg, `sound` as a codec that gets a tone, `codec`, `pixel_format`.
+    Keys: `rotation` in degrees, `matrix` of FFmpeg, `sound` as a codec that gets a tone, another `codec`, `options`.
     """
     times = times or [40 * i for i in range(len(images))]
     base = Fraction(1, 1000)
     codec = keys.get("codec") or {".mov": "png", ".mkv": "ffv1"}[path.suffix]
     with av.open(str(path), "w", options=keys.get("options", {})) as container:
         stream = container.add_stream(codec, rate=25)
-        stream.pix_fmt = keys.get("pixel_format") or {"png": "rgb24", "ffv1": "bgr0"}[codec]
+        stream.pix_fmt = {"png": "rgb24", "ffv1": "bgr0"}.get(codec, "yuv420p")
         stream.height, stream.width = images[0].shape[:2]
         stream.time_base = stream.codec_context.time_base = base
         if "rotation" in keys:

@@ -25,7 +25,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--images", type=Path, metavar="DIR", help="photographs to compare on (default: three synthetic portraits)"
     )
     parser.add_argument(
-        "--tolerance", type=float, default=0.1, metavar="SAD", help="largest difference of an image (default 0.1)"
+        "--precision", default="32", choices=["32", "fp16", "int8"], help="int8 is calibrated on the photographs"
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        metavar="SAD",
+        help="largest difference of an image (default 0.1; for fp16 and int8 it is stated, not judged)",
     )
     parser.add_argument("--license", metavar="TEXT", help="of the weights, said in the file (default: as published)")
     parser.add_argument("--trained-on", metavar="TEXT", help="data, said in the file (default: as far as known)")
@@ -36,11 +42,11 @@ def run(options: argparse.Namespace) -> None:
     check_checkpoint(options)
     if options.output.suffix != ".onnx":
         raise InputError(f"-o {options.output}: give a file that ends in .onnx")
-    images = comparison_images(options.images)
     net, facts = network_with_facts(options)
+    images = comparison_images(options.images)
     from p3m_lightning.inference.export import export_onnx
 
-    differences = export_onnx(net, options.output, list(images.values()), facts, options.tolerance)
+    differences = export_onnx(net, options.output, list(images.values()), facts, options.precision, options.tolerance)
     for name, difference in zip(images, differences, strict=True):
         height, width = difference.size
         print(f"{name} ({width} x {height}): SAD {difference.sad:.2g}, largest difference {difference.largest:.2g}")

@@ -61,6 +61,7 @@ def run(options: argparse.Namespace) -> None:
     """Matte one video and print where it is."""
     _check(options)
     from p3m_lightning.inference.video import Product, choose_format, matte_video
+    from p3m_lightning.inference.video.segments import parts_folder
 
     format = choose_format(options.output, options.format, options.background is not None)
     product = Product(format, _background(options.background), options.light, options.foreground)
@@ -77,16 +78,14 @@ def run(options: argparse.Namespace) -> None:
             parameters=_predictor_parameters(options),
         )
     except KeyboardInterrupt:
-        print("p3m: what is finished stays for --resume", file=sys.stderr)
+        if parts_folder(options.output).exists():
+            print("p3m: what is finished stays for --resume", file=sys.stderr)
         raise
     print(f"{written} frames in {options.output}" if written else f"nothing left to do: {options.output} is there")
 
 
 def _check(options: argparse.Namespace) -> None:
     check_network(options)
-    for name in ("segment", "batch_size"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: give 1 or more")
     if not 0 <= options.light <= 1:
         raise InputError(f"--light {options.light}: give 0 to 1")
     try:

@@ -7,9 +7,12 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -22,8 +25,8 @@ from p3m_lightning.ops import resize
 from p3m_lightning.schema import InputError, MattingOutput
 
 OPSET = 18
-TOLERANCE = 0.1
-"""Largest SAD (sum of differences over 1000) of an image that an export may cost; a matte's own is 5 to 20."""
+TOLERANCES = {"32": 0.1, "fp16": inf, "int8": inf}
+"""By precision: the largest SAD that an image may lose by default; a good matte's own is 5 to 20."""
 
 # neither side a multiple of 32, so that the traced graph keeps the padding; more than one image, so that it keeps N
 EXAMPLE = (2, 90, 150)
@@ -42,7 +45,8 @@ def export_onnx(
     path: str | Path,
     images: Sequence[np.ndarray],
     metadata: Mapping[str, object] | None = None,
-    tolerance: float = TOLERANCE,
+    precision: str = "32",
+    tolerance: float | None = None,
 ) -> list[Difference]:
     """Write a network as ONNX; the file appears only if it gives the same mattes as the network.
 
@@ -56,7 +60,9 @@ def export_onnx(
         path: the `.onnx` file.
         images: uint8 or uint16 (H, W, 3) to compare on, of several sizes.
         metadata: what else to say in the file: plain values.
-        tolerance: largest SAD of an image.
+        precision: "32"; "fp16", half the size, for GPUs; "int8", convolutions with 8 bits, a quarter of the size,
+            calibrated on `images`.
+        tolerance: largest SAD of an image; by default `TOLERANCES`, the largest one found is in the file anyway.
 
     Returns:
         The difference on each image.
@@ -64,57 +70,93 @@ def export_onnx(
     Raises:
         InputError: a network that cannot be exported, or differs by more than the tolerance; nothing is written.
     """
+    if precision not in TOLERANCES:
+        raise InputError(f"precision={precision}: choose from {', '.join(TOLERANCES)}")
     net = net.cpu().eval()
     if not any(True for _ in net.parameters()):
         raise InputError(f"model={_name(net)}: a method without a network cannot be exported")
-    outputs = _outputs(net)
+    facts = describe(net) | {"precision": precision} | dict(metadata or {})
     with atomic_path(path) as aside:
-        _trace(_Exported(net, outputs), net.needs_trimap, outputs, aside)
-        _describe(aside, net, outputs, metadata or {})
+        _trace(_Exported(net, facts["outputs"], precision), aside)
+        if precision == "int8":
+            quantize(aside, images, net.needs_trimap)
+        _write_facts(aside, facts)
         differences = [compare(net, OnnxEngine(aside, "cpu"), image) for image in images]
         worst = max(difference.sad for difference in differences)
-        if not worst <= tolerance:
+        if not worst <= (TOLERANCES[precision] if tolerance is None else tolerance):
             raise InputError(f"{path}: not written: the exported network differs by SAD {worst:.3g} from the original")
+        _write_facts(aside, facts | {"largest_sad": worst})
     return differences
+
+
+def describe(net: nn.Module) -> dict[str, object]:
+    """Return what a file says about its network, plain values; branches are outputs only where a mode uses them."""
+    modes = TorchEngine(net).modes
+    return {
+        "model": _name(net),
+        "needs_trimap": bool(net.needs_trimap),
+        "input": "RGB in [0, 1], float32 (N, 3, H, W), any size; normalization and padding are inside",
+        "outputs": list(OUTPUTS if "hybrid" in modes else OUTPUTS[:1]),
+        "modes": list(modes),
+        "p3m_lightning": __version__,
+    }
 
 
 def compare(net: nn.Module, engine: OnnxEngine, image: np.ndarray) -> Difference:
     """Run both on one image (H, W, 3) at its own size."""
-    pixels = np.ascontiguousarray(to_unit(to_uint8(image)).transpose(2, 0, 1)[None])
-    inputs = [torch.from_numpy(pixels)]
-    if net.needs_trimap:
-        inputs.append(_trimap(*image.shape[:2]))
+    inputs = list(_inputs(image, net.needs_trimap).values())
     with torch.no_grad():
-        expected = net(*inputs).alpha.numpy()
-    error = np.abs(engine.run(*(tensor.numpy() for tensor in inputs)).alpha.astype(np.float64) - expected)
+        expected = net(*map(torch.from_numpy, inputs)).alpha.numpy()
+    error = np.abs(engine.run(*inputs).alpha.astype(np.float64) - expected)
     return Difference(image.shape[:2], float(error.sum() / 1000), float(error.max()))
 
 
-class _Exported(nn.Module):
-    """The network with its outputs as a plain tuple."""
+def quantize(path: Path, images: Sequence[np.ndarray], needs_trimap: bool) -> None:
+    """Turn the convolutions of an ONNX file to 8 bits, ranges of activations as found on `images`."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    def __init__(self, net: nn.Module, outputs: Sequence[str]) -> None:
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.inputs = (_inputs(_reduced(image), needs_trimap) for image in images)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(self.inputs, None)
+
+    with _quiet():
+        quantize_static(
+            path,
+            path,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+
+
+class _Exported(nn.Module):
+    """The network with its outputs as a plain tuple, in half precision if asked for; inputs and outputs float32."""
+
+    def __init__(self, net: nn.Module, outputs: Sequence[str], precision: str) -> None:
         super().__init__()
-        self.net = net
-        self.outputs = outputs
+        self.half_precision = precision == "fp16"
+        self.net = deepcopy(net).half() if self.half_precision else net
+        self.outputs = tuple(outputs)
         self.eval()
 
     def forward(self, images: Tensor, trimap: Tensor | None = None) -> tuple[Tensor, ...]:
+        images = images.half() if self.half_precision else images
         output: MattingOutput = self.net(images) if trimap is None else self.net(images, trimap)
-        return tuple(getattr(output, name) for name in self.outputs)
+        return tuple(getattr(output, name).float() for name in self.outputs)
 
 
-def _outputs(net: nn.Module) -> tuple[str, ...]:
-    """Return the outputs worth exporting: the branches only where a mode uses them."""
-    return OUTPUTS if "hybrid" in TorchEngine(net).modes else OUTPUTS[:1]
-
-
-def _trace(net: nn.Module, needs_trimap: bool, outputs: Sequence[str], path: Path) -> None:
+def _trace(net: _Exported, path: Path) -> None:
     """Export by torch's dynamo exporter, quietly."""
     count, height, width = EXAMPLE
     noise = torch.rand(count, 3, height // 30, width // 30, generator=torch.Generator().manual_seed(0))
     inputs = {"images": resize(noise, (height, width))}
-    if needs_trimap:
+    if net.net.needs_trimap:
         inputs["trimap"] = _trimap(height, width).repeat(count, 1, 1, 1)
     open_axes = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     try:
@@ -127,7 +169,7 @@ def _trace(net: nn.Module, needs_trimap: bool, outputs: Sequence[str], path: Pat
                 opset_version=OPSET,
                 dynamic_shapes=dict.fromkeys(inputs, open_axes),
                 input_names=list(inputs),
-                output_names=list(outputs),
+                output_names=list(net.outputs),
                 external_data=False,
                 verbose=False,
             )
@@ -148,24 +190,27 @@ def _quiet() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def _describe(path: Path, net: nn.Module, outputs: Sequence[str], extra: Mapping[str, object]) -> None:
-    """Write the metadata into the file."""
+def _write_facts(path: Path, facts: Mapping[str, object]) -> None:
     import onnx
 
     model = onnx.load(path)
-    facts = {
-        "model": _name(net),
-        "needs_trimap": bool(net.needs_trimap),
-        "input": "RGB in [0, 1], float32 (N, 3, H, W), any size; normalization and padding are inside",
-        "outputs": list(outputs),
-        "modes": list(TorchEngine(net).modes),
-        "p3m_lightning": __version__,
-        **extra,
-    }
     onnx.helper.set_model_props(model, {METADATA: json.dumps(facts)})
-    model.doc_string = f"{_name(net)}, portrait matting; see metadata"
-    onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+def _inputs(image: np.ndarray, needs_trimap: bool) -> dict[str, np.ndarray]:
+    """Return what the exported network takes for one image (H, W, 3)."""
+    inputs = {"images": to_unit(np.ascontiguousarray(to_uint8(image).transpose(2, 0, 1)[None]))}
+    if needs_trimap:
+        inputs["trimap"] = _trimap(*image.shape[:2]).numpy()
+    return inputs
+
+
+def _reduced(image: np.ndarray, longest: int = 512) -> np.ndarray:
+    height, width = image.shape[:2]
+    factor = min(1.0, longest / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _trimap(height: int, width: int) -> Tensor:

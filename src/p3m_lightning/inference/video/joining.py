@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import io
 import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -16,8 +17,7 @@ from p3m_lightning.inference.video.segments import Encoding, Parts, mark_alpha, 
 if TYPE_CHECKING:
     import av
 
-SOUND = {".webm": "libopus"}
-"""What sound becomes that the container cannot hold as it is; AAC elsewhere."""
+MUXERS = {".mov": "mov", ".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
 
 OPUS_RATE = 48000
 
@@ -25,7 +25,8 @@ OPUS_RATE = 48000
 def join_video(parts: Parts, source: Path, time_base: Fraction, encoding: Encoding) -> None:
     """Write the target of `parts`: segments one after the other at the times of the source, and its sound.
 
-    Sound is copied where the container takes it, else encoded again. WebM and Matroska round times to milliseconds.
+    Sound is copied where the container takes it, else encoded again: Opus in WebM, AAC elsewhere. WebM and
+    Matroska round times to milliseconds.
     """
     import av
 
@@ -35,7 +36,9 @@ def join_video(parts: Parts, source: Path, time_base: Fraction, encoding: Encodi
         stream = output.add_stream_from_template(first.streams.video[0])
         stream.time_base = time_base
         mark_alpha(stream, encoding)
-        tracks = {track.index: _sound(track, output) for track in original.streams.audio}
+        suffix = parts.target.suffix.lower()
+        heard = [track for track in original.streams.audio if track.codec_context]  # not what FFmpeg does not know
+        tracks = {track.index: _sound(track, output, suffix) for track in heard}
         pictures = _video_packets(parts, paths, stream, time_base)
         for packet in heapq.merge(pictures, _sound_packets(original, tracks), key=_seconds):
             output.mux(packet)
@@ -73,15 +76,17 @@ def _packets(path: Path) -> Iterator[av.Packet]:
 
 
 def _sound_packets(original: av.container.InputContainer, tracks: dict[int, Callable]) -> Iterator[av.Packet]:
-    if not tracks:
+    if not tracks:  # demux would take that for all streams
         return
-    for packet in original.demux(original.streams.audio):
+    for packet in original.demux([original.streams[index] for index in tracks]):
         yield from tracks[packet.stream.index](packet)
 
 
-def _sound(track: av.AudioStream, output: av.container.OutputContainer) -> Callable[[av.Packet], Iterator[av.Packet]]:
+def _sound(
+    track: av.AudioStream, output: av.container.OutputContainer, suffix: str
+) -> Callable[[av.Packet], Iterator[av.Packet]]:
     """Add a track to `output`; return what turns a packet of the source into packets of it."""
-    if track.codec_context.name in output.supported_codecs:
+    if _is_taken(track, suffix):
         copy = output.add_stream_from_template(track)
 
         def copied(packet: av.Packet) -> Iterator[av.Packet]:
@@ -90,9 +95,9 @@ def _sound(track: av.AudioStream, output: av.container.OutputContainer) -> Calla
                 yield packet
 
         return copied
-    codec = SOUND.get(Path(output.name).suffix, "aac")
-    rate = OPUS_RATE if codec == "libopus" else track.rate
-    encoder = output.add_stream(codec, rate=rate, layout=track.layout.name)
+    opus = suffix == ".webm"
+    rate = OPUS_RATE if opus else track.rate
+    encoder = output.add_stream("libopus" if opus else "aac", rate=rate, layout=track.layout.name)
 
     def encoded(packet: av.Packet) -> Iterator[av.Packet]:
         yield from chain.from_iterable(map(encoder.encode, packet.decode()))
@@ -100,6 +105,19 @@ def _sound(track: av.AudioStream, output: av.container.OutputContainer) -> Calla
             yield from encoder.encode()
 
     return encoded
+
+
+def _is_taken(track: av.AudioStream, suffix: str) -> bool:
+    """Tell whether a container takes a track as it is, by a trial: what its muxer says it supports is not all."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(), "w", format=MUXERS[suffix]) as trial:
+            trial.add_stream_from_template(track)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _seconds(packet: av.Packet) -> float:

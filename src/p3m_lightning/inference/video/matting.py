@@ -15,7 +15,7 @@ import numpy as np
 from p3m_lightning.inference.photo import Photo
 from p3m_lightning.inference.predictor import Predictor
 from p3m_lightning.inference.video.joining import join_pictures, join_video
-from p3m_lightning.inference.video.products import Painter, Product
+from p3m_lightning.inference.video.products import Painter, Product, choose_format
 from p3m_lightning.inference.video.queues import Backlog, prefetch
 from p3m_lightning.inference.video.reader import Frame, VideoError, VideoReader
 from p3m_lightning.inference.video.segments import (
@@ -71,6 +71,9 @@ def matte_video(
             `resume`, differ; a network that needs trimaps.
     """
     source, target = Path(source), Path(target)
+    if batch_size < 1 or segment < 1:
+        raise InputError(f"batches of {batch_size}, segments of {segment} frames: give 1 or more")
+    choose_format(target, product.format, product.background is not None)
     if predictor.engine.needs_trimap:
         raise InputError("this network needs a trimap for every frame, which a video does not have; take another")
     if resume and target.exists() and not parts_folder(target).exists():
@@ -174,14 +177,14 @@ class _Work:
 
     def _make_segment(self, batches: Iterator[list[Frame]], advance: Callable[[], None]) -> None:
         """Write one segment and what the next one needs to know."""
-        written: list[Frame] = []
+        shown: list[tuple[int, int]] = []  # time and duration
         consumed, runs = self.parts.consumed, 0
         with closing(self._open()) as segment, Backlog(2 * self.batch_size) as backlog:
 
             def write(matted: Iterable[tuple[Frame, np.ndarray]]) -> None:
                 for frame, alpha in matted:
                     backlog.submit(self._write, segment, frame, alpha)
-                    written.append(frame._replace(pixels=None))
+                    shown.append((frame.time, frame.duration))
                     advance()
 
             for batch in islice(batches, self.batches):
@@ -189,7 +192,7 @@ class _Work:
                 write(self.matting.push(batch))
             if last := runs < self.batches:
                 write(self.matting.flush())
-        stamps = Stamps([frame.time for frame in written], written[-1].duration if written else 0)
+        stamps = Stamps([time for time, _ in shown], shown[-1][1] if shown else 0)
         self.parts.commit(stamps, consumed, self.matting.state(), last)
 
     def _open(self) -> VideoSegment | PictureSegment:

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 HD = 720
 """Lines from which a file that does not name its colors is taken for BT.709, as players do; BT.601 below."""
 
-MISSING = 0.5
-"""Seconds by which the packets of a Matroska file may end before the length in its header."""
-
 
 class VideoError(InputError):
     """A file that is no video, or not a whole one; to go on with it would be of no use."""
@@ -122,20 +119,40 @@ def survey(path: Path, container: av.container.InputContainer, stream: av.VideoS
     Where the container has no index of its frames, the whole file is read, not decoded.
     """
     length = float((stream.duration or 0) * stream.time_base)
+    last = max((entry.pos + entry.size for entry in stream.index_entries), default=0) if stream.frames else 0
+    if max(last, matroska_end(path)) > path.stat().st_size:
+        raise VideoError(f"{path}: is cut off; its frames go on behind the end of the file")
     if stream.frames:
-        end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
-        if end > path.stat().st_size:
-            raise VideoError(f"{path}: is cut off; its frames go on behind the end of the file")
         return stream.frames, length
     count, end = 0, 0.0
     for packet in container.demux():
         count += packet.stream is stream and packet.size > 0
         if packet.pts is not None:
             end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-    promised = (container.duration or 0) / 1e6
-    if "matroska" in container.format.name and end + MISSING + promised / 100 < promised:
-        raise VideoError(f"{path}: is cut off after {end:.1f} of {promised:.1f} s")
     return count, length or end
+
+
+def matroska_end(path: Path) -> int:
+    """Return at which byte a Matroska or WebM file says that it ends, 0 where it does not, or is of another kind.
+
+    The file is an EBML header and one segment (RFC 9559), each a number of 1 to 4 bytes, a size, and content.
+    """
+    with path.open("rb") as file:
+        head = file.read(256)
+    if not head.startswith(b"\x1a\x45\xdf\xa3"):
+        return 0
+    begin, size = _ebml_content(head, 0)
+    begin, size = _ebml_content(head, begin + size)
+    return begin + size
+
+
+def _ebml_content(head: bytes, at: int) -> tuple[int, int]:
+    """Return where the content of the element at `at` begins and how long it is, 0 if left open, as in broadcasts."""
+    at += 9 - head[at].bit_length()  # leading zeros tell how many bytes a number has
+    width = 9 - head[at].bit_length()
+    largest = (1 << 7 * width) - 1
+    size = int.from_bytes(head[at : at + width], "big") & largest
+    return at + width, 0 if size == largest else size
 
 
 def open_container(path: str | Path) -> av.container.InputContainer:
