@@ -1,5 +1,6 @@
 """Training and evaluation from the command line, on a small synthetic set with a narrow P3M-Net."""
 
+import contextlib
 import csv
 import json
 import os
@@ -190,7 +191,11 @@ def test_ctrl_c_exits_130_and_leaves_a_checkpoint_to_resume(portraits, tmp_path)
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     while not list(tmp_path.glob("*/*/checkpoints/last.ckpt")):
         assert process.poll() is None, process.stderr.read()
-    process.send_signal(2)
-    assert process.wait(60) == 130
+    for _ in range(12):  # one that falls into a finalizer is lost, as Python has it
+        process.send_signal(2)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+            break
+    assert process.returncode == 130
     last = next(tmp_path.glob("*/*/checkpoints/last.ckpt"))
     assert torch.load(last, weights_only=True)["config"]["model"]["name"] == "p3mnet_r34"
