@@ -34,9 +34,9 @@ lint: setup ## ruff: style and formatting
 data: setup ## render the synthetic portraits only
 	$(BIN)/p3m data synthesize data/synthetic $(ARGS)
 
-bench: setup ## speed of metrics and loader
+bench: setup ## speed of the metrics, error and speed of the upsamplers
 	$(BIN)/p3m bench metrics
-	$(BIN)/p3m bench loader
+	$(BIN)/p3m bench upsamplers
 
 clean: ## remove what commands built, the environment too
 	rm -rf .venv build dist outputs .pytest_cache .ruff_cache src/*.egg-info

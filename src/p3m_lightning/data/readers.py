@@ -119,7 +119,7 @@ def _mapped(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a whole array file ({error}); delete it and run `p3m data pack` again") from None
+        raise InputError(f"{path}: not a whole array file ({error}); delete it or write it again") from None
 
 
 def _black(shape: tuple[int, int]) -> np.ndarray:
