@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # windows brings torch, which a process that only decodes doe
 
 COLOR_ROLES = ("image", "foreground", "background")
 ARRAY_SUFFIX = ".npy"
-"""Files of `p3m data pack`: pixels as they lie in memory, of which only the part that is wanted is ever read."""
+"""Array files (.npy): pixels as they lie in memory, of which only the part that is wanted is ever read."""
 
 _WHOLE_FILE = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
 _EXIF_ORIENTATION = 0x0112
