@@ -20,7 +20,7 @@ TINY = {name: {"width": 0.125} for name in (*P3M_LIKE, "dim", "vitmatte_small", 
     "stylematte": {"embed_dim": 12, "feature_size": 32, "decoder_layers": 1, "feed_forward": 32},
 }
 LEARNING = [name for name, card in MODELS.items() if not card.builder.startswith("classical:")]
-# tracing is slow, and these are parts or sizes of others
+# Tracing is slow, and the two left out are a part and a size of others.
 TRACED = [name for name in LEARNING if name not in ("basic", "vitmatte_base")]
 
 

@@ -96,6 +96,12 @@ def test_missing_unknown_and_misshapen_entries_are_named(source, target):
         load_reference_weights(target, state | {"decoder_final_l.bias": torch.zeros(2)})
 
 
+@pytest.mark.parametrize("content", [{"optimizer": {"lr": 1.0}}, {0: torch.zeros(1)}, {"state_dict": {"a": [1]}}])
+def test_what_is_no_state_dict_is_refused(target, content):
+    with pytest.raises(InputError, match="more than names and tensors"):
+        load_reference_weights(target, content, source="theirs.pth")
+
+
 def test_a_refused_checkpoint_leaves_the_network_as_it_was(source, target):
     before = {key: value.clone() for key, value in target.state_dict().items()}
     state = published_layout(source) | {"surplus": torch.zeros(1)}

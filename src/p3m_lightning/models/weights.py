@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,11 +43,10 @@ def read_weights(path: str | Path) -> dict:
         with warnings.catch_warnings(action="ignore"):  # about the protocol of a pickle that is refused anyway
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{path}: refused: not a file of plain tensors (loading it could run code that it brings): {reason}"
-        ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f": it brings {named[1]}" if named else ""
+        raise InputError(f"{path}: refused, not a file of plain tensors, loading it could run code{what}") from None
+    except Exception as error:  # a broken file can fail in any way
         raise InputError(f"{path}: not a whole PyTorch file ({error})") from None
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: holds a {type(content).__name__}, not a dictionary of weights")
@@ -62,12 +62,14 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     if path.suffix == ".safetensors" and path.is_file():
         state, metadata = _read_safetensors(path)
-        config = json.loads(metadata.get("config", "null"))
+        config = json.loads(metadata.get("config", "{}"))
     else:
         content = read_weights(path)
-        config, whole = content.get("config"), content.get("state_dict", {})
+        config, whole = content.get("config"), content.get("state_dict")
+        whole = whole if isinstance(whole, Mapping) else {}
         state = {key.removeprefix("net."): value for key, value in whole.items() if key.startswith("net.")}
-    if not isinstance(config, dict) or "name" not in config.get("model", {}) or not state:
+    model = config.get("model") if isinstance(config, Mapping) else None
+    if not isinstance(model, Mapping) or "name" not in model or not state:
         raise InputError(
             f"{path}: not a checkpoint of this package (no config.model.name or no weights of a net in it);"
             " one in its authors' layout goes through `p3m weights convert` first"
@@ -128,7 +130,7 @@ def load_reference_weights(model: nn.Module, state_dict: Mapping, source: str = 
     Raises:
         InputError: a network without published layout; entries missing, unknown, contradictory, of another shape.
     """
-    _load_mapped(model, _unwrapped(state_dict), _maps_of(model, KEY_MAPS, "published checkpoint"), source)
+    _load_mapped(model, _unwrapped(state_dict, source), _maps_of(model, KEY_MAPS, "published checkpoint"), source)
 
 
 def load_encoder_weights(model: nn.Module, weights: str | Path | Mapping) -> None:
@@ -144,7 +146,7 @@ def load_encoder_weights(model: nn.Module, weights: str | Path | Mapping) -> Non
     """
     source = "encoder_weights" if isinstance(weights, Mapping) else str(weights)
     content = weights if isinstance(weights, Mapping) else read_weights(weights)
-    _load_mapped(model, _unwrapped(content), _maps_of(model, ENCODER_MAPS, "encoder weights"), source)
+    _load_mapped(model, _unwrapped(content, source), _maps_of(model, ENCODER_MAPS, "encoder weights"), source)
 
 
 def _load_mapped(model: nn.Module, foreign: Weights, keymaps: Sequence[KeyMap], source: str) -> None:
@@ -172,13 +174,13 @@ def _renamed(foreign: Weights, names: Mapping[str, str | None], source: str) -> 
     return result
 
 
-def _unwrapped(content: Mapping) -> Weights:
+def _unwrapped(content: Mapping, source: str) -> Weights:
     """Take off the wrappings in which state dicts are saved."""
     for wrapping in ("state_dict", "model"):
         if isinstance(content.get(wrapping), Mapping):
             content = content[wrapping]
-    if not all(isinstance(value, Tensor) for value in content.values()):
-        raise InputError("the state dict holds more than tensors: pass the part that holds the weights")
+    if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()):
+        raise InputError(f"{source}: holds more than names and tensors; give the part with the weights")
     return {key.removeprefix("module."): value for key, value in content.items()}
 
 
