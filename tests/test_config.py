@@ -122,7 +122,7 @@ def test_wheel_brings_its_configuration_and_runs_from_an_empty_folder(tmp_path):
     empty.mkdir()
     code = (
         "import sys; sys.path.insert(0, sys.argv.pop()); import p3m_lightning;"
-        "from p3m_lightning.cli.hydra_app import compose;"
+        "from p3m_lightning.configuration import compose;"
         "print(p3m_lightning.__file__, compose('train', ['experiment=p3m_released']).trainer.max_epochs)"
     )
     done = subprocess.run(

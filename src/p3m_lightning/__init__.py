@@ -9,6 +9,9 @@ _HOME = {
     "list_models": "models",
     "load_model": "models",
     "load_reference_weights": "models",
+    "compose_run": "configuration",
+    "train": "training",
+    "evaluate": "training",
     "Predictor": "inference",
 }
 __all__ = ["__version__", *_HOME]

@@ -40,7 +40,7 @@ def resume_last(overrides: list[str]) -> list[str]:
     Raises:
         InputError: the experiment has no run with a checkpoint.
     """
-    from p3m_lightning.cli.hydra_app import compose
+    from p3m_lightning.configuration import compose
 
     rest = [o for o in overrides if o != "ckpt=last"]
     config = compose("train", rest)
