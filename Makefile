@@ -6,7 +6,7 @@ EXPERIMENT ?= p3m_synthetic
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-all lint data bench clean
+.PHONY: help setup train test lint data bench notebooks clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ data: setup ## render the synthetic portraits only
 bench: setup ## speed of the metrics, error and speed of the upsamplers
 	$(BIN)/p3m bench metrics
 	$(BIN)/p3m bench upsamplers
+
+notebooks: setup ## run the notebooks from top to bottom
+	$(BIN)/pytest -n auto tests/test_notebooks.py
 
 clean: ## remove what commands built, the environment too
 	rm -rf .venv build dist outputs .pytest_cache .ruff_cache src/*.egg-info
