@@ -1,0 +1,79 @@
+"""One record of a run in stages: results, metrics, pictures and checkpoints of its last stage, and how it got there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from p3m_lightning.images import atomic_path
+from p3m_lightning.metrics.report import write_json
+
+RESULTS = "results.json"
+METRICS = "metrics.csv"
+
+
+def gather(
+    folder: Path, stages: Sequence[tuple[str, Path]], results: Mapping[str, Any], started: float
+) -> dict[str, Any]:
+    """Make `folder` look like the run folder of one training, `results.json` last.
+
+    Args:
+        folder: of the whole run.
+        stages: name and folder of every stage, in order.
+        results: of the last one.
+        started: when the whole run, or its resumption, was started; seconds of the clock.
+
+    Returns:
+        `results` with a list `stages`: name, folder, scores, checkpoint and seconds of each.
+    """
+    last = stages[-1][1]
+    for pattern in ("checkpoints/*.ckpt", "metrics_*", "report/*"):
+        for path in last.glob(pattern):
+            place(path, folder / path.relative_to(last))
+    join_metrics([(name, path / METRICS) for name, path in stages], folder / METRICS)
+    records = []
+    for name, path in stages:
+        own = json.loads((path / RESULTS).read_text())
+        kept = {key: own[key] for key in ("sets", "checkpoint", "seconds")}
+        records.append({"name": name, "folder": str(path.relative_to(folder)), **kept})
+    whole = {**results, "stages": records, "seconds": round(time.time() - started, 1)}
+    write_json(folder / RESULTS, whole)
+    return whole
+
+
+def place(source: Path, target: Path) -> None:
+    """Put a file in a second place, without a second copy where the file system allows it."""
+    with atomic_path(target) as aside:
+        aside.unlink()
+        try:
+            os.link(source, aside)
+        except OSError:
+            shutil.copyfile(source, aside)
+
+
+def join_metrics(tables: Sequence[tuple[str, Path]], target: Path) -> None:
+    """Write the stages' tables one after another, with a column `stage`; epochs and steps go on counting."""
+    rows: list[dict[str, str]] = []
+    columns = ["stage"]
+    done = {"epoch": 0, "step": 0}
+    for name, path in tables:
+        if not path.is_file():
+            continue
+        with path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            own = [row for row in reader]
+            columns += [column for column in reader.fieldnames or () if column not in columns]
+        for row in own:
+            rows.append({**row, "stage": name, **{k: str(int(row[k]) + done[k]) for k in done if row.get(k)}})
+        done = {k: max((int(row[k]) + 1 for row in rows if row.get(k)), default=0) for k in done}
+    if len(columns) > 1:
+        with atomic_path(target) as aside, aside.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="")
+            writer.writeheader()
+            writer.writerows(rows)

@@ -1,0 +1,155 @@
+"""Training in stages: trainings that differ in data, losses, rates and what is frozen, one checkpoint flowing on."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pytorch_lightning.utilities import rank_zero_only
+
+from p3m_lightning.schema import InputError
+from p3m_lightning.training.results import save_config
+from p3m_lightning.training.run import build
+from p3m_lightning.training.run import train as train_once
+from p3m_lightning.training.stage_records import RESULTS, gather
+from p3m_lightning.training.start import frozen_names
+
+say = rank_zero_only(print)
+CHANGEABLE = ("data", "loss", "optimizer", "scheduler", "trainer", "callbacks", "inference", "frozen")
+"""What a stage may have of its own; network, seed and loggers are those of the whole run."""
+
+
+class Stage(NamedTuple):
+    """One training of several."""
+
+    name: str
+    config: dict[str, Any]  # a whole configuration, as for a run of its own
+
+    @property
+    def folder(self) -> Path:
+        """The run folder of the stage."""
+        return Path(self.config["paths"]["run"])
+
+    def finished(self) -> bool:
+        """Tell whether its results are there; they are written last."""
+        return (self.folder / RESULTS).is_file()
+
+    def checkpoint(self) -> Path:
+        """Return what a finished stage hands on: the checkpoint that its own rule preferred."""
+        return self.folder / "checkpoints" / json.loads((self.folder / RESULTS).read_text())["checkpoint"]
+
+
+def train(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Train, in stages where the configuration lists some, then evaluate on the test sets.
+
+    Args:
+        config: `conf/train.yaml` composed and resolved, plain containers.
+
+    Returns:
+        What `results.json` holds, plus `trainer`, `module` and `data` (of the last stage).
+
+    Raises:
+        InputError: a key or file that does not fit; the message names it.
+    """
+    return train_stages(config) if config.get("stages") else train_once(config)
+
+
+def train_stages(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Train stage after stage; what is finished is skipped, what was begun goes on from its own last checkpoint.
+
+    The run folder holds `stages/<k>_<name>/`, each a run folder of its own, and what the last one left.
+
+    Args, returns and raises as `train`.
+    """
+    started = time.time()
+    if config["ckpt"]:
+        raise InputError("ckpt: a run in stages goes on with ckpt=last, or starts from weights with init_from=PATH")
+    stages = list_stages(config)
+    folder = Path(config["paths"]["run"])
+    save_config(config, folder)
+    weights = config["init_from"]
+    for number, stage in enumerate(stages, 1):
+        title = f"stage {number} of {len(stages)}, {stage.name}"
+        if stage.finished() and stage is not stages[-1]:  # the last one at least scores again
+            say(f"{title}: finished before")
+            weights = stage.checkpoint()
+            continue
+        say(title)
+        results = train_once(ready(stage, weights))
+        if results["checkpoint"] is None:
+            raise InputError("callbacks: without `last` a stage has no checkpoint to hand on")
+        weights = stage.folder / "checkpoints" / results["checkpoint"]
+    lists = {key: results.pop(key) for key in ("trainer", "module", "data")}
+    if lists["trainer"].is_global_zero:
+        results = gather(folder, [(stage.name, stage.folder) for stage in stages], results, started)
+    return results | lists
+
+
+def list_stages(config: Mapping[str, Any]) -> list[Stage]:
+    """Return the stages in their order, each with a whole configuration; those set to null are left out.
+
+    Everything that can be known to be wrong is found here, not after days in the third stage.
+
+    Raises:
+        InputError: a key or value that does not fit; the message names the stage.
+    """
+    named = {name: changes for name, changes in config["stages"].items() if changes is not None}
+    net = build(config["model"])
+    stages = []
+    for number, (name, changes) in enumerate(named.items(), 1):
+        stage = Stage(name, stage_config(config, changes, f"stages/{number}_{name}", where=f"stages.{name}"))
+        try:
+            frozen_names(net, stage.config["frozen"])
+            for node in (stage.config[key] for key in ("data", "optimizer", "scheduler")):
+                build(node)
+            build(stage.config["loss"]["function"])
+        except InputError as error:
+            raise InputError(f"stages.{name}: {error}") from None
+        stages.append(stage)
+    if not stages:
+        raise InputError("stages: every stage is set to null; stages={} trains in one go")
+    return stages
+
+
+def stage_config(config: Mapping[str, Any], changes: Mapping[str, Any], below: str, where: str) -> dict[str, Any]:
+    """Return the configuration of one stage: that of the whole run with the stage's own keys, in a folder below it.
+
+    Raises:
+        InputError: a key that a stage cannot change.
+    """
+    unknown = sorted(set(changes) - set(CHANGEABLE))
+    if unknown:
+        raise InputError(f"{where}: {', '.join(unknown)} cannot differ between stages; {', '.join(CHANGEABLE)} can")
+    run = config["paths"]["run"]
+    shared = {key: value for key, value in config.items() if key != "stages"}
+    return relocated(merged(shared, changes), run, f"{run}/{below}")
+
+
+def ready(stage: Stage, weights: str | Path | None) -> dict[str, Any]:
+    """Return the stage's configuration with the weights to start from, or the checkpoint to go on from if it has one."""
+    last = stage.folder / "checkpoints" / "last.ckpt"
+    if last.is_file():
+        return {**stage.config, "ckpt": str(last), "init_from": None}
+    return {**stage.config, "init_from": weights and str(weights)}
+
+
+def merged(config: Any, changes: Any) -> Any:
+    """Change what `changes` names; a mapping that says by `_target_` or `function` what to build replaces the other."""
+    whole = not isinstance(changes, Mapping) or "_target_" in changes or "function" in changes
+    if whole or not isinstance(config, Mapping):
+        return changes
+    return {**config, **{key: merged(config.get(key), value) for key, value in changes.items()}}
+
+
+def relocated(node: Any, old: str, new: str) -> Any:
+    """Replace the folder `old` by `new` in all paths of a tree."""
+    if isinstance(node, Mapping):
+        return {key: relocated(value, old, new) for key, value in node.items()}
+    if isinstance(node, list):
+        return [relocated(value, old, new) for value in node]
+    if isinstance(node, str) and (node == old or node.startswith(f"{old}/")):
+        return new + node[len(old) :]
+    return node

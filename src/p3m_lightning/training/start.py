@@ -1,0 +1,62 @@
+"""What a network starts a training with: weights of another run, and which of its parameters do not learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from torch import nn
+
+from p3m_lightning.models.weights import load_strictly, read_checkpoint
+from p3m_lightning.schema import InputError
+
+
+def start_from(net: nn.Module, path: str | Path | None) -> None:
+    """Fill `net` with the weights of a checkpoint of ours, strictly; None leaves it as it is.
+
+    Raises:
+        InputError: no such file, another kind of file, or weights of another network.
+    """
+    if path:
+        load_strictly(net, read_checkpoint(path).state, f"init_from: {path}")
+
+
+def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
+    """Keep the parameters that match from learning.
+
+    A module all of whose parameters are frozen also behaves as in evaluation: running statistics stay, nothing drops
+    out.
+
+    Args:
+        net: in training mode.
+        patterns: of parameter names, as `encoder.*`, with the wildcards of a shell.
+
+    Raises:
+        InputError: a pattern that matches nothing, or nothing is left to learn.
+    """
+    frozen = frozen_names(net, patterns)
+    for name, parameter in net.named_parameters():
+        if name in frozen:
+            parameter.requires_grad_(False)
+    for module in net.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(p.requires_grad for p in parameters):
+            module.eval()
+
+
+def frozen_names(net: nn.Module, patterns: Sequence[str]) -> set[str]:
+    """Return the names of the parameters that `patterns` match; raises as `freeze` does."""
+    if isinstance(patterns, str):
+        raise InputError(f"frozen: {patterns!r} is no list; write frozen=['{patterns}']")
+    names = [name for name, _ in net.named_parameters()]
+    frozen: set[str] = set()
+    for pattern in patterns:
+        matched = {name for name in names if fnmatchcase(name, pattern)}
+        if not matched:
+            tops = sorted({name.split(".")[0] for name in names})
+            raise InputError(f"frozen: no parameter is called {pattern!r}; the parts are {', '.join(tops)} (as 'x.*')")
+        frozen |= matched
+    if names and len(frozen) == len(names):
+        raise InputError(f"frozen: {list(patterns)} leave nothing to learn")
+    return frozen
