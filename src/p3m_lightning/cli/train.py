@@ -45,7 +45,10 @@ def resume_last(overrides: list[str]) -> list[str]:
     rest = [o for o in overrides if o != "ckpt=last"]
     config = compose("train", rest)
     parent = Path(config.paths.output) / config.hydra.runtime.choices.experiment
-    found = sorted(parent.glob("*/checkpoints/last.ckpt"), key=lambda p: p.stat().st_mtime)
+    pattern = "*/stages/*/checkpoints/last.ckpt" if config.stages else "*/checkpoints/last.ckpt"
+    found = sorted(parent.glob(pattern), key=lambda p: p.stat().st_mtime)
     if not found:
-        raise InputError(f"ckpt=last: no {parent}/*/checkpoints/last.ckpt to resume; start without it")
-    return [*rest, f"ckpt={found[-1].absolute()}", f"hydra.run.dir={found[-1].parent.parent.absolute()}"]
+        raise InputError(f"ckpt=last: no {parent}/{pattern} to resume; start without it")
+    folder = parent / found[-1].relative_to(parent).parts[0]
+    resumed = [] if config.stages else [f"ckpt={found[-1].absolute()}"]  # stages know what they have finished
+    return [*rest, *resumed, f"hydra.run.dir={folder.absolute()}"]

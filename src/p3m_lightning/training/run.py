@@ -22,6 +22,7 @@ from p3m_lightning.models.weights import read_checkpoint, read_weights
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.module import MattingModule
 from p3m_lightning.training.results import print_results, provenance, save_config
+from p3m_lightning.training.start import freeze, start_from
 
 
 def train(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,6 +41,8 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     seed_everything(config["seed"], workers=True, verbose=False)
     data = build(config["data"])
     net = build(config["model"])
+    start_from(net, config["init_from"])
+    freeze(net, config["frozen"])
     config = with_mode(config, net)
     module = build_module(config, net)
     trainer = build_trainer(config)
