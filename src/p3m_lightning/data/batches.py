@@ -53,9 +53,9 @@ def _as_floats(role: str, values: Tensor) -> Tensor:
     values = values.unsqueeze(1) if values.ndim == 3 else values.permute(0, 3, 1, 2)
     if role == "trimap":
         return values.long()
-    values_are_bytes = values.dtype == torch.uint8
-    values = values.to(torch.float32, memory_format=torch.contiguous_format)
-    return values.div_(255) if values_are_bytes else values
+    if values.dtype != torch.uint8:
+        return values
+    return values.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 class Guarded(Dataset):

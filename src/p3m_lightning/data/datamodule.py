@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from p3m_lightning.data.batches import Guarded, as_floats, collate
+from p3m_lightning.data.memory import keep_freed_memory
 from p3m_lightning.data.parallel import available_cores
 from p3m_lightning.data.samplers import EpochSampler, ShardSampler
 from p3m_lightning.data.transforms import EvalTransform
@@ -160,3 +161,4 @@ def _built(dataset: DatasetOrFactory) -> Dataset:
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)  # the workers are the parallelism
+    keep_freed_memory()

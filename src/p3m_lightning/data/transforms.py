@@ -15,13 +15,19 @@ import numpy as np
 
 from p3m_lightning.data.foreground import estimate_foreground
 from p3m_lightning.data.readers import SampleFiles
-from p3m_lightning.data.windows import Window, check_rule, choose_side, choose_window
+from p3m_lightning.data.windows import RULES, Window, check_rule, choose_side, choose_window
 from p3m_lightning.images import from_unit
 from p3m_lightning.ops import trimap_from_alpha
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 
 TARGETS = {"foreground": "image", "background": "image", "alpha": "mask", "face": "mask", "trimap": "mask"}
-_CODES = np.array([0, 128, 255], np.uint8)
+_CODES = np.zeros(256, np.uint8)
+"""Trimap class -> the value that stands for it where a trimap is resized like a picture."""
+_CODES[[BACKGROUND, UNKNOWN, FOREGROUND]] = 0, 128, 255
+_CLASSES = {rule: np.full(256, UNKNOWN, np.uint8) for rule in RULES}
+"""Rule of the crop -> class of every resized value, 0 to 255."""
+_CLASSES["2021"][[0, 255]] = BACKGROUND, FOREGROUND
+_CLASSES["2024"][:50], _CLASSES["2024"][181:] = BACKGROUND, FOREGROUND
 
 
 class CropPlan(NamedTuple):
@@ -35,8 +41,7 @@ class UnknownBandCrop(A.DualTransform):
     """Cut a square window, half of the time on the unknown band, and resize it: P3M's training crop (released code).
 
     An albumentations transform: it takes `image`, `alpha` and further targets, adds `trimap`, and draws its plan unless
-    one is given as `plan`. Then arrays may also come cut to its window already; `alpha` comes whole, since the trimap
-    is made from the whole matte, before the cut and the resize, as the authors do.
+    one is given as `plan`. The trimap is that of the whole matte, cut and resized, as the authors make it.
 
     Args:
         sides: sides of the window in pixels, drawn with equal probability; see `choose_side` for those that do not fit.
@@ -97,25 +102,22 @@ class UnknownBandCrop(A.DualTransform):
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Draw the plan of one call, unless it is given, and make the trimap of its window."""
         plan = data.get("plan") or self.draw(data["alpha"])
-        return {"plan": plan, "trimap": trimap_of_window(data["alpha"], plan.window, plan.kernel)}
+        return {"plan": plan, "trimap": self.trimap(data["alpha"], plan)}
 
     def apply_with_params(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Cut and resize every target and add the trimap."""
-        result = super().apply_with_params(params, *args, **kwargs)
-        return result | {"trimap": self.trimap_classes(resize_window(_CODES[params["trimap"]], self.size))}
+        return super().apply_with_params(params, *args, **kwargs) | {"trimap": params["trimap"]}
 
     def apply(self, img: np.ndarray, plan: CropPlan, **params: Any) -> np.ndarray:
-        """Cut and resize one array (H, W[, 3]), or resize one (h, w[, 3]) of the window alone."""
-        whole = img.shape[:2] != plan.window[2:]
-        return resize_window(img[plan.window.slices] if whole else img, self.size)
+        """Cut and resize one array (H, W[, 3])."""
+        return resize_window(img[plan.window.slices], self.size)
 
-    def trimap_classes(self, codes: np.ndarray) -> np.ndarray:
-        """Cut a resized trimap of codes 0 to 255 (h, w) into classes by the rule's thresholds."""
-        low, high = (50, 180) if self.rule == "2024" else (1, 254)
-        classes = np.full(codes.shape, UNKNOWN, np.uint8)
-        classes[codes < low] = BACKGROUND
-        classes[codes > high] = FOREGROUND
-        return classes
+    def trimap(self, alpha: np.ndarray, plan: CropPlan) -> np.ndarray:
+        """Return the trimap of a crop, uint8 (size, size) of classes, from the whole matte."""
+        trimap = trimap_of_window(alpha, plan.window, plan.kernel)
+        if trimap.shape == (self.size, self.size):
+            return trimap
+        return cv2.LUT(resize_window(cv2.LUT(trimap, _CODES), self.size), _CLASSES[self.rule])
 
 
 class EstimateForeground(A.DualTransform):
@@ -137,6 +139,8 @@ class EstimateForeground(A.DualTransform):
 class TrainTransform:
     """Training samples: a crop at the unknown band, a flip, and whatever else albumentations offers.
 
+    The crop is drawn from the matte alone, so that of the other files only its window need be read.
+
     Args:
         crop: the crop; its arguments are the recipe's numbers.
         p_flip: probability of a left-right flip.
@@ -155,18 +159,21 @@ class TrainTransform:
         self.crop = crop or UnknownBandCrop()
         composed = [compose] if compose else []
         self.pipeline = A.Compose(
-            [self.crop, EstimateForeground(p=1), *composed, A.HorizontalFlip(p=p_flip), *augment],
+            [EstimateForeground(p=1), *composed, A.HorizontalFlip(p=p_flip), *augment],
             additional_targets=TARGETS,
             is_check_shapes=False,
         )
 
     def __call__(self, files: SampleFiles, seed: int) -> dict[str, np.ndarray]:
         """Read, cut and augment one sample; all draws follow from `seed`."""
-        self.pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        draws = np.random.default_rng(seed), random.Random(seed)
+        self.crop.set_random_state(*draws)
+        self.pipeline.set_random_state(*draws)
         alpha = files.alpha()
         plan = self.crop.draw(alpha)
-        maps = files.maps(alpha.shape, plan.window)
-        return self.pipeline(alpha=alpha, plan=plan, estimate=files.estimate, **maps)
+        maps = {"alpha": alpha[plan.window.slices], **files.maps(alpha.shape, plan.window)}
+        maps = {role: resize_window(pixels, self.crop.size) for role, pixels in maps.items()}
+        return self.pipeline(**maps, trimap=self.crop.trimap(alpha, plan), plan=plan, estimate=files.estimate)
 
 
 class EvalTransform:

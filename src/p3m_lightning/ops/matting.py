@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from p3m_lightning.ops.morphology import dilate
-from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN
+from p3m_lightning.schema import FOREGROUND, UNKNOWN
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -71,7 +71,7 @@ def trimap_from_alpha(alpha: np.ndarray, kernel_size: int) -> np.ndarray:
     Returns:
         uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND; pixels outside the image neither dilate nor erode.
     """
-    trimap = np.full(alpha.shape, UNKNOWN, np.uint8)
-    trimap[~dilate(alpha > 0, kernel_size)] = BACKGROUND
-    trimap[~dilate(alpha < np.iinfo(alpha.dtype).max, kernel_size)] = FOREGROUND  # eroded: no other value under it
-    return trimap
+    dilated = dilate(alpha > 0, kernel_size)
+    eroded = ~dilate(alpha < np.iinfo(alpha.dtype).max, kernel_size)
+    # eroded lies inside dilated, and the classes are numbered from the outside in
+    return dilated.view(np.uint8) + eroded.view(np.uint8)

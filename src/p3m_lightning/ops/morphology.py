@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-WORD = 64
+WORD = 64  # bits
 
 
 def dilate(mask: np.ndarray, size: int) -> np.ndarray:
@@ -24,9 +24,8 @@ def dilate(mask: np.ndarray, size: int) -> np.ndarray:
         bool (H, W).
     """
     height, width = mask.shape
-    padded = np.zeros((height, -(-width // WORD) * WORD), bool)
-    padded[:, :width] = mask
-    words = np.packbits(padded, axis=1, bitorder="little").view("<u8")
+    packed = np.packbits(mask, axis=1, bitorder="little")
+    words = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view("<u8")
     spread, reached = words.copy(), np.zeros_like(words)
     left = right = 0
     for (first, last), rows in _runs(size):
