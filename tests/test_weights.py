@@ -208,7 +208,11 @@ def test_convert_writes_what_load_model_reads(source, tmp_path, monkeypatch, cap
     assert main(["weights", "convert", "p3mnet_r34", str(tmp_path / "theirs.pth"), str(out)]) == 0
     assert capsys.readouterr().out.strip() == str(out)
     with safe_open(out, "pt") as file:
-        assert json.loads(file.metadata()["config"]) == {"model": {"name": "p3mnet_r34"}, "trained_on": ["p3m-10k"]}
+        assert json.loads(file.metadata()["config"]) == {
+            "model": {"name": "p3mnet_r34"},
+            "published_as": "p3mnet_r34",
+            "trained_on": ["p3m-10k"],
+        }
 
 
 @pytest.mark.parametrize(

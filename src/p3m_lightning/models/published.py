@@ -21,6 +21,7 @@ class PublishedCheckpoint:
     source: str  # the page that says so
     sha256: str | None = None  # 64 digits or the first ones, where published
     encoder_only: bool = False  # starting weights for `encoder_weights`, not a matting network
+    recipe: str | None = None  # experiment whose file quotes the scores of these weights
 
 
 _P3M = "https://github.com/JizhiziLi/P3M"
@@ -51,6 +52,7 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
         "MIT",
         ("p3m-10k",),
         _P3M,
+        recipe="p3m_released",
     ),
     "p3mnet_swin_t": PublishedCheckpoint("p3mnet_swin_t", "P3M-Net (Swin-T)", None, "MIT", ("p3m-10k",), _P3M_NET),
     "p3mnet_vitae_s": PublishedCheckpoint(
@@ -60,6 +62,7 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
         "MIT",
         ("p3m-10k",),
         _P3M_NET,
+        recipe="p3m_vitae_s",
     ),
     "modnet": PublishedCheckpoint(
         "modnet",
@@ -100,6 +103,7 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
         _STYLEMATTE_LICENSE,
         ("p3m-10k",),
         _STYLEMATTE,
+        recipe="stylematte_released",
     ),
     "stylematte_synth": PublishedCheckpoint(
         "stylematte",

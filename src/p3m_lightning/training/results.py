@@ -14,6 +14,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from p3m_lightning.data.datamodule import MattingDataModule
+from p3m_lightning.data.fingerprint import fingerprint
 from p3m_lightning.images import atomic_path
 
 PACKAGES = ("p3m_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "albumentations", "numpy")
@@ -37,6 +39,12 @@ def provenance(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def data_fingerprints(data: MattingDataModule) -> dict[str, dict[str, Any]]:
+    """Return the `fingerprint` of the training set as it was trained on, of what was held out of it, of every test."""
+    train = {"train": data.train_set} if data.train_set is not None else {}
+    return {name: fingerprint(one) for name, one in (train | data.val_sets | data.test_sets).items()}
+
+
 def git_revision() -> str | None:
     """Return the revision of the checkout that holds this file, with `+changes` if it differs; None outside one."""
     here = Path(__file__).parent
@@ -50,16 +58,31 @@ def git_revision() -> str | None:
         return None
 
 
-def print_results(sets: Mapping[str, Any], trivial: Mapping[str, Mapping[str, float]]) -> None:
-    """Print the mean metrics of every set, and below them the SAD of predictors that never look at the image."""
-    table = Table(title="mean over the images", title_justify="left")
-    table.add_column("metric", no_wrap=True)
-    for name in sets:
-        table.add_column(name, justify="right")
-    for key in SHOWN:
-        values = [report["mean"].get(key) for report in sets.values()]
-        table.add_row(key, *("-" if value is None else f"{value:.4g}" for value in values))
-    table.add_section()
-    for key, label in (("constant", "sad of the best constant"), ("mean_matte", "sad of the mean matte")):
-        table.add_row(label, *(f"{trivial[name][key]:.4g}" for name in sets))
-    Console().print(table)
+def print_results(results: Mapping[str, Any], images: Mapping[str, int]) -> None:
+    """Print the mean metrics of every set, and below them trivial predictors' SAD and what was published.
+
+    Args:
+        results: what `results.json` holds.
+        images: how many images each set has.
+    """
+    published = results["published"]
+    quoted = (key for figures in published.values() for one in figures for key in one["mean"])
+    metrics = dict.fromkeys((*SHOWN, *quoted))
+    table = Table(title="means over the images", title_justify="left")
+    table.add_column("set", overflow="fold")
+    for heading in ("images", "mode", *metrics):
+        table.add_column(heading, justify="left" if heading == "mode" else "right", no_wrap=True)
+
+    def row(label: str, count: int, mode: str, values: Mapping[str, float]) -> None:
+        table.add_row(label, str(count), mode, *(f"{values[key]:.4g}" if key in values else "-" for key in metrics))
+
+    for name, report in results["sets"].items():
+        trivial = results["trivial_sad"][name]
+        row(name, images[name], results["inference"]["mode"], report["mean"])
+        row("  the best constant", images[name], "-", {"sad": trivial["constant"]})
+        row("  the mean matte", images[name], "-", {"sad": trivial["mean_matte"]})
+        for figures in published.get(name, []):
+            row(f"  {figures['source']}", figures["images"], figures["inference"] or "?", figures["mean"])
+        table.add_section()
+    console = Console()
+    (console if console.is_terminal else Console(width=140)).print(table)

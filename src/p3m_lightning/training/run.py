@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ from p3m_lightning.metrics.report import metric_report, write_csv, write_json
 from p3m_lightning.models import create_model, load_model, load_reference_weights
 from p3m_lightning.models.weights import read_checkpoint, read_weights
 from p3m_lightning.schema import InputError
+from p3m_lightning.training.history import recorded_history, seen_in_training
+from p3m_lightning.training.loggers import RunWandbLogger
 from p3m_lightning.training.module import MattingModule
-from p3m_lightning.training.results import print_results, provenance, save_config
+from p3m_lightning.training.published import published_figures
+from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
 from p3m_lightning.training.start import freeze, start_from
 
 
@@ -50,7 +54,9 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     fit(trainer, module, data, config["ckpt"])
     chosen = chosen_checkpoint(trainer)
     trainer.test(module, data, ckpt_path=chosen, verbose=False, weights_only=True)
-    results = finish(config, trainer, module, started, checkpoint=chosen and Path(chosen).name)
+    results = finish(
+        config, trainer, module, started, chosen and Path(chosen).name, {"published": config.get("published")}
+    )
     return results | {"trainer": trainer, "module": module, "data": data}
 
 
@@ -68,14 +74,17 @@ def evaluate(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     started = time.time()
     seed_everything(config["seed"], workers=True, verbose=False)
+    history = recorded_history(config["ckpt"], config["weights"], config.get("model"))
     net = evaluation_net(config)
-    config = with_mode(with_recorded_inference(config), net)
+    config = with_mode(with_recorded_inference(config, history), net)
+    for name in seen_in_training(history, config["data"]):
+        warnings.warn(f"data.tests.{name}: the network was trained on these images; scores flatter it", stacklevel=2)
     module = MattingModule(net, infer=build(config["inference"]), config=config)
     data = build(config["data"])
     trainer = build_trainer(config)
     save_config(config, Path(config["paths"]["run"]))
     trainer.test(module, data, verbose=False)
-    results = finish(config, trainer, module, started, checkpoint=config["ckpt"])
+    results = finish(config, trainer, module, started, config["ckpt"] or config["weights"], history)
     return results | {"trainer": trainer, "module": module, "data": data}
 
 
@@ -108,9 +117,9 @@ def with_mode(config: Mapping[str, Any], net: nn.Module) -> dict[str, Any]:
     return {**config, "inference": inference}
 
 
-def with_recorded_inference(config: Mapping[str, Any]) -> dict[str, Any]:
+def with_recorded_inference(config: Mapping[str, Any], history: Mapping[str, Any]) -> dict[str, Any]:
     """Let a checkpoint be applied as it was in its own training, but for the keys that are given."""
-    recorded = read_checkpoint(config["ckpt"]).config.get("inference", {}) if config["ckpt"] else {}
+    recorded = history.get("inference", {})
     given = {key: value for key, value in config["inference"].items() if value is not None}
     return {**config, "inference": {**config["inference"], **recorded, **given}}
 
@@ -164,14 +173,31 @@ def chosen_checkpoint(trainer: Trainer) -> str | None:
 
 
 def finish(
-    config: Mapping[str, Any], trainer: Trainer, module: MattingModule, started: float, checkpoint: str | None
+    config: Mapping[str, Any],
+    trainer: Trainer,
+    module: MattingModule,
+    started: float,
+    checkpoint: str | None,
+    history: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write the metrics of every test set and results.json, print the table, and return the results."""
+    """Write the metrics of every test set and results.json, print the table, and return the results.
+
+    Args:
+        config: of the run.
+        trainer: after the test.
+        module: likewise.
+        started: time of the start.
+        checkpoint: what was tested.
+        history: of the network: the figures that its recipe quotes, and what it was trained on; see `recorded_history`.
+    """
     folder = Path(config["paths"]["run"])
     reports = {name: metric_report(metrics.rows()) for name, metrics in module.test_metrics().items()}
     trivial = module.trivial_scores()
     results = provenance(config) | {
+        "data": data_fingerprints(trainer.datamodule),
         "sets": {name: {k: report[k] for k in ("mean", "median", "tail")} for name, report in reports.items()},
+        "published": published_figures(config, history.get("published")),
+        "seen_in_training": seen_in_training(history, config["data"]),
         "trivial_sad": trivial,
         "inference": config["inference"],
         "checkpoint": checkpoint,
@@ -182,5 +208,8 @@ def finish(
             write_json(folder / f"metrics_{name}.json", report)
             write_csv(folder / f"metrics_{name}.csv", report["images"])
         write_json(folder / "results.json", results)
-        print_results(results["sets"], trivial)
+        for logger in trainer.loggers:
+            if isinstance(logger, RunWandbLogger):
+                logger.log_results(reports)
+        print_results(results, {name: len(report["images"]) for name, report in reports.items()})
     return results

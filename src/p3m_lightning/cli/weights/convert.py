@@ -34,6 +34,8 @@ def run(options: argparse.Namespace) -> None:
     if expected:
         verify_sha256(options.source, expected)
     load_reference_weights(model, read_weights(options.source), source=str(options.source))
-    config = {"model": {"name": name}, "trained_on": list(entry.trained_on) if entry else []}
+    config = {"model": {"name": name}}
+    if entry:
+        config |= {"published_as": options.name, "trained_on": list(entry.trained_on)}
     save_weights(model, config, options.target)
     print(options.target)

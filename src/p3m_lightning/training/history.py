@@ -1,0 +1,98 @@
+"""What is known of the training of a network that is evaluated: what its recipe quotes, which images it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from p3m_lightning.data.cards import DATASETS
+from p3m_lightning.data.layout import split_folder
+from p3m_lightning.models.published import PUBLISHED
+from p3m_lightning.models.weights import read_checkpoint
+from p3m_lightning.schema import InputError
+from p3m_lightning.training.published import figures_of_recipe
+
+
+class Source(NamedTuple):
+    """Where images come from."""
+
+    dataset: str  # key of `DATASETS`
+    split: str
+    folder: Path | None  # of the split, where it is known and there
+
+
+def recorded_history(ckpt: str | None, weights: str | None, model: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what is known of a network's training.
+
+    Args:
+        ckpt: a checkpoint of this package, whose configuration is returned; one that was converted from published
+            weights says as which it was published.
+        weights: a checkpoint in its authors' layout; which one of those published for the network is not known.
+        model: the group `model` that goes with `weights`.
+
+    Returns:
+        Of a run of ours its configuration; of published weights `trained_on`, names of data sets, and `published`, the
+        figures that the recipe of the network quotes.
+
+    Raises:
+        InputError: `ckpt` is no checkpoint of this package.
+    """
+    history, entries = {}, []
+    if ckpt:
+        history = read_checkpoint(ckpt).config
+        entries = [PUBLISHED[name] for name in (history.get("published_as"),) if name in PUBLISHED]
+    elif weights and model:
+        entries = [entry for entry in PUBLISHED.values() if entry.model == model["name"] and not entry.encoder_only]
+    if not entries:
+        return history
+    recipe = entries[0].recipe
+    return {
+        **history,
+        "trained_on": sorted({data for entry in entries for data in entry.trained_on}),
+        "published": figures_of_recipe(recipe) if recipe else None,
+    }
+
+
+def seen_in_training(history: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
+    """Return the names of the test sets whose images the network has seen, all or some of them.
+
+    That is the same split of the same published data set, wherever it lies, or the same folder; so the test sets of
+    P3M-10k are new to a network that was trained on P3M-10k, and its training split is not. The validation images that
+    a run holds out of its training split decide which checkpoint is kept, so they count as seen.
+
+    Args:
+        history: see `recorded_history`; its `data`, and `trained_on`, whose split `train` was used.
+        data: the group `data` of an evaluation.
+    """
+    published = [Source(name, "train", None) for name in history.get("trained_on") or ()]
+    seen = [*published, *_sources((history.get("data") or {}).get("train"))]
+    tests = data.get("tests") or {}
+    return [name for name, test in tests.items() if any(_same(a, b) for a in _sources(test) for b in seen)]
+
+
+def _sources(node: Any) -> Iterator[Source]:
+    """Find the data sets in a configuration, mixtures of several included."""
+    if not isinstance(node, Mapping):
+        return
+    if node.get("name") in DATASETS and "root" in node:
+        split = node.get("split", "train")
+        yield Source(node["name"], split, _folder(node["root"], node["name"], split))
+    else:
+        for child in node.values():
+            yield from _sources(child)
+
+
+def _folder(root: str, dataset: str, split: str) -> Path | None:
+    try:
+        return split_folder(root, dataset, split).resolve()
+    except InputError:  # moved since the training, or on another machine
+        return None
+
+
+def _same(tested: Source, seen: Source) -> bool:
+    if tested.folder is not None and tested.folder == seen.folder:
+        return True
+    split = DATASETS[tested.dataset].splits.get(tested.split)
+    as_published = split is not None and split.count is not None  # the same images wherever they lie
+    return as_published and tested[:2] == seen[:2]
