@@ -1,8 +1,19 @@
 import csv
+import json
+from pathlib import Path
 
 import pytest
 
-from p3m_lightning.training.loggers import RunCSVLogger, has_wandb_credentials, wandb_logger
+from p3m_lightning.configuration import compose_run
+from p3m_lightning.training import train
+from p3m_lightning.training.loggers import (
+    RunCSVLogger,
+    RunWandbLogger,
+    has_wandb_credentials,
+    place_of_run,
+    wandb_mode,
+)
+from wandb_file import logged
 
 
 def read(path):
@@ -49,12 +60,56 @@ def test_wandb_mode_offline_beats_credentials(no_credentials, monkeypatch):
     assert not has_wandb_credentials()
 
 
-def test_offline_run_is_written_and_keeps_its_id_when_resumed(no_credentials, tmp_path):
-    import wandb
+def test_disabled_stays_disabled(no_credentials, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert wandb_mode() == "disabled"
 
-    first = wandb_logger(tmp_path / "run")
-    first.log_metrics({"val/sad": 1.5}, step=0)
-    run_id = first.experiment.id
-    wandb.finish()
-    assert list((tmp_path / "run" / "wandb").glob(f"offline-run-*-{run_id}/run-{run_id}.wandb"))
-    assert wandb_logger(tmp_path / "run").version == run_id
+
+@pytest.mark.parametrize(
+    ("folder", "place"),
+    [
+        ("outputs/modnet/2026-01-02_03-04-05", (False, "modnet", "2026-01-02_03-04-05")),
+        ("outputs/sweeps/grid/2026-01-02_03-04-05/7", (True, "grid/2026-01-02_03-04-05", "2026-01-02_03-04-05/7")),
+        ("/sweeps/modnet", (False, "sweeps", "modnet")),
+    ],
+)
+def test_jobs_of_a_sweep_share_a_group_and_runs_that_of_their_experiment(folder, place):
+    assert place_of_run(Path(folder)) == place
+
+
+def test_a_run_keeps_its_id_and_the_next_job_of_a_process_gets_its_own(no_credentials, tmp_path):
+    jobs = [tmp_path / "sweeps" / "grid" / "now" / str(number) for number in range(2)]
+    open_one = RunWandbLogger(jobs[0], tags=["mine"])
+    open_one.log_metrics({"val/sad": 1.5}, step=0)
+    other = RunWandbLogger(jobs[1])
+    other.log_metrics({"val/sad": 2.5}, step=0)
+    other.finalize("failed")
+    assert RunWandbLogger(jobs[0]).version == open_one.version != other.version
+    runs = [logged(next(job.glob("wandb/offline-run-*/*.wandb"))) for job in jobs]
+    assert [run["history"][0]["val/sad"] for run in runs] == [1.5, 2.5]
+    assert [run["run"].run_group for run in runs] == ["grid/now"] * 2
+    assert [list(run["run"].tags) for run in runs] == [["mine", "sweep"], ["sweep"]]
+    assert [run["exit"] for run in runs] == [0, 1]
+
+
+def test_an_offline_run_holds_config_losses_metrics_pictures_tables_and_checkpoints(portraits, tmp_path):
+    options = ["experiment=p3m_synthetic", "data=synthetic", "trainer=cpu", "logger=wandb", "model.width=0.125"]
+    options += ["data.train.transform.crop.size=64", "data.train.transform.crop.sides=[96,128]", "data.holdout=2"]
+    options += ["data.num_workers=0", "data.batch_size=2", "trainer.log_every_n_steps=1", "trainer.max_epochs=1"]
+    options += ["data.prepare=null", "trainer.check_val_every_n_epoch=1", f"paths.data={portraits}"]
+    results = train(compose_run("train", options, tmp_path / "run"))
+    (file,) = tmp_path.glob("run/wandb/offline-run-*/*.wandb")
+    run = logged(file)
+    keys = {key for row in run["history"] for key in row}
+    assert run["config"]["model"]["width"] == 0.125
+    assert {f"train/loss/{term}" for term in results["trainer"].lightning_module.weights} <= keys
+    for name, report in results["sets"].items():
+        rows = [row for row in run["history"] if f"test/{name}/sad" in row]
+        assert rows[0][f"test/{name}/sad"] == pytest.approx(report["mean"]["sad"])
+        assert run["summary"][f"test/{name}/median/sad"] == report["median"]["sad"]
+        assert run["summary"][f"pictures/{name}/count"] == 4
+        table = json.loads((file.parent / "files" / run["summary"][f"images/{name}/path"]).read_text())
+        with (tmp_path / "run" / f"metrics_{name}.csv").open() as csv_file:
+            assert [row[0] for row in table["data"]] == [row["name"] for row in csv.DictReader(csv_file)]
+    models = {alias for a in run["artifacts"] if a.type == "model" for alias in a.aliases}
+    assert models == {"latest", "last", "best"}

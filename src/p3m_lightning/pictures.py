@@ -67,6 +67,11 @@ def outlined(image: Tensor, mask: Tensor) -> np.ndarray:
     return cv2.drawContours(picture, contours, -1, (0, 255, 0), max(1, max(inside.shape) // 200))
 
 
+def reduced(picture: np.ndarray, side: int) -> np.ndarray:
+    """Return uint8 (H, W[, 3]) with its longer side reduced to `side` pixels; smaller ones as they are."""
+    return _fit(picture, side) if max(picture.shape[:2]) > side else picture
+
+
 def _fit(picture: np.ndarray, side: int) -> np.ndarray:
     scale = side / max(picture.shape[:2])
     size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))

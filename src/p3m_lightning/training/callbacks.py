@@ -1,4 +1,4 @@
-"""Callbacks: pictures of every validation, throughput, adaptive gradient clipping."""
+"""Callbacks: pictures of every validation, mattes of every test, throughput, adaptive gradient clipping."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from p3m_lightning.images import write_image
-from p3m_lightning.pictures import matting_panels, sheet
+from p3m_lightning.images import from_unit, write_image
+from p3m_lightning.pictures import matting_panels, reduced, sheet
 from p3m_lightning.schema import MattingOutput, Sample
 
 
@@ -77,12 +77,34 @@ class PictureSheet(Callback):
             if not kept or not trainer.is_global_zero:
                 continue
             rows, notes = zip(*kept, strict=True)
-            picture = sheet(rows, notes, self.side)
-            write_image(self.folder / f"{name}{suffix}.png", picture)
+            write_image(self.folder / f"{name}{suffix}.png", sheet(rows, notes, self.side))
+            panels = [sheet([row], [note], self.side) for row, note in kept]
             for logger in trainer.loggers:
                 if isinstance(logger, WandbLogger):
-                    logger.log_image(f"pictures/{name}", [picture])
+                    logger.log_image(f"pictures/{name}", panels, caption=list(notes))
         self.rows = {}
+
+
+class MatteFiles(Callback):
+    """Write the matte of every test image as 8-bit PNG, `<set>/<stem>.png`: `p3m compare` shows them side by side.
+
+    Args:
+        folder: where the folders of the sets go.
+        side: longer side of a file in pixels, larger mattes are reduced to it; None for full size, for `p3m score`.
+    """
+
+    def __init__(self, folder: str | Path, side: int | None = 384) -> None:
+        self.folder = Path(folder)
+        self.side = side
+
+    def on_test_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Tensor, batch: Sample, index: int, which: int = 0
+    ) -> None:
+        """Write the mattes (N, 1, H, W) of a batch."""
+        for alpha, name in zip(outputs, batch["name"], strict=True):
+            matte = from_unit(alpha[0].float().cpu().numpy())
+            path = self.folder / trainer.datamodule.test_names[which] / f"{name}.png"
+            write_image(path, matte if self.side is None else reduced(matte, self.side))
 
 
 class _SemanticAsAlpha(nn.Module):

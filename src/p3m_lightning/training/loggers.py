@@ -5,11 +5,17 @@ from __future__ import annotations
 import netrc
 import os
 import secrets
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.loggers.logger import rank_zero_experiment
+from pytorch_lightning.utilities import rank_zero_only
+
+from p3m_lightning.metrics.report import keys_of
 
 
 class _AppendingWriter(ExperimentWriter):
@@ -40,22 +46,114 @@ class RunCSVLogger(CSVLogger):
         return self._experiment
 
 
-def wandb_logger(folder: str | Path, project: str = "p3m_lightning", **settings: Any) -> WandbLogger:
-    """Make a W&B logger that goes online only where credentials are at hand, and otherwise writes offline.
+class RunWandbLogger(WandbLogger):
+    """Log a run to W&B: online where credentials are at hand, otherwise offline in the run folder; it never asks.
+
+    The run's `config.yaml` becomes its configuration. A job of a sweep goes into the sweep's group, any other run into
+    that of its experiment. Offline runs are sent later by `wandb sync FOLDER/wandb/offline-run-*`.
 
     Args:
         folder: the run folder; the run's id is kept there, so that a resumed run goes on under the same id.
         project: name of the W&B project.
-        settings: for `wandb.init`, as `group`, `tags`, `name`.
+        group: another group.
+        tags: of the run; a job of a sweep also gets `sweep`.
+        checkpoints: store the best and the last checkpoint as artifacts when the run is done.
+        settings: more for `wandb.init`, as `entity`, `name`, `notes`.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    id_file = folder / "wandb_id.txt"
-    run_id = id_file.read_text().strip() if id_file.is_file() else secrets.token_hex(4)
-    id_file.write_text(run_id + "\n")
-    return WandbLogger(
-        save_dir=folder, id=run_id, resume="allow", project=project, offline=not has_wandb_credentials(), **settings
-    )
+
+    def __init__(
+        self,
+        folder: str | Path,
+        project: str = "p3m_lightning",
+        group: str | None = None,
+        tags: Sequence[str] = (),
+        checkpoints: bool = True,
+        **settings: Any,
+    ) -> None:
+        folder = Path(folder)
+        sweep, place, name = place_of_run(folder)
+        super().__init__(
+            save_dir=folder,
+            id=_kept_id(folder),
+            project=project,
+            mode=wandb_mode(),
+            **{"group": group or place, "tags": [*tags, *(["sweep"] if sweep else [])], "name": name, **settings},
+        )
+        self.folder, self.checkpoints = folder, checkpoints
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """Return W&B's run, made at first use; one that another job of this process left open is closed before."""
+        import wandb
+
+        if self._experiment is None:
+            if wandb.run is not None and wandb.run.id != self._id:
+                wandb.finish()
+            config = self.folder / "config.yaml"
+            if config.is_file():
+                self._wandb_init["config"] = yaml.safe_load(config.read_text())
+            # metrics carry the trainer's own step: that of W&B counts every call
+            run = self._experiment = wandb.init(**self._wandb_init)
+            run.define_metric("trainer/global_step")
+            run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+        return self._experiment
+
+    @rank_zero_only
+    def log_results(self, reports: Mapping[str, Mapping[str, Any]]) -> None:
+        """Add a table of the images of every test set, its median and tail, and the checkpoints; then end the run.
+
+        Args:
+            reports: test set -> `metrics.report.metric_report` of it.
+        """
+        for name, report in reports.items():
+            columns = ["name", *keys_of(report["images"])]
+            rows = [[row.get(column) for column in columns] for row in report["images"]]
+            self.log_table(f"images/{name}", columns, rows)
+            parts = {"mean": report["mean"], "median": report["median"], "tail": report["tail"]["mean"]}
+            summary = {f"test/{name}/{part}/{key}": v for part, values in parts.items() for key, v in values.items()}
+            self.experiment.summary.update(summary | {f"test/{name}/tail/sad_share": report["tail"]["sad_share"]})
+        if self.checkpoints:
+            self._store_checkpoints()
+        self.experiment.finish()
+        self._experiment = None
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """End the run if training failed or was interrupted; after a success there are results to come."""
+        if status != "success" and self._experiment is not None:
+            self._experiment.finish(exit_code=1)
+            self._experiment = None
+
+    def _store_checkpoints(self) -> None:
+        import wandb
+
+        for name in ("last", "best"):  # the newest version is what `latest` means
+            path = self.folder / "checkpoints" / f"{name}.ckpt"
+            if path.is_file():
+                artifact = wandb.Artifact(f"model-{self._id}", type="model", metadata={"run_folder": str(self.folder)})
+                artifact.add_file(str(path), name=path.name)
+                self.experiment.log_artifact(artifact, aliases=["latest", name])
+
+
+def place_of_run(folder: Path) -> tuple[bool, str, str]:
+    """Read from a run folder whether it is a job of a sweep, the name of its group, and its own.
+
+    `.../sweeps/<experiment>/<time>/<job>` is a job of the group `<experiment>/<time>`; any other run belongs to the
+    group of the folder it lies in.
+    """
+    parts = folder.absolute().parts
+    if "sweeps" in parts[:-2]:
+        inside = parts[len(parts) - parts[::-1].index("sweeps") :]
+        return True, "/".join(inside[:-1]), "/".join(inside[-2:])
+    return False, parts[-2], parts[-1]
+
+
+def wandb_mode() -> str:
+    """Return `online` where W&B could log in without asking, else `offline`; `disabled` where the environment says."""
+    if os.environ.get("WANDB_MODE") == "disabled":
+        return "disabled"
+    return "online" if has_wandb_credentials() else "offline"
 
 
 def has_wandb_credentials() -> bool:
@@ -69,3 +167,15 @@ def has_wandb_credentials() -> bool:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     except (FileNotFoundError, netrc.NetrcParseError):
         return False
+
+
+def _kept_id(folder: Path) -> str:
+    """Return the id in the run folder's `wandb_id.txt`, drawn and written by the first process at the first time."""
+    file = folder / "wandb_id.txt"
+    if file.is_file():
+        return file.read_text().strip()
+    run_id = secrets.token_hex(4)
+    if rank_zero_only.rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(run_id + "\n")
+    return run_id

@@ -124,7 +124,7 @@ class MattingModule(LightningModule):
     def _evaluate(self, stage: str, batch: Sample, which: int) -> Tensor:
         trimap = batch["trimap"] if self.net.needs_trimap else None
         alpha = self.infer(self.net, batch["image"], trimap=trimap)
-        self.metrics[stage][which].update(alpha, batch["alpha"], batch["trimap"], batch["name"])
+        self.metrics[stage][which].update(alpha, batch["alpha"], batch["trimap"], batch["name"], batch.get("face"))
         return alpha
 
     def _log_metrics(self, stage: str, reset: bool = True) -> list[dict[str, float]]:
