@@ -15,6 +15,7 @@ from p3m_lightning.inference.memory import choose_mode
 from p3m_lightning.inference.modes import MODES, TRIMAP_MODES, Passes, blend_tiles, spans
 from p3m_lightning.inference.photo import Photo
 from p3m_lightning.inference.torch_engine import TorchEngine
+from p3m_lightning.models.weights import save_weights
 from p3m_lightning.schema import InputError, MattingOutput
 
 torch.set_num_threads(2)
@@ -274,20 +275,47 @@ def test_gpu_equals_cpu(narrow, keys):
     assert np.abs(expected - actual).mean() < 1e-3
 
 
+UNBRANCHED = ("resize", "native", "tiled")
+
+
 @pytest.mark.parametrize(
-    ("size", "offered", "free", "mode"),
+    ("size", "offered", "free", "passes", "mode"),
     [
-        ((300, 400), tuple(MODES), None, "native"),
-        ((1080, 1590), tuple(MODES), None, "hybrid"),
-        ((5200, 7700), tuple(MODES), None, "tiled"),
-        ((1080, 1590), tuple(MODES), 1_000_000_000, "tiled"),  # hybrid would take 3.4 GB
-        ((1080, 1590), ("resize", "native", "tiled"), None, "native"),
-        ((5200, 7700), ("resize", "native", "tiled"), None, "resize"),
-        ((1080, 1590), TRIMAP_MODES, 1_000_000_000, "resize"),
+        ((300, 400), tuple(MODES), None, {}, "native"),
+        ((1080, 1590), tuple(MODES), None, {}, "hybrid"),
+        ((5200, 7700), tuple(MODES), None, {}, "tiled"),
+        ((1080, 1590), tuple(MODES), 1_000_000_000, {}, "tiled"),  # hybrid would take 3.4 GB
+        ((1080, 1590), UNBRANCHED, None, {}, "resize"),
+        ((5200, 7700), UNBRANCHED, None, {"short_side": 512}, "resize"),
+        ((1080, 1590), TRIMAP_MODES, None, {}, "native"),
+        ((1080, 1590), TRIMAP_MODES, 1_000_000_000, {}, "resize"),
+        ((300, 400), tuple(MODES), None, {"scale": 0.3125}, "resize"),  # it knows no other size
+        ((5200, 7700), tuple(MODES), None, {"short_side": 160}, "resize"),
+        ((300, 400), tuple(MODES), None, {"scale": 1 / 3, "detail_scale": 0.5}, "hybrid"),  # GFM's
+        ((2000, 3000), tuple(MODES), None, {"scale": 1 / 3, "detail_scale": 0.5}, "hybrid"),
+        ((2400, 3600), tuple(MODES), None, {"scale": 1 / 3, "detail_scale": 0.5}, "tiled"),
     ],
 )
-def test_auto_picks_by_size_and_memory(size, offered, free, mode):
-    assert choose_mode(size, offered, free, Passes()) == mode
+def test_auto_picks_by_size_memory_and_what_the_network_is_used_to(size, offered, free, passes, mode):
+    assert choose_mode(size, offered, free, Passes(**passes)) == mode
+
+
+@pytest.mark.parametrize(
+    ("usual", "free", "mode"), [("resize", None, "resize"), ("native", None, "native"), ("native", 10**9, "tiled")]
+)
+def test_auto_keeps_to_the_mode_of_the_evaluation_while_it_fits(usual, free, mode):
+    assert choose_mode((1080, 1590), tuple(MODES), free, Passes(), usual) == mode
+
+
+def test_a_checkpoint_is_used_as_it_was_evaluated(narrow, tmp_path):
+    config = {"model": {"name": "p3mnet_r34", "width": 0.125}, "inference": {"mode": "hybrid", "short_side": 160}}
+    save_weights(narrow, config, tmp_path / "net.safetensors")
+    predictor = Predictor.from_checkpoint(tmp_path / "net.safetensors", "cpu", None)
+    assert (predictor.mode, predictor.passes) == ("hybrid", Passes(short_side=160))
+    predictor = Predictor.from_checkpoint(tmp_path / "net.safetensors", "cpu", "auto", scale=0.25)
+    assert predictor.passes == Passes(scale=0.25)
+    image = picture(64, 96)
+    np.testing.assert_array_equal(predictor(image).alpha, Predictor(narrow, "cpu", "hybrid", scale=0.25)(image).alpha)
 
 
 def test_native_refuses_what_cannot_fit(monkeypatch):

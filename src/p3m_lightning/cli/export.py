@@ -69,6 +69,7 @@ def comparison_images(folder: Path | None) -> dict[str, np.ndarray]:
 
 def network_with_facts(options: argparse.Namespace) -> tuple[nn.Module, dict[str, object]]:
     """Load the network, and gather what its file should say about it."""
+    from p3m_lightning.inference.predictor import recorded_inference
     from p3m_lightning.models import load_model
     from p3m_lightning.models.weights import read_checkpoint
 
@@ -76,7 +77,13 @@ def network_with_facts(options: argparse.Namespace) -> tuple[nn.Module, dict[str
         net = load_model(options.ckpt)
         config = read_checkpoint(options.ckpt).config
         settings = {key: value for key, value in config["model"].items() if key != "_target_"}
-        facts = {"settings": settings, "license": None, "trained_on": _training_set(config)}
+        usual, sizes = recorded_inference(config)
+        facts = {
+            "settings": settings,
+            "license": None,
+            "trained_on": _training_set(config),
+            "inference": {"mode": usual, **sizes},
+        }
     else:
         net = published_network(options.model, options.weights)
         facts = _published_facts(options.model)
@@ -85,8 +92,10 @@ def network_with_facts(options: argparse.Namespace) -> tuple[nn.Module, dict[str
 
 
 def _training_set(config: dict) -> str | None:
-    train = config.get("data", {}).get("train")
-    return train.get("name") if isinstance(train, dict) else None
+    train = config.get("data", {}).get("train") or {}
+    parts = train["datasets"].values() if "datasets" in train else [train]
+    names = [part["name"] for part in parts if "name" in part]
+    return ", ".join(dict.fromkeys(names)) or None
 
 
 def _published_facts(name: str) -> dict[str, object]:

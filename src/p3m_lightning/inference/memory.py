@@ -10,28 +10,42 @@ BYTES_PER_PIXEL = 2000
 """Upper bound of what a pass in float32 takes; measured 950 (ViTAE-S) to 1600 (ResNet-34) at 512 to 1024 a side."""
 
 SMALL = 800
-"""`choose_mode` lets the network see a picture with no longer side as it is; half of it would show too little."""
+"""`choose_mode` lets a network of the P3M authors' sizes see a picture with no longer side as it is: they test on
+pictures about twice as large, reduced to half."""
 
 
-def choose_mode(size: tuple[int, int], offered: tuple[str, ...], free: int | None, passes: Passes) -> str:
-    """Pick the mode for a picture: the finest that the network offers, the sizes suit, and the memory holds.
+def choose_mode(
+    size: tuple[int, int],
+    offered: tuple[str, ...],
+    free: int | None,
+    passes: Passes,
+    usual: str | None = None,
+) -> str:
+    """Pick the mode for a picture: what the network is used to; of that the finest that size and memory allow.
 
     Args:
         size: (height, width).
         offered: the modes of the network.
         free: bytes of free memory; None for unknown, which is taken for enough.
         passes: sizes of the network's passes.
+        usual: the mode in which the network was evaluated, None where nobody chose one.
 
     Returns:
-        `native` for small pictures; `hybrid` up to the cap of a pass (1600), then `tiled`. A network without
-        branches knows no better than one pass: `native` up to the cap, then `resize`.
+        `usual` where it fits. Otherwise, for a network with a trimap, `native` where it fits, else `resize`; for one
+        without branches, or with a size of its own for the whole picture (`scale`, `short_side`) and no
+        `detail_scale`, `resize`, since it is not known to work at any other size; for others `native` up to `SMALL`
+        pixels if the size is the authors', `hybrid` up to the cap of a pass (1600), then `tiled`.
     """
     fits = fits_memory(size, free)
-    if max(size) <= SMALL and fits:
+    if usual is not None and (fits or usual in ("resize", "tiled")):
+        return usual
+    if "tiled" not in offered:  # it takes a trimap
+        return "native" if fits else "resize"
+    if "hybrid" not in offered or (passes.has_own_size and passes.detail_scale is None):
+        return "resize"
+    if max(size) <= SMALL and fits and not passes.has_own_size:
         return "native"
-    if "hybrid" not in offered:
-        return "native" if max(size) <= passes.cap and fits else "resize"
-    return "hybrid" if max(size) <= passes.cap and fits else "tiled"
+    return "hybrid" if max(size) * (passes.detail_scale or 1.0) <= passes.cap and fits else "tiled"
 
 
 def fits_memory(size: tuple[int, int], free: int | None) -> bool:

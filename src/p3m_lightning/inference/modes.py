@@ -53,7 +53,7 @@ class Passes:
     """How large the network sees the picture; defaults as the P3M authors test."""
 
     scale: float = 0.5  # resize, and the semantic pass of hybrid and tiled: part of each side
-    detail_scale: float = 1.0  # the detail of hybrid and tiled; GFM's authors use scale 1/3 and detail_scale 1/2
+    detail_scale: float | None = None  # the detail of hybrid and tiled, None: 1; GFM's authors: scale 1/3, detail 1/2
     cap: int = 1600  # longest side of a pass, each side on its own
     multiple: int = 32  # sides of a pass are rounded down to it, but never to zero
     short_side: int | None = None  # instead of `scale`: bring the shorter side to this many pixels; MODNet: 512
@@ -64,8 +64,14 @@ class Passes:
         if not 0 < 2 * self.overlap <= self.tile:
             raise InputError(f"overlap={self.overlap}: give 1 to half of tile={self.tile}")
         for key in ("scale", "detail_scale", "cap", "multiple"):
-            if getattr(self, key) <= 0:
-                raise InputError(f"{key}={getattr(self, key)}: give a number above 0")
+            value = getattr(self, key)
+            if value is not None and value <= 0:
+                raise InputError(f"{key}={value}: give a number above 0")
+
+    @property
+    def has_own_size(self) -> bool:
+        """Whether the pass that sees the whole picture differs from that of the P3M authors."""
+        return self.short_side is not None or self.scale != Passes.scale
 
     def semantic_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the size of the pass that sees the whole picture, for a picture of `size` (height, width)."""
@@ -77,7 +83,7 @@ class Passes:
 
     def detail_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the size of the detail pass of `hybrid` for a picture of `size` (height, width)."""
-        return self.fitted(size, self.detail_scale)
+        return self.fitted(size, self.detail_scale or 1.0)
 
     def fitted(self, size: tuple[int, int], scale: float) -> tuple[int, int]:
         """Scale both sides of `size`, round down to the multiple, and cap."""
@@ -123,7 +129,7 @@ def tiled(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
     """
     size = images.shape[-2:]
     small = passes.fitted(size, min(passes.scale, passes.tile / max(size)))
-    grid = tuple(max(1, round(side * passes.detail_scale)) for side in size)
+    grid = tuple(max(1, round(side * (passes.detail_scale or 1.0))) for side in size)
     trimap = engine.resize(trimap_values(run(engine.resize(images, small)), engine), grid)
     detail = blend_tiles(run, engine, engine.resize(images, grid), trimap, passes)
     return fuse_enlarged(engine.resize(trimap, size), engine.resize(detail, size))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -33,7 +33,8 @@ class Predictor:
         device: "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1", ...
         mode: `resize` (the published test figures), `hybrid` (two passes, finer), `native` (one pass at full size),
             `tiled` (full size in bounded memory), or `auto`, which picks for each picture, see `memory.choose_mode`;
-            None is `native` for networks that need a trimap, `resize` for others.
+            None is that of the checkpoint's evaluation, else `native` for networks that need a trimap, `resize` for
+            others.
         limit: `resize` and `hybrid` first bring a longer shorter side down to this many pixels; the authors take 1080
             for photographs and nothing for their test sets, None.
         flips: average with the mirrored picture: twice the time, slightly better.
@@ -68,7 +69,8 @@ class Predictor:
     ) -> Predictor:
         """Make a predictor from a checkpoint of ours; `keys` as for the constructor.
 
-        Sizes of the passes that are not given are those with which the network was evaluated in its training.
+        Sizes of the passes that are not given are those with which the network was evaluated in its training; so is
+        the mode if it is None, and `auto` keeps to both.
 
         Raises:
             InputError: not a checkpoint of this package, or as the constructor.
@@ -76,9 +78,10 @@ class Predictor:
         from p3m_lightning.models import load_model
         from p3m_lightning.models.weights import read_checkpoint
 
-        recorded = read_checkpoint(path).config.get("inference", {})
-        sizes = {field.name: recorded[field.name] for field in fields(Passes) if field.name in recorded}
-        return cls(load_model(path), device, mode, **(sizes | keys))
+        usual, sizes = recorded_inference(read_checkpoint(path).config, keys)
+        predictor = cls(load_model(path), device, mode or usual, **(sizes | keys))
+        predictor.usual = usual
+        return predictor
 
     @classmethod
     def from_onnx(
@@ -93,15 +96,18 @@ class Predictor:
     ) -> Predictor:
         """Make a predictor from a file of `export.export_onnx`, run by ONNX Runtime; torch need not be installed.
 
-        Args as for the constructor.
+        Args as for the constructor; what is not given is as for `from_checkpoint`.
 
         Raises:
             InputError: ONNX Runtime is not installed, another kind of file, or as the constructor.
         """
         from p3m_lightning.inference.onnx_engine import OnnxEngine
 
+        engine = OnnxEngine(path, device)
+        usual, sizes = recorded_inference(engine.metadata, passes)
         predictor = cls.__new__(cls)
-        predictor._configure(OnnxEngine(path, device), mode, limit, flips, passes)
+        predictor._configure(engine, mode or usual, limit, flips, sizes | passes)
+        predictor.usual = usual
         return predictor
 
     def __call__(self, source: Source, trimap: np.ndarray | None = None) -> Matte:
@@ -126,6 +132,7 @@ class Predictor:
         return [Matte(p.pixels, _enlarge(a, size), p.profile) for p, a in zip(photos, alpha[:, 0], strict=True)]
 
     def _configure(self, engine: Engine, mode: str | None, limit: int | None, flips: bool, passes: dict) -> None:
+        self.usual: str | None = None
         mode = mode or DEFAULT_MODE[engine.needs_trimap]
         if mode not in (*engine.modes, "auto"):
             raise InputError(f"mode={mode}: this network has {', '.join(engine.modes)} and auto")
@@ -138,7 +145,7 @@ class Predictor:
     def _mode_for(self, size: tuple[int, int]) -> str:
         free = self.engine.free_memory()
         if self.mode == "auto":
-            return choose_mode(size, self.engine.modes, free, self.passes)
+            return choose_mode(size, self.engine.modes, free, self.passes, self.usual)
         if self.mode == "native" and not fits_memory(size, free):
             smaller = "tiled" if "tiled" in self.engine.modes else "resize"
             raise InputError(
@@ -180,6 +187,20 @@ def infer(
     from p3m_lightning.inference.torch_engine import TorchEngine
 
     return TorchEngine(net).infer(images, mode, make_passes(passes), trimap, flips)
+
+
+def recorded_inference(config: Mapping[str, Any], given: Iterable[str] = ()) -> tuple[str | None, dict[str, object]]:
+    """Return the mode and the sizes of passes with which a network was evaluated, as far as its `config` says.
+
+    Args:
+        config: of a checkpoint, or the metadata of an exported file.
+        given: keys that are chosen anew; a chosen `scale` also replaces a recorded `short_side`.
+    """
+    recorded = config.get("inference") or {}
+    sizes = {field.name: recorded[field.name] for field in fields(Passes) if recorded.get(field.name) is not None}
+    if "scale" in given:
+        sizes.pop("short_side", None)
+    return recorded.get("mode"), sizes
 
 
 def make_passes(keys: dict[str, object]) -> Passes:
