@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class ComposeOnBackground(A.DualTransform):
         p_noise: probability of noise (the authors: 0.5).
         noise: standard deviation of the noise, in levels of 255 (the authors: 10).
         match_brightness: how far the background's mean brightness is drawn to the foreground's, 0 to 1 (ours).
+        augment: albumentations transforms of the background alone, before the rest.
 
     Raises:
         InputError: no such folder or no images in it; at the first sample also if there is no foreground.
@@ -53,6 +55,7 @@ class ComposeOnBackground(A.DualTransform):
         p_noise: float = 0.5,
         noise: float = 10,
         match_brightness: float = 0.5,
+        augment: Sequence[A.BasicTransform] = (),
     ) -> None:
         super().__init__(p=p if backgrounds else 0)
         if backgrounds and not Path(backgrounds).is_dir():
@@ -62,6 +65,7 @@ class ComposeOnBackground(A.DualTransform):
         self.p_blur, self.blur = p_blur, tuple(blur)
         self.p_noise, self.noise = p_noise, noise
         self.match_brightness = match_brightness
+        self.augment = A.Compose(list(augment))
 
     def apply_with_params(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Replace image and background; the foreground changes as far as it is denoised and gets noise."""
@@ -69,6 +73,8 @@ class ComposeOnBackground(A.DualTransform):
             raise InputError("compose: there is no foreground to lay over a background; set foreground=cached or crop")
         foreground, alpha = kwargs["foreground"], kwargs["alpha"]
         background = random_part(read_color(self.py_random.choice(self.files)), foreground.shape[:2], self.py_random)
+        self.augment.set_random_state(self.random_generator, self.py_random)
+        background = self.augment(image=background)["image"]
         if self.py_random.random() < self.p_denoise:
             foreground, background = (cv2.bilateralFilter(x, 5, self.denoise, 2) for x in (foreground, background))
         if self.py_random.random() < self.p_blur:
