@@ -127,8 +127,11 @@ def _mixed_blocks(alpha: np.ndarray, kernel: int, bounds: tuple[int, int]) -> np
 def _by_block(alpha: np.ndarray, extreme: np.ufunc) -> np.ndarray:
     """Largest or smallest value of every block of BLOCK x BLOCK pixels; those at the border may be cut."""
     for _ in range(2):  # rows, then columns of the transposed
-        alpha = np.stack([extreme.reduce(alpha[at : at + BLOCK]) for at in range(0, len(alpha), BLOCK)]).T
-    return np.ascontiguousarray(alpha)
+        whole = len(alpha) // BLOCK * BLOCK
+        blocks = extreme.reduce(alpha[:whole].reshape(-1, BLOCK, alpha.shape[1]), axis=1)
+        cut = [extreme.reduce(alpha[whole:], axis=0)] if whole < len(alpha) else []
+        alpha = np.ascontiguousarray(np.vstack([blocks, *cut]).T)
+    return alpha
 
 
 def _is_unknown(alpha: np.ndarray, kernel: int, row: int, column: int) -> bool:

@@ -25,7 +25,8 @@ def dilate(mask: np.ndarray, size: int) -> np.ndarray:
     """
     height, width = mask.shape
     packed = np.packbits(mask, axis=1, bitorder="little")
-    words = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view("<u8")
+    # columns of words lie in one piece: numpy is slow where its innermost loop has only the few words of a row
+    words = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view("<u8").T)
     spread, reached = words.copy(), np.zeros_like(words)
     left = right = 0
     for (first, last), rows in _runs(size):
@@ -33,22 +34,23 @@ def dilate(mask: np.ndarray, size: int) -> np.ndarray:
             _add_moved(spread, words, offset)
         left, right = first, last
         for row in (row for row in rows if abs(row) < height):
-            reached[max(-row, 0) : height - max(row, 0)] |= spread[max(row, 0) : height - max(-row, 0)]
-    return np.unpackbits(reached.view(np.uint8), axis=1, bitorder="little")[:, :width].view(bool)
+            reached[:, max(-row, 0) : height - max(row, 0)] |= spread[:, max(row, 0) : height - max(-row, 0)]
+    rows = np.ascontiguousarray(reached.T).view(np.uint8)
+    return np.unpackbits(rows, axis=1, count=width, bitorder="little").view(bool)
 
 
 def _add_moved(spread: np.ndarray, words: np.ndarray, offset: int) -> None:
     """Add the pixels `offset` columns to the right of each pixel (to the left where negative)."""
-    count = words.shape[1]
+    count = len(words)
     whole, bits = divmod(abs(offset), WORD)
     bits, rest = np.uint64(bits), np.uint64(WORD - bits)
     kept, reaching = max(count - whole, 0), max(count - whole - 1, 0) if bits else 0
     if offset > 0:
-        spread[:, :kept] |= words[:, count - kept :] >> bits
-        spread[:, :reaching] |= words[:, count - reaching :] << rest
+        spread[:kept] |= words[count - kept :] >> bits
+        spread[:reaching] |= words[count - reaching :] << rest
     else:
-        spread[:, count - kept :] |= words[:, :kept] << bits
-        spread[:, count - reaching :] |= words[:, :reaching] >> rest
+        spread[count - kept :] |= words[:kept] << bits
+        spread[count - reaching :] |= words[:reaching] >> rest
 
 
 @cache
