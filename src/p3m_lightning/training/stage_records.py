@@ -67,7 +67,7 @@ def join_metrics(tables: Sequence[tuple[str, Path]], target: Path) -> None:
             continue
         with path.open(newline="") as file:
             reader = csv.DictReader(file)
-            own = [row for row in reader]
+            own = list(reader)
             columns += [column for column in reader.fieldnames or () if column not in columns]
         for row in own:
             rows.append({**row, "stage": name, **{k: str(int(row[k]) + done[k]) for k in done if row.get(k)}})

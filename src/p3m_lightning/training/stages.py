@@ -129,7 +129,7 @@ def stage_config(config: Mapping[str, Any], changes: Mapping[str, Any], below: s
 
 
 def ready(stage: Stage, weights: str | Path | None) -> dict[str, Any]:
-    """Return the stage's configuration with the weights to start from, or the checkpoint to go on from if it has one."""
+    """Return the configuration of a stage with the weights to start from, or with its own checkpoint to go on from."""
     last = stage.folder / "checkpoints" / "last.ckpt"
     if last.is_file():
         return {**stage.config, "ckpt": str(last), "init_from": None}
