@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import io
-import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -14,15 +11,16 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from p3m_lightning.data.disk import check_space, prepare_folders, write_whole
 from p3m_lightning.data.foreground import METHODS, estimate_foreground
 from p3m_lightning.data.layout import Samples, dataset_card, find_samples, role_folders, split_folder
 from p3m_lightning.data.parallel import run_parallel
-from p3m_lightning.images import atomic_path, from_unit, read_image, read_matte
+from p3m_lightning.images import from_unit, read_image, read_matte
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 
 FORMATS = {"png": {"compress_level": 3}, "jpg": {"quality": 95, "subsampling": 0}}
-PROBED = 3  # images estimated beforehand, to know the size of all
+NO_SPACE = "free some, choose --format jpg or another place with --out DIR"
 
 
 class CacheReport(NamedTuple):
@@ -82,8 +80,8 @@ def cache_foregrounds(
     ]
     failed = {}
     if tasks:
-        _prepare(folders)
-        announce(_check_space(tasks, folders[0], method))
+        prepare_folders(folders)
+        announce(check_space(tasks, _size, folders[0], f"{len(tasks)} images, {method}", NO_SPACE))
         work = run_parallel(partial(_estimate_one, method=method), tasks, workers)
         failed = dict(result for result in track(work, "estimating foregrounds", len(tasks)) if result)
     return CacheReport(len(tasks) - len(failed), len(samples) - len(tasks), failed, folders)
@@ -102,38 +100,6 @@ def _destination(
     return places["foreground"][0], places["background"][0]
 
 
-def _prepare(folders: Sequence[Path]) -> None:
-    """Make the folders and clear what a killed run left half-written."""
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for leftover in folder.glob(".part-*"):
-                leftover.unlink()
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            cure = "--out DIR takes another place"
-            raise InputError(f"{folder}: cannot be written to ({error.strerror}); {cure}") from None
-
-
-def _check_space(tasks: Sequence[_Task], folder: Path, method: str) -> str:
-    """Return a line about the disk space that is wanted; it must be there."""
-    probed = []
-    for task in tasks[:: max(1, len(tasks) // PROBED)][:PROBED]:
-        try:
-            probed.append(sum(len(content) for content in _encoded(task, "multilevel").values()))
-        except InputError:
-            continue  # named when its turn comes
-    wanted = len(tasks) * sum(probed) / max(len(probed), 1)
-    free = shutil.disk_usage(folder).free
-    line = (
-        f"{len(tasks)} images, {method}: about {_bytes(wanted)} of disk space in {folder.parent}, {_bytes(free)} free"
-    )
-    if wanted > free:
-        raise InputError(f"{line}; free some, choose --format jpg or another place with --out DIR")
-    return line
-
-
 def _estimate_one(task: _Task, method: str) -> tuple[str, str] | None:
     """Write both files of one image; return the file and the reason where its input is broken."""
     try:
@@ -143,6 +109,11 @@ def _estimate_one(task: _Task, method: str) -> tuple[str, str] | None:
     for path, content in contents.items():
         write_whole(path, content)
     return None
+
+
+def _size(task: _Task) -> int:
+    """Bytes of both files; the quick method tells them well enough."""
+    return sum(len(content) for content in _encoded(task, "multilevel").values())
 
 
 def _encoded(task: _Task, method: str) -> dict[Path, bytes]:
@@ -161,23 +132,3 @@ def encode_image(pixels: np.ndarray, suffix: str) -> bytes:
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, {"jpg": "jpeg"}.get(suffix, suffix), **FORMATS[suffix])
     return content.getvalue()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all.
-
-    Raises:
-        InputError: no space, or no right to write; the message says which.
-    """
-    try:
-        with atomic_path(path) as aside:
-            aside.write_bytes(content)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        cure = "free some disk space and run the command again, it goes on" if full else "see the folder's rights"
-        raise InputError(f"{path}: cannot be written ({error.strerror}); {cure}") from None
-
-
-def _bytes(count: float) -> str:
-    power = min(int(np.log10(max(count, 1)) / 3), 4)
-    return f"{count / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"

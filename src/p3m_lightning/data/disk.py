@@ -1,0 +1,85 @@
+"""Room for many files: is there any, may it be written to, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from p3m_lightning.images import atomic_path
+from p3m_lightning.schema import InputError
+
+Task = TypeVar("Task")
+
+PROBED = 3  # results made beforehand, to know the size of all
+
+
+def prepare_folders(folders: Sequence[Path]) -> None:
+    """Make folders and clear what a killed run left half-written in them.
+
+    Raises:
+        InputError: one of them cannot be written to.
+    """
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for leftover in folder.glob(".part-*"):
+                leftover.unlink()
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            cure = "--out DIR takes another place"
+            raise InputError(f"{folder}: cannot be written to ({error.strerror}); {cure}") from None
+
+
+def check_space(tasks: Sequence[Task], size: Callable[[Task], int], folder: Path, what: str, cure: str) -> str:
+    """Return a line about the disk space that is wanted; it must be there.
+
+    Args:
+        tasks: of which a few are tried.
+        size: bytes that a task will write; an InputError of it is left to the task's turn.
+        folder: where they are written.
+        what: the subject of the line, as "9 images".
+        cure: what to do about too little space.
+
+    Raises:
+        InputError: too little space.
+    """
+    probed = []
+    for task in tasks[:: max(1, len(tasks) // PROBED)][:PROBED]:
+        try:
+            probed.append(size(task))
+        except InputError:
+            continue
+    wanted = len(tasks) * sum(probed) / max(len(probed), 1)
+    free = shutil.disk_usage(folder).free
+    line = f"{what}: about {readable_bytes(wanted)} of disk space in {folder.parent}, {readable_bytes(free)} free"
+    if wanted > free:
+        raise InputError(f"{line}; {cure}")
+    return line
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        InputError: no space, or no right to write; the message says which.
+    """
+    try:
+        with atomic_path(path) as aside:
+            aside.write_bytes(content)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        cure = "free some disk space and run the command again, it goes on" if full else "see the folder's rights"
+        raise InputError(f"{path}: cannot be written ({error.strerror}); {cure}") from None
+
+
+def readable_bytes(count: float) -> str:
+    """Return a number of bytes with three digits and a unit, as "1.75 MB"."""
+    power = min(int(np.log10(max(count, 1)) / 3), 4)
+    return f"{count / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
