@@ -8,13 +8,15 @@ from pathlib import Path
 
 from p3m_lightning.schema import InputError
 
+MEASURES = {"dtssd": "dtSSD", "messddt": "MESSDdt", "sad": "SAD"}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = "example: p3m bench video --ckpt outputs/RUN/checkpoints/last.ckpt --clips 3"
     parser.add_argument("--ckpt", type=Path, metavar="PATH", help="network to matte with (default: simulated flicker)")
     parser.add_argument(
-        "--mode", default="native", help="how the network is applied, see p3m predict (default: native)"
+        "--mode", help="how the network is applied, see p3m predict (default: as it was evaluated, else resize)"
     )
     parser.add_argument("--clips", type=int, default=3, metavar="N", help="how many (default: 3)")
     parser.add_argument("--frames", type=int, default=24, metavar="N", help="length of each (default: 24)")
@@ -43,8 +45,8 @@ def run(options: argparse.Namespace) -> None:
     means = bench(matter, seeds, options.frames, size, not options.still)
     print(f"mattes {mattes}")
     for name, row in means.items():
-        ratios = f"{row['dtssd_ratio']:.0%} of the flicker, {row['sad_ratio']:.1%} of the SAD"
-        print(f"{name:15} dtSSD {row['dtssd']:7.3f}  SAD {row['sad']:8.4f}  {ratios}, {1000 * row['seconds']:.1f} ms")
+        left = ", ".join(f"{row[f'{key}_ratio']:.0%} of {label}" for key, label in MEASURES.items())
+        print(f"{name:15} dtSSD {row['dtssd']:7.3f}  SAD {row['sad']:8.4f}  {left}, {1000 * row['seconds']:.1f} ms")
     setting = {
         "frames": options.frames,
         "size": list(size),

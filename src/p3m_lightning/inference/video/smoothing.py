@@ -93,7 +93,8 @@ class FlowSmoothing:
     The previous result is carried over by optical flow (Kroeger et al., Fast Optical Flow using Dense Inverse Search,
     ECCV 2016) wherever forward and backward flow lead back to the start (Sundaram et al., ECCV 2010, eq. 5) and the
     carried color is that of the frame. Each pixel counts for how many frames it has been followed: the result is the
-    running mean of that many frames, at most `memory`; where motion uncovers something it begins anew.
+    running mean of that many frames, at most `memory`; where motion uncovers something, and everywhere after a cut, it
+    begins anew.
 
     Args:
         memory: frames; a disturbance of one frame is reduced to 1 / memory, a real change of the matte that no motion
@@ -150,15 +151,24 @@ class FlowSmoothing:
         """Return how far each pixel was really followed, float32 (H, W) in [0, 1]."""
         returned = carry(back, motion)
         length = np.square(motion).sum(2) + np.square(returned).sum(2)
-        consistent = np.square(motion + returned).sum(2) < 0.01 * length + 0.5
+        consistent = np.square(motion + returned).sum(2) < 0.01 * length + ASTRAY
         before = carry(self._last["image"], motion).astype(np.float32)
         # a little blurred: noise of the camera is no change
         difference = cv2.blur(np.abs(before - image).mean(2), (3, 3)) / (255 * self.tolerance)
-        return consistent * np.exp(-np.square(difference) / 2)
+        trust = consistent * np.exp(-np.square(difference) / 2)
+        return trust if trust.mean() >= CUT else np.zeros_like(trust)
 
 
 SMALLEST_FLOW = 16
 """Pixels: on smaller frames dense inverse search has no patches, and everything counts as still."""
+
+
+ASTRAY = 2.0
+"""Square of the pixels by which a flow may miss its start. Sundaram et al. take 0.5 for good cameras; with the noise of
+others that distrusts every flat surface, where flow is uncertain and the matte is not."""
+
+CUT = 0.25
+"""Where less of the picture than this can be followed, the scene has changed, and what fits fits by chance."""
 
 
 def carry(values: np.ndarray, motion: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
