@@ -39,7 +39,7 @@ def bench(
     Returns:
         For every smoothing the means over the clips of `dtssd`, `messddt`, `sad` (per frame) and `seconds` (per frame,
         of smoothing alone), and `dtssd_ratio`, `messddt_ratio`, `sad_ratio`: the means over those without smoothing.
-        dtSSD also holds what no smoothing changes, errors that stand still while the true matte moves; MESSDdt does not.
+        dtSSD also holds what no smoothing changes: errors that stand still while the true matte moves.
     """
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in SMOOTHINGS}
     for seed in track(seeds, "clips"):
