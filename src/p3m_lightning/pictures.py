@@ -24,16 +24,19 @@ def matting_panels(image: Tensor, trimap: Tensor, alpha: Tensor, truth: Tensor) 
     Returns:
         uint8 (H, W, 3) pictures by column name; the error is red where the matte is too high, blue where too low.
     """
-    difference = (alpha - truth)[0].float().cpu().numpy()
-    red, blue = np.clip(difference, 0, 1), np.clip(-difference, 0, 1)
-    error = np.stack([1 - blue, 1 - red - blue, 1 - red], axis=-1)
     return {
         "image": to_picture(image),
         "trimap prediction": to_picture(trimap / 2),
         "matte": to_picture(alpha),
         "ground truth": to_picture(truth),
-        "error (red: too much, blue: too little)": np.rint(np.clip(error, 0, 1) * 255).astype(np.uint8),
+        "error (red: too much, blue: too little)": error_picture((alpha - truth)[0].float().cpu().numpy()),
     }
+
+
+def error_picture(difference: np.ndarray) -> np.ndarray:
+    """Draw prediction minus truth, float (H, W) in [-1, 1]: white is right, red too much, blue too little; uint8."""
+    red, blue = np.clip(difference, 0, 1), np.clip(-difference, 0, 1)
+    return np.rint(np.stack([1 - blue, 1 - red - blue, 1 - red], axis=-1) * 255).astype(np.uint8)
 
 
 def sheet(rows: Sequence[Mapping[str, np.ndarray]], notes: Sequence[str], side: int = 320) -> np.ndarray:

@@ -20,6 +20,7 @@ VERBS = {
     "models": "list the networks",
     "weights": "list and convert published checkpoints",
     "export": "a network as an ONNX file, compared with the original",
+    "compare": "a report of runs side by side, HTML and Markdown",
     "bench": "benchmarks, JSON on the last line",
 }
 """Each verb is a module of this package: with `VERBS` of its own, or `configure(parser)` and `run(options)`."""

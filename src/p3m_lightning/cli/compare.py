@@ -1,0 +1,48 @@
+"""`p3m compare`: run folders side by side, as HTML and Markdown."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from p3m_lightning.schema import InputError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = "example: p3m compare released=outputs/p3m_released/RUN paper=outputs/p3m_paper/RUN -o report"
+    parser.add_argument("runs", nargs="+", metavar="[LABEL=]RUN", help="folders that p3m train or p3m eval wrote")
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("outputs/compare"),
+        metavar="DIR",
+        help="for compare.html and compare.md (default: outputs/compare)",
+    )
+    parser.add_argument("--set", metavar="NAME", help="one test set only (default: all that the runs share)")
+    parser.add_argument("--metrics", nargs="+", metavar="KEY", help="metrics to test (default: the usual ones)")
+    parser.add_argument("--samples", type=int, default=10_000, metavar="N", help="resamples (default: 10000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resamples (default: 0)")
+    parser.add_argument("--images", type=int, default=6, metavar="N", help="portraits to show a set (default: 6)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compare; the path of the page is the last line on stdout."""
+    from p3m_lightning.experiments.compare import TESTED, Settings, compare
+    from p3m_lightning.experiments.pages import write_html, write_markdown
+    from p3m_lightning.experiments.run_folders import read_runs
+
+    if options.samples < 1 or options.images < 0 or options.seed < 0:
+        raise InputError("--samples must be 1 or more, --images and --seed 0 or more")
+    tested = tuple(options.metrics) if options.metrics else TESTED
+    settings = Settings(options.set, tested, options.samples, options.seed, options.images)
+    runs = read_runs(options.runs)
+    blocks = compare(runs, settings)
+    page = options.out / "compare.html"
+    try:
+        write_html(page, f"p3m compare: {', '.join(run.label for run in runs)}", blocks)
+        write_markdown(options.out / "compare.md", blocks)
+    except OSError as error:
+        raise InputError(f"{options.out}: cannot be written ({error.strerror})") from None
+    print(page)

@@ -1,0 +1,114 @@
+"""Pictures of a comparison of runs: curves, scores image by image, the images on which the runs differ most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from torch.utils.data import Dataset
+
+from p3m_lightning.experiments.pages import Block, Heading, Picture, Text, chart, photograph
+from p3m_lightning.experiments.run_folders import Run
+from p3m_lightning.images import read_matte, to_uint8, to_unit
+from p3m_lightning.pictures import LABEL_HEIGHT, error_picture, reduced, sheet, to_picture
+from p3m_lightning.schema import InputError
+
+SIDE = 224  # of a picture in a sheet, pixels
+COLUMNS = 3  # of charts in a row
+
+
+def sorted_chart(runs: Sequence[Run], name: str) -> Picture:
+    """Draw the SAD of every image of a test set, the worst first: the tail that means hide."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.2))
+    axes = figure.subplots()
+    for run in runs:
+        values = sorted((row["sad"] for row in run.images[name].values()), reverse=True)
+        axes.plot(range(1, len(values) + 1), values, marker=".", markersize=4, label=run.label)
+    axes.set(xlabel="images, the worst first", ylabel="SAD", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return chart(f"sad_{name}", figure, f"{name}: SAD of every image, each run's worst image first")
+
+
+def curve_chart(runs: Sequence[Run]) -> list[Block]:
+    """Draw what the runs logged in training: validation scores and loss terms, by step."""
+    from matplotlib.figure import Figure
+
+    curves = {run.label: run.curves() for run in runs}
+    keys = dict.fromkeys(key for found in curves.values() for key, curve in found.items() if _is_shown(key, curve))
+    if not keys:
+        return [Heading("Training"), Text("None of these runs is a training, or none logged a curve.")]
+    rows = -(-len(keys) // COLUMNS)
+    figure = Figure(figsize=(4 * COLUMNS, 2.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
+    for axes, key in zip(grid, keys, strict=False):
+        for number, (label, found) in enumerate(curves.items()):
+            if key in found:
+                axes.plot(*zip(*found[key], strict=True), color=f"C{number}", label=label, linewidth=1)
+        axes.set_title(key, fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    for axes in grid[len(keys) :]:
+        axes.set_axis_off()
+    return [Heading("Training"), chart("curves", figure, "What the runs logged, by training step")]
+
+
+def differing_images(runs: Sequence[Run], name: str, stems: Sequence[str], count: int) -> list[Block]:
+    """Show the images on which the SAD of the runs lies furthest apart; the worst ones where there is one run."""
+    kept = [stem for stem in stems if all(run.matte(name, stem) for run in runs)]
+    if not kept or not count:
+        lacking = ", ".join(run.label for run in runs if not any(run.matte(name, stem) for stem in stems))
+        return [Text(f"No pictures: {lacking} kept no mattes (callbacks.mattes).")] if count else []
+    chosen = sorted(kept, key=lambda stem: -spread([run.images[name][stem]["sad"] for run in runs]))[:count]
+    dataset, reason = _test_set(runs[0], name)
+    what = "lies furthest apart" if len(runs) > 1 else "is largest"
+    lack = f" The images themselves are not there ({reason})." if reason else ""
+    blocks: list[Block] = [Text(f"The images whose SAD {what}; errors: red too much, blue too little.{lack}")]
+    for stem in chosen:
+        scores = ", ".join(f"{run.label} {run.images[name][stem]['sad']:.3g}" for run in runs)
+        picture = sheet([_panels(runs, name, stem, dataset)], [""], SIDE)[:-LABEL_HEIGHT]
+        blocks.append(photograph(f"{name}_{stem}", picture, f"{stem}: SAD {scores}"))
+    return blocks
+
+
+def spread(values: Sequence[float]) -> float:
+    """Return how far values lie apart; of a single one itself."""
+    return max(values) - min(values) if len(values) > 1 else values[0]
+
+
+def _is_shown(key: str, curve: Sequence[tuple[int, float]]) -> bool:
+    return len(curve) > 1 and (key.startswith(("train/loss/", "val/")))
+
+
+def _test_set(run: Run, name: str) -> tuple[Dataset | None, str]:
+    """Build the test set of a run again; None and the reason where its files are gone."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    try:
+        test = instantiate(run.config["data"]["tests"][name], _convert_="all")
+        return test() if callable(test) else test, ""
+    except (InstantiationException, InputError) as error:
+        return None, str(error)
+
+
+def _panels(runs: Sequence[Run], name: str, stem: str, dataset: Dataset | None) -> dict[str, np.ndarray]:
+    """Return the columns of one image's row: image, truth, and each run's matte and its error."""
+    mattes = {run.label: to_uint8(read_matte(run.matte(name, stem))) for run in runs}
+    panels: dict[str, np.ndarray] = {}
+    truth = None
+    if dataset is not None and stem in dataset.names:
+        sample = dataset[dataset.names.index(stem)]
+        truth = to_picture(sample["alpha"])
+        panels = {"image": reduced(to_picture(sample["image"]), SIDE), "truth": reduced(truth, SIDE)}
+    for label, matte in mattes.items():
+        panels[label] = cv2.merge([matte] * 3)
+        if truth is not None:
+            size = matte.shape[::-1]
+            at_size = cv2.resize(truth[..., 0], size, interpolation=cv2.INTER_AREA)
+            panels[f"{label} error"] = error_picture(to_unit(matte) - to_unit(at_size))
+    return panels

@@ -1,0 +1,32 @@
+"""Under which conditions a score was measured, in words: no number of a report stands without them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from p3m_lightning.inference import Passes
+
+
+def inference_text(inference: Mapping[str, Any]) -> str:
+    """Return mode and resize rule, as `resize: each side x 0.5, down to a multiple of 32, at most 1600`.
+
+    Args:
+        inference: the group of that name in a resolved configuration, mode filled in.
+    """
+    flips = ", averaged with the mirrored picture" if inference.get("flips") else ""
+    return f"{inference['mode']}: {resize_rule(inference)}{flips}"
+
+
+def resize_rule(inference: Mapping[str, Any]) -> str:
+    """Return how pictures are resized before the network sees them, in words."""
+    passes = Passes(**{key: inference[key] for key in asdict(Passes()) if key in inference})
+    if inference["mode"] == "native":
+        return "pictures at their own size"
+    limits = f"down to a multiple of {passes.multiple}, at most {passes.cap}"
+    if inference["mode"] == "resize":
+        start = f"each side x {passes.scale:g}" if passes.short_side is None else f"shorter side {passes.short_side}"
+        return f"{start}, {limits}; the matte is brought back to full size"
+    tiles = f" in tiles of {passes.tile}" if inference["mode"] == "tiled" else f", {limits}"
+    return f"semantics from each side x {passes.scale:g}, detail from x {passes.detail_scale:g}{tiles}"

@@ -1,0 +1,150 @@
+"""Reports of headings, texts, tables and pictures, written as one HTML page and as Markdown."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import cv2
+import numpy as np
+
+from p3m_lightning.images import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+QUALITY = 88  # of JPEGs
+DOTS = 110  # an inch, of charts
+
+
+class Heading(NamedTuple):
+    """A title of level 1 or 2."""
+
+    text: str
+    level: int = 2
+
+
+class Text(NamedTuple):
+    """A paragraph."""
+
+    text: str
+
+
+class Table(NamedTuple):
+    """Rows of cells; `best` are the cells (row, column) that are printed bold."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    best: frozenset[tuple[int, int]] = frozenset()
+
+
+class Picture(NamedTuple):
+    """An encoded picture; `name` is its file name beside the Markdown."""
+
+    name: str
+    content: bytes
+    caption: str
+
+
+Block = Heading | Text | Table | Picture
+
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; color: #1b1f24; background: #fff; margin: 2rem auto; max-width: 1200px;
+  padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #d0d7de; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid #e4e8ec; text-align: right; }
+th:first-child, td:first-child { text-align: left; white-space: nowrap; } th { background: #f3f5f7; }
+td { overflow-wrap: anywhere; } figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
+figcaption { color: #57606a; font-size: .9rem; }
+"""
+
+
+def write_html(path: Path, title: str, blocks: Sequence[Block]) -> None:
+    """Write one page that needs no other file and no network; the whole file or none."""
+    body = "\n".join(_html(block) for block in blocks)
+    page = (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+    with atomic_path(path) as aside:
+        aside.write_text(page, encoding="utf-8")
+
+
+def write_markdown(path: Path, blocks: Sequence[Block]) -> None:
+    """Write Markdown, and its pictures into a folder beside it that is called after the file."""
+    folder = path.with_name(path.stem + "_pictures")
+    for block in blocks:
+        if isinstance(block, Picture):
+            with atomic_path(folder / block.name) as aside:
+                aside.write_bytes(block.content)
+    with atomic_path(path) as aside:
+        aside.write_text("\n\n".join(_markdown(block, folder.name) for block in blocks) + "\n", encoding="utf-8")
+
+
+def chart(name: str, figure: Figure, caption: str) -> Picture:
+    """Make a picture of a matplotlib figure."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=DOTS, bbox_inches="tight", metadata={"Software": None})
+    return Picture(f"{name}.png", content.getvalue(), caption)
+
+
+def photograph(name: str, pixels: np.ndarray, caption: str) -> Picture:
+    """Make a picture of uint8 RGB (H, W, 3)."""
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
+    return Picture(f"{name}.jpg", encoded.tobytes(), caption)
+
+
+def markdown_table(table: Table) -> str:
+    """Return a table in GitHub's Markdown."""
+    return "\n".join(_markdown_lines(table))
+
+
+def _html(block: Block) -> str:
+    match block:
+        case Heading(text, level):
+            return f"<h{level}>{html.escape(text)}</h{level}>"
+        case Text(text):
+            return f"<p>{html.escape(text)}</p>"
+        case Picture(name, content, caption):
+            kind = "png" if name.endswith(".png") else "jpeg"
+            source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+            text = html.escape(caption)
+            return f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in block.header)
+    rows = "\n".join(f"<tr>{''.join(_html_cells(block, row))}</tr>" for row in range(len(block.rows)))
+    return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>'
+
+
+def _html_cells(table: Table, row: int) -> Iterator[str]:
+    for column, cell in enumerate(table.rows[row]):
+        text = html.escape(cell)
+        yield f"<td><b>{text}</b></td>" if (row, column) in table.best else f"<td>{text}</td>"
+
+
+def _markdown(block: Block, folder: str) -> str:
+    match block:
+        case Heading(text, level):
+            return f"{'#' * level} {text}"
+        case Text(text):
+            return text
+        case Picture(name, _, caption):
+            return f"![{caption}]({folder}/{name})"
+    return markdown_table(block)
+
+
+def _markdown_lines(table: Table) -> Iterator[str]:
+    yield "| " + " | ".join(map(_escaped, table.header)) + " |"
+    yield "|---|" + "---:|" * (len(table.header) - 1)
+    for row, cells in enumerate(table.rows):
+        texts = (f"**{_escaped(c)}**" if (row, k) in table.best else _escaped(c) for k, c in enumerate(cells))
+        yield "| " + " | ".join(texts) + " |"
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,149 @@
+"""Reading what `p3m train` and `p3m eval` leave: configuration, results, scores of every image, curves, mattes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+import yaml
+
+from p3m_lightning.metrics.report import Row
+from p3m_lightning.schema import InputError
+
+Curve = list[tuple[int, float]]
+"""Step and value."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder."""
+
+    label: str
+    folder: Path
+    config: dict[str, Any]
+    results: dict[str, Any]
+    images: dict[str, dict[str, Row]]  # test set -> stem -> scores
+    definition: dict[str, str]  # metric -> what it means
+
+    def curves(self) -> dict[str, Curve]:
+        """Return every column of `metrics.csv` that has values, by step; none for an evaluation."""
+        path = self.folder / "metrics.csv"
+        if not path.is_file():
+            return {}
+        found: dict[str, Curve] = {}
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                for key, value in row.items():
+                    if value and key not in ("step", "epoch"):
+                        found.setdefault(key, []).append((int(row["step"]), float(value)))
+        return found
+
+    def matte(self, test: str, stem: str) -> Path | None:
+        """Return the file of a reduced matte, if the run kept any."""
+        path = self.folder / "report" / "mattes" / test / f"{stem}.png"
+        return path if path.is_file() else None
+
+
+def read_runs(named: Sequence[str]) -> list[Run]:
+    """Read run folders.
+
+    Args:
+        named: paths, each possibly as `LABEL=PATH`; the others are called A, B, C, ...
+
+    Raises:
+        InputError: not a run folder, or two of one label.
+    """
+    pairs = [_split_label(name) for name in named]
+    labels = _labels(pairs)
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise InputError(f"{twice[0]}: two runs of that name; give others, as first=RUN second=RUN")
+    return [read_run(folder, label) for label, (_, folder) in zip(labels, pairs, strict=True)]
+
+
+def read_run(folder: Path, label: str) -> Run:
+    """Read a run folder.
+
+    Raises:
+        InputError: it is none, or its run has not come to its end.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give run folders, the last line that p3m train or p3m eval prints")
+    if not (folder / "config.yaml").is_file():
+        raise InputError(f"{folder}: not a run folder (there is no config.yaml in it)")
+    if not (folder / "results.json").is_file():
+        raise InputError(f"{folder}: no results.json; the run has not come to its end, p3m eval scores its checkpoint")
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        results = json.loads((folder / "results.json").read_text())
+        reports = {name: json.loads((folder / f"metrics_{name}.json").read_text()) for name in results["sets"]}
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise InputError(f"{folder}: its results cannot be read ({error}); run it again") from None
+    images = {name: {row["name"]: row for row in report["images"]} for name, report in reports.items()}
+    definition = {key: text for report in reports.values() for key, text in report["definition"].items()}
+    return Run(label, folder, config, results, images, definition)
+
+
+def common_sets(runs: Sequence[Run], only: str | None = None) -> dict[str, list[str]]:
+    """Return the test sets that all runs were evaluated on, and the stems of their images in order.
+
+    Args:
+        runs: one or more.
+        only: the one set that is wanted.
+
+    Raises:
+        InputError: there is none, or a set does not hold the same images in every run.
+    """
+    names = [name for name in runs[0].images if all(name in run.images for run in runs)]
+    if only is not None:
+        names = [name for name in names if name == only]
+    if not names:
+        tested = "; ".join(f"{run.label}: {', '.join(run.images) or 'none'}" for run in runs)
+        wanted = f"test set {only}" if only else "test set"
+        raise InputError(f"no {wanted} that all runs were evaluated on ({tested}); p3m eval scores on another one")
+    for name in names:
+        stems = set(runs[0].images[name])
+        for run in runs[1:]:
+            if set(run.images[name]) != stems:
+                shared = len(stems & set(run.images[name]))
+                raise InputError(
+                    f"{name}: {runs[0].label} was evaluated on {len(stems)} images and {run.label} on"
+                    f" {len(run.images[name])}, {shared} of them the same; evaluate both on the same ones with p3m eval"
+                )
+    return {name: sorted(runs[0].images[name]) for name in names}
+
+
+def differing_keys(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """Return the keys of the configurations that are not the same everywhere, with each run's value, None if absent.
+
+    The run folder itself, which is in many values, reads `RUN` in them.
+    """
+    flat = [flatten(run.config, str(run.config.get("paths", {}).get("run") or run.folder)) for run in runs]
+    keys = dict.fromkeys(key for one in flat for key in one)
+    rows = {key: [one.get(key) for one in flat] for key in keys}
+    return {key: values for key, values in rows.items() if any(value != values[0] for value in values)}
+
+
+def flatten(tree: Any, folder: str, prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested mappings by dotted keys; lists are leaves, `folder` in a text becomes RUN."""
+    if isinstance(tree, Mapping) and tree:
+        leaves = (flatten(value, folder, f"{prefix}.{key}" if prefix else str(key)) for key, value in tree.items())
+        return {key: value for part in leaves for key, value in part.items()}
+    return {prefix: tree.replace(folder, "RUN") if isinstance(tree, str) else tree}
+
+
+def _split_label(name: str) -> tuple[str | None, Path]:
+    label, _, path = name.partition("=")
+    if path and not Path(name).exists():
+        return label, Path(path)
+    return None, Path(name)
+
+
+def _labels(pairs: Sequence[tuple[str | None, Path]]) -> list[str]:
+    """Return the given labels, and for the other runs A, B, C, ... in their order."""
+    return [given or (ascii_uppercase[k] if k < 26 else f"run {k + 1}") for k, (given, _) in enumerate(pairs)]
