@@ -33,8 +33,8 @@ def gather(
         `results` with a list `stages`: name, folder, scores, checkpoint and seconds of each.
     """
     last = stages[-1][1]
-    for pattern in ("checkpoints/*.ckpt", "metrics_*", "report/*"):
-        for path in last.glob(pattern):
+    for pattern in ("checkpoints/*.ckpt", "metrics_*", "report/**/*"):
+        for path in filter(Path.is_file, last.glob(pattern)):
             place(path, folder / path.relative_to(last))
     join_metrics([(name, path / METRICS) for name, path in stages], folder / METRICS)
     records = []
@@ -71,7 +71,8 @@ def join_metrics(tables: Sequence[tuple[str, Path]], target: Path) -> None:
             columns += [column for column in reader.fieldnames or () if column not in columns]
         for row in own:
             rows.append({**row, "stage": name, **{k: str(int(row[k]) + done[k]) for k in done if row.get(k)}})
-        done = {k: max((int(row[k]) + 1 for row in rows if row.get(k)), default=0) for k in done}
+        trained = [row for row in rows if any(v for c, v in row.items() if c.startswith("train/"))]
+        done = {k: max((int(row[k]) + 1 for row in trained if row[k]), default=0) for k in done}
     if len(columns) > 1:
         with atomic_path(target) as aside, aside.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns, restval="")

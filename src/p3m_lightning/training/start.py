@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -36,6 +37,8 @@ def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
         InputError: a pattern that matches nothing, or nothing is left to learn.
     """
     frozen = frozen_names(net, patterns)
+    if frozen:  # Lightning takes parts in evaluation mode for an oversight
+        warnings.filterwarnings("ignore", message="Found .* in eval mode at the start of training")
     for name, parameter in net.named_parameters():
         if name in frozen:
             parameter.requires_grad_(False)
