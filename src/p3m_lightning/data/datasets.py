@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from p3m_lightning.data.batches import Maps, to_sample
-from p3m_lightning.data.layout import Samples, dataset_card, find_samples
+from p3m_lightning.data.layout import PACK, Samples, dataset_card, find_samples
 from p3m_lightning.data.readers import SampleFiles, read_color
 from p3m_lightning.data.transforms import EvalTransform
 from p3m_lightning.schema import InputError, Sample
@@ -85,9 +85,10 @@ class MattingDataset(NamedDataset):
         images: folder of the images where the data set offers several, as "blurred_image" or "original_image".
         foreground: "none"; "cached": from the data set's own folders or those `p3m data foregrounds` writes; "crop":
             the same where they are there, else estimated for the crop alone (`TrainTransform` only).
-        cache: further place to look for foregrounds, what `p3m data foregrounds --out` was given.
+        cache: further place to look for foregrounds and packs, what `--out` of `p3m data foregrounds` and `pack` was.
         face: also return the mask of the obfuscated face; black where an image has none.
         limit: only so many samples, the first by name.
+        packed: read what `p3m data pack` wrote, where it is there: the same pixels, sooner.
 
     Raises:
         InputError: unknown name or split, missing folder, image without matte or matte without image.
@@ -104,6 +105,7 @@ class MattingDataset(NamedDataset):
         cache: str | Path | None = None,
         face: bool = False,
         limit: int | None = None,
+        packed: bool = True,
     ) -> None:
         if foreground not in FOREGROUNDS:
             raise InputError(f"foreground: {foreground!r} is not one of {', '.join(FOREGROUNDS)}")
@@ -112,7 +114,8 @@ class MattingDataset(NamedDataset):
         self.estimate = foreground == "crop"
         self.face = face
         layers = {"foreground", "background"}
-        wanted = {"trimap"} | (layers if self.estimate else set()) | ({"face"} if face else set())
+        wanted = {"trimap"} | (layers if self.estimate else set())
+        wanted |= {role for role, asked in (("face", face), (PACK, packed)) if asked}
         needed = layers if foreground == "cached" else set()
         files = find_samples(root, name, split, images, needed, wanted, cache)
         super().__init__(files, transform or EvalTransform(), limit)

@@ -6,11 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from p3m_lightning.data.cards import DATASETS, DatasetCard
+from p3m_lightning.data.packs import SUFFIX
 from p3m_lightning.images import is_image_name, list_images
 from p3m_lightning.schema import InputError
 
+PACK = "pack"
+"""Folder of the packs below a split's, and their role."""
+
 Samples = dict[str, dict[str, Path]]
-"""stem -> role (image, alpha, trimap, face, foreground, background) -> file."""
+"""stem -> role (image, alpha, trimap, face, foreground, background, pack) -> file."""
 
 
 def find_samples(
@@ -31,7 +35,7 @@ def find_samples(
         images: folder of the images; the card's first that is there by default.
         needed: roles that every image must have besides its matte.
         wanted: roles that are taken where they are there.
-        cache: folder of a layout like the root's, where foregrounds and backgrounds are looked for as well.
+        cache: folder of a layout like the root's, where foregrounds, backgrounds and packs are looked for as well.
 
     Raises:
         InputError: unknown name or split, missing folder or file, named with what is to be done.
@@ -42,8 +46,11 @@ def find_samples(
     samples = {stem: {"image": path} for stem, path in by_stem(image_folder, card.nested).items()}
     if not card.images_only:
         _add_alphas(samples, image_folder, first_folder(folder, card.alpha, "mattes", card))
-    places = role_folders(card, folder, image_folder.name, cache and Path(cache) / folder.relative_to(root))
-    for role in {*needed, *wanted}:
+    mirror = cache and Path(cache) / folder.relative_to(root)
+    places = role_folders(card, folder, image_folder.name, mirror)
+    if PACK in wanted:
+        _add_packs(samples, [pack_folder(place, image_folder.name) for place in (folder, mirror) if place])
+    for role in {*needed, *wanted} - {PACK}:
         files: dict[str, Path] = {}
         for place in reversed([place for place in places[role] if place.is_dir()]):
             files |= by_stem(place, optional=True)
@@ -110,6 +117,11 @@ def role_folders(
     return {role: tuple(folders) for role, folders in places.items()}
 
 
+def pack_folder(folder: Path, image_folder: str) -> Path:
+    """Return where the packs of a folder of images lie; `folder` is that of the split."""
+    return folder / PACK / image_folder
+
+
 def first_folder(folder: Path, candidates: Iterable[str], what: str, card: DatasetCard) -> Path:
     """Return the first of the folders that is there.
 
@@ -150,6 +162,13 @@ def _add_alphas(samples: Samples, image_folder: Path, alpha_folder: Path) -> Non
     for stem, path in alphas.items():
         if stem not in samples:
             raise InputError(f"{path}: no image of that name in {image_folder}; add it or delete the matte")
+
+
+def _add_packs(samples: Samples, folders: Iterable[Path]) -> None:
+    for folder in folders:
+        for path in folder.glob(f"*{SUFFIX}"):
+            if path.stem in samples and not path.name.startswith("."):
+                samples[path.stem].setdefault(PACK, path)
 
 
 def _missing(image: Path, role: str, places: Iterable[Path], root: str | Path) -> str:

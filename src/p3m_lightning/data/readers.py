@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from p3m_lightning.data.layout import PACK
+from p3m_lightning.data.packs import Pack
 from p3m_lightning.images import read_image, read_matte, read_trimap
 from p3m_lightning.schema import InputError
 
@@ -17,9 +19,6 @@ if TYPE_CHECKING:  # windows brings torch, which a process that only decodes doe
     from p3m_lightning.data.windows import Window
 
 COLOR_ROLES = ("image", "foreground", "background")
-ARRAY_SUFFIX = ".npy"
-"""Array files (.npy): pixels as they lie in memory, of which only the part that is wanted is ever read."""
-
 _WHOLE_FILE = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
 _EXIF_ORIENTATION = 0x0112
 
@@ -28,14 +27,22 @@ class SampleFiles:
     """Reads the roles (image, alpha, trimap, foreground, background, face) of one sample from its files.
 
     Args:
-        files: role -> path.
+        files: role -> path; `pack` is the file that `p3m data pack` wrote, read instead of those it was made of.
         estimate: the transform is to estimate foreground and background where there are no files of them.
         face: a black face mask stands in where there is no file of it.
+
+    Raises:
+        InputError: the pack is broken, or older than one of the files.
     """
 
     def __init__(self, files: Mapping[str, Path], estimate: bool = False, face: bool = False) -> None:
-        self.files, self.face = files, face
+        self.files = {role: path for role, path in files.items() if role != PACK}
+        self.face = face
         self.estimate = estimate and not {"foreground", "background"} <= files.keys()
+        self.pack = Pack(files[PACK]) if PACK in files else None
+        changed = self.pack and self.pack.changed(self.files)
+        if changed:
+            raise InputError(f"{changed}: has changed since it was packed in {files[PACK]}; run `p3m data pack` again")
 
     def alpha(self) -> np.ndarray:
         """Return the matte, uint8 or uint16 (H, W), full range.
@@ -43,7 +50,9 @@ class SampleFiles:
         Raises:
             InputError: broken file, or a matte of 0 and 1 in a file of 0 to 255.
         """
-        alpha = _matte_pixels(self.files["alpha"])
+        if self.pack:
+            return self.pack.read("alpha")
+        alpha = read_matte(self.files["alpha"])
         if alpha.max() == 1:
             raise InputError(f"{self.files['alpha']}: its values are 0 and 1, not 0 to 255; multiply them by 255")
         return alpha
@@ -54,7 +63,7 @@ class SampleFiles:
         Raises:
             InputError: broken file or another size than `shape`.
         """
-        return self._sized("trimap", read_trimap(self.files["trimap"]), shape) if "trimap" in self.files else None
+        return self._window("trimap", read_trimap, shape) if "trimap" in self.files else None
 
     def maps(self, shape: tuple[int, int], window: Window | None = None) -> dict[str, np.ndarray]:
         """Return image, foreground, background, uint8 (h, w, 3), and face, uint8 or uint16 (h, w), as far as there.
@@ -66,19 +75,28 @@ class SampleFiles:
         Raises:
             InputError: broken file or another size.
         """
-        maps = {
-            role: self._sized(role, read_color(self.files[role]), shape) for role in COLOR_ROLES if role in self.files
-        }
-        if self.face:
-            known = "face" in self.files
-            maps["face"] = self._sized("face", _matte_pixels(self.files["face"]), shape) if known else _black(shape)
-        return maps if window is None else {role: pixels[window.slices] for role, pixels in maps.items()}
+        maps = {role: self._window(role, read_color, shape, window) for role in COLOR_ROLES if role in self.files}
+        if self.face and "face" in self.files:
+            maps["face"] = self._window("face", read_matte, shape, window)
+        elif self.face:
+            maps["face"] = np.zeros(window[2:] if window else shape, np.uint8)
+        return maps
 
-    def _sized(self, role: str, pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    def _window(
+        self,
+        role: str,
+        read: Callable[[Path], np.ndarray],
+        shape: tuple[int, int],
+        window: Window | None = None,
+    ) -> np.ndarray:
+        """Pixels of a role, from the pack where they are in it, else from the file of their own."""
+        if self.pack and role in self.pack:
+            return self.pack.read(role, window)
+        pixels = read(self.files[role])
         if pixels.shape[:2] != tuple(shape):
             found, wanted = (f"{width} x {height} pixels" for height, width in (pixels.shape[:2], shape))
             raise InputError(f"{self.files[role]}: {found}, but its matte {self.files['alpha']} has {wanted}")
-        return pixels
+        return pixels if window is None else pixels[window.slices]
 
 
 def read_color(path: Path) -> np.ndarray:
@@ -87,8 +105,6 @@ def read_color(path: Path) -> np.ndarray:
     Raises:
         InputError: not a whole image file; the message names it.
     """
-    if path.suffix == ARRAY_SUFFIX:
-        return _mapped(path)
     end = _WHOLE_FILE.get(path.suffix.lower())
     if end is None or not path.is_file():
         return read_image(path)
@@ -109,18 +125,3 @@ def _is_plain(path: Path) -> bool:
             return header.format == "JPEG" and header.mode == "RGB" and header.getexif().get(_EXIF_ORIENTATION, 1) == 1
     except OSError:
         return False
-
-
-def _matte_pixels(path: Path) -> np.ndarray:
-    return _mapped(path) if path.suffix == ARRAY_SUFFIX else read_matte(path)
-
-
-def _mapped(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a whole array file ({error}); delete it or write it again") from None
-
-
-def _black(shape: tuple[int, int]) -> np.ndarray:
-    return np.zeros(shape, np.uint8)

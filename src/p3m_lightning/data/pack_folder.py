@@ -1,0 +1,109 @@
+"""Packs of a whole data set: every sample's pixels decoded once and kept as tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from p3m_lightning.data.disk import check_space, prepare_folders, write_whole
+from p3m_lightning.data.layout import PACK, dataset_card, find_samples, pack_folder, split_folder
+from p3m_lightning.data.packs import SUFFIX, Pack, encode_pack
+from p3m_lightning.data.parallel import check_workers, run_parallel
+from p3m_lightning.data.readers import SampleFiles
+from p3m_lightning.progress import track
+from p3m_lightning.schema import InputError
+
+ROLES = ("face", "foreground", "background")
+NO_SPACE = "free some, or take another place with --out DIR"
+
+
+class PackReport(NamedTuple):
+    """What `pack_dataset` did."""
+
+    made: int
+    kept: int  # were there already, of the files as they are
+    failed: dict[str, str]  # file -> reason
+    folder: Path
+    size: int  # bytes of all packs in the folder
+
+
+class _Task(NamedTuple):
+    files: dict[str, Path]
+    pack: Path
+
+
+def pack_dataset(
+    root: str | Path,
+    name: str = "p3m-10k",
+    split: str = "train",
+    images: str | None = None,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    announce: Callable[[str], None] = print,
+) -> PackReport:
+    """Write the pack of every sample of a split that has none yet, or an old one.
+
+    Files appear whole or not at all, so that a run killed at any moment is taken up by the next one. A pack is old when
+    one of the files that it was made of has changed, or when there are others now, as foregrounds.
+
+    Args:
+        root: folder of the data set.
+        name: key of `DATASETS`.
+        split: part of the data set.
+        images: folder of the images; the card's first that is there by default.
+        out: folder to mirror the layout in, where `root` is not to be written to; foregrounds are looked for there too.
+        workers: processes; all cores unless told otherwise.
+        announce: called with the estimate of disk space, one line.
+
+    Raises:
+        InputError: wrong argument or layout, destination not writable, too little disk space.
+    """
+    check_workers(workers)
+    if dataset_card(name).images_only:
+        raise InputError(f"{name}: has images only; packs are for samples with mattes")
+    samples = find_samples(root, name, split, images, wanted=ROLES, cache=out)
+    source = split_folder(root, name, split)
+    target = Path(out) / source.relative_to(root) if out else source
+    folder = pack_folder(target, next(iter(samples.values()))["image"].parent.name)
+    every = [_Task(files, folder / f"{stem}{SUFFIX}") for stem, files in samples.items()]
+    tasks = [task for task in every if not _is_current(task)]
+    failed = {}
+    if tasks:
+        prepare_folders([folder])
+        announce(check_space(tasks, _size, folder, f"{len(tasks)} images", NO_SPACE))
+        work = run_parallel(_pack_one, tasks, workers)
+        failed = dict(result for result in track(work, "packing", len(tasks)) if result)
+    size = sum(task.pack.stat().st_size for task in every if task.pack.exists())
+    return PackReport(len(tasks) - len(failed), len(every) - len(tasks), failed, folder, size)
+
+
+def _is_current(task: _Task) -> bool:
+    if not task.pack.exists():
+        return False
+    try:
+        pack = Pack(task.pack)
+    except InputError:
+        return False
+    return pack.roles() == task.files.keys() - {PACK} and pack.changed(task.files) is None
+
+
+def _size(task: _Task) -> int:
+    return len(_encoded(task))
+
+
+def _pack_one(task: _Task) -> tuple[str, str] | None:
+    """Write one pack; return the file and the reason where its input is broken."""
+    try:
+        content = _encoded(task)
+    except InputError as error:
+        task.pack.unlink(missing_ok=True)  # an old one would say that it is old instead of what is wrong
+        return task.files["image"].name, str(error)
+    write_whole(task.pack, content)
+    return None
+
+
+def _encoded(task: _Task) -> bytes:
+    files = SampleFiles(task.files, face="face" in task.files)
+    alpha = files.alpha()
+    return encode_pack({"alpha": alpha, **files.maps(alpha.shape)}, task.files)

@@ -1,0 +1,192 @@
+"""All pixels of one sample in one file, of which any window is read without the rest.
+
+A photograph must be decoded from its start, and so must a PNG. Here the pixels, decoded once, are cut into tiles, and
+each tile is compressed without loss by LZ4, which gives back several gigabytes a second. A tile of a foreground or
+background is kept as its difference to the image where that is shorter: nothing where one covers the other. The
+container is safetensors, which tells a cut file from a whole one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from lz4 import block
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:  # windows brings torch, which a process that only decodes does without
+    from p3m_lightning.data.windows import Window
+
+SUFFIX = ".safetensors"
+LAYOUT = "1"
+"""Changed whenever the tiles of a file begin to mean something else: older files are then refused."""
+
+TILE = (128, 256)  # rows and columns: smaller ones cost calls, larger ones pixels that no window asked for
+LEVEL = 4  # of LZ4's: higher ones take much longer and save 1 to 2 %
+LAYERS = ("foreground", "background")
+
+Place = tuple[int, int, int, int]
+"""Top, left, height, width in pixels."""
+
+
+class _Tile(NamedTuple):
+    """Where a tile lies: its number row by row, its rows and columns of the image."""
+
+    number: int
+    rows: slice
+    columns: slice
+
+
+def encode_pack(maps: Mapping[str, np.ndarray], sources: Mapping[str, Path]) -> bytes:
+    """Return the file that holds all pixels of one sample.
+
+    Args:
+        maps: role -> uint8 or uint16 (H, W) or (H, W, 3), all of one height and width, `image` among them.
+        sources: role -> the file that the pixels came from; noted, so that a change can be seen.
+    """
+    tensors, layout = {}, {}
+    for role, pixels in maps.items():
+        blobs, relative = zip(
+            *(_encode_tile(role, maps, tile) for tile in _tiles(pixels.shape, (0, 0, *pixels.shape[:2]))), strict=True
+        )
+        tensors[f"{role}.tiles"] = np.frombuffer(b"".join(blobs), np.uint8)
+        tensors[f"{role}.starts"] = np.cumsum([0, *map(len, blobs)], dtype=np.int64)
+        tensors[f"{role}.relative"] = np.array(relative)
+        source = signature(sources[role]) if role in sources else None
+        layout[role] = {"shape": pixels.shape, "dtype": pixels.dtype.name, "source": source}
+    return save(tensors, metadata={"layout": LAYOUT, "roles": json.dumps(layout)})
+
+
+def signature(path: Path) -> list[int]:
+    """Return what changes when a file does: its size and the time of its last change.
+
+    Raises:
+        InputError: no such file.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    return [status.st_size, status.st_mtime_ns]
+
+
+class Pack:
+    """One sample's pixels, read by window.
+
+    Args:
+        path: what `encode_pack` gave, as a file.
+
+    Raises:
+        InputError: not a whole file of this layout.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = safe_open(path, framework="numpy")
+            notes = self._file.metadata() or {}
+            if notes.get("layout") != LAYOUT:
+                raise InputError(f"{path}: packed by another version; `p3m data pack` writes it again")
+            self._roles = json.loads(notes["roles"])
+        except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+            raise self._broken(error) from None
+        self._image: tuple[Place, np.ndarray] | None = None  # the window of the image that was read last
+
+    def __contains__(self, role: str) -> bool:
+        return role in self._roles
+
+    def changed(self, sources: Mapping[str, Path]) -> Path | None:
+        """Return the first of the files, role -> path, that is not any more what was packed; None if all are."""
+        for role in self._roles.keys() & sources.keys():
+            if signature(sources[role]) != self._roles[role]["source"]:
+                return sources[role]
+        return None
+
+    def shape(self, role: str) -> tuple[int, ...]:
+        """Return the shape of all pixels of a role."""
+        return tuple(self._roles[role]["shape"])
+
+    def roles(self) -> set[str]:
+        """Return what is in the file."""
+        return set(self._roles)
+
+    def read(self, role: str, window: Window | None = None) -> np.ndarray:
+        """Return the pixels (h, w[, 3]) of a window; all of them by default.
+
+        Raises:
+            InputError: the file was damaged.
+        """
+        shape = self.shape(role)
+        place = tuple(window or (0, 0, *shape[:2]))
+        pixels = np.empty((*place[2:], *shape[2:]), self._roles[role]["dtype"])
+        try:
+            self._fill(pixels, role, place)
+        except (block.LZ4BlockError, SafetensorError, ValueError) as error:
+            raise self._broken(error) from None
+        if role == "image":
+            self._image = place, pixels
+        return pixels
+
+    def _fill(self, pixels: np.ndarray, role: str, place: Place) -> None:
+        tiles = list(_tiles(self.shape(role), place))
+        starts = self._file.get_tensor(f"{role}.starts").tolist()
+        relative = self._file.get_tensor(f"{role}.relative").tolist()
+        first = starts[tiles[0].number]
+        content = memoryview(self._file.get_slice(f"{role}.tiles")[first : starts[tiles[-1].number + 1]])
+        for number, rows, columns in tiles:
+            shape = (rows.stop - rows.start, columns.stop - columns.start, *pixels.shape[2:])
+            size = int(np.prod(shape)) * pixels.itemsize
+            raw = block.decompress(content[starts[number] - first : starts[number + 1] - first], uncompressed_size=size)
+            tile = np.frombuffer(raw, pixels.dtype).reshape(shape)
+            inner, outer = zip(_overlap(rows, place[0], place[2]), _overlap(columns, place[1], place[3]), strict=True)
+            if relative[number]:
+                np.add(tile[inner], self._image_at(place)[outer], out=pixels[outer])
+            else:
+                pixels[outer] = tile[inner]
+
+    def _image_at(self, place: Place) -> np.ndarray:
+        if self._image is None or self._image[0] != place:
+            self.read("image", place)
+        return self._image[1]
+
+    def _broken(self, error: Exception) -> InputError:
+        return InputError(f"{self.path}: not a whole pack ({error}); delete it, or `p3m data pack` writes it again")
+
+
+def _encode_tile(role: str, maps: Mapping[str, np.ndarray], tile: _Tile) -> tuple[bytes, bool]:
+    """Return the shorter of a tile and its difference to the image's, and whether it is the latter."""
+    pixels = maps[role][tile.rows, tile.columns]
+    plain = _compress(pixels)
+    if role in LAYERS:
+        difference = _compress(pixels - maps["image"][tile.rows, tile.columns])  # of bytes, modulo 256
+        if len(difference) < len(plain):
+            return difference, True
+    return plain, False
+
+
+def _compress(pixels: np.ndarray) -> bytes:
+    pixels = np.ascontiguousarray(pixels)
+    return block.compress(pixels, mode="high_compression", compression=LEVEL, store_size=False)
+
+
+def _tiles(shape: tuple[int, ...], place: Place) -> Iterator[_Tile]:
+    """Tiles of an image that a place (top, left, height, width) touches."""
+    (top, left, height, width), (tall, wide) = place, TILE
+    across = -(-shape[1] // wide)
+    for row in range(top // tall, -(-(top + height) // tall)):
+        rows = slice(row * tall, min((row + 1) * tall, shape[0]))
+        for column in range(left // wide, -(-(left + width) // wide)):
+            columns = slice(column * wide, min((column + 1) * wide, shape[1]))
+            yield _Tile(row * across + column, rows, columns)
+
+
+def _overlap(tile: slice, start: int, length: int) -> tuple[slice, slice]:
+    """Part of a tile's side that lies within a window's, counted from the tile's and from the window's start."""
+    first, last = max(tile.start, start), min(tile.stop, start + length)
+    return slice(first - tile.start, last - tile.start), slice(first - start, last - start)
