@@ -179,7 +179,8 @@ def _batch(size=64, colors=True, seed=0):
     if colors:
         batch |= {"foreground": rand(3), "background": rand(3)}
     coarse = torch.rand(2, 1, size // 16, size // 16, generator=rng)
-    return MattingOutput(rand(1), rand(3), rand(1), (rand(3), rand(3), rand(3))), batch | {"name": ["a", "b"]}, coarse
+    batch |= {"name": ["a", "b"], "before": MattingOutput(rand(1), None, rand(1))}
+    return MattingOutput(rand(1), rand(3), rand(1), (rand(3), rand(3), rand(3))), batch, coarse
 
 
 PRESETS = [
@@ -187,9 +188,11 @@ PRESETS = [
     "paper",
     "gfm",
     "modnet",
+    "modnet_soc",
     "stylematte_segmentation",
     "stylematte_hausdorff",
     "stylematte_matting",
+    "stylematte_released",
     "alpha",
     "dim",
     "vitmatte",
@@ -199,7 +202,7 @@ PRESETS = [
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_weighs_exactly_the_terms_that_its_loss_returns(name):
     output, batch, coarse = _batch()
-    if name == "modnet":
+    if name.startswith("modnet"):
         output = output._replace(semantic=coarse)
     chosen = preset(name)
     terms = instantiate(chosen["function"])(output, batch)
@@ -222,7 +225,7 @@ def test_paper_differs_from_released_in_the_fused_matte_only():
 @pytest.mark.parametrize("name", PRESETS)
 def test_half_precision_and_autocast_change_no_more_than_the_inputs_rounding(name):
     output, batch, coarse = _batch()
-    if name == "modnet":
+    if name.startswith("modnet"):
         output = output._replace(semantic=coarse)
     loss = instantiate(preset(name)["function"])
     half = MattingOutput(*(part.bfloat16() for part in output[:3]), tuple(side.bfloat16() for side in output.sides))
@@ -240,11 +243,11 @@ def test_half_precision_and_autocast_change_no_more_than_the_inputs_rounding(nam
 @pytest.mark.parametrize("name", PRESETS)
 def test_gpu_equals_cpu(name):
     output, batch, coarse = _batch()
-    if name == "modnet":
+    if name.startswith("modnet"):
         output = output._replace(semantic=coarse)
     loss = instantiate(preset(name)["function"])
     moved = MattingOutput(*(part.cuda() for part in output[:3]), tuple(side.cuda() for side in output.sides))
-    there = {key: value.cuda() if key != "name" else value for key, value in batch.items()}
+    there = {key: value.cuda() if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
     expected = loss(output, batch)
     for term, value in loss(moved, there).items():
         torch.testing.assert_close(value.cpu(), expected[term], rtol=1e-4, atol=1e-6)

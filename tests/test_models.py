@@ -11,14 +11,10 @@ from torch import Tensor, nn
 from p3m_lightning.models import MODELS, create_model, list_models, load_model
 from p3m_lightning.models.weights import save_weights
 from p3m_lightning.schema import InputError, MattingOutput
+from tiny_networks import TINY
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "model"
 
-# Narrow forms, so that the suite stays quick; a network that is not listed here is tested as it is.
-P3M_LIKE = ("p3mnet_r34", "p3mnet_swin_t", "p3mnet_vitae_s", "basic", "modnet", "gfm_r34_tt", "gfm_d121_tt")
-TINY = {name: {"width": 0.125} for name in (*P3M_LIKE, "dim", "vitmatte_small", "vitmatte_base")} | {
-    "stylematte": {"embed_dim": 12, "feature_size": 32, "decoder_layers": 1, "feed_forward": 32},
-}
 LEARNING = [name for name, card in MODELS.items() if not card.builder.startswith("classical:")]
 # Tracing is slow, and the two left out are a part and a size of others.
 TRACED = [name for name in LEARNING if name not in ("basic", "vitmatte_base")]

@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from p3m_lightning.training.schedulers import warmup_cosine
+from p3m_lightning.training.schedulers import warmup_cosine, warmup_steps
 
 
-def rates(total_steps, **keys):
+def rates(total_steps, schedule=warmup_cosine, **keys):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
-    scheduler = warmup_cosine(optimizer, total_steps, **keys)
+    scheduler = schedule(optimizer, total_steps, **keys)
     seen = []
     for _ in range(total_steps):
         seen.append(optimizer.param_groups[0]["lr"])
@@ -34,3 +34,14 @@ def test_rate_stays_at_the_end_when_stepped_further():
         optimizer.step()
         scheduler.step()
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
+def test_steps_rise_to_the_peak_and_fall_at_their_milestones():
+    seen = rates(20, warmup_steps, warmup=0.1, milestones=[0.3, 0.9], factors=[0.1, 0.05])
+    assert seen == pytest.approx([1.0, 2.0, *[2.0] * 4, *[0.2] * 12, *[0.1] * 2])
+
+
+def test_steps_without_anything_keep_the_rate_and_want_a_factor_for_each_milestone():
+    assert rates(5, warmup_steps) == [2.0] * 5
+    with pytest.raises(ValueError, match="shorter"):
+        rates(5, warmup_steps, milestones=[0.5])

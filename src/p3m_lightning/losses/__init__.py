@@ -15,7 +15,14 @@ from p3m_lightning.losses.alpha import (
 )
 from p3m_lightning.losses.base import Loss
 from p3m_lightning.losses.hausdorff import boundary_distance, hausdorff_distance_loss, hausdorff_erosion_loss
-from p3m_lightning.losses.modnet import MODNetLoss, consistency_terms, detail_loss, matte_loss, semantic_loss
+from p3m_lightning.losses.modnet import (
+    MODNetConsistencyLoss,
+    MODNetLoss,
+    consistency_terms,
+    detail_loss,
+    matte_loss,
+    semantic_loss,
+)
 from p3m_lightning.losses.p3m import (
     P3M_COLOR_SCALE,
     GFMLoss,
@@ -37,6 +44,7 @@ __all__ = [
     "AlphaLoss",
     "GFMLoss",
     "Loss",
+    "MODNetConsistencyLoss",
     "MODNetLoss",
     "P3MLoss",
     "StyleMatteMattingLoss",

@@ -11,7 +11,7 @@ from torch import Tensor
 from p3m_lightning.losses.base import Loss
 from p3m_lightning.ops.geometry import pad_to_multiple, resize
 from p3m_lightning.ops.matting import impose_trimap, normalize
-from p3m_lightning.schema import UNKNOWN, MattingOutput, Sample
+from p3m_lightning.schema import UNKNOWN, InputError, MattingOutput, Sample
 
 
 def coarse_matte(alpha: Tensor, size: tuple[int, int]) -> Tensor:
@@ -104,6 +104,24 @@ def consistency_terms(output: MattingOutput, before: MattingOutput) -> dict[str,
         "semantic": to_matte + to_semantic,
         "detail": ((moved * boundary).sum(dim=(1, 2, 3)) / area).mean(),
     }
+
+
+class MODNetConsistencyLoss(Loss):
+    """The terms of `consistency_terms`, on images whose sides are multiples of 32, without mattes.
+
+    The batch carries `before`, the output of the network from before the adaptation
+    (`p3m_lightning.training.adaptation.KeepBefore` puts it there).
+    """
+
+    def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
+        """Return the two terms."""
+        self.demand(output, "semantic", "detail")
+        if "before" not in batch:
+            raise InputError(
+                "loss: consistency needs `before` in the batch; take the callback of experiment=modnet_soc"
+            )
+        before = MattingOutput(*(part if part is None else part.to(output.alpha) for part in batch["before"][:3]))
+        return consistency_terms(output, before)
 
 
 def _boundary(matte: Tensor, semantic: Tensor) -> Tensor:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from p3m_lightning.losses.base import Loss
+from p3m_lightning.losses.alpha import composition_loss
+from p3m_lightning.losses.base import Loss, colors
 from p3m_lightning.losses.hausdorff import HAUSDORFF_FORMS
+from p3m_lightning.losses.p3m import P3M_COLOR_SCALE
 from p3m_lightning.ops.pyramid import binomial_pyramid
 from p3m_lightning.schema import InputError, MattingOutput, Sample
 
@@ -56,11 +58,21 @@ class StyleMatteSegmentationLoss(Loss):
 
 
 class StyleMatteMattingLoss(Loss):
-    """Second stage: `squared` error of the matte, and its `laplacian` in three binomial levels."""
+    """Second stage: `squared` error of the matte, its `laplacian` in three binomial levels, optionally `composition`.
+
+    Args:
+        composition: whether to compare colors as P3M does; then batches need foreground and background.
+    """
+
+    def __init__(self, composition: bool = False) -> None:
+        self.composition = composition
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
-        """Return the two terms."""
-        return {
+        """Return the two or three terms."""
+        result = {
             "squared": nnf.mse_loss(output.alpha, batch["alpha"]),
             "laplacian": binomial_laplacian_loss(output.alpha, batch["alpha"]),
         }
+        if self.composition:
+            result["composition"] = composition_loss(output.alpha, *colors(batch), P3M_COLOR_SCALE)
+        return result

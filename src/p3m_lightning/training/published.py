@@ -48,7 +48,7 @@ def published_figures(
 def figures_of_recipe(experiment: str) -> list[dict[str, Any]]:
     """Return what the file conf/experiment/<experiment>.yaml quotes under `published`."""
     file = files("p3m_lightning.conf").joinpath("experiment", f"{experiment}.yaml")
-    return yaml.safe_load(file.read_text(encoding="utf-8")).get("published") or []
+    return (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("published") or []
 
 
 def _about(entry: Mapping[str, Any], test: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -24,5 +25,35 @@ def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05, 
             return (step + 1) / rise
         progress = min(1.0, (step - rise) / max(1, total_steps - rise))
         return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    return LambdaLR(optimizer, factor)
+
+
+def warmup_steps(
+    optimizer: Optimizer,
+    total_steps: int,
+    warmup: float = 0.0,
+    milestones: Sequence[float] = (),
+    factors: Sequence[float] = (),
+) -> LambdaLR:
+    """Raise the rate linearly, keep it, and lower it in steps; step it after every batch.
+
+    Args:
+        optimizer: its rates are the peak.
+        total_steps: batches of the whole training.
+        warmup: share of them that the rise takes.
+        milestones: shares of them after which the rate changes, rising.
+        factors: the rate after each milestone as a share of the peak.
+
+    Raises:
+        ValueError: not one factor for each milestone.
+    """
+    rise = round(warmup * total_steps)
+    changes = list(zip((round(m * total_steps) for m in milestones), factors, strict=True))
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        return next((value for start, value in reversed(changes) if step >= start), 1.0)
 
     return LambdaLR(optimizer, factor)

@@ -1,0 +1,34 @@
+"""Adapting MODNet to pictures without mattes (Ke et al., AAAI 2022: sub-objectives consistency, SOC)."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import nn
+
+from p3m_lightning.schema import Sample
+
+NORMS = (nn.BatchNorm2d, nn.InstanceNorm2d)
+
+
+class KeepBefore(Callback):
+    """Put what the network said before the adaptation into every training batch, as `before`.
+
+    The copy is taken before a resumed run gets its weights back, so that it is the same one in every part of a run.
+    Normalization layers keep their statistics, as the authors have it.
+    """
+
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        """Copy the network."""
+        if stage == "fit":
+            self.net = copy.deepcopy(module.net).eval().requires_grad_(False)
+
+    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Sample, index: int) -> None:
+        """Run the copy on the batch."""
+        for part in module.net.modules():
+            if isinstance(part, NORMS):
+                part.eval()
+        with torch.no_grad():
+            batch["before"] = self.net.to(batch["image"].device)(batch["image"])
