@@ -112,6 +112,16 @@ DATASETS = {
         images_only=True,
         nested=True,
     ),
+    "images": DatasetCard(
+        title="your own photographs, no mattes",
+        splits={"train": Split(("",))},
+        size="yours",
+        licence="yours",
+        source="any folder of photographs, searched with the folders inside it",
+        image=("",),
+        images_only=True,
+        nested=True,
+    ),
     "folder": DatasetCard(
         title="your own images and mattes, paired by stem",
         splits={"train": Split(("train", "")), "test": Split(("test", "validation", ""))},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -153,9 +154,13 @@ class ImageDataset(NamedDataset):
 
     def maps(self, item: int | Draw) -> tuple[Maps, str]:
         """Return the image, transformed, and its name."""
-        name = self.names[item[0] if isinstance(item, tuple) else item]
+        index, seed = item if isinstance(item, tuple) else (item, int(torch.randint(2**31, ())))
+        name = self.names[index]
         image = read_color(self.files[name]["image"])
-        return self.transform(image=image) if self.transform else {"image": image}, name
+        if self.transform is None:
+            return {"image": image}, name
+        self.transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        return self.transform(image=image), name
 
     def hold_out(self, size: float, transform: Callable[..., Any] | None) -> tuple[Self, Self]:
         """Split in two by name; what is held out keeps the transform, since `transform` is one for mattes."""

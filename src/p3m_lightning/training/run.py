@@ -203,6 +203,8 @@ def finish(
         "checkpoint": checkpoint,
         "seconds": round(time.time() - started, 1),
     }
+    for callback in trainer.callbacks:
+        results |= callback.results() if hasattr(callback, "results") else {}
     if trainer.is_global_zero:
         for name, report in reports.items():
             write_json(folder / f"metrics_{name}.json", report)
