@@ -1,0 +1,179 @@
+"""Teacher and student: a trained network labels photographs without mattes for a smaller one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+import torch.nn.functional as nnf
+from hydra.utils import instantiate
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from p3m_lightning.images import atomic_path
+from p3m_lightning.metrics import MattingMetrics
+from p3m_lightning.models import load_model
+from p3m_lightning.models.weights import read_checkpoint
+from p3m_lightning.schema import InputError, Sample
+
+
+def certain_trimap(alpha: Tensor, kernel: int, certain: float) -> Tensor:
+    """Make a trimap of a predicted matte, which is nowhere exactly 0 or 1.
+
+    Args:
+        alpha: (N, 1, H, W) in [0, 1].
+        kernel: odd side of the square by which the unknown region grows.
+        certain: what is this close to 0 or 1 is known.
+
+    Returns:
+        int64 (N, 1, H, W) of BACKGROUND, UNKNOWN, FOREGROUND.
+    """
+    reached = nnf.max_pool2d((alpha > certain).to(alpha), kernel, stride=1, padding=kernel // 2)
+    kept = 1 - nnf.max_pool2d((alpha < 1 - certain).to(alpha), kernel, stride=1, padding=kernel // 2)
+    return (reached + kept).long()  # what is kept was reached, and the classes count from the outside in
+
+
+class Teacher(Callback):
+    """Let a trained network, frozen and in evaluation mode, give the mattes that another one learns from.
+
+    Every training batch gets the teacher's mattes and trimaps of them; validation batches too where they come without.
+    In the test both networks are applied to every picture, each as its own checkpoint says, one after the other:
+    `results.json` gets `distillation`, the run folder `teacher_student.md`.
+
+    Args:
+        ckpt: checkpoint of the teacher.
+        folder: the run folder.
+        kernel: see `certain_trimap`.
+        certain: see `certain_trimap`.
+
+    Raises:
+        InputError: no such checkpoint, or one of a network that needs a trimap.
+    """
+
+    def __init__(self, ckpt: str | Path, folder: str | Path, kernel: int = 15, certain: float = 0.02) -> None:
+        if kernel < 1 or kernel % 2 == 0:
+            raise InputError(f"callbacks.teacher.kernel: {kernel} is not an odd number")
+        self.ckpt, self.folder = str(ckpt), Path(folder)
+        self.kernel, self.certain = kernel, certain
+        self.net = load_model(ckpt).requires_grad_(False)
+        if self.net.needs_trimap:
+            raise InputError(f"teacher: {ckpt} is a {self.net.name}, which needs trimaps; take a network without")
+        recorded = read_checkpoint(ckpt).config.get("inference")
+        self.infer = instantiate(recorded, _convert_="all") if recorded else _native
+        self.metrics: dict[str, MattingMetrics] = {}
+        self.seconds: dict[str, list[float]] = {"teacher": [], "student": []}
+        self.found: dict[str, Any] = {}
+
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        """Follow the student to its device."""
+        self.net.to(module.device).eval()
+
+    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Sample, index: int) -> None:
+        """Label the batch."""
+        self._label(trainer, module, batch)
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, module: LightningModule, batch: Sample, index: int, which: int = 0
+    ) -> None:
+        """Label a batch that comes without mattes."""
+        if "alpha" not in batch:
+            self._label(trainer, module, batch)
+
+    def on_test_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Prepare the teacher's scores."""
+        self.net.to(module.device)
+        self.metrics = {name: MattingMetrics().to(module.device) for name in trainer.datamodule.test_names}
+
+    def on_test_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Tensor, batch: Sample, index: int, which: int = 0
+    ) -> None:
+        """Apply both networks to the picture once more, clock in hand."""
+        with trainer.precision_plugin.forward_context():
+            _clocked(module.infer, module.net, batch["image"], self.seconds["student"])
+            alpha = _clocked(self.infer, self.net, batch["image"], self.seconds["teacher"])
+        name = trainer.datamodule.test_names[which]
+        self.metrics[name].update(alpha.float(), batch["alpha"], batch["trimap"], batch["name"])
+
+    def on_test_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Compare, and write the table."""
+        scores = {
+            "teacher": {name: _means(metrics) for name, metrics in self.metrics.items()},
+            "student": {name: _means(metrics) for name, metrics in module.test_metrics().items()},
+        }
+        nets = {"teacher": self.net, "student": module.net}
+        self.found = {who: describe(nets[who], scores[who], self.seconds[who]) for who in nets}
+        self.found["teacher"]["ckpt"] = self.ckpt
+        teacher, student = self.found["teacher"], self.found["student"]
+        self.found["sad_lost"] = {
+            name: student["sets"][name]["sad"] - teacher["sets"][name]["sad"] for name in teacher["sets"]
+        }
+        if teacher["images_per_second"]:
+            self.found["times_as_fast"] = student["images_per_second"] / teacher["images_per_second"]
+        if trainer.is_global_zero and self.metrics:
+            table = markdown_table(self.found)
+            with atomic_path(self.folder / "teacher_student.md") as aside:
+                aside.write_text(table)
+            print(table)
+
+    def results(self) -> dict[str, Any]:
+        """Return what `results.json` is to hold besides."""
+        return {"distillation": self.found}
+
+    @torch.no_grad()
+    def _label(self, trainer: Trainer, module: LightningModule, batch: Sample) -> None:
+        with trainer.precision_plugin.forward_context():
+            alpha = self.net(batch["image"]).alpha
+        batch["alpha"] = alpha.float().clamp(0, 1)
+        batch["trimap"] = certain_trimap(batch["alpha"], self.kernel, self.certain)
+
+
+def describe(net: nn.Module, sets: Mapping[str, Mapping[str, float]], seconds: list[float]) -> dict[str, Any]:
+    """Return name, size, scores and speed of a network; the speed by the median, so that a hiccup does not count."""
+    return {
+        "name": net.name,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "sets": sets,
+        "images_per_second": 1 / median(seconds) if seconds else None,
+    }
+
+
+def markdown_table(found: Mapping[str, Any]) -> str:
+    """Lay out what `Teacher` found as a Markdown table: SAD lost against speed won."""
+    names = list(found["sad_lost"])
+    lines = [
+        "| | parameters | " + " | ".join(f"SAD {name}" for name in names) + " | images/s |",
+        "|---|--:|" + "--:|" * (len(names) + 1),
+    ]
+    for who in ("teacher", "student"):
+        one = found[who]
+        cells = [f"{one['sets'][name]['sad']:.2f}" for name in names]
+        speed = f"{one['images_per_second']:.2f}"
+        lines.append(f"| {who}: {one['name']} | {one['parameters']:,} | " + " | ".join([*cells, speed]) + " |")
+    cells = [f"{found['sad_lost'][name]:+.2f}" for name in names]
+    share = found["student"]["parameters"] / found["teacher"]["parameters"]
+    lines.append(f"| lost, won | x {share:.2f} | " + " | ".join([*cells, f"x {found['times_as_fast']:.2f}"]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _native(net: nn.Module, images: Tensor, trimap: Tensor | None = None) -> Tensor:
+    return net(images).alpha
+
+
+def _clocked(infer: Any, net: nn.Module, images: Tensor, seconds: list[float]) -> Tensor:
+    """Apply a network, and append what it took to `seconds`."""
+    wait = torch.cuda.synchronize if images.is_cuda else lambda: None
+    wait()
+    started = time.perf_counter()
+    with torch.no_grad():
+        alpha = infer(net, images, trimap=None)
+    wait()
+    seconds.append(time.perf_counter() - started)
+    return alpha
+
+
+def _means(metrics: MattingMetrics) -> dict[str, float]:
+    return {key: float(value) for key, value in metrics.compute().items()}
