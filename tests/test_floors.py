@@ -11,7 +11,7 @@ PACKAGE = Path(p3m_lightning.__file__).parent
 
 FLOORS = [
     {"schema"},
-    {"configuration", "ops", "images", "pictures", "progress"},
+    {"configuration", "study", "ops", "images", "pictures", "progress"},
     {"losses", "metrics", "models", "data"},
     {"training", "inference"},
     {"experiments", "web"},

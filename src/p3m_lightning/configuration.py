@@ -26,7 +26,7 @@ def compose_run(verb: str, overrides: Sequence[str], folder: str | Path) -> dict
     config = compose(verb, overrides)
     with open_dict(config):
         config.hydra.runtime.output_dir = str(folder)
-    with _as_hydra_job(config):
+    with as_hydra_job(config):
         return resolve(config)
 
 
@@ -69,7 +69,7 @@ def one_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _as_hydra_job(config: Any) -> Iterator[None]:
+def as_hydra_job(config: Any) -> Iterator[None]:
     """Let `${hydra:...}` be answered by `config`, and by the job around this one again afterwards."""
     from hydra.core.hydra_config import HydraConfig
 

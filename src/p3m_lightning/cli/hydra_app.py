@@ -16,7 +16,7 @@ CONFIG_PATH = "pkg://p3m_lightning.conf"
 Task = Callable[[Mapping[str, Any]], Any]
 
 
-def run_hydra(verb: str, task: Task, overrides: Sequence[str], multirun: bool = False) -> None:
+def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
     """Compose `conf/<verb>.yaml` with `overrides`, resolve it into plain containers and hand it to `task`.
 
     Raises:
@@ -28,15 +28,12 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str], multirun: bool = 
     from omegaconf.errors import OmegaConfBaseException
 
     def job(config: DictConfig) -> None:
-        # Lightning starts the other processes of DDP by sys.argv: tell them of this job, not of the whole sweep
         from hydra.core.hydra_config import HydraConfig
 
-        sys.argv = [command, verb, *HydraConfig.get().overrides.task]
+        sys.argv = [command, verb, *overrides]  # by which Lightning starts the other processes of DDP
         try:
             task(resolve(config))
         except Exception as error:
-            if multirun:
-                raise
             failures.append(error)  # Hydra would print the overrides before the reason
         finally:
             _remove_if_empty(HydraConfig.get().runtime.output_dir)
@@ -44,7 +41,7 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str], multirun: bool = 
     failures: list[Exception] = []
     command = sys.argv[0]
     saved = sys.argv
-    sys.argv = [command, *overrides, *(["--multirun"] if multirun else [])]
+    sys.argv = [command, *overrides]
     warnings.filterwarnings("ignore", module=r"pytorch_lightning\.utilities\._pytree")  # its own deprecation, not ours
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, do not print and exit
     try:

@@ -12,24 +12,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = "example: p3m train experiment=p3m_synthetic model.width=0.5 trainer.max_epochs=3"
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides of conf/train.yaml")
-    parser.add_argument("-m", "--multirun", action="store_true", help="sweep over comma-separated values")
+    parser.add_argument("-m", "--multirun", action="store_true", help="sweep: values as KEY=1,3")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train; the run folder is the last line on stdout."""
+    """Train; the run folder, or that of a sweep, is the last line on stdout."""
+    overrides = options.overrides
+    if options.multirun:
+        from p3m_lightning.cli.multirun import run_sweep
+
+        return run_sweep(overrides)
     from p3m_lightning.cli.hydra_app import run_hydra
 
-    overrides = options.overrides
     if "ckpt=last" in overrides:
         overrides = resume_last(overrides)
-    run_hydra("train", train_and_tell, overrides, options.multirun)
+    run_hydra("train", train_and_tell, overrides)
 
 
 def train_and_tell(config: dict) -> None:
     """Train and print the run folder."""
-    from p3m_lightning.training import train
+    from p3m_lightning.training import PrunedError, train
 
-    results = train(config)
+    try:
+        results = train(config)
+    except PrunedError as reason:
+        print(f"pruned: {reason}")
+        return
     if results["trainer"].is_global_zero:
         print(config["paths"]["run"])
 

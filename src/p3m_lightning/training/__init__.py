@@ -1,7 +1,8 @@
 """Training and evaluation with Lightning."""
 
 from p3m_lightning.training.module import MattingModule
+from p3m_lightning.training.pruning import PrunedError
 from p3m_lightning.training.run import evaluate
 from p3m_lightning.training.stages import train
 
-__all__ = ["MattingModule", "evaluate", "train"]
+__all__ = ["MattingModule", "PrunedError", "evaluate", "train"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +14,9 @@ from torch.optim import Optimizer
 from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.metrics.baselines import TrivialPredictors
 from p3m_lightning.schema import InputError, MattingOutput, Sample
+from p3m_lightning.training.learning_rate import effective_batch, scale_rate
+
+log = logging.getLogger(__name__)
 
 
 class MattingModule(LightningModule):
@@ -26,6 +30,7 @@ class MattingModule(LightningModule):
         optimizer: factory `(parameters) -> Optimizer`.
         scheduler: `factory` as `(optimizer) -> scheduler` (None keeps the rate), `interval` (step or epoch), and
             `needs_total_steps` where the factory is to be told `total_steps`.
+        lr_scaling: `rule` and `reference` of `learning_rate.scale_rate`; None keeps the rate.
         config: the resolved configuration, plain containers; travels in every checkpoint so that `load_model` can
             rebuild the network from it.
     """
@@ -38,6 +43,7 @@ class MattingModule(LightningModule):
         weights: Mapping[str, float] | None = None,
         optimizer: Callable[..., Optimizer] | None = None,
         scheduler: Mapping[str, Any] | None = None,
+        lr_scaling: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -45,8 +51,10 @@ class MattingModule(LightningModule):
         self.infer = infer
         self.loss = loss
         self.weights = dict(weights or {})
+        self.weighted_terms: dict[str, Tensor] = {}  # of the batch at hand, for callbacks before its backward pass
         self.optimizer_factory = optimizer
         self.scheduler = scheduler
+        self.lr_scaling = lr_scaling or {"rule": "none", "reference": None}
         self.config = dict(config or {})
         self.metrics = nn.ModuleDict()
         self.trivial = nn.ModuleList()
@@ -67,11 +75,16 @@ class MattingModule(LightningModule):
     def training_step(self, batch: Sample, index: int) -> Tensor:
         """Weigh the loss terms and log each one."""
         terms = self.loss(self(batch), batch)
-        total = weighted_sum(terms, self.weights)
+        self.weighted_terms = weighted(terms, self.weights)
+        total = sum(self.weighted_terms.values())
         logged = {f"train/loss/{name}": value.detach() for name, value in terms.items()}
         self.log_dict(logged, batch_size=len(batch["name"]))
         self.log("train/loss/total", total.detach(), prog_bar=True, batch_size=len(batch["name"]))
         return total
+
+    def on_after_backward(self) -> None:
+        """Let go of the graph behind the terms."""
+        self.weighted_terms = {}
 
     def validation_step(self, batch: Sample, index: int, dataloader_idx: int = 0) -> Tensor:
         """Score whole pictures of one validation set; returns their alpha for callbacks."""
@@ -93,11 +106,14 @@ class MattingModule(LightningModule):
         self._log_metrics("test", reset=False)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Build the optimizer over the parameters that learn, and its schedule."""
+        """Build the optimizer over the parameters that learn, and its schedule; state the batch and the rate."""
         try:
             optimizer = self.optimizer_factory([p for p in self.net.parameters() if p.requires_grad])
         except (TypeError, ValueError) as error:
             raise InputError(f"optimizer: {error}") from error
+        stated = scale_rate(optimizer, effective_batch(self.trainer), self.lr_scaling)
+        if self.trainer.is_global_zero:
+            log.info(stated)
         schedule = self.scheduler or {}
         if not schedule.get("factory"):
             return {"optimizer": optimizer}
@@ -138,8 +154,8 @@ class MattingModule(LightningModule):
         return means
 
 
-def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """Return the sum of weight times term.
+def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
+    """Return weight times term by name; the loss is their sum.
 
     Raises:
         InputError: the names differ; a forgotten weight must not silently drop a term.
@@ -147,4 +163,4 @@ def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> T
     if terms.keys() != weights.keys():
         unweighted, unknown = sorted(terms.keys() - weights.keys()), sorted(weights.keys() - terms.keys())
         raise InputError(f"loss.weights: terms without a weight: {unweighted}; weights without a term: {unknown}")
-    return sum(weights[name] * value for name, value in terms.items())
+    return {name: weights[name] * value for name, value in terms.items()}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from pytorch_lightning import LightningDataModule, Trainer, seed_everything
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
@@ -22,6 +22,7 @@ from p3m_lightning.models import create_model, load_model, load_reference_weight
 from p3m_lightning.models.weights import read_checkpoint, read_weights
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.history import recorded_history, seen_in_training
+from p3m_lightning.training.interrupt import StopBetweenBatches
 from p3m_lightning.training.loggers import RunWandbLogger
 from p3m_lightning.training.module import MattingModule
 from p3m_lightning.training.published import published_figures
@@ -88,10 +89,16 @@ def evaluate(config: Mapping[str, Any]) -> dict[str, Any]:
     return results | {"trainer": trainer, "module": module, "data": data}
 
 
-def fit(trainer: Trainer, module: MattingModule, data: LightningDataModule, ckpt: str | None) -> None:
+def fit(
+    trainer: Trainer,
+    module: LightningModule,
+    data: LightningDataModule,
+    ckpt: str | None,
+    check: Callable[[str], object] = read_checkpoint,
+) -> None:
     """Fit from scratch or from `ckpt`; Ctrl-C stays KeyboardInterrupt, where Lightning would exit with 1."""
     if ckpt:
-        read_checkpoint(ckpt)  # says what is wrong with the file better than a resuming Trainer would
+        check(ckpt)  # says what is wrong with the file better than a resuming Trainer would
     try:
         trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
     except SystemExit:
@@ -135,13 +142,14 @@ def build_module(config: Mapping[str, Any], net: nn.Module) -> MattingModule:
         weights=config["loss"]["weights"],
         optimizer=build(config["optimizer"]),
         scheduler=build(config["scheduler"]),
+        lr_scaling=config["lr_scaling"],
         config=config,
     )
 
 
 def build_trainer(config: Mapping[str, Any]) -> Trainer:
     """Build the Trainer from the groups trainer, callbacks and logger."""
-    callbacks = [build(node) for node in config["callbacks"].values() if node]
+    callbacks = [StopBetweenBatches(), *(build(node) for node in config["callbacks"].values() if node)]
     loggers = [build(node) for node in config["logger"].values() if node]
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its hints would bury the results
     try:
@@ -172,6 +180,12 @@ def chosen_checkpoint(trainer: Trainer) -> str | None:
     return None
 
 
+def validation_score(trainer: Trainer) -> dict[str, float]:
+    """Return the score by which the best checkpoint was chosen, under its name; nothing where none was chosen."""
+    scores = {c.monitor: c.best_model_score for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)}
+    return {name: float(score) for name, score in scores.items() if name and score is not None}
+
+
 def finish(
     config: Mapping[str, Any],
     trainer: Trainer,
@@ -198,6 +212,7 @@ def finish(
         "sets": {name: {k: report[k] for k in ("mean", "median", "tail")} for name, report in reports.items()},
         "published": published_figures(config, history.get("published")),
         "seen_in_training": seen_in_training(history, config["data"]),
+        "validation": validation_score(trainer),
         "trivial_sad": trivial,
         "inference": config["inference"],
         "checkpoint": checkpoint,

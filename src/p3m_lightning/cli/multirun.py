@@ -1,0 +1,118 @@
+"""`p3m train -m`: a sweep, told in Hydra's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from p3m_lightning.configuration import as_hydra_job, compose, compose_run, one_line
+from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+    from p3m_lightning.experiments.sweep import Sweep
+
+
+def run_sweep(overrides: Sequence[str]) -> None:
+    """Run all jobs that the overrides describe, or what is left of them; the sweep's folder is the last line on stdout.
+
+    Raises:
+        InputError: a key, value or file that does not fit, or no job that came to its end.
+        KeyboardInterrupt: the user wanted to leave; what was running goes on the next time.
+    """
+    from hydra.utils import instantiate
+
+    from p3m_lightning.experiments.sweep import plan, stopping_on_signals
+    from p3m_lightning.experiments.sweep_report import rank, write_report
+
+    given = parse([override for override in overrides if override != "ckpt=last"])
+    fixed = [override.input_line for override in given if not override.is_sweep_override()]
+    config = compose("train", fixed)
+    sweep = describe(config, given, resumed="ckpt=last" in overrides)
+    compose_run(
+        "train", [*sweep.overrides, *first_point(sweep)], sweep.folder / "0"
+    )  # says what is wrong before all jobs
+    launch = instantiate(config.hydra.launcher, _partial_=True, _convert_="all")
+    plan(sweep)
+    with stopping_on_signals() as stop:
+        launch(sweep, stop)
+    rows = rank(sweep.open(), sweep.direction)
+    write_report(rows, [each.key for each in sweep.space], config.callbacks.best.monitor, sweep.folder)
+    if stop.asked.is_set():
+        raise KeyboardInterrupt
+    failed = [row for row in rows if row["state"] == "failed"]
+    if len(failed) == len(rows):
+        raise InputError(f"all {len(rows)} jobs failed, the first with: {failed[0]['reason']}; see {sweep.folder}")
+    print(sweep.folder)
+
+
+def describe(config: Any, given: Sequence[Override], resumed: bool) -> Sweep:
+    """Read the sweep off `hydra.sweeper`, `hydra.sweep` and the command line.
+
+    Raises:
+        InputError: keys that do not fit, or nothing to resume.
+    """
+    from omegaconf import OmegaConf
+
+    from p3m_lightning.experiments.sweep import Sweep
+    from p3m_lightning.experiments.sweep_space import read_space
+
+    with as_hydra_job(config):
+        sweeper = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
+        folder = Path(config.hydra.sweep.dir).absolute()
+    subdir = OmegaConf.to_container(config.hydra.sweep)["subdir"]
+    params = sweeper.pop("params") or {}
+    if "storage" not in sweeper or not config.hydra.launcher["_target_"].startswith("p3m_lightning."):
+        raise InputError("-m: hydra/sweeper is one of grid, random, tpe; hydra/launcher one of local, joblib, submitit")
+    if subdir != "${hydra.job.num}":
+        raise InputError(f"hydra.sweep.subdir: {subdir!r} cannot be; the folders of jobs are numbered")
+    if resumed:
+        folder = newest_sweep(folder.parent)
+    storage, study = sweeper.pop("storage"), sweeper.pop("study")
+    hydras = ("hydra.sweep.", "hydra.sweeper.", "hydra.launcher.", "hydra/sweeper", "hydra/launcher")
+    return Sweep(
+        folder=folder,
+        overrides=[o.input_line for o in given if not o.is_sweep_override() and not o.key_or_group.startswith(hydras)],
+        space=read_space(params, given),
+        storage=storage or str(folder / "study.journal"),
+        study=study or "sweep",
+        direction=config.callbacks.best.mode,
+        **sweeper,
+    )
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Parse overrides in Hydra's grammar.
+
+    Raises:
+        InputError: one that cannot be read.
+    """
+    from hydra import initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        with initialize_config_module("p3m_lightning.conf", version_base="1.3"):
+            return OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(list(overrides))
+    except HydraException as error:
+        raise InputError(one_line(error)) from error
+
+
+def first_point(sweep: Sweep) -> list[str]:
+    """Return the overrides of one job, to try whether its configuration composes."""
+    return [each.override(each.choices[0] if each.choices else each.low) for each in sweep.space]
+
+
+def newest_sweep(parent: Path) -> Path:
+    """Return the newest sweep of an experiment.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = sorted(parent.glob("*/0"), key=lambda folder: folder.stat().st_mtime)
+    if not found:
+        raise InputError(f"ckpt=last: no sweep in {parent} to resume; start without it")
+    return found[-1].parent

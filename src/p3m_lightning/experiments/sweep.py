@@ -1,0 +1,217 @@
+"""Sweeps: an Optuna study whose trials wait to be run, and workers that run them one after the other.
+
+Grid, random and guided search differ only in what a waiting trial already knows: all its values, or none. Whoever opens
+the same study takes part in it: threads, processes, machines.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from hydra.utils import instantiate
+
+from p3m_lightning.experiments.sweep_jobs import Job, Outcome, run_job, try_lock
+from p3m_lightning.experiments.sweep_space import Dimension, grid
+from p3m_lightning.schema import InputError
+from p3m_lightning.study import open_storage, open_study, open_trial
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+PLANNED, RETRIED = "planned", "retried"
+"""Attributes of trials: whether the sweep wants it at all, and the number of the failed trial that it tries again."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is swept, and where it is written down; travels to other machines as it is.
+
+    Args:
+        folder: holds one numbered folder for each job that runs here.
+        overrides: of every job.
+        space: what varies.
+        storage: of the study: a file, or the address of a database; see `study.open_storage`.
+        study: its name.
+        sampler: what to build as sampler, partially, as it is told a `seed`; None runs the whole grid.
+        pruner: what to build as pruner; None stops no job early.
+        trials: how many jobs, where there is a sampler.
+        seed: of the suggestions.
+        direction: `min` or `max` of the validation score.
+        retry_failed: also run again what failed.
+    """
+
+    folder: Path
+    overrides: Sequence[str]
+    space: Sequence[Dimension]
+    storage: str
+    study: str
+    sampler: Mapping[str, Any] | None = None
+    pruner: Mapping[str, Any] | None = None
+    trials: int = 0
+    seed: int = 0
+    direction: str = "min"
+    retry_failed: bool = False
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What a study must agree with to be taken for this sweep's."""
+        method = self.sampler["_target_"] if self.sampler else "grid"
+        return {"method": method, "space": {each.key: str(each) for each in self.space}}
+
+    def open(self) -> Study:
+        """Open its study."""
+        return open_study(self.storage, self.study, self.pruner)
+
+
+@dataclass
+class Stop:
+    """Whether the user wants to leave: once lets jobs write their checkpoints, twice does not."""
+
+    asked: threading.Event = field(default_factory=threading.Event)
+    forced: threading.Event = field(default_factory=threading.Event)
+
+    def ask(self, *_: object) -> None:
+        """Handle a signal."""
+        (self.forced if self.asked.is_set() else self.asked).set()
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[Stop]:
+    """Collect SIGINT and SIGTERM in a `Stop` while the context lasts."""
+    stop = Stop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, stop.ask) for number in signals]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def plan(sweep: Sweep) -> None:
+    """Make the study with all its trials waiting; where it is there, take it up, and add trials that are missing.
+
+    Raises:
+        InputError: Optuna is not installed, a study of the same name sweeps over something else, or the space is empty.
+    """
+    points = [{} for _ in range(sweep.trials)] if sweep.sampler else grid(sweep.space)
+    storage = open_storage(sweep.storage)
+    import optuna
+
+    try:
+        study = optuna.create_study(study_name=sweep.study, storage=storage, direction=f"{sweep.direction}imize")
+    except optuna.exceptions.DuplicatedStudyError:
+        study = _joined(sweep)
+        first = [t for t in study.trials if PLANNED in t.user_attrs and RETRIED not in t.user_attrs]
+        points = points[len(first) :]
+    for point in points:
+        study.enqueue_trial(point, user_attrs={PLANNED: True})
+    if sweep.retry_failed:
+        _enqueue_failed(study)
+    study.set_user_attr("plan", sweep.plan)
+
+
+def work(sweep: Sweep, stop: Stop, environment: Mapping[str, str] | None = None) -> None:
+    """Run jobs until none waits or the user wants to leave: first those that were interrupted, then the next ones.
+
+    Args:
+        sweep: it was planned before.
+        stop: asked to leave, the running job is interrupted, and goes on the next time.
+        environment: further variables for the jobs.
+    """
+    study = sweep.open()
+    while not stop.asked.is_set():
+        job = next_job(sweep, study)
+        if job is None:
+            return
+        with job.lock:
+            settle(study, job, run_job(job, stop.asked, stop.forced, environment or {}))
+
+
+def next_job(sweep: Sweep, study: Study) -> Job | None:
+    """Take up an interrupted job of this folder, or else the next waiting trial; None when there is neither.
+
+    The job comes locked: a running trial whose lock is free was left by a process that is no more.
+    """
+    from optuna.trial import TrialState
+
+    for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        folder = sweep.folder / str(left.number)
+        lock = try_lock(folder) if folder.is_dir() else None
+        if lock and study.trials[left.number].state is TrialState.RUNNING:
+            return _job(sweep, study, left.number, lock)
+    trial = study.ask()
+    if PLANNED not in trial.user_attrs:  # nothing was waiting, and Optuna made another trial
+        study.tell(trial, state=TrialState.FAIL)
+        return None
+    lock = try_lock(sweep.folder / str(trial.number))
+    return _job(sweep, study, trial.number, lock) if lock else next_job(sweep, study)
+
+
+def settle(study: Study, job: Job, outcome: Outcome) -> None:
+    """Write the outcome of a job into the study; an interrupted one stays running there, for the next time."""
+    from optuna.trial import TrialState
+
+    if study.trials[job.number].state is TrialState.PRUNED:  # the run has told the study itself
+        outcome = Outcome("pruned", reason=outcome.reason)
+    elif outcome.state != "interrupted":
+        trial = open_trial(study, job.number)
+        for name, value in outcome.record().items():
+            trial.set_user_attr(name, value)
+        done = outcome.state == "done"
+        study.tell(trial, outcome.value if done else None, state=TrialState.COMPLETE if done else TrialState.FAIL)
+    said = f"{outcome.value:.4g}" if outcome.value is not None else outcome.reason
+    print(f"job {job.number} {outcome.state}: {said}  [{' '.join(job.point)}]  {_remaining(study)}", flush=True)
+
+
+def _remaining(study: Study) -> str:
+    """Say how many jobs wait, and how long they take if they take as long as those before them."""
+    from optuna.trial import TrialState
+
+    trials = study.get_trials(deepcopy=False)
+    waiting = sum(trial.state is TrialState.WAITING for trial in trials)
+    running = sum(trial.state is TrialState.RUNNING for trial in trials)
+    times = [trial.duration.total_seconds() for trial in trials if trial.duration]
+    minutes = sum(times) / len(times) / 60 * -(-waiting // (running + 1)) if times else 0
+    return f"{waiting} waiting, {minutes:.0f} min" if waiting else "none waiting"
+
+
+def _job(sweep: Sweep, study: Study, number: int, lock: BinaryIO) -> Job:
+    """Return the job of a running trial; its values are drawn by (seed, number), whichever process draws them."""
+    if sweep.sampler:
+        study.sampler = instantiate(sweep.sampler, _convert_="all")(seed=sweep.seed + number)
+    trial = open_trial(study, number)
+    point = [each.override(each.suggest(trial)) for each in sweep.space]
+    address = {"study": {"storage": sweep.storage, "name": sweep.study, "pruner": sweep.pruner}, "number": number}
+    return Job(number, sweep.folder / str(number), [*sweep.overrides, *point], point, json.dumps(address), lock)
+
+
+def _joined(sweep: Sweep, patience: float = 60) -> Study:
+    """Open a study that another process made, as soon as that one has planned it."""
+    until = time.monotonic() + patience
+    study = sweep.open()
+    while "plan" not in study.user_attrs and time.monotonic() < until:
+        time.sleep(0.2)
+    if study.user_attrs.get("plan", sweep.plan) != sweep.plan:
+        theirs = study.user_attrs["plan"]
+        raise InputError(
+            f"hydra.sweeper.study: {sweep.study!r} is there already and sweeps over {theirs}; name another"
+        )
+    return study
+
+
+def _enqueue_failed(study: Study) -> None:
+    from optuna.trial import TrialState
+
+    again = {trial.user_attrs.get(RETRIED) for trial in study.trials}
+    for trial in study.get_trials(states=(TrialState.FAIL,)):
+        if PLANNED in trial.user_attrs and trial.number not in again:
+            study.enqueue_trial(trial.params, user_attrs={PLANNED: True, RETRIED: trial.number})

@@ -1,0 +1,173 @@
+"""One job of a sweep: `p3m train` in a process and a folder of its own, so that nothing it does harms the others."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from p3m_lightning.study import TRIAL
+
+LOG = "log.txt"
+PATIENCE = 60
+"""Seconds that a run is given to write its checkpoint when the worker itself must go."""
+REPORT = "++callbacks.trial._target_=p3m_lightning.training.pruning.TrialReport"
+
+
+@dataclass
+class Outcome:
+    """How a job ended.
+
+    Args:
+        state: `done`, `pruned`, `failed` or `interrupted`.
+        value: the validation score of its best checkpoint, when done.
+        reason: why it failed or was pruned.
+        results: what its run folder says.
+    """
+
+    state: str
+    value: float | None = None
+    reason: str = ""
+    results: dict[str, Any] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """Return what the study keeps."""
+        return {"results": self.results} if self.state == "done" else {"reason": self.reason}
+
+
+@dataclass
+class Job:
+    """A numbered run of a sweep.
+
+    Args:
+        number: of the trial and of the folder.
+        folder: the run folder.
+        overrides: of `p3m train`.
+        point: those that make it differ from the other jobs.
+        trial: JSON address of its trial, for the run.
+        lock: of its folder, held as long as the file is open here or in the run.
+    """
+
+    number: int
+    folder: Path
+    overrides: Sequence[str]
+    point: Sequence[str]
+    trial: str
+    lock: BinaryIO
+
+    def command(self) -> list[str]:
+        """Return the overrides of the run, or of going on with it."""
+        last = self.folder / "checkpoints" / "last.ckpt"
+        resumed = [f"ckpt={quoted(last)}"] if last.is_file() else []
+        return [*self.overrides, *resumed, f"hydra.run.dir={quoted(self.folder)}", REPORT]
+
+
+def try_lock(folder: Path) -> BinaryIO | None:
+    """Lock a folder, which is made, for this process and those it starts; None where another one holds it.
+
+    The lock is the kernel's: it goes when the last of these processes goes, however it ends.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = (folder / "lock").open("ab")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        return None
+    return handle
+
+
+def run_job(
+    job: Job, stop: threading.Event, force: threading.Event, environment: Mapping[str, str], poll: float = 0.2
+) -> Outcome:
+    """Run a job to its end, unless its results are there already.
+
+    Args:
+        job: locked by the caller.
+        stop: when set, the job is interrupted once, so that it writes its checkpoint.
+        force: when set, it is killed.
+        environment: variables beside those of this process.
+        poll: seconds between two looks.
+    """
+    if not (job.folder / "results.json").is_file():
+        if not (job.folder / "checkpoints" / "last.ckpt").is_file():  # rows of a start without a checkpoint
+            (job.folder / "metrics.csv").unlink(missing_ok=True)
+        with (job.folder / LOG).open("ab") as log:
+            process = _start(job, log, environment)
+            interrupted = _wait(process, stop, force, poll)
+        if interrupted and process.returncode != 0:
+            return Outcome("interrupted", reason="goes on when the sweep is started again")
+        if process.returncode != 0 or not (job.folder / "results.json").is_file():
+            return Outcome("failed", reason=last_line(job.folder / LOG, process.returncode))
+    return read_outcome(job.folder)
+
+
+def read_outcome(folder: Path) -> Outcome:
+    """Read what a finished run left in its folder."""
+    found = json.loads((folder / "results.json").read_text())
+    shares = folder / "gradient_shares.json"
+    value = next(iter(found["validation"].values()), None)
+    if value is None:
+        return Outcome("failed", reason="no validation score to rank it by: callbacks.best chose no checkpoint")
+    means = {name: report["mean"] for name, report in found["sets"].items()}
+    kept = {"validation": found["validation"], "sets": means, "seconds": found["seconds"], "folder": str(folder)}
+    kept["gradient_shares"] = json.loads(shares.read_text()) if shares.is_file() else {}
+    return Outcome("done", value, results=kept)
+
+
+def last_line(log: Path, code: int) -> str:
+    """Return the last line of a job's output without colors: by the command line's habit the reason of a failure."""
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", log.read_text(errors="replace")).replace("\r", "\n")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1].removeprefix("p3m: ")[:300] if lines and code >= 0 else f"ended by signal {-code}"
+
+
+def quoted(path: str | Path) -> str:
+    """Return a path as Hydra's grammar takes it whatever is in it."""
+    escaped = str(Path(path).absolute()).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _start(job: Job, log: BinaryIO, environment: Mapping[str, str]) -> subprocess.Popen:
+    """Start the run in a session of its own: Ctrl-C reaches the sweep alone, which passes it on once."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "p3m_lightning", "train", *job.command()],
+        env=os.environ | environment | {TRIAL: job.trial},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=[job.lock.fileno()],
+    )
+
+
+def _wait(process: subprocess.Popen, stop: threading.Event, force: threading.Event, poll: float) -> bool:
+    """Wait for the run; returns whether it was told to leave."""
+    told = False
+    try:
+        while process.poll() is None and not force.is_set():
+            if not told and stop.wait(poll):
+                process.send_signal(signal.SIGINT)
+                told = True
+            elif told:
+                force.wait(poll)
+    except BaseException:  # this very process is being ended, as by a cluster whose time is up
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE)
+        raise
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return told

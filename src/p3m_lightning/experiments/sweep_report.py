@@ -1,0 +1,144 @@
+"""What a sweep found: jobs ranked, in tables and files, and plots of what the weights do."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from p3m_lightning.experiments.sweep import PLANNED, RETRIED
+from p3m_lightning.experiments.sweep_plots import plot_gradient_shares, plot_metrics, short
+from p3m_lightning.images import atomic_path
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+STATES = {
+    "COMPLETE": "done",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running or interrupted",
+    "WAITING": "waiting",
+}
+Row = dict[str, Any]
+
+
+def rank(study: Study, direction: str = "min") -> list[Row]:
+    """Return one row a job: the finished ones from best to worst, then pruned ones by how far they came, then the rest.
+
+    A failed job that was tried again is left out.
+    """
+    planned = [trial for trial in study.trials if PLANNED in trial.user_attrs]
+    retried = {trial.user_attrs.get(RETRIED) for trial in planned}
+    rows = [_row(trial) for trial in planned if trial.number not in retried]
+    sign = 1 if direction == "min" else -1
+    order = list(STATES.values())
+    rows.sort(key=lambda r: (order.index(r["state"]), sign * (r["score"] if r["score"] is not None else 0), r["job"]))
+    return [{"rank": place if row["state"] == "done" else None, **row} for place, row in enumerate(rows, 1)]
+
+
+def write_report(rows: Sequence[Row], keys: Sequence[str], score: str, folder: Path) -> None:
+    """Print the ranked table and write `ranking.{md,csv,json}`, and plots where jobs are done.
+
+    Args:
+        rows: of `rank`.
+        keys: what varies.
+        score: what the jobs are ranked by.
+        folder: of the sweep.
+    """
+    done = [row for row in rows if row["state"] == "done"]
+    tables = {f"jobs by {score}": _ranking(rows, keys, score)}
+    if any(row["gradient_shares"] for row in done):
+        tables["share of each loss term in the gradient, mean over the training"] = _shares(done)
+        plot_gradient_shares(done, folder / "gradient_shares.png")
+    if done:
+        plot_metrics(done, keys, score, folder / "metrics.png")
+    with atomic_path(folder / "ranking.json") as aside:
+        aside.write_text(json.dumps({"score": score, "jobs": list(rows)}, indent=2) + "\n")
+    _write_csv([_flat(row, score) for row in rows], folder / "ranking.csv")
+    with atomic_path(folder / "ranking.md") as aside:
+        aside.write_text("\n".join(f"## {title}\n\n{_markdown(cells)}" for title, cells in tables.items()))
+    for title, cells in tables.items():
+        _print(title, cells)
+
+
+def _row(trial: Any) -> Row:
+    results: Mapping[str, Any] = trial.user_attrs.get("results", {})
+    last = trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None
+    return {
+        "job": trial.number,
+        "state": STATES[trial.state.name],
+        "score": trial.value if trial.state.name == "COMPLETE" else last,
+        "params": trial.params,
+        "sets": results.get("sets", {}),
+        "gradient_shares": results.get("gradient_shares", {}),
+        "seconds": results.get("seconds"),
+        "folder": results.get("folder"),
+        "reason": trial.user_attrs.get("reason", ""),
+    }
+
+
+def _ranking(rows: Sequence[Row], keys: Sequence[str], score: str) -> list[list[str]]:
+    """Return the cells of the ranked table, its head first."""
+    sets = list(dict.fromkeys(name for row in rows for name in row["sets"]))
+    cells = [["rank", "job", *map(short, keys), score, *(f"{name} sad" for name in sets), "state"]]
+    for row in rows:
+        values = [row["params"].get(key) for key in keys] + [row["score"]]
+        values += [row["sets"].get(name, {}).get("sad") for name in sets]
+        note = f"{row['state']}: {row['reason']}" if row["reason"] else row["state"]
+        cells.append([_said(row["rank"]), str(row["job"]), *map(_said, values), note])
+    return cells
+
+
+def _shares(rows: Sequence[Row]) -> list[list[str]]:
+    """Return the cells of the table of gradient shares, its head first."""
+    terms = list(dict.fromkeys(term for row in rows for term in row["gradient_shares"]))
+    cells = [["job", *terms]]
+    for row in rows:
+        cells.append([str(row["job"]), *(_percent(row["gradient_shares"].get(term)) for term in terms)])
+    return cells
+
+
+def _flat(row: Row, score: str) -> Row:
+    """Return a row without nesting."""
+    flat = {"job": row["job"], "rank": row["rank"], "state": row["state"], **row["params"], score: row["score"]}
+    flat |= {f"{name}/{key}": value for name, means in row["sets"].items() for key, value in means.items()}
+    flat |= {f"gradient_share/{term}": share for term, share in row["gradient_shares"].items()}
+    return flat | {key: row[key] for key in ("seconds", "folder", "reason")}
+
+
+def _write_csv(rows: Sequence[Row], file: Path) -> None:
+    with atomic_path(file) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(dict.fromkeys(key for row in rows for key in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _print(title: str, cells: Sequence[Sequence[str]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for name in cells[0]:
+        table.add_column(name, justify="left" if name == "state" else "right")
+    for line in cells[1:]:
+        table.add_row(*line)
+    console = Console()
+    (console if console.is_terminal else Console(width=140)).print(table)
+
+
+def _markdown(cells: Sequence[Sequence[str]]) -> str:
+    lines = [cells[0], ["---"] * len(cells[0]), *cells[1:]]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def _said(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"

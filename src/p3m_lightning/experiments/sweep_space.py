@@ -1,0 +1,119 @@
+"""What a sweep varies: values in Hydra's override grammar, enumerated for a grid or suggested by Optuna."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+    from optuna import Trial
+    from optuna.distributions import BaseDistribution
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One key and the values it may take: choices, or an interval.
+
+    Args:
+        key: what stands left of `=` in an override.
+        choices: what may stand right of it.
+        low: else the lower end of the interval; an int where whole numbers are meant.
+        high: the upper end, included.
+        log: draw evenly over orders of magnitude.
+    """
+
+    key: str
+    choices: tuple[str, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+
+    def override(self, value: str | float) -> str:
+        """Return the override that sets the key."""
+        return f"{self.key}={value}"
+
+    def distribution(self) -> BaseDistribution:
+        """Return Optuna's name for it."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        if self.choices:
+            return CategoricalDistribution(self.choices)
+        kind = IntDistribution if isinstance(self.low, int) else FloatDistribution
+        return kind(self.low, self.high, log=self.log)
+
+    def suggest(self, trial: Trial) -> str | float:
+        """Let the study's sampler choose a value; one that the trial has already stays."""
+        distribution = self.distribution()
+        if self.choices:
+            return trial.suggest_categorical(self.key, distribution.choices)
+        suggest = trial.suggest_int if isinstance(self.low, int) else trial.suggest_float
+        return suggest(self.key, self.low, self.high, log=self.log)
+
+    def __str__(self) -> str:
+        return ",".join(self.choices) or f"{'log ' * self.log}{self.low} to {self.high}"
+
+
+def read_space(params: Mapping[str, Any], overrides: Iterable[Override]) -> list[Dimension]:
+    """Collect what varies, from `hydra.sweeper.params` and from the command line, which wins.
+
+    Args:
+        params: key -> values in Hydra's grammar: `1,3`, `choice(1,3)`, `range(1,4)`, `interval(0.1,10)`, or
+            `tag(log, interval(0.1,10))`; a list means the same as a choice.
+        overrides: of the command line, parsed; plain ones fix a key that `params` would vary.
+
+    Raises:
+        InputError: nothing varies, or values that cannot be read.
+    """
+    whole = {override.get_key_element(): override for override in map(_parsed, params, params.values())}
+    whole |= {override.get_key_element(): override for override in overrides}
+    space = [dimension(override) for override in whole.values() if override.is_sweep_override()]
+    if not space:
+        raise InputError("-m: nothing to sweep over; give values as loss.weights.semantic=1,3 or hydra.sweeper.params")
+    return space
+
+
+def dimension(override: Override) -> Dimension:
+    """Read one parsed override.
+
+    Raises:
+        InputError: no values, or an interval that is none.
+    """
+    key, value = override.get_key_element(), override.value()
+    if override.is_interval_sweep():
+        log = "log" in value.tags
+        if value.start > value.end or (log and value.start <= 0):
+            raise InputError(f"{key}: {override.get_value_string()} is no interval" + " above 0" * log)
+        return Dimension(key, low=value.start, high=value.end, log=log)
+    choices = tuple(dict.fromkeys(override.sweep_string_iterator()))
+    if not choices:
+        raise InputError(f"{key}: {override.get_value_string()} has no values")
+    return Dimension(key, choices)
+
+
+def grid(space: Sequence[Dimension]) -> list[dict[str, str]]:
+    """Return every combination, the last key varying fastest.
+
+    Raises:
+        InputError: an interval, which has no end of values.
+    """
+    for each in space:
+        if not each.choices:
+            raise InputError(f"{each.key}: a grid needs values as 1,3 or range(1,4); hydra/sweeper=tpe takes intervals")
+    keys = [each.key for each in space]
+    return [dict(zip(keys, values, strict=True)) for values in itertools.product(*(each.choices for each in space))]
+
+
+def _parsed(key: str, values: Any) -> Override:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    text = f"choice({','.join(map(str, values))})" if isinstance(values, list | tuple) else values
+    try:
+        return OverridesParser.create().parse_override(f"{key}={text}")
+    except HydraException as error:
+        raise InputError(f"hydra.sweeper.params.{key}: {text!r} cannot be read ({error})") from error

@@ -1,0 +1,74 @@
+"""Optuna's studies: opening one that other processes have open too, and a trial that another one began."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+
+TRIAL = "P3M_TRIAL"
+"""Environment variable that leads a run to its trial. No key of the configuration: a database's address may hold a
+password, and configurations are kept and shared."""
+
+
+def open_study(storage: str, name: str, pruner: Mapping[str, Any] | None = None) -> Study:
+    """Open a study that is there.
+
+    Args:
+        storage: see `open_storage`.
+        name: of the study.
+        pruner: what to build as its pruner; None never stops a run.
+
+    Raises:
+        InputError: Optuna is not installed, or the storage cannot be opened.
+        KeyError: no such study in it.
+    """
+    from hydra.utils import instantiate
+
+    storage = open_storage(storage)
+    import optuna
+
+    pruner = instantiate(pruner, _convert_="all") if pruner else optuna.pruners.NopPruner()
+    return optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+
+
+def open_storage(storage: str) -> Any:
+    """Open the storage of studies: a database by its address (`sqlite:///FILE`, `postgresql://...`), or a journal file.
+
+    Raises:
+        InputError: Optuna is not installed, or the storage cannot be opened.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise InputError("sweep: Optuna is not installed; pip install 'p3m_lightning[sweep]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # results come as a table
+    try:
+        if "://" in storage:
+            return optuna.storages.RDBStorage(storage)
+        Path(storage).parent.mkdir(parents=True, exist_ok=True)
+        return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(storage))
+    except Exception as error:  # of a driver, SQLAlchemy or the file system: many kinds, one meaning
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"hydra.sweeper.storage: {without_password(storage)} cannot be opened ({reason})") from error
+
+
+def open_trial(study: Study, number: int) -> Trial:
+    """Open a running trial that another process, or an earlier life of this one, began.
+
+    Parameters that it was given then stay as they are. Optuna has no public way from a trial's number to it.
+    """
+    import optuna
+
+    return optuna.Trial(study, study.trials[number]._trial_id)
+
+
+def without_password(storage: str) -> str:
+    """Return the address of a database without the password in it."""
+    return re.sub(r"(://[^:/@]+):[^@]+@", r"\1:...@", storage)

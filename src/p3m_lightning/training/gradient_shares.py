@@ -1,0 +1,94 @@
+"""How much of the gradient each loss term makes: what a loss weight really does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from p3m_lightning.metrics.report import write_json
+from p3m_lightning.schema import InputError
+
+
+class GradientShares(Callback):
+    """Measure, every so many training batches, the share that each weighted loss term has in the gradient.
+
+    With weights w and terms L, the share of term k is |w_k dL_k/dp| / sum_j |w_j dL_j/dp|, where p are all parameters
+    of the network that learn and |.| is the Euclidean norm: shares are in [0, 1] and add up to 1. They tell the sizes
+    of the terms' pulls, not whether these point the same way.
+
+    Logged as `train/gradient_share/<term>`, the mean of an epoch; the mean over all batches measured in a run goes to
+    `gradient_shares.json`. Each measurement costs one backward pass a term. Of several processes the first one measures
+    its own batches.
+
+    Args:
+        folder: the run folder.
+        every_n_batches: how often, from the first batch on.
+    """
+
+    def __init__(self, folder: str | Path, every_n_batches: int = 50) -> None:
+        self.folder = Path(folder)
+        self.every_n_batches = every_n_batches
+        self.sums: dict[str, float] = {}
+        self.measured = 0
+        self.seen = 0
+
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        """Refuse what would measure pieces of parameters."""
+        if hasattr(trainer.strategy, "device_mesh"):
+            raise InputError("callbacks.gradient_shares: not with sharded parameters (trainer=fsdp); set it to null")
+
+    def on_before_backward(self, trainer: Trainer, module: LightningModule, loss: Tensor) -> None:
+        """Measure when this batch's turn has come; the graph stays for the training step's own backward pass."""
+        due = self.seen % self.every_n_batches == 0
+        self.seen += 1
+        if not due or not trainer.is_global_zero:
+            return
+        shares = gradient_shares(module.weighted_terms, [p for p in module.net.parameters() if p.requires_grad])
+        if shares is None:
+            return
+        self.measured += 1
+        for name, share in shares.items():
+            self.sums[name] = self.sums.get(name, 0.0) + share
+        logged = {f"train/gradient_share/{name}": share for name, share in shares.items()}
+        module.log_dict(logged, on_step=False, on_epoch=True, batch_size=1, rank_zero_only=True)
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write the means of the run."""
+        if self.measured:
+            means = {name: total / self.measured for name, total in self.sums.items()}
+            write_json(self.folder / "gradient_shares.json", means)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums, so that a resumed run's means are those of the whole run."""
+        return {"sums": self.sums, "measured": self.measured, "seen": self.seen}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the sums back."""
+        self.sums, self.measured, self.seen = state["sums"], state["measured"], state["seen"]
+
+
+def gradient_shares(terms: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]) -> dict[str, float] | None:
+    """Return the norm of each term's gradient as a share of the sum of these norms.
+
+    Args:
+        terms: weighted loss terms, scalars that share a graph; it is kept.
+        parameters: what the gradients are taken of.
+
+    Returns:
+        The shares by term, or None where there is no gradient at all, or one that is not finite.
+    """
+    norms = {name: _gradient_norm(term, parameters) for name, term in terms.items()}
+    total = sum(norms.values())
+    return {name: norm / total for name, norm in norms.items()} if 0 < total < float("inf") else None
+
+
+def _gradient_norm(term: Tensor, parameters: Sequence[nn.Parameter]) -> float:
+    if not term.requires_grad:  # a term that a network without some part leaves at zero
+        return 0.0
+    gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+    return float(sum(g.double().square().sum() for g in gradients if g is not None)) ** 0.5
