@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +25,11 @@ class MixedDataset(Dataset):
         datasets: name -> data set, or a factory of it (`_partial_` in Hydra).
         weights: name -> share of the samples, in any unit; equal shares by default.
         length: samples of an epoch; as many as the sets have together by default.
+        validated: names of the sets from which images are held out; all by default. Generated portraits, whose mattes
+            are no truth to choose a checkpoint by, are left out here.
 
     Raises:
-        InputError: no data sets, weights of other names, negative weights or none above 0.
+        InputError: no data sets, weights of other names, negative weights or none above 0; unknown or no set validated.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class MixedDataset(Dataset):
         datasets: Mapping[str, MattingDataset | Callable[[], MattingDataset]],
         weights: Mapping[str, float] | None = None,
         length: int | None = None,
+        validated: Sequence[str] | None = None,
     ) -> None:
         weights = dict.fromkeys(datasets, 1.0) if weights is None else weights
         if not datasets or weights.keys() != datasets.keys():
@@ -46,6 +49,9 @@ class MixedDataset(Dataset):
         self.weights = weights
         self.shares = shares / shares.sum()
         self.length = length
+        self.validated = list(datasets) if validated is None else list(validated)
+        if not self.validated or not set(self.validated) <= set(datasets):
+            raise InputError(f"validated: {self.validated} must name one or more of {sorted(datasets)}")
 
     def __len__(self) -> int:
         return self.length or sum(map(len, self.datasets.values()))
@@ -65,9 +71,10 @@ class MixedDataset(Dataset):
         return set().union(*(dataset.image_files() for dataset in self.datasets.values()))
 
     def hold_out(self, size: float, transform: Transform) -> tuple[MixedDataset, Dataset]:
-        """Split every set as `MattingDataset.hold_out` does; what is held out is the sets one after another."""
-        parts = {name: dataset.hold_out(size, transform) for name, dataset in self.datasets.items()}
-        rest = MixedDataset({name: part[0] for name, part in parts.items()}, self.weights, self.length)
+        """Split the validated sets as `MattingDataset.hold_out` does; what is held out is one after another."""
+        parts = {name: self.datasets[name].hold_out(size, transform) for name in self.validated}
+        left = self.datasets | {name: part[0] for name, part in parts.items()}
+        rest = MixedDataset(left, self.weights, self.length, self.validated)
         return rest, JoinedDataset([part[1] for part in parts.values()])
 
 
