@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import p3m_lightning.conf
 import pytest
 from hydra import compose, initialize_config_module
@@ -9,18 +10,21 @@ from p3m_lightning.data.cards import DATASETS
 from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.data.datasets import ImageDataset
 from p3m_lightning.data.transforms import TrainTransform, UnknownBandCrop
+from p3m_lightning.images import write_image
 
 CONFIGS = sorted(path.stem for path in Path(p3m_lightning.conf.__file__).parent.glob("data/[!_]*.yaml"))
 
 
 def build(name, root, *overrides):
+    places = [f"+paths.{place}={root}" for place in ("data", "images", "portraits", "am2k", "backgrounds")]
     with initialize_config_module("p3m_lightning.conf", version_base=None):
-        config = compose(overrides=[f"+data={name}", f"+paths.data={root}", "+seed=3", *overrides])
+        config = compose(overrides=[f"+data={name}", *places, "+seed=3", *overrides])
     return config.data, instantiate(config.data, _convert_="all")
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_configuration_builds_a_data_module(tmp_path, name):
+    write_image(tmp_path / "background.png", np.zeros((4, 4, 3), np.uint8))
     _, data = build(name, tmp_path)
     assert isinstance(data, MattingDataModule)
 

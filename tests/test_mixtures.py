@@ -70,3 +70,11 @@ def test_a_part_of_every_set_is_held_out_and_never_drawn(sets):
 def test_weights_that_make_no_sense_are_refused(sets, weights):
     with pytest.raises(InputError, match="weights"):
         MixedDataset(sets, weights)
+
+
+def test_images_are_held_out_from_the_validated_sets_only(sets):
+    rest, held = MixedDataset(sets, {"large": 1, "small": 1}, validated=["large"]).hold_out(4, EvalTransform())
+    assert {held.maps(k)[1].split("_")[0] for k in range(len(held))} == {"large"}
+    assert (len(held), len(rest.datasets["large"]), len(rest.datasets["small"])) == (4, 8, 3)
+    with pytest.raises(InputError, match="validated"):
+        MixedDataset(sets, validated=["huge"])
