@@ -72,12 +72,12 @@ def test_the_card_says_whether_a_trimap_is_needed(net, name):
     assert net.needs_trimap == MODELS[name].needs_trimap
 
 
-@pytest.mark.parametrize("size", [(1, 1), (33, 47), (64, 96)])
-def test_alpha_has_the_size_of_the_image(net, size):
+@pytest.mark.parametrize(("size", "batch"), [((1, 1), 1), ((17, 33), 2), ((64, 96), 1)])
+def test_alpha_has_the_size_of_the_image(net, size, batch):
     with torch.no_grad():
-        output = net(*inputs_of(net, *size, batch=2))
+        output = net(*inputs_of(net, *size, batch=batch))
     assert isinstance(output, MattingOutput)
-    assert output.alpha.shape == (2, 1, *size)
+    assert output.alpha.shape == (batch, 1, *size)
     assert output.alpha.dtype == torch.float32
     assert 0 <= output.alpha.min() <= output.alpha.max() <= 1
 

@@ -150,6 +150,19 @@ def test_swin_blocks_start_from_timm():
     assert torch.equal(net.encoder.stem.proj1.weight, stem)
 
 
+def test_a_plain_vision_transformer_starts_vitmatte_with_no_say_for_the_trimap():
+    timm = pytest.importorskip("timm")
+    plain = timm.create_model("vit_small_patch16_224", embed_dim=64, num_heads=1).state_dict()
+    net = create_model("vitmatte_small", width=1 / 6)
+    load_encoder_weights(net, {"model": plain})
+    backbone = net.network.backbone
+    projection = backbone.embeddings.projection.weight
+    assert torch.equal(projection[:, :3], plain["patch_embed.proj.weight"])
+    assert not projection[:, 3].any()
+    assert torch.equal(backbone.encoder.layer[11].mlp.fc2.bias, plain["blocks.11.mlp.fc2.bias"])
+    assert torch.equal(backbone.embeddings.position_embeddings, plain["pos_embed"])
+
+
 def test_encoder_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "swin.pth"
     torch.save({"model": {"layers.0.blocks.0.norm1.weight": torch.zeros(96)}}, path)

@@ -20,6 +20,7 @@ class KeyMap:
 
     rules: tuple[tuple[str, str | None], ...]  # regular expression of a whole foreign key -> our key
     optional: str | None = None  # regular expression of our keys that the file may lack
+    widened: str | None = None  # our key whose further input channels, which the file has not, start at zero
 
     def translate(self, keys: Iterable[str]) -> dict[str, str | None]:
         """Return our name, or `None` for what is dropped, of every foreign key that is known."""
@@ -104,6 +105,12 @@ _RESNET_IMAGENET = KeyMap(  # torchvision's resnet34
 _MODNET_OWN = r"(low|high|fusion)\..*|.*\.num_batches_tracked"
 _STYLEMATTE_HEADS = r"(fpn|head|upsampler)\..*"
 
+_VIT = KeyMap(  # DINO's and MAE's: no relative positions, no residual convolutions, no channel for the trimap
+    rivals.VIT,
+    optional=r"network\.(decoder|backbone\.encoder\.layer\.\d+\.(attention\.rel_pos_[hw]|residual))\b.*",
+    widened="network.backbone.embeddings.projection.weight",
+)
+
 ENCODER_MAPS: dict[str, tuple[KeyMap, ...]] = {
     "p3mnet_r34": (_RESNET_IMAGENET,),
     "basic": (_RESNET_IMAGENET,),
@@ -128,5 +135,7 @@ ENCODER_MAPS: dict[str, tuple[KeyMap, ...]] = {
         KeyMap(rivals.SWINV2, optional=rf"pixels\.decoder\..*|{_STYLEMATTE_HEADS}"),
     ),
     "dim": (KeyMap(rivals.VGG16_TORCHVISION, optional=r"encoder\.guide\..*|(decoder|refinement)\..*"),),
+    "vitmatte_small": (_VIT,),
+    "vitmatte_base": (_VIT,),
 }
 """Registry name -> the layouts of ImageNet weights for its encoder; the first that knows all keys of a file counts."""

@@ -132,6 +132,14 @@ VITMATTE: Rules = (
     (r"decoder\.(convstream|matting_head)\.(.*)", r"network.decoder.\1.\2"),
 )
 
+VIT: Rules = (  # plain vision transformers: DINO's, MAE's, timm's
+    (r"cls_token|(?:norm|fc_norm|head)\..*", None),
+    (r"pos_embed", r"network.backbone.embeddings.position_embeddings"),
+    (r"patch_embed\.proj\.(.*)", r"network.backbone.embeddings.projection.\1"),
+    (r"blocks\.(\d+)\.attn\.(.*)", r"network.backbone.encoder.layer.\1.attention.\2"),
+    (r"blocks\.(\d+)\.(.*)", r"network.backbone.encoder.layer.\1.\2"),
+)
+
 _VGG_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # places in torchvision's `features`
 
 VGG16_TORCHVISION: Rules = (

@@ -158,7 +158,10 @@ def _load_mapped(model: nn.Module, foreign: Weights, keymaps: Sequence[KeyMap], 
     _refuse(source, "is made for another network: it has", unknown[fitting])
     keymap, names = layouts[fitting]
     state = {key: value for key, value in ours.items() if keymap.may_lack(key)}
-    load_strictly(model, state | _renamed(foreign, names, source), source)
+    state |= _renamed(foreign, names, source)
+    if keymap.widened in state:
+        state[keymap.widened] = _with_more_inputs(state[keymap.widened], ours[keymap.widened].shape[1])
+    load_strictly(model, state, source)
 
 
 def _renamed(foreign: Weights, names: Mapping[str, str | None], source: str) -> dict[str, Tensor]:
@@ -172,6 +175,12 @@ def _renamed(foreign: Weights, names: Mapping[str, str | None], source: str) -> 
         result.setdefault(ours, foreign[key])
     _refuse(source, "gives two values to one entry:", contradictory)
     return result
+
+
+def _with_more_inputs(weight: Tensor, channels: int) -> Tensor:
+    """Add zeros behind the input channels of a convolution (out, in, h, w) up to `channels`."""
+    missing = max(0, channels - weight.shape[1])
+    return torch.cat([weight, weight.new_zeros(weight.shape[0], missing, *weight.shape[2:])], dim=1)
 
 
 def _unwrapped(content: Mapping, source: str) -> Weights:
