@@ -31,7 +31,7 @@ FACTOR = 4
 CERTAIN = 1e-3  # alphas nearer than this to 0 and 1 would have endless logits
 CROP, BATCH, RATE = 256, 4, 2e-3  # of the training
 FEATURES = 3  # `deep_guided` looks at the reduced picture: there is no network here that could give it features
-PICTURED, WINDOW = 4, 128  # pairs in the sheet, and the side in pixels of the part that is shown
+PICTURED, WINDOW = 2, 96  # pairs in the sheet, and the side in pixels of the part that is shown
 
 
 class Pair(NamedTuple):

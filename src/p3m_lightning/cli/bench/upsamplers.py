@@ -46,8 +46,8 @@ def run(options: argparse.Namespace) -> None:
     for name, least in (("limit", 1), ("size", 64), ("train_steps", 0), ("repeats", 1)):
         if getattr(options, name) < least:
             raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: must be {least} or more")
-    if options.out.suffix.lower() != ".png":
-        raise InputError(f"--out {options.out}: must end in .png")
+    if options.out.suffix.lower() not in (".png", ".jpg"):
+        raise InputError(f"--out {options.out}: must end in .png or .jpg")
     from p3m_lightning.experiments.bench_upsamplers import bench, read_pairs, save_comparison, synthetic_pairs
     from p3m_lightning.inference.torch_engine import choose_device
     from p3m_lightning.models.upsamplers import LEARNABLE, UPSAMPLERS
