@@ -118,4 +118,4 @@ def test_a_changed_source_is_noticed(tmp_path, maps):
 def test_the_notes_can_be_read_by_anyone(path, maps):
     with safe_open(path, "numpy") as file:
         notes = json.loads(file.metadata()["roles"])
-    assert notes["image"] == {"shape": [*SHAPE, 3], "dtype": "uint8", "source": None}
+    assert notes["image"] == {"shape": [*SHAPE, 3], "dtype": "uint8", "tile": list(TILE), "source": None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ def collate(items: Sequence[tuple[Maps, str] | InputError]) -> dict[str, Any] | 
     """Stack the arrays of samples as they are, a quarter of the bytes of floats; hand on the first error if any.
 
     Returns:
-        role -> uint8 (N, H, W[, 3]), or float32 in [0, 1] where a matte has 16 bits; `name` -> list.
+        role -> uint8 (N, C, H, W), or float32 in [0, 1] where a matte has 16 bits; `name` -> list.
     """
     errors = [item for item in items if isinstance(item, InputError)]
     if errors:
@@ -38,9 +39,7 @@ def collate(items: Sequence[tuple[Maps, str] | InputError]) -> dict[str, Any] | 
         arrays = [maps[role] for maps, _ in items]
         if any(array.dtype != np.uint8 for array in arrays):
             arrays = [to_unit(array) for array in arrays]
-        batch[role] = default_collate(
-            [torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in arrays]
-        )
+        batch[role] = default_collate([torch.from_numpy(_planes(array)) for array in arrays])
     return batch
 
 
@@ -49,13 +48,17 @@ def as_floats(batch: Mapping[str, Any]) -> Sample:
     return {role: _as_floats(role, value) if isinstance(value, Tensor) else value for role, value in batch.items()}
 
 
+def _planes(pixels: np.ndarray) -> np.ndarray:
+    """Copy (H, W[, C]) to (C, H, W), a matter of a tenth of the time that making floats in the same order takes."""
+    planes = np.empty((pixels.shape[2] if pixels.ndim == 3 else 1, *pixels.shape[:2]), pixels.dtype)
+    cv2.split(pixels, list(planes))
+    return planes
+
+
 def _as_floats(role: str, values: Tensor) -> Tensor:
-    values = values.unsqueeze(1) if values.ndim == 3 else values.permute(0, 3, 1, 2)
     if role == "trimap":
         return values.long()
-    if values.dtype != torch.uint8:
-        return values
-    return values.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+    return values.to(torch.float32).div_(255) if values.dtype == torch.uint8 else values
 
 
 class Guarded(Dataset):

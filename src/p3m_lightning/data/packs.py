@@ -9,7 +9,8 @@ container is safetensors, which tells a cut file from a whole one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +29,7 @@ LAYOUT = "1"
 """Changed whenever the tiles of a file begin to mean something else: older files are then refused."""
 
 TILE = (128, 256)  # rows and columns: smaller ones cost calls, larger ones pixels that no window asked for
+WHOLE = ("alpha",)  # in one tile: the crop is drawn from the whole matte
 LEVEL = 4  # of LZ4's: higher ones take much longer and save 1 to 2 %
 LAYERS = ("foreground", "background")
 
@@ -52,14 +54,14 @@ def encode_pack(maps: Mapping[str, np.ndarray], sources: Mapping[str, Path]) -> 
     """
     tensors, layout = {}, {}
     for role, pixels in maps.items():
-        blobs, relative = zip(
-            *(_encode_tile(role, maps, tile) for tile in _tiles(pixels.shape, (0, 0, *pixels.shape[:2]))), strict=True
-        )
+        size = pixels.shape[:2] if role in WHOLE else TILE
+        tiles = _tiles(pixels.shape, size, (0, 0, *pixels.shape[:2]))
+        blobs, relative = zip(*(_encode_tile(role, maps, tile) for tile in tiles), strict=True)
         tensors[f"{role}.tiles"] = np.frombuffer(b"".join(blobs), np.uint8)
         tensors[f"{role}.starts"] = np.cumsum([0, *map(len, blobs)], dtype=np.int64)
         tensors[f"{role}.relative"] = np.array(relative)
         source = signature(sources[role]) if role in sources else None
-        layout[role] = {"shape": pixels.shape, "dtype": pixels.dtype.name, "source": source}
+        layout[role] = {"shape": pixels.shape, "dtype": pixels.dtype.name, "tile": size, "source": source}
     return save(tensors, metadata={"layout": LAYOUT, "roles": json.dumps(layout)})
 
 
@@ -134,21 +136,23 @@ class Pack:
         return pixels
 
     def _fill(self, pixels: np.ndarray, role: str, place: Place) -> None:
-        tiles = list(_tiles(self.shape(role), place))
+        tiles = list(_tiles(self.shape(role), self._roles[role]["tile"], place))
         starts = self._file.get_tensor(f"{role}.starts").tolist()
         relative = self._file.get_tensor(f"{role}.relative").tolist()
         first = starts[tiles[0].number]
         content = memoryview(self._file.get_slice(f"{role}.tiles")[first : starts[tiles[-1].number + 1]])
+        pixel = math.prod(pixels.shape[2:]) * pixels.itemsize
         for number, rows, columns in tiles:
-            shape = (rows.stop - rows.start, columns.stop - columns.start, *pixels.shape[2:])
-            size = int(np.prod(shape)) * pixels.itemsize
-            raw = block.decompress(content[starts[number] - first : starts[number + 1] - first], uncompressed_size=size)
-            tile = np.frombuffer(raw, pixels.dtype).reshape(shape)
-            inner, outer = zip(_overlap(rows, place[0], place[2]), _overlap(columns, place[1], place[3]), strict=True)
+            height, width = rows.stop - rows.start, columns.stop - columns.start
+            blob = content[starts[number] - first : starts[number + 1] - first]
+            raw = block.decompress(blob, uncompressed_size=height * width * pixel)
+            tile = np.frombuffer(raw, pixels.dtype).reshape(height, width, *pixels.shape[2:])
+            vertical, horizontal = _overlap(rows, place[0], place[2]), _overlap(columns, place[1], place[3])
+            source, target = tile[vertical[0], horizontal[0]], (vertical[1], horizontal[1])
             if relative[number]:
-                np.add(tile[inner], self._image_at(place)[outer], out=pixels[outer])
+                np.add(source, self._image_at(place)[target], out=pixels[target])
             else:
-                pixels[outer] = tile[inner]
+                pixels[target] = source
 
     def _image_at(self, place: Place) -> np.ndarray:
         if self._image is None or self._image[0] != place:
@@ -175,9 +179,9 @@ def _compress(pixels: np.ndarray) -> bytes:
     return block.compress(pixels, mode="high_compression", compression=LEVEL, store_size=False)
 
 
-def _tiles(shape: tuple[int, ...], place: Place) -> Iterator[_Tile]:
-    """Tiles of an image that a place (top, left, height, width) touches."""
-    (top, left, height, width), (tall, wide) = place, TILE
+def _tiles(shape: Sequence[int], size: Sequence[int], place: Place) -> Iterator[_Tile]:
+    """Tiles of an image that a place touches."""
+    (top, left, height, width), (tall, wide) = place, size
     across = -(-shape[1] // wide)
     for row in range(top // tall, -(-(top + height) // tall)):
         rows = slice(row * tall, min((row + 1) * tall, shape[0]))

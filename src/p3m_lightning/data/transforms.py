@@ -203,8 +203,9 @@ def trimap_of_window(alpha: np.ndarray, window: Window, kernel: int) -> np.ndarr
         window: inside the matte.
         kernel: side of the structuring element.
     """
-    top, left = max(window.top - kernel, 0), max(window.left - kernel, 0)
-    surroundings = alpha[top : window.top + window.height + kernel, left : window.left + window.width + kernel]
+    reach = kernel // 2 + 1
+    top, left = max(window.top - reach, 0), max(window.left - reach, 0)
+    surroundings = alpha[top : window.top + window.height + reach, left : window.left + window.width + reach]
     inside = Window(window.top - top, window.left - left, window.height, window.width)
     return trimap_from_alpha(surroundings, kernel)[inside.slices]
 

@@ -26,22 +26,28 @@ def dilate(mask: np.ndarray, size: int) -> np.ndarray:
     height, width = mask.shape
     packed = np.packbits(mask, axis=1, bitorder="little")
     # columns of words lie in one piece: numpy is slow where its innermost loop has only the few words of a row
-    words = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view("<u8").T)
-    spread, reached = words.copy(), np.zeros_like(words)
+    spread = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view("<u8").T)
+    reached = np.zeros_like(spread)
     left = right = 0
     for (first, last), rows in _runs(size):
-        for offset in (*range(first, left), *range(right + 1, last + 1)):
-            _add_moved(spread, words, offset)
-        left, right = first, last
+        # what reaches from 0 to n reaches to 2 n + 1 when it is moved by n + 1; by more, the border would lose some
+        while right < last:
+            step = min(last - right, right + 1)
+            _add_moved(spread, step)
+            right += step
+        while left > first:
+            step = min(left - first, 1 - left)
+            _add_moved(spread, -step)
+            left -= step
         for row in (row for row in rows if abs(row) < height):
             reached[:, max(-row, 0) : height - max(row, 0)] |= spread[:, max(row, 0) : height - max(-row, 0)]
     rows = np.ascontiguousarray(reached.T).view(np.uint8)
     return np.unpackbits(rows, axis=1, count=width, bitorder="little").view(bool)
 
 
-def _add_moved(spread: np.ndarray, words: np.ndarray, offset: int) -> None:
+def _add_moved(spread: np.ndarray, offset: int) -> None:
     """Add the pixels `offset` columns to the right of each pixel (to the left where negative)."""
-    count = len(words)
+    words, count = spread.copy(), len(spread)
     whole, bits = divmod(abs(offset), WORD)
     bits, rest = np.uint64(bits), np.uint64(WORD - bits)
     kept, reaching = max(count - whole, 0), max(count - whole - 1, 0) if bits else 0
