@@ -46,8 +46,8 @@ def read_weights(path: str | Path) -> dict:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f": it brings {named[1]}" if named else ""
         raise InputError(f"{path}: refused, not a file of plain tensors, loading it could run code{what}") from None
-    except Exception as error:  # a broken file can fail in any way
-        raise InputError(f"{path}: not a whole PyTorch file ({error})") from None
+    except Exception as error:  # a broken file can fail in any way, often with nothing to say
+        raise InputError(f"{path}: not a whole PyTorch file ({type(error).__name__}); fetch it again") from None
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: holds a {type(content).__name__}, not a dictionary of weights")
     return dict(content)
