@@ -21,6 +21,8 @@ VERBS = {
     "weights": "list and convert published checkpoints",
     "export": "a network as an ONNX file, compared with the original",
     "compare": "a report of runs side by side, HTML and Markdown",
+    "demo": "a page on this machine that cuts out photographs",
+    "ppt": "the table of training and testing on blurred and on normal faces",
     "bench": "benchmarks, JSON on the last line",
 }
 """Each verb is a module of this package: with `VERBS` of its own, or `configure(parser)` and `run(options)`."""

@@ -1,0 +1,44 @@
+"""`p3m demo`: a page on this machine that cuts out the visitor's photographs."""
+
+from __future__ import annotations
+
+import argparse
+from copy import copy
+from pathlib import Path
+
+from p3m_lightning.cli.network import add_network, check_network, make_predictor
+from p3m_lightning.schema import InputError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = "example: p3m demo --ckpt outputs/RUN/checkpoints/best.ckpt"
+    add_network(parser)
+    group = parser.add_argument_group("page")
+    group.add_argument("--compare", type=Path, metavar="PATH", help="a second checkpoint, shown beside the first")
+    group.add_argument("--port", type=int, metavar="N", help="on 127.0.0.1 (default: the first free one from 7860)")
+    group.add_argument(
+        "--megapixels", type=float, default=25, metavar="N", help="the largest picture taken (default 25)"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Serve until Ctrl-C."""
+    check_network(options)
+    if options.megapixels <= 0:
+        raise InputError(f"--megapixels {options.megapixels}: give a number above 0")
+    if options.port is not None and not 1 <= options.port <= 65535:
+        raise InputError(f"--port {options.port}: give 1 to 65535")
+    from p3m_lightning.web import Limits, serve
+
+    first = options.ckpt or Path(options.model)
+    predictors = {str(first): make_predictor(options)}
+    if options.compare:
+        second = copy(options)
+        second.ckpt, second.model, second.weights = options.compare, None, None
+        predictors[f"{options.compare}"] = make_predictor(second)
+        if len(predictors) == 1:
+            raise InputError(f"--compare {options.compare}: is the first checkpoint; give another")
+    with serve(predictors, options.port, Limits(megapixels=options.megapixels)) as (address, wait):
+        print(f"{address} (Ctrl-C ends it)", flush=True)
+        wait()

@@ -1,0 +1,95 @@
+"""Serving the page on this machine alone, without asking or telling anybody else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from p3m_lightning.data.synthetic import render_portrait
+from p3m_lightning.images import write_image
+from p3m_lightning.inference import Predictor
+from p3m_lightning.schema import InputError
+from p3m_lightning.web.guard import Guard
+from p3m_lightning.web.page import build_page
+from p3m_lightning.web.studio import Limits, Studio
+
+HOST = "127.0.0.1"
+EXAMPLES = (9001, 9004, 9010)
+"""Seeds of the rendered portraits that the page offers."""
+
+
+@contextmanager
+def serve(
+    predictors: Mapping[str, Predictor],
+    port: int | None = None,
+    limits: Limits | None = None,
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Serve the page while the context is open; uploads and results are deleted at its end.
+
+    Args:
+        predictors: one or two by name, see `Studio`.
+        port: None for the first free one from 7860.
+        limits: what is too large.
+
+    Yields:
+        The address, and a function that waits for Ctrl-C.
+
+    Raises:
+        InputError: Gradio is not installed, a port that is taken, or as `Studio`.
+    """
+    limits = limits or Limits()
+    with TemporaryDirectory(prefix="p3m-demo-") as folder, _settings(folder):
+        try:
+            import gradio
+            from starlette.middleware import Middleware
+        except ModuleNotFoundError:
+            raise InputError("p3m demo needs Gradio: pip install 'p3m_lightning[demo]'") from None
+        studio = Studio(predictors, Path(folder), limits)
+        page = build_page(studio, render_examples(Path(folder) / "examples"))
+        try:
+            _, address, _ = page.queue(default_concurrency_limit=1, api_open=False).launch(
+                server_name=HOST,
+                server_port=port,
+                prevent_thread_lock=True,
+                quiet=True,
+                share=False,
+                show_error=True,
+                footer_links=[],
+                max_file_size=int(limits.megabytes * 1e6),
+                ssr_mode=False,
+                theme=gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+                app_kwargs={"middleware": [Middleware(Guard, folder=Path(folder))]},
+            )
+        except OSError as error:
+            raise InputError(f"--port {port}: cannot be used ({error}); choose another") from None
+        try:
+            yield address, page.block_thread
+        finally:
+            page.close(verbose=False)
+
+
+def render_examples(folder: Path) -> list[Path]:
+    """Render the example portraits, JPEG."""
+    paths = [folder / f"portrait_{seed}.jpg" for seed in EXAMPLES]
+    for seed, path in zip(EXAMPLES, paths, strict=True):
+        write_image(path, render_portrait(seed, 512).image, quality=92)
+    return paths
+
+
+@contextmanager
+def _settings(folder: str) -> Iterator[None]:
+    """Tell Gradio, which reads its environment, where files go, and to report nothing."""
+    wanted = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
