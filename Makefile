@@ -34,7 +34,8 @@ lint: setup ## ruff: style and formatting
 data: setup ## render the synthetic portraits only
 	$(BIN)/p3m data synthesize data/synthetic $(ARGS)
 
-bench: setup ## speed of the metrics, error and speed of the upsamplers
+bench: setup ## speed of the loader and the metrics, error and speed of the upsamplers
+	$(BIN)/p3m bench loader
 	$(BIN)/p3m bench metrics
 	$(BIN)/p3m bench upsamplers
 

@@ -145,7 +145,7 @@ class MattingDataModule(pl.LightningDataModule):
             persistent_workers=workers > 0,
             pin_memory=self._pins_memory(),
             collate_fn=collate,
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
         )
 
     def _place(self) -> tuple[int, int]:
@@ -159,6 +159,7 @@ def _built(dataset: DatasetOrFactory) -> Dataset:
     return dataset if isinstance(dataset, Dataset) else dataset()
 
 
-def _start_worker(worker: int) -> None:
+def start_worker(worker: int = 0) -> None:
+    """Set up a process that makes samples and does nothing else."""
     cv2.setNumThreads(0)  # the workers are the parallelism
     keep_freed_memory()

@@ -1,0 +1,75 @@
+"""`p3m bench loader`: training crops of full-size portraits, against a plain loader."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from p3m_lightning.schema import InputError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.description = (
+        "Make training batches of 1080 x 1620 portraits with foregrounds and backgrounds: the plain way (four images "
+        "decoded by Pillow, whole trimap, then the crop), from published files, and from packs. Takes some minutes."
+    )
+    parser.epilog = "example: p3m bench loader --data P3M-10k --pairs 50"
+    parser.add_argument("--data", type=Path, metavar="DIR", help="pairs with foregrounds (default: rendered portraits)")
+    parser.add_argument("--dataset", default="p3m-10k", metavar="NAME", help="layout of DIR (default: p3m-10k)")
+    parser.add_argument("--pairs", type=int, default=12, metavar="N", help="full-size pairs (default: 12)")
+    parser.add_argument("--samples", type=int, default=160, metavar="N", help="crops measured in a turn (default: 160)")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="turns; the median counts (default: 3)")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=[1, 2, 4], metavar="N", help="loader processes (default: 1 2 4)"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure and print; the last line is JSON."""
+    for name, least in (("pairs", 1), ("samples", 8), ("repeats", 1)):
+        if getattr(options, name) < least:
+            raise InputError(f"--{name} {getattr(options, name)}: must be {least} or more")
+    if min(options.workers) < 1:
+        raise InputError(f"--workers {min(options.workers)}: must be 1 or more")
+    from p3m_lightning.experiments.bench_loader import Setting, bench, copy_pairs, render_pairs
+
+    with tempfile.TemporaryDirectory(prefix="p3m-bench-") as folder:
+        root = Path(folder)
+        if options.data:
+            copy_pairs(options.data, options.dataset, root, options.pairs)
+        else:
+            render_pairs(root, options.pairs)
+        results = bench(Setting(root, options.samples, options.repeats, tuple(options.workers)))
+    pairs = str(options.data) if options.data else "rendered, noisy, JPEG quality 80 to 95; foregrounds estimated"
+    _print(results)
+    print(json.dumps({"benchmark": "loader", "pairs": pairs, "samples": options.samples, **results}))
+
+
+def _print(results: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    loaders = results["loaders"]
+    workers = list(loaders["reference"]["rates"])
+    caption = (
+        f"samples per second: per core, and with {', '.join(workers)} workers; MB on disk of a sample, MB of memory of "
+        "a worker; files in the page cache"
+    )
+    table = Table(caption=caption, caption_justify="left")
+    for heading in ("loader", "per core", "times", "ms", "disk", "memory", *workers):
+        table.add_column(heading, justify="left" if heading == "loader" else "right", no_wrap=True)
+    for name, row in loaders.items():
+        cells = (
+            f"{row['samples_per_core_second']:.1f}",
+            f"{results['ratios'].get(name, 1):.1f}",
+            f"{row['cpu_ms']:.1f}",
+            f"{row['disk_bytes'] / 1e6:.2f}",
+            f"{row['memory_bytes'] / 1e6:.0f}",
+        )
+        table.add_row(name, *cells, *(f"{rate:.0f}" for rate in row["rates"].values()))
+    Console().print(table)
