@@ -1,0 +1,75 @@
+"""The generator's input: Fourier features that can be moved exactly (StyleGAN3, section 3.1 and appendix F)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from p3m_lightning.models.equalized import EqualizedLinear
+from p3m_lightning.models.stylegan.schedule import Band
+
+
+def movement(shift: Tensor, degrees: Tensor) -> Tensor:
+    """Return matrices that turn a picture about its center and then shift it.
+
+    Args:
+        shift: (N, 2), to the right and downward, in sides of the image.
+        degrees: (N,), clockwise.
+
+    Returns:
+        (N, 3, 3), for homogeneous points (x, y, 1) with the image's center at 0.
+    """
+    angle = torch.deg2rad(degrees)
+    cosine, sine, zero, one = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
+    rows = [cosine, -sine, shift[:, 0], sine, cosine, shift[:, 1], zero, zero, one]
+    return torch.stack(rows, dim=1).unflatten(1, (3, 3))
+
+
+class FourierInput(nn.Module):
+    """A wave for each channel, with fixed frequency and phase, moved as the latent and the user say, then mixed.
+
+    Args:
+        band: of the output; its cutoff bounds the frequencies.
+        latent: features of w.
+    """
+
+    def __init__(self, band: Band, latent: int) -> None:
+        super().__init__()
+        self.band = band
+        radius = band.cutoff * torch.rand(band.channels, 1).sqrt()  # uniform over the disc
+        angle = 2 * torch.pi * torch.rand(band.channels, 1)
+        self.register_buffer("frequencies", radius * torch.cat([angle.cos(), angle.sin()], dim=1))
+        self.register_buffer("phases", torch.rand(band.channels))
+        self.mixing = nn.Parameter(torch.randn(band.channels, band.channels))
+        self.affine = EqualizedLinear(latent, 4, weight=0)
+        with torch.no_grad():
+            self.affine.bias.copy_(torch.tensor([1.0, 0, 0, 0]))  # cosine, sine, shift: not moved at first
+
+    def forward(self, w: Tensor, transform: Tensor | None = None) -> Tensor:
+        """Lay out the features of w (N, latent), moved further by `transform` (N, 3, 3) or (3, 3), see `movement`."""
+        inverse = self._learned_inverse(w.float())
+        if transform is not None:
+            inverse = inverse @ torch.linalg.inv(transform.to(inverse))
+        frequencies = self.frequencies @ inverse[:, :2, :2]  # (N, C, 2)
+        phases = self.phases + (self.frequencies @ inverse[:, :2, 2:]).squeeze(-1)  # (N, C)
+        x, y = self._grid(w.device)
+        waves = frequencies[..., :1, None] * x + frequencies[..., 1:, None] * y + phases[..., None, None]
+        maps = torch.sin(2 * torch.pi * waves) * self._amplitudes(frequencies)[..., None, None]
+        return torch.einsum("oc,nchw->nohw", self.mixing / self.band.channels**0.5, maps)
+
+    def _learned_inverse(self, w: Tensor) -> Tensor:
+        """Return the matrices (N, 3, 3) from where a point is shown to where its wave is taken."""
+        raw = self.affine(w)
+        cosine, sine, shift = *(raw / raw[:, :2].norm(dim=1, keepdim=True))[:, :2].unbind(1), raw[:, 2:]
+        rotation = torch.stack([cosine, sine, -sine, cosine], dim=1).unflatten(1, (2, 2))
+        top = torch.cat([rotation, -rotation @ shift[:, :, None]], dim=2)
+        return torch.cat([top, top.new_tensor([[[0, 0, 1]]]).expand(len(w), 1, 3)], dim=1)
+
+    def _amplitudes(self, frequencies: Tensor) -> Tensor:
+        """Fade waves that a shrinking `transform` makes too fast for the sampling rate."""
+        headroom = self.band.rate / 2 - self.band.cutoff
+        return (1 - (frequencies.norm(dim=2) - self.band.cutoff) / headroom).clamp(0, 1)
+
+    def _grid(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        positions = (torch.arange(self.band.size, device=device) + 0.5 - self.band.size / 2) / self.band.rate
+        return positions[None, :], positions[:, None]
