@@ -15,6 +15,7 @@ from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.metrics.baselines import TrivialPredictors
 from p3m_lightning.schema import InputError, MattingOutput, Sample
 from p3m_lightning.training.learning_rate import effective_batch, scale_rate
+from p3m_lightning.training.sharding import FullySharded, gather, scatter, shard
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +61,40 @@ class MattingModule(LightningModule):
         self.trivial = nn.ModuleList()
 
     def setup(self, stage: str) -> None:
-        """Give every evaluation set of the data module its own metrics."""
+        """Give every evaluation set of the data module its own metrics.
+
+        Raises:
+            InputError: the training images have no mattes.
+        """
+        if stage == "fit" and not getattr(self.trainer.datamodule.train_set, "has_mattes", True):
+            raise InputError("data: images without mattes, there is nothing to learn from; take data=p3m10k or another")
         names = {"val": self.trainer.datamodule.val_names, "test": self.trainer.datamodule.test_names}
         self.metrics = nn.ModuleDict({k: nn.ModuleList(MattingMetrics() for _ in names[k]) for k in names})
         self.trivial = nn.ModuleList(TrivialPredictors() for _ in names["test"])
         self.set_names = names
+
+    def configure_model(self) -> None:
+        """Shard the network where the strategy is FSDP2."""
+        if isinstance(self.trainer.strategy, FullySharded):
+            if self.config["trainer"]["sync_batchnorm"]:  # Lightning sees to it under DDP only
+                self.net = nn.SyncBatchNorm.convert_sync_batchnorm(self.net)
+            shard(self.net, self.device_mesh["data_parallel"])
+
+    def on_validation_start(self) -> None:
+        """Gather what is sharded."""
+        gather(self.net)
+
+    def on_validation_end(self) -> None:
+        """Shard it again."""
+        scatter(self.net)
+
+    def on_test_start(self) -> None:
+        """Gather what is sharded."""
+        gather(self.net)
+
+    def on_test_end(self) -> None:
+        """Shard it again."""
+        scatter(self.net)
 
     def forward(self, batch: Sample) -> MattingOutput:
         """Apply the network to a batch, with its trimap where the network takes one."""

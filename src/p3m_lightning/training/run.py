@@ -51,7 +51,8 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     config = with_mode(config, net)
     module = build_module(config, net)
     trainer = build_trainer(config)
-    save_config(config, Path(config["paths"]["run"]))
+    if trainer.is_global_zero:
+        save_config(config, Path(config["paths"]["run"]))
     fit(trainer, module, data, config["ckpt"])
     chosen = chosen_checkpoint(trainer)
     trainer.test(module, data, ckpt_path=chosen, verbose=False, weights_only=True)
@@ -83,7 +84,8 @@ def evaluate(config: Mapping[str, Any]) -> dict[str, Any]:
     module = MattingModule(net, infer=build(config["inference"]), config=config)
     data = build(config["data"])
     trainer = build_trainer(config)
-    save_config(config, Path(config["paths"]["run"]))
+    if trainer.is_global_zero:
+        save_config(config, Path(config["paths"]["run"]))
     trainer.test(module, data, verbose=False)
     results = finish(config, trainer, module, started, config["ckpt"] or config["weights"], history)
     return results | {"trainer": trainer, "module": module, "data": data}
@@ -153,9 +155,12 @@ def build_trainer(config: Mapping[str, Any]) -> Trainer:
     loggers = [build(node) for node in config["logger"].values() if node]
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its hints would bury the results
     try:
-        return build(config["trainer"])(callbacks=callbacks, logger=loggers)
+        trainer = build(config["trainer"])(callbacks=callbacks, logger=loggers)
     except MisconfigurationException as error:
         raise InputError(f"trainer: {error}") from error
+    if config["trainer"].get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":
+        raise InputError("trainer.sync_batchnorm: PyTorch synchronizes batch norm on GPUs only")
+    return trainer
 
 
 def evaluation_net(config: Mapping[str, Any]) -> nn.Module:

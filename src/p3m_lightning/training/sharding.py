@@ -1,0 +1,81 @@
+"""FSDP2: parameters, gradients and optimizer state of a large network dealt out to all processes."""
+
+from __future__ import annotations
+
+import warnings
+
+from pytorch_lightning.strategies import ModelParallelStrategy
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+
+from p3m_lightning.schema import InputError
+
+
+class FullySharded(ModelParallelStrategy):
+    """Lightning's strategy for FSDP2 with every process on the data axis, and one checkpoint file as in any other run.
+
+    It asks the training module to shard its network: `MattingModule.configure_model`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False)
+
+    def setup_environment(self) -> None:
+        """Lay the processes out; Lightning's own choice would be tensor parallelism inside a machine."""
+        self._data_parallel_size = self.num_nodes * self.num_processes
+        super().setup_environment()
+
+
+def shard(net: nn.Module, mesh: DeviceMesh, smallest: int = 1_000_000) -> None:
+    """Shard a network in place: its large parts, so that only one at a time is whole in memory, then the rest.
+
+    Args:
+        net: any network; one that is sharded already stays as it is.
+        mesh: the data axis.
+        smallest: parameters that make a part worth gathering on its own.
+
+    Raises:
+        InputError: weights that FSDP2 cannot deal out.
+    """
+    if isinstance(net, FSDPModule):
+        return
+    if not all(parameter.is_contiguous() for parameter in net.parameters()):
+        raise InputError("trainer=fsdp: shards no weights in another memory layout; take channels_last=false")
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")  # nobody writes into outputs
+    for part in parts_to_shard(net, smallest):
+        fully_shard(part, mesh=mesh)
+    fully_shard(net, mesh=mesh)
+
+
+def gather(net: nn.Module) -> None:
+    """Make the parameters whole in every process and keep them so; nothing for a network that is not sharded.
+
+    For evaluation: processes may differ in their number of images, and one would wait for the other in every forward
+    pass that gathers.
+    """
+    for part in _sharded(net):
+        part.set_reshard_after_forward(False, recurse=False)
+        part.unshard()
+
+
+def scatter(net: nn.Module) -> None:
+    """Deal the parameters out again after `gather`."""
+    for part in _sharded(net):
+        part.set_reshard_after_forward(part is not net, recurse=False)  # the whole is needed again at once, in backward
+        part.reshard()
+
+
+def parts_to_shard(net: nn.Module, smallest: int) -> list[nn.Module]:
+    """Return the innermost modules of at least `smallest` parameters; of lists of modules only their members."""
+    found = []
+    for child in net.children():
+        inner = parts_to_shard(child, smallest)
+        large = sum(p.numel() for p in child.parameters()) >= smallest
+        callable_part = not isinstance(child, nn.ModuleList | nn.ModuleDict)
+        found += inner or ([child] if large and callable_part else [])
+    return found
+
+
+def _sharded(net: nn.Module) -> list[FSDPModule]:
+    return [part for part in net.modules() if isinstance(part, FSDPModule)]
