@@ -6,6 +6,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
+from p3m_lightning.cli import main
 from p3m_lightning.data.cards import DATASETS
 from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.data.datasets import ImageDataset
@@ -50,7 +51,7 @@ def test_the_mini_set_is_read_by_name(samples):
     assert len(data.train_set) == 2
     assert data.test_names == ["P3M-500-P", "P3M-500-NP"]
     batch = next(iter(data.train_dataloader()))
-    assert batch["image"].shape == (1, 512, 512, 3)
+    assert batch["image"].shape == (1, 3, 512, 512)
 
 
 def test_a_mixture_reads_its_sets_side_by_side(samples, tmp_path):
@@ -81,4 +82,11 @@ def test_sets_without_mattes_give_images(samples, tmp_path):
     _, data = build("bg20k", tmp_path, "data.num_workers=0", "data.batch_size=2")
     data.setup()
     assert isinstance(data.train_set, ImageDataset)
-    assert next(iter(data.train_dataloader()))["image"].shape == (2, 512, 512, 3)
+    assert next(iter(data.train_dataloader()))["image"].shape == (2, 3, 512, 512)
+
+
+def test_training_on_images_without_mattes_is_refused_in_one_line(samples, tmp_path, capsys):
+    (tmp_path / "images1024x1024").symlink_to(samples / "p3m/image")
+    keys = ["trainer=cpu", "logger=none", "model.width=0.25", "data.num_workers=0"]
+    assert main(["train", "data=ffhq", f"paths.data={tmp_path}", f"paths.output={tmp_path / 'out'}", *keys]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("p3m: data: images without mattes")

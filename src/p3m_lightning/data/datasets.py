@@ -40,6 +40,8 @@ class NamedDataset(Dataset):
         limit: only so many samples, the first by name.
     """
 
+    has_mattes = True
+
     def __init__(self, files: Samples, transform: Callable[..., Any] | None, limit: int | None = None) -> None:
         self.files, self.transform = files, transform
         self.names = sorted(files)[:limit]
@@ -141,6 +143,8 @@ class ImageDataset(NamedDataset):
     Raises:
         InputError: unknown name or split, missing folder, no images.
     """
+
+    has_mattes = False
 
     def __init__(
         self,
