@@ -6,6 +6,7 @@ import torch
 
 from p3m_lightning.losses import MODNetConsistencyLoss
 from p3m_lightning.models import create_model
+from p3m_lightning.schema import InputError
 from p3m_lightning.training.adaptation import KeepBefore
 from tiny_networks import TINY
 
@@ -13,7 +14,8 @@ from tiny_networks import TINY
 def adapt(steps: int):
     """Train a narrow MODNet on one picture; returns it, the callback, and the batch and loss terms of every step."""
     torch.manual_seed(0)
-    module = SimpleNamespace(net=create_model("modnet", **TINY["modnet"]).train())
+    net = create_model("modnet", **TINY["modnet"]).train()
+    module = SimpleNamespace(net=net, config={"init_from": "trained.ckpt"})
     callback, loss = KeepBefore(), MODNetConsistencyLoss()
     callback.setup(None, module, "fit")
     optimizer = torch.optim.Adam(module.net.parameters(), lr=1e-3)
@@ -35,6 +37,11 @@ def test_the_copy_says_the_same_in_every_step_while_the_network_moves():
     assert torch.equal(first.alpha, last.alpha)
     assert not last.alpha.requires_grad
     assert history[0][1]["detail"] < 1e-6 < history[-1][1]["detail"]
+
+
+def test_a_run_from_random_weights_is_refused():
+    with pytest.raises(InputError, match="init_from"):
+        KeepBefore().setup(None, SimpleNamespace(net=torch.nn.Identity(), config={"init_from": None}), "fit")
 
 
 def test_branches_come_to_agree():

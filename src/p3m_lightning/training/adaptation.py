@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 
-from p3m_lightning.schema import Sample
+from p3m_lightning.schema import InputError, Sample
 
 NORMS = (nn.BatchNorm2d, nn.InstanceNorm2d)
 
@@ -18,10 +18,15 @@ class KeepBefore(Callback):
 
     The copy is taken before a resumed run gets its weights back, so that it is the same one in every part of a run.
     Normalization layers keep their statistics, as the authors have it.
+
+    Raises:
+        InputError: at the start, if the run does not start from a trained network.
     """
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         """Copy the network."""
+        if not module.config.get("init_from"):
+            raise InputError("init_from: there is nothing to adapt without a trained network; give a checkpoint of one")
         if stage == "fit":
             self.net = copy.deepcopy(module.net).eval().requires_grad_(False)
 
