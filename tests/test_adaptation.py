@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from p3m_lightning.losses import MODNetConsistencyLoss
