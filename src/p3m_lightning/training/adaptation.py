@@ -23,6 +23,8 @@ class KeepBefore(Callback):
         InputError: at the start, if the run does not start from a trained network.
     """
 
+    does_without_mattes = True
+
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         """Copy the network."""
         if not module.config.get("init_from"):

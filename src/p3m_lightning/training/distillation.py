@@ -54,6 +54,8 @@ class Teacher(Callback):
         InputError: no such checkpoint, or one of a network that needs a trimap.
     """
 
+    does_without_mattes = True
+
     def __init__(self, ckpt: str | Path, folder: str | Path, kernel: int = 15, certain: float = 0.02) -> None:
         if kernel < 1 or kernel % 2 == 0:
             raise InputError(f"callbacks.teacher.kernel: {kernel} is not an odd number")

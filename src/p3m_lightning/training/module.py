@@ -66,7 +66,8 @@ class MattingModule(LightningModule):
         Raises:
             InputError: the training images have no mattes.
         """
-        if stage == "fit" and not getattr(self.trainer.datamodule.train_set, "has_mattes", True):
+        does_without = any(getattr(callback, "does_without_mattes", False) for callback in self.trainer.callbacks)
+        if stage == "fit" and not does_without and not getattr(self.trainer.datamodule.train_set, "has_mattes", True):
             raise InputError("data: images without mattes, there is nothing to learn from; take data=p3m10k or another")
         names = {"val": self.trainer.datamodule.val_names, "test": self.trainer.datamodule.test_names}
         self.metrics = nn.ModuleDict({k: nn.ModuleList(MattingMetrics() for _ in names[k]) for k in names})
