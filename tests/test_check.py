@@ -7,6 +7,7 @@ from PIL import Image
 
 from p3m_lightning.cli import main
 from p3m_lightning.data.check import check_dataset, recognize
+from p3m_lightning.data.pack_folder import pack_dataset
 from p3m_lightning.images import read_image, read_matte, write_image
 from p3m_lightning.schema import InputError
 
@@ -43,6 +44,14 @@ def turn(root, image):
         opened.save(path, exif=exif, quality="keep")
 
 
+def damage_pack(root, image):
+    pack_dataset(root, "synthetic", workers=1)
+    path = root / f"train/pack/blurred_image/{image}.safetensors"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 FAULTS = {  # fault -> what makes it, of the set's folder and the stem of a training image
     "unreadable": lambda root, a: cut_in_half(root / f"train/blurred_image/{a}.jpg"),
     "missing-matte": lambda root, a: (root / f"train/mask/{a}.png").unlink(),
@@ -56,6 +65,7 @@ FAULTS = {  # fault -> what makes it, of the set's folder and the stem of a trai
     "image-premultiplied": premultiply_image,
     "trimap-values": lambda root, a: change(next((root / P / "trimap").iterdir()), lambda x: np.where(x == 128, 7, x)),
     "trimap-contradicts": lambda root, a: change(next((root / P / "trimap").iterdir()), lambda x: x[:, ::-1].copy()),
+    "pack": damage_pack,
     "matte-binary": lambda root, a: change(
         root / f"train/mask/{a}.png", lambda x: np.where(x > 127, 255, 0).astype(np.uint8)
     ),
@@ -91,6 +101,15 @@ def test_a_sound_set_has_no_fault_but_the_size_of_its_images(copy):
 def test_a_seeded_fault_is_found_by_name(copy, fault):
     FAULTS[fault](copy, "train_00003")
     assert fault in found(copy)
+
+
+def test_packs_are_compared_with_the_files_they_were_made_of(copy):
+    pack_dataset(copy, "synthetic", workers=1)
+    assert found(copy) == {"small"}
+    change(copy / "train/mask/train_00002.png", lambda x: x[:, ::-1].copy())
+    [old] = [finding for finding in check_dataset(copy, workers=1).findings if finding.fault == "pack"]
+    assert old.file.endswith("train_00002.safetensors")
+    assert old.detail == "train_00002.png has changed since"
 
 
 def test_a_training_picture_in_a_test_set_is_leakage_under_any_name_and_file_size(copy):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from p3m_lightning.data.cards import DATASETS, DatasetCard
 from p3m_lightning.data.faults import ERROR, FAULTS, WARNING, Finding, inspect_sample
-from p3m_lightning.data.layout import dataset_card, role_folders, split_folder
+from p3m_lightning.data.layout import add_packs, dataset_card, pack_folder, role_folders, split_folder
 from p3m_lightning.data.parallel import run_parallel
 from p3m_lightning.images import atomic_path, is_image_name
 from p3m_lightning.progress import track
@@ -162,6 +162,7 @@ def _collect(folder: Path, card: DatasetCard, split: str, findings: list[Finding
         place = next((place for place in places if place.is_dir()), None)
         if place is not None:
             _add_role(samples, role, place, split, findings)
+    add_packs(samples, [pack_folder(folder, image_folder.name)])
     return list(samples.values())
 
 

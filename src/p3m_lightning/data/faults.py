@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from p3m_lightning.data.layout import PACK
+from p3m_lightning.data.packs import Pack
 from p3m_lightning.data.readers import read_color
 from p3m_lightning.images import read_image, read_matte, to_uint8
 from p3m_lightning.schema import InputError
@@ -30,6 +32,7 @@ FAULTS = {
     "image-premultiplied": (ERROR, "the image is multiplied by the matte: black outside"),
     "trimap-values": (ERROR, "a trimap of other values than 0, 128 and 255"),
     "trimap-contradicts": (ERROR, "a trimap that is sure where the matte says otherwise"),
+    "pack": (ERROR, "a pack that is broken, or not of the files as they are; `p3m data pack` writes it again"),
     "leakage": (ERROR, "the same picture in the training and a test set"),
     "matte-binary": (WARNING, "a matte of 0 and 255 only: a segmentation"),
     "matte-range": (WARNING, "a matte that never reaches 255"),
@@ -72,7 +75,7 @@ def inspect_sample(task: tuple[str, Mapping[str, Path]]) -> Inspection:
     """Decode every file of one sample and look for faults.
 
     Args:
-        task: name of the split; role (image, alpha, trimap, foreground, background, face) -> path.
+        task: name of the split; role (image, alpha, trimap, foreground, background, face, pack) -> path.
     """
     split, files = task
     findings: list[Finding] = []
@@ -80,8 +83,10 @@ def inspect_sample(task: tuple[str, Mapping[str, Path]]) -> Inspection:
     def note(fault: str, role: str, detail: str = "") -> None:
         findings.append(Finding(fault, split, str(files[role]), detail))
 
-    pixels = {role: _decoded(role, path, note) for role, path in files.items()}
+    pixels = {role: _decoded(role, path, note) for role, path in files.items() if role != PACK}
     pixels = {role: array for role, array in pixels.items() if array is not None}
+    if PACK in files:
+        _check_pack(files, pixels, note)
     digest = _digest(pixels["image"]) if "image" in pixels else ""
     if "image" in pixels:
         _check_header(files["image"], note)
@@ -182,6 +187,18 @@ def _check_trimap(trimap: np.ndarray, alpha: np.ndarray, note: Note) -> None:
     wrong = ((trimap == 255) & (alpha < 255 - SLACK)) | ((trimap == 0) & (alpha > SLACK))
     if wrong.mean() > CONTRADICTING:
         note("trimap-contradicts", "trimap", f"{100 * wrong.mean():.2g} % of its pixels")
+
+
+def _check_pack(files: Mapping[str, Path], pixels: Mapping[str, np.ndarray], note: Note) -> None:
+    try:
+        pack = Pack(files[PACK])
+        changed = pack.changed(files)
+        if changed:
+            note("pack", PACK, f"{changed.name} has changed since")
+        elif any(role in pack and not np.array_equal(pack.read(role), array) for role, array in pixels.items()):
+            note("pack", PACK, "holds other pixels")
+    except InputError as error:
+        note("pack", PACK, str(error).removeprefix(f"{files[PACK]}: "))
 
 
 def _digest(pixels: np.ndarray) -> str:

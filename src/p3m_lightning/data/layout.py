@@ -49,7 +49,7 @@ def find_samples(
     mirror = cache and Path(cache) / folder.relative_to(root)
     places = role_folders(card, folder, image_folder.name, mirror)
     if PACK in wanted:
-        _add_packs(samples, [pack_folder(place, image_folder.name) for place in (folder, mirror) if place])
+        add_packs(samples, [pack_folder(place, image_folder.name) for place in (folder, mirror) if place])
     for role in {*needed, *wanted} - {PACK}:
         files: dict[str, Path] = {}
         for place in reversed([place for place in places[role] if place.is_dir()]):
@@ -122,6 +122,14 @@ def pack_folder(folder: Path, image_folder: str) -> Path:
     return folder / PACK / image_folder
 
 
+def add_packs(samples: Samples, folders: Iterable[Path]) -> None:
+    """Add the packs that lie in the folders to the samples that they are of; the first folder wins."""
+    for folder in folders:
+        for path in folder.glob(f"[!.]*{SUFFIX}"):
+            if path.stem in samples:
+                samples[path.stem].setdefault(PACK, path)
+
+
 def first_folder(folder: Path, candidates: Iterable[str], what: str, card: DatasetCard) -> Path:
     """Return the first of the folders that is there.
 
@@ -162,13 +170,6 @@ def _add_alphas(samples: Samples, image_folder: Path, alpha_folder: Path) -> Non
     for stem, path in alphas.items():
         if stem not in samples:
             raise InputError(f"{path}: no image of that name in {image_folder}; add it or delete the matte")
-
-
-def _add_packs(samples: Samples, folders: Iterable[Path]) -> None:
-    for folder in folders:
-        for path in folder.glob(f"*{SUFFIX}"):
-            if path.stem in samples and not path.name.startswith("."):
-                samples[path.stem].setdefault(PACK, path)
 
 
 def _missing(image: Path, role: str, places: Iterable[Path], root: str | Path) -> str:
