@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +59,17 @@ def open_storage(storage: str) -> Any:
     except Exception as error:  # of a driver, SQLAlchemy or the file system: many kinds, one meaning
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"hydra.sweeper.storage: {without_password(storage)} cannot be opened ({reason})") from error
+
+
+@contextmanager
+def one_at_a_time(storage: str) -> Iterator[None]:
+    """Let one process at a time ask for a trial where the storage does not see to it: SQLite locks no rows."""
+    if not storage.startswith("sqlite:///"):
+        yield
+        return
+    with Path(storage.removeprefix("sqlite:///") + ".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def open_trial(study: Study, number: int) -> Trial:

@@ -21,7 +21,7 @@ from hydra.utils import instantiate
 from p3m_lightning.experiments.sweep_jobs import Job, Outcome, run_job, try_lock
 from p3m_lightning.experiments.sweep_space import Dimension, grid
 from p3m_lightning.schema import InputError
-from p3m_lightning.study import open_storage, open_study, open_trial
+from p3m_lightning.study import one_at_a_time, open_storage, open_study, open_trial
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -148,8 +148,11 @@ def next_job(sweep: Sweep, study: Study) -> Job | None:
         lock = try_lock(folder) if folder.is_dir() else None
         if lock and study.trials[left.number].state is TrialState.RUNNING:
             return _job(sweep, study, left.number, lock)
-    trial = study.ask()
-    if PLANNED not in trial.user_attrs:  # nothing was waiting, and Optuna made another trial
+    if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        return None
+    with one_at_a_time(sweep.storage):
+        trial = study.ask()
+    if PLANNED not in trial.user_attrs:  # another worker was quicker, nothing waits, and Optuna has made another trial
         study.tell(trial, state=TrialState.FAIL)
         return None
     lock = try_lock(sweep.folder / str(trial.number))

@@ -19,6 +19,8 @@ from typing import Any, BinaryIO
 from p3m_lightning.study import TRIAL
 
 LOG = "log.txt"
+POLL = 0.2
+"""Seconds between two looks at a run."""
 PATIENCE = 60
 """Seconds that a run is given to write its checkpoint when the worker itself must go."""
 REPORT = "++callbacks.trial._target_=p3m_lightning.training.pruning.TrialReport"
@@ -66,10 +68,11 @@ class Job:
     lock: BinaryIO
 
     def command(self) -> list[str]:
-        """Return the overrides of the run, or of going on with it."""
+        """Return the command of the run, or of going on with it."""
         last = self.folder / "checkpoints" / "last.ckpt"
         resumed = [f"ckpt={quoted(last)}"] if last.is_file() else []
-        return [*self.overrides, *resumed, f"hydra.run.dir={quoted(self.folder)}", REPORT]
+        place = f"hydra.run.dir={quoted(self.folder)}"
+        return [sys.executable, "-m", "p3m_lightning", "train", *self.overrides, *resumed, place, REPORT]
 
 
 def try_lock(folder: Path) -> BinaryIO | None:
@@ -87,9 +90,7 @@ def try_lock(folder: Path) -> BinaryIO | None:
     return handle
 
 
-def run_job(
-    job: Job, stop: threading.Event, force: threading.Event, environment: Mapping[str, str], poll: float = 0.2
-) -> Outcome:
+def run_job(job: Job, stop: threading.Event, force: threading.Event, environment: Mapping[str, str]) -> Outcome:
     """Run a job to its end, unless its results are there already.
 
     Args:
@@ -97,14 +98,12 @@ def run_job(
         stop: when set, the job is interrupted once, so that it writes its checkpoint.
         force: when set, it is killed.
         environment: variables beside those of this process.
-        poll: seconds between two looks.
     """
     if not (job.folder / "results.json").is_file():
         if not (job.folder / "checkpoints" / "last.ckpt").is_file():  # rows of a start without a checkpoint
             (job.folder / "metrics.csv").unlink(missing_ok=True)
-        with (job.folder / LOG).open("ab") as log:
-            process = _start(job, log, environment)
-            interrupted = _wait(process, stop, force, poll)
+        process = start(job, environment)
+        interrupted = wait(process, stop, force)
         if interrupted and process.returncode != 0:
             return Outcome("interrupted", reason="goes on when the sweep is started again")
         if process.returncode != 0 or not (job.folder / "results.json").is_file():
@@ -138,29 +137,36 @@ def quoted(path: str | Path) -> str:
     return f"'{escaped}'"
 
 
-def _start(job: Job, log: BinaryIO, environment: Mapping[str, str]) -> subprocess.Popen:
+def start(job: Job, environment: Mapping[str, str]) -> subprocess.Popen:
     """Start the run in a session of its own: Ctrl-C reaches the sweep alone, which passes it on once."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "p3m_lightning", "train", *job.command()],
-        env=os.environ | environment | {TRIAL: job.trial},
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        pass_fds=[job.lock.fileno()],
-    )
+    with (job.folder / LOG).open("ab") as log:
+        return subprocess.Popen(
+            job.command(),
+            env=os.environ | environment | {TRIAL: job.trial},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=[job.lock.fileno()],
+        )
 
 
-def _wait(process: subprocess.Popen, stop: threading.Event, force: threading.Event, poll: float) -> bool:
-    """Wait for the run; returns whether it was told to leave."""
+def wait(process: subprocess.Popen, stop: threading.Event, force: threading.Event) -> bool:
+    """Wait for a run; returns whether it was told to leave.
+
+    Args:
+        process: of `start`.
+        stop: when set, it is interrupted once.
+        force: when set, it is killed, with whatever it has started.
+    """
     told = False
     try:
         while process.poll() is None and not force.is_set():
-            if not told and stop.wait(poll):
+            if not told and stop.wait(POLL):
                 process.send_signal(signal.SIGINT)
                 told = True
             elif told:
-                force.wait(poll)
+                force.wait(POLL)
     except BaseException:  # this very process is being ended, as by a cluster whose time is up
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
