@@ -19,10 +19,12 @@ VERBS = {
     "data": "build and inspect data sets",
     "models": "list the networks",
     "weights": "list and convert published checkpoints",
-    "export": "a network as an ONNX file, compared with the original",
+    "export": "a network as an ONNX file, compared with the original, or for the Hub",
     "compare": "a report of runs side by side, HTML and Markdown",
     "demo": "a page on this machine that cuts out photographs",
     "ppt": "the table of training and testing on blurred and on normal faces",
+    "gan": "train StyleMatteGAN, and sample portraits with mattes from it",
+    "cycle": "photographs, mattes, a generator, its portraits, a better network",
     "bench": "benchmarks, JSON on the last line",
 }
 """Each verb is a module of this package: with `VERBS` of its own, or `configure(parser)` and `run(options)`."""

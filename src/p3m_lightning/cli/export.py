@@ -1,4 +1,4 @@
-"""`p3m export`: a network as an ONNX file, compared with the original."""
+"""`p3m export`: a network as an ONNX file, compared with the original, or as a folder for the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # imported where used, so that the help answers at once
     import numpy as np
     from torch import nn
 
+    from p3m_lightning.inference.facts import Facts
+
 PORTRAITS = ((0, 512, 512), (1, 470, 333), (2, 350, 401))  # seed, height, width of what is compared on by default
 
 
@@ -20,7 +22,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = "example: p3m export --ckpt outputs/RUN/checkpoints/best.ckpt -o matting.onnx"
     add_checkpoint(parser, "checkpoint of this package")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.onnx", help="the file to write")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE.onnx", help="the file to write")
+    parser.add_argument(
+        "--hub", type=Path, metavar="DIR", help="write a folder for the Hugging Face Hub: weights, settings, model card"
+    )
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="photographs to compare on (default: three synthetic portraits)"
     )
@@ -40,9 +45,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Export, compare, print the differences and the file."""
     check_checkpoint(options)
-    if options.output.suffix != ".onnx":
+    if options.output is None and options.hub is None:
+        raise InputError("give -o FILE.onnx, or --hub DIR")
+    if options.output is not None and options.output.suffix != ".onnx":
         raise InputError(f"-o {options.output}: give a file that ends in .onnx")
+    if options.hub is not None and options.hub.exists() and (not options.hub.is_dir() or any(options.hub.iterdir())):
+        raise InputError(f"--hub {options.hub}: is there already; give a new or empty folder")
     net, facts = network_with_facts(options)
+    if options.hub is not None:
+        _save_for_hub(net, facts, options.hub)
+    if options.output is None:
+        return
     images = comparison_images(options.images)
     from p3m_lightning.inference.export import export_onnx
 
@@ -67,42 +80,26 @@ def comparison_images(folder: Path | None) -> dict[str, np.ndarray]:
     }
 
 
-def network_with_facts(options: argparse.Namespace) -> tuple[nn.Module, dict[str, object]]:
+def network_with_facts(options: argparse.Namespace) -> tuple[nn.Module, Facts]:
     """Load the network, and gather what its file should say about it."""
-    from p3m_lightning.inference.predictor import recorded_inference
+    from p3m_lightning.inference.facts import checkpoint_facts, published_facts
     from p3m_lightning.models import load_model
-    from p3m_lightning.models.weights import read_checkpoint
 
     if options.ckpt:
-        net = load_model(options.ckpt)
-        config = read_checkpoint(options.ckpt).config
-        settings = {key: value for key, value in config["model"].items() if key != "_target_"}
-        usual, sizes = recorded_inference(config)
-        facts = {
-            "settings": settings,
-            "license": None,
-            "trained_on": _training_set(config),
-            "inference": {"mode": usual, **sizes},
-        }
+        net, facts = load_model(options.ckpt), checkpoint_facts(options.ckpt)
     else:
-        net = published_network(options.model, options.weights)
-        facts = _published_facts(options.model)
+        net, facts = published_network(options.model, options.weights), published_facts(options.model)
     stated = {"license": options.license, "trained_on": options.trained_on}
     return net, facts | {key: value for key, value in stated.items() if value}
 
 
-def _training_set(config: dict) -> str | None:
-    train = config.get("data", {}).get("train") or {}
-    parts = train["datasets"].values() if "datasets" in train else [train]
-    names = [part["name"] for part in parts if "name" in part]
-    return ", ".join(dict.fromkeys(names)) or None
-
-
-def _published_facts(name: str) -> dict[str, object]:
-    """Return what the table of published checkpoints says where it knows a single one of this network."""
-    from p3m_lightning.models.published import PUBLISHED
-
-    entries = [entry for entry in PUBLISHED.values() if entry.model == name and not entry.encoder_only]
-    if len(entries) != 1:
-        return {"license": None, "trained_on": None}
-    return {"license": entries[0].license, "trained_on": ", ".join(entries[0].trained_on)}
+def _save_for_hub(net: nn.Module, facts: Facts, folder: Path) -> None:
+    try:
+        from p3m_lightning.inference.hub import HubModel
+    except ModuleNotFoundError as error:
+        raise InputError(f"--hub needs {error.name}: pip install 'p3m_lightning[hub]'") from None
+    try:
+        HubModel(net, facts).save_pretrained(folder)
+    except OSError as error:
+        raise InputError(f"--hub {folder}: cannot be written ({error.strerror})") from None
+    print(folder)

@@ -1,0 +1,67 @@
+"""What is known about a network beside its weights: for the files that it is passed on in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from p3m_lightning.inference.predictor import recorded_inference
+from p3m_lightning.models.published import PUBLISHED
+from p3m_lightning.models.weights import read_checkpoint
+
+Facts = dict[str, Any]
+"""Plain values: `settings` (arguments of `create_model`), `inference` (mode and sizes of the evaluation), `license`,
+`trained_on`, `results` (mean metrics by test set); None or empty where nobody said."""
+
+
+def checkpoint_facts(path: str | Path) -> Facts:
+    """Gather what a checkpoint of this package and the results in its run folder say; no path of the machine is in it.
+
+    Raises:
+        InputError: not a checkpoint of this package.
+    """
+    config = read_checkpoint(path).config
+    usual, sizes = recorded_inference(config)
+    published = PUBLISHED.get(config.get("published_as"))
+    stated = config.get("trained_on")
+    return {
+        "settings": {k: v for k, v in config["model"].items() if k not in ("_target_", "encoder_weights")},
+        "inference": {"mode": usual, **sizes},
+        "license": config.get("license") or (published and published.license),
+        "trained_on": (", ".join(stated) if isinstance(stated, list) else stated) or _training_set(config),
+        "results": config.get("results") or _results_beside(Path(path)),
+    }
+
+
+def published_facts(name: str) -> Facts:
+    """Return what the table of published checkpoints says where it knows a single one of the network `name`."""
+    entries = [entry for entry in PUBLISHED.values() if entry.model == name and not entry.encoder_only]
+    known = entries[0] if len(entries) == 1 else None
+    return {
+        "settings": {"name": name},
+        "inference": {},
+        "license": known and known.license,
+        "trained_on": known and ", ".join(known.trained_on),
+        "results": {},
+    }
+
+
+def _training_set(config: Mapping[str, Any]) -> str | None:
+    train = config.get("data", {}).get("train") or {}
+    parts = train["datasets"].values() if "datasets" in train else [train]
+    names = [part["name"] for part in parts if "name" in part]
+    return ", ".join(dict.fromkeys(names)) or None
+
+
+def _results_beside(checkpoint: Path) -> dict[str, dict[str, float]]:
+    """Return the mean metrics of the run that this checkpoint was tested in; a later one was not."""
+    path = checkpoint.resolve().parent.parent / "results.json"
+    try:
+        content = json.loads(path.read_text())
+        if Path(content["checkpoint"]).name != checkpoint.name:
+            return {}
+        return {name: dict(result["mean"]) for name, result in content["sets"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}

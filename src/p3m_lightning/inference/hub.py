@@ -1,0 +1,154 @@
+"""Networks in the layout of the Hugging Face Hub: a folder or repository with weights, settings and a model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData, ModelHubMixin, constants, hf_hub_download
+from torch import nn
+
+from p3m_lightning import __version__
+from p3m_lightning.inference.facts import Facts, checkpoint_facts, published_facts
+from p3m_lightning.inference.predictor import Predictor
+from p3m_lightning.models import load_model, model_card
+from p3m_lightning.models.weights import save_weights
+
+WEIGHTS = constants.SAFETENSORS_SINGLE_FILE
+LIBRARY = "p3m-lightning"
+SHOWN = {"sad": "SAD", "mse": "MSE", "gradient": "Gradient", "connectivity": "Connectivity"}
+"""Metrics in the card, in the units of the P3M papers."""
+
+
+class HubModel(ModelHubMixin, library_name=LIBRARY, pipeline_tag="image-segmentation", tags=["image-matting"]):
+    """A network that can be passed on: `save_pretrained(FOLDER)`, `push_to_hub(NAME)`, `from_pretrained(EITHER)`.
+
+    `model.safetensors` in such a folder is a checkpoint like any other of this package.
+
+    Args:
+        net: a network of `p3m_lightning.models`.
+        facts: what is known about it, see `facts.Facts`; by default what is known of the published weights.
+    """
+
+    def __init__(self, net: nn.Module, facts: Facts | None = None) -> None:
+        self.net = net
+        self.facts = facts or published_facts(net.name)
+        self._hub_mixin_config = self._config()
+
+    @classmethod
+    def from_checkpoint(
+        cls, path: str | Path, *, license: str | None = None, trained_on: str | None = None
+    ) -> HubModel:
+        """Take a checkpoint of this package with the results of its run.
+
+        Args:
+            path: `.ckpt` or `.safetensors`.
+            license: of the weights, as the Hub names licenses ("mit", "cc-by-4.0"), if nobody said it before.
+            trained_on: the data, in words, if nobody said it before or it should be said better.
+
+        Raises:
+            InputError: not a checkpoint of this package.
+        """
+        stated = {"license": license, "trained_on": trained_on}
+        return cls(load_model(path), checkpoint_facts(path) | {k: v for k, v in stated.items() if v})
+
+    def predictor(self, device: str = "auto", mode: str | None = None, **keys: object) -> Predictor:
+        """Make a predictor; what is not given is as the network was evaluated. Arguments as for `Predictor`."""
+        recorded = {k: v for k, v in self.facts["inference"].items() if v is not None}
+        usual = recorded.pop("mode", None)
+        return Predictor(self.net, device, mode or usual, **(recorded | keys))
+
+    def generate_model_card(self, *args: object, **kwargs: object) -> ModelCard:
+        """Write the README of the repository from the facts; what nobody stated is said to be unknown."""
+        name = self.facts["settings"]["name"]
+        scores = [
+            EvalResult("image-segmentation", "image-matting", data, key, round(means[key], 6), metric_name=SHOWN[key])
+            for data, means in self.facts["results"].items()
+            for key in SHOWN
+            if key in means
+        ]
+        tags = self._hub_mixin_info.model_card_data.tags
+        head = ModelCardData(
+            model_name=name,
+            license=self.facts["license"],
+            library_name=LIBRARY,
+            pipeline_tag="image-segmentation",
+            tags=tags,
+            eval_results=scores or None,
+        )
+        return ModelCard(f"---\n{head.to_yaml()}\n---\n\n{card_text(self.facts)}")
+
+    def _config(self) -> Facts:
+        return {"model": self.facts["settings"], "p3m_lightning": __version__} | {
+            key: self.facts[key] for key in ("inference", "license", "trained_on", "results")
+        }
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save_weights(self.net, self._config(), save_directory / WEIGHTS)
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+    ) -> HubModel:
+        path = Path(model_id) / WEIGHTS
+        if not Path(model_id).is_dir():
+            path = hf_hub_download(
+                model_id,
+                WEIGHTS,
+                revision=revision,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+                token=token,
+            )
+        return cls.from_checkpoint(path)
+
+
+def card_text(facts: Facts) -> str:
+    """Return the text of a model card, Markdown."""
+    name = facts["settings"]["name"]
+    inference = {key: value for key, value in facts["inference"].items() if value is not None}
+    mode = inference.pop("mode", None) or "resize, or native with a trimap"
+    sizes = "".join(f", `{key}={value:g}`" for key, value in inference.items())
+    settings = ", ".join(f"`{key}={value}`" for key, value in facts["settings"].items() if key != "name")
+    return f"""# {name}
+
+Portrait matting: a photograph in, the opacity of every pixel out.
+Network of: {model_card(name).paper}{f" ({settings})" if settings else ""}.
+
+```python
+from p3m_lightning.inference.hub import HubModel
+
+predict = HubModel.from_pretrained("FOLDER or USER/NAME").predictor()
+predict("photo.jpg").rgba()
+```
+
+- **Trained on**: {facts["trained_on"] or "not stated"}
+- **License of the weights**: {facts["license"] or "not stated"}
+- **Input**: RGB in [0, 1], any size; normalization is inside
+- **Evaluated in mode**: {mode}{sizes}
+
+{_results_table(facts["results"])}
+
+Made with p3m_lightning {__version__}.
+"""
+
+
+def _results_table(results: dict[str, dict[str, float]]) -> str:
+    if not results:
+        return "No evaluation is recorded."
+    keys = [key for key in SHOWN if all(key in means for means in results.values())]
+    lines = [
+        "Means over whole images (SAD and connectivity over 1000, gradient over 10):",
+        "",
+        f"| test set | {' | '.join(SHOWN[key] for key in keys)} |",
+        "|---" * (len(keys) + 1) + "|",
+        *(f"| {data} | {' | '.join(f'{means[key]:.4g}' for key in keys)} |" for data, means in results.items()),
+    ]
+    return "\n".join(lines)
