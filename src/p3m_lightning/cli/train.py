@@ -42,8 +42,10 @@ def train_and_tell(config: dict) -> None:
         print(config["paths"]["run"])
 
 
-def resume_last(overrides: list[str]) -> list[str]:
+def resume_last(overrides: list[str], verb: str = "train") -> list[str]:
     """Replace `ckpt=last` by the newest checkpoint of the experiment, and go on in its run folder.
+
+    `verb` names the configuration.
 
     Raises:
         InputError: the experiment has no run with a checkpoint.
@@ -51,12 +53,12 @@ def resume_last(overrides: list[str]) -> list[str]:
     from p3m_lightning.configuration import compose
 
     rest = [o for o in overrides if o != "ckpt=last"]
-    config = compose("train", rest)
+    config = compose(verb, rest)
     parent = Path(config.paths.output) / config.hydra.runtime.choices.experiment
-    pattern = "*/stages/*/checkpoints/last.ckpt" if config.stages else "*/checkpoints/last.ckpt"
+    pattern = "*/stages/*/checkpoints/last.ckpt" if config.get("stages") else "*/checkpoints/last.ckpt"
     found = sorted(parent.glob(pattern), key=lambda p: p.stat().st_mtime)
     if not found:
         raise InputError(f"ckpt=last: no {parent}/{pattern} to resume; start without it")
     folder = parent / found[-1].relative_to(parent).parts[0]
-    resumed = [] if config.stages else [f"ckpt={found[-1].absolute()}"]  # stages know what they have finished
+    resumed = [] if config.get("stages") else [f"ckpt={found[-1].absolute()}"]  # stages know what they have finished
     return [*rest, *resumed, f"hydra.run.dir={folder.absolute()}"]

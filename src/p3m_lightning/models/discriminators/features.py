@@ -79,7 +79,7 @@ def _build(
 ) -> tuple[nn.Module, tuple[int, ...], tuple[float, ...], tuple[float, ...]]:
     """Return the network, the channels of its maps, and the mean and deviation of its training images."""
     if network == "random_resnet34":
-        encoder = ResNet34(RANDOM_WIDTH)
+        encoder = _calibrated(ResNet34(RANDOM_WIDTH))
         return _EncoderMaps(encoder), encoder.channels, IMAGENET_MEAN, IMAGENET_STD
     if Path(network).suffix in (".ckpt", ".safetensors"):
         encoder = getattr(load_model(network), "encoder", None)
@@ -87,6 +87,16 @@ def _build(
             raise InputError(f"{network}: its network has no encoder to take features from; p3mnet has, for one")
         return _EncoderMaps(encoder), tuple(encoder.channels), IMAGENET_MEAN, IMAGENET_STD
     return _timm_features(network, weights)
+
+
+@torch.no_grad()
+def _calibrated(encoder: nn.Module) -> nn.Module:
+    """Set the normalization statistics of random weights by random pictures, so that no map grows with the depth."""
+    for module in encoder.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the plain mean
+    encoder.train()(resize(torch.randn(16, 3, 8, 8), (64, 64)))
+    return encoder
 
 
 def _timm_features(

@@ -1,0 +1,79 @@
+"""`p3m gan sample`: RGBA portraits out of a trained generator."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from p3m_lightning.schema import InputError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = (
+        "example: p3m gan sample --ckpt outputs/gan_synthetic/RUN/checkpoints/best.ckpt -o portraits --count 100"
+        " --psi 0.5 1 0.25"
+    )
+    parser.add_argument("--ckpt", type=Path, required=True, metavar="PATH", help="checkpoint of p3m gan train")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where seed<n>_psi<psi>.png go; run again to resume",
+    )
+    protocol = parser.add_argument_group("protocol (the defaults are the authors')")
+    protocol.add_argument("--count", type=int, default=10_000, metavar="N", help="portraits in all (10000)")
+    protocol.add_argument(
+        "--psi",
+        type=float,
+        nargs=3,
+        default=(-0.9, 0.9, 0.1),
+        metavar=("FROM", "TO", "STEP"),
+        help="truncation, one value after another (-0.9 0.9 0.1); 1: none",
+    )
+    protocol.add_argument(
+        "--shift", type=float, default=0.05, metavar="PART", help="largest shift, as a part of the side (0.05)"
+    )
+    protocol.add_argument(
+        "--rotation", type=float, default=10.0, metavar="DEGREES", help="rotation from 0 to this (10)"
+    )
+    protocol.add_argument("--seed", type=int, default=0, metavar="N", help="of the first portrait (0)")
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="portraits at a time (16)")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Sample, and print the folder."""
+    psis = truncations(*options.psi)
+    for name in ("count", "batch_size"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: give at least 1")
+    if options.seed < 0:
+        raise InputError(f"--seed {options.seed}: give 0 or more")
+
+    from p3m_lightning.inference.sampling import SamplingProtocol, sample_portraits
+    from p3m_lightning.models.stylegan import load_generator
+
+    sample_portraits(
+        load_generator(options.ckpt),
+        options.output,
+        options.count,
+        SamplingProtocol(psis, options.shift, options.rotation),
+        options.seed,
+        options.batch_size,
+        options.device,
+    )
+    print(options.output)
+
+
+def truncations(first: float, last: float, step: float) -> list[float]:
+    """Return the values from `first` to `last`, both among them.
+
+    Raises:
+        InputError: a step that does not lead there.
+    """
+    if step <= 0 or last < first:
+        raise InputError(f"--psi {first:g} {last:g} {step:g}: give FROM, a TO that is not below it, and a STEP above 0")
+    return [round(first + k * step, 6) for k in range(int((last - first) / step + 1e-6) + 1)]

@@ -1,0 +1,32 @@
+"""`p3m gan train`: compose a configuration, train a GAN, leave a run folder."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = "example: p3m gan train experiment=gan_synthetic images=4000"
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides of conf/gan.yaml")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train; the run folder is the last line on stdout."""
+    from p3m_lightning.cli.hydra_app import run_hydra
+    from p3m_lightning.cli.train import resume_last
+
+    overrides = options.overrides
+    if "ckpt=last" in overrides:
+        overrides = resume_last(overrides, "gan")
+    run_hydra("gan train", train_and_tell, overrides)
+
+
+def train_and_tell(config: dict) -> None:
+    """Train, print the distances and the run folder."""
+    from p3m_lightning.training.gan_run import print_distances, train_gan
+
+    finished = train_gan(config)
+    if finished.is_global_zero:
+        print_distances(finished.results["history"])
+        print(finished.folder)

@@ -1,0 +1,182 @@
+"""Callbacks of GAN training, at the end of every tick: the distance to the real set, pictures, checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, Trainer
+from torch import Tensor, nn
+
+from p3m_lightning.data.rgba import stack_pictures
+from p3m_lightning.images import write_image
+from p3m_lightning.metrics.distances import PictureDistance, inception
+from p3m_lightning.models.discriminators.features import FrozenFeatures, PooledFeatures
+from p3m_lightning.pictures import to_picture
+from p3m_lightning.training.gan import StyleMatteGANModule, over
+
+GREY = 0.5
+"""What portraits lie over when their distance is taken: the backdrop is no part of what is generated."""
+
+
+def distance_features(network: str, weights: str | None = None, size: int | None = None) -> nn.Module:
+    """Return the features in which the distance is taken.
+
+    Args:
+        network: "inception" for FID and KID, with `weights`; else as `FrozenFeatures` takes it.
+        weights: file.
+        size: side that pictures are brought to; None leaves them. Inception brings them to its own.
+    """
+    if network == "inception":
+        return inception(weights or "distance.weights")
+    return PooledFeatures(FrozenFeatures(network, weights, size))
+
+
+class Distance(Callback):
+    """Measure how far the generated portraits are from the real ones, at the start and after every so many ticks.
+
+    Logged as `val/<name of the distance>`, and the Fréchet distance as `val/distance` too, whatever the features.
+
+    Args:
+        features: of the pictures, see `metrics.distances.PictureDistance`.
+        count: generated pictures; 50,000 in the papers.
+        batch_size: pictures at a time.
+        every: ticks from one measurement to the next; the last tick is always measured.
+    """
+
+    def __init__(self, features: nn.Module, count: int = 50_000, batch_size: int = 32, every: int = 1) -> None:
+        self.metric = PictureDistance(features)
+        self.count, self.batch_size, self.every = count, batch_size, every
+        self.history: list[dict[str, float]] = []
+
+    def on_train_start(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
+        """Take in the real portraits, and in a fresh run measure what the generator begins with."""
+        self.metric.to(module.device)
+        portraits = trainer.datamodule.dataset.portraits
+        for indices in shares(len(portraits), trainer, self.batch_size):
+            self._take(stack_pictures([portraits[k] for k in indices]).to(module.device) / 255, real=True)
+        if int(module.seen) == 0:
+            self._measure(trainer, module)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
+        """Measure when it is time."""
+        if (trainer.current_epoch + 1) % self.every == 0 or trainer.current_epoch + 1 == trainer.max_epochs:
+            self._measure(trainer, module)
+            values = {name: value for name, value in self.history[-1].items() if name != "images"}
+            module.log_dict({f"val/{name}": value for name, value in values.items()}, rank_zero_only=True)
+
+    def _measure(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
+        self.metric.reset_generated()
+        z = fixed_noise(self.count, module)
+        for indices in shares(self.count, trainer, self.batch_size):
+            self._take(module.averaged(z[indices]), real=False)
+        values = self.metric.compute()
+        self.history.append({"images": int(module.seen), "distance": next(iter(values.values())), **values})
+
+    def _take(self, pictures: Tensor, real: bool) -> None:
+        self.metric.update(over(pictures, torch.full_like(pictures[:, :3], GREY)), real)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was measured."""
+        return {"history": self.history}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what was measured."""
+        self.history = state["history"]
+
+
+class Snapshots(Callback):
+    """Write grids of generated portraits, always of the same z, on a checkerboard and on backgrounds.
+
+    Args:
+        folder: where `<backdrop>_<thousands of pictures seen>.png` go; the real ones are `<backdrop>_real.png`.
+        columns: portraits in a row.
+        rows: rows of a grid.
+        psi: truncation.
+        every: ticks from one snapshot to the next.
+    """
+
+    def __init__(self, folder: str | Path, columns: int = 8, rows: int = 4, psi: float = 1.0, every: int = 1) -> None:
+        self.folder = Path(folder)
+        self.columns, self.count, self.psi, self.every = columns, columns * rows, psi, every
+
+    def on_train_start(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
+        """Show the real portraits, and in a fresh run what the generator begins with."""
+        if trainer.is_global_zero and int(module.seen) == 0:
+            portraits = trainer.datamodule.dataset.portraits
+            real = stack_pictures([portraits[k % len(portraits)] for k in range(self.count)]) / 255
+            self._write(trainer, "real", real)
+            self._show(trainer, module)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
+        """Show what the averaged generator makes when it is time."""
+        if trainer.is_global_zero and (trainer.current_epoch + 1) % self.every == 0:
+            self._show(trainer, module)
+
+    def _show(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
+        z = fixed_noise(self.count, module)
+        pictures = torch.cat([module.averaged(part, self.psi).cpu() for part in z.split(self.columns)])
+        self._write(trainer, f"{int(module.seen) / 1000:09.1f}k", pictures)  # sorts by name
+
+    def _write(self, trainer: Trainer, name: str, pictures: Tensor) -> None:
+        generator = np.random.default_rng(0)
+        photographs = [trainer.datamodule.dataset.backgrounds.draw(generator) for _ in range(self.count)]
+        backdrops = {"checkerboard": checkerboard(pictures.shape[-1]), "backgrounds": stack_pictures(photographs) / 255}
+        for kind, backdrop in backdrops.items():
+            write_image(self.folder / f"{kind}_{name}.png", mosaic(over(pictures, backdrop), self.columns))
+
+
+class TickCheckpoints(Callback):
+    """Save `last.ckpt` after every tick, and `best.ckpt` when the distance was never smaller.
+
+    Only whole ticks are saved: from there a run goes on exactly as if it had never stopped.
+
+    Args:
+        folder: where the checkpoints go.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
+        """Save; this callback stands behind the measurement."""
+        trainer.save_checkpoint(self.folder / "last.ckpt")
+        best = best_of(measured(trainer))
+        if best is not None and best["images"] == int(module.seen):
+            trainer.save_checkpoint(self.folder / "best.ckpt")
+
+
+def measured(trainer: Trainer) -> list[dict[str, float]]:
+    """Return what the run's `Distance` has measured."""
+    return next((callback.history for callback in trainer.callbacks if isinstance(callback, Distance)), [])
+
+
+def best_of(history: list[dict[str, float]]) -> dict[str, float] | None:
+    """Return the measurement of the smallest distance among those of a trained generator, if there are any."""
+    return min((entry for entry in history if entry["images"]), key=lambda entry: entry["distance"], default=None)
+
+
+def fixed_noise(count: int, module: StyleMatteGANModule) -> Tensor:
+    """Return the same z (count, noise) every time, without touching the run's own draws."""
+    generator = torch.Generator().manual_seed(module.seed)
+    return torch.randn(count, module.generator.noise, generator=generator).to(module.device)
+
+
+def shares(count: int, trainer: Trainer, batch_size: int) -> list[list[int]]:
+    """Deal out the indices below `count` to this process, in batches."""
+    mine = list(range(trainer.global_rank, count, trainer.world_size))
+    return [mine[k : k + batch_size] for k in range(0, len(mine), batch_size)]
+
+
+def checkerboard(side: int, squares: int = 8) -> Tensor:
+    """Return (3, side, side) of two greys."""
+    index = torch.arange(side) * squares // side
+    return (0.6 + 0.25 * ((index[:, None] + index[None, :]) % 2)).expand(3, side, side)
+
+
+def mosaic(pictures: Tensor, columns: int) -> np.ndarray:
+    """Lay (N, 3, H, W) of [0, 1] out in rows: uint8 (rows * H, columns * W, 3)."""
+    rows = [torch.cat(list(row), dim=2) for row in pictures.split(columns)]
+    return to_picture(torch.cat(rows, dim=1))

@@ -1,0 +1,101 @@
+"""train_gan(config): a straight line from a resolved configuration to a run folder with a generator in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pytorch_lightning import Trainer, seed_everything
+from rich.console import Console
+from rich.table import Table
+
+from p3m_lightning.metrics.report import write_json
+from p3m_lightning.models.stylegan import load_generator
+from p3m_lightning.training.gan import StyleMatteGANModule
+from p3m_lightning.training.gan_callbacks import best_of, measured
+from p3m_lightning.training.results import provenance, save_config
+from p3m_lightning.training.run import build, build_trainer, fit
+
+
+class GanRun(NamedTuple):
+    """What a training run leaves."""
+
+    folder: Path  # the run folder
+    checkpoint: Path  # the averaged generator of the smallest distance; `load_generator` reads it
+    results: dict[str, Any]  # what results.json holds
+    is_global_zero: bool  # whether this is the process that tells of it
+
+
+def train_gan(config: Mapping[str, Any]) -> GanRun:
+    """Train StyleMatteGAN.
+
+    Args:
+        config: `conf/gan.yaml` composed and resolved, plain containers. `ckpt` goes on with a run, in `paths.run`.
+
+    Raises:
+        InputError: a key or file that does not fit; the message names it.
+    """
+    started = time.time()
+    seed_everything(config["seed"], workers=True, verbose=False)
+    ticks = -(-config["images"] // config["data"]["tick"])
+    config = {**config, "trainer": {**config["trainer"], "max_epochs": ticks}}
+    data = build(config["data"])
+    module = build_gan(config)
+    trainer = build_trainer(config)
+    folder = Path(config["paths"]["run"])
+    if trainer.is_global_zero:
+        save_config(config, folder)
+    fit(trainer, module, data, config["ckpt"], check=load_generator)
+    results = finish_gan(config, trainer, module, started)
+    return GanRun(folder, folder / "checkpoints" / results["checkpoint"], results, trainer.is_global_zero)
+
+
+def build_gan(config: Mapping[str, Any]) -> StyleMatteGANModule:
+    """Build the training module from the groups generator, discriminator, vision and optimizers."""
+    return StyleMatteGANModule(
+        generator=build(config["generator"]),
+        discriminator=build(config["discriminator"]),
+        augmentation=build(config["augmentation"]),
+        controller=build(config["controller"]),
+        optimizers={name: build(node) for name, node in config["optimizers"].items()},
+        vision=build(config["vision"]) if config.get("vision") else None,
+        **config["recipe"],
+        seed=config["seed"],
+        config=config,
+    )
+
+
+def finish_gan(
+    config: Mapping[str, Any], trainer: Trainer, module: StyleMatteGANModule, started: float
+) -> dict[str, Any]:
+    """Write results.json and return what it holds."""
+    history = measured(trainer)
+    folder = Path(config["paths"]["run"])
+    results = provenance(config) | {
+        "images": int(module.seen),
+        "start": history[0] if history else None,
+        "best": best_of(history),
+        "history": history,
+        "augmentation": float(module.augmentation.strength),
+        "checkpoint": "best.ckpt" if (folder / "checkpoints" / "best.ckpt").is_file() else "last.ckpt",
+        "seconds": round(time.time() - started, 1),
+    }
+    if trainer.is_global_zero:
+        write_json(folder / "results.json", results)
+    return results
+
+
+def print_distances(history: list[dict[str, float]]) -> None:
+    """Print what was measured in the run: a row for each time, the smallest distance bold."""
+    if not history:
+        return
+    names = [name for name in history[0] if name not in ("images", "distance")]
+    table = Table(title="distance of generated from real portraits", title_justify="left")
+    for column in ("pictures seen", *names):
+        table.add_column(column, justify="right")
+    for entry in history:
+        style = "bold" if entry["images"] and entry == best_of(history) else None
+        table.add_row(f"{entry['images']:,}", *(f"{entry[name]:.5g}" for name in names), style=style)
+    Console().print(table)
