@@ -29,6 +29,15 @@ def test_parts_of_a_mixture_are_found():
     assert seen_in_training(trained(datasets=parts), tests) == ["animals"]
 
 
+def test_what_came_before_counts_too(tmp_path):
+    path = str(tmp_path / "first.ckpt")
+    first = {"model": {"name": "modnet"}, "init_from": path, **trained(**split_of("train"))}
+    torch.save({"config": first, "state_dict": {"net.w": torch.zeros(1)}}, path)
+    adapted = {"init_from": path, **trained(**split_of("train", "bg-20k"))}
+    assert seen_in_training(adapted, {"tests": {"P": split_of("train")}}) == ["P"]
+    assert seen_in_training(adapted | {"init_from": "gone.ckpt"}, {"tests": {"P": split_of("train")}}) == []
+
+
 def test_sets_that_everybody_makes_are_told_apart_by_their_folders(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name / "train" / "image").mkdir(parents=True)

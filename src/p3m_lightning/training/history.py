@@ -59,16 +59,30 @@ def seen_in_training(history: Mapping[str, Any], data: Mapping[str, Any]) -> lis
 
     That is the same split of the same published data set, wherever it lies, or the same folder; so the test sets of
     P3M-10k are new to a network that was trained on P3M-10k, and its training split is not. The validation images that
-    a run holds out of its training split decide which checkpoint is kept, so they count as seen.
+    a run holds out of its training split decide which checkpoint is kept, so they count as seen. What the network saw
+    before it came into the training (`init_from`) counts too, while that checkpoint is where it was.
 
     Args:
         history: see `recorded_history`; its `data`, and `trained_on`, whose split `train` was used.
         data: the group `data` of an evaluation.
     """
-    published = [Source(name, "train", None) for name in history.get("trained_on") or ()]
-    seen = [*published, *_sources((history.get("data") or {}).get("train"))]
+    seen: list[Source] = []
+    for training in _trainings(history):
+        seen += (Source(name, "train", None) for name in training.get("trained_on") or ())
+        seen += _sources((training.get("data") or {}).get("train"))
     tests = data.get("tests") or {}
     return [name for name, test in tests.items() if any(_same(a, b) for a in _sources(test) for b in seen)]
+
+
+def _trainings(history: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Follow a network back through the checkpoints that its trainings started from."""
+    yield history
+    start, visited = history.get("init_from"), set()
+    while start and start not in visited and Path(start).is_file():
+        visited.add(start)
+        earlier = read_checkpoint(start).config
+        yield earlier
+        start = earlier.get("init_from")
 
 
 def _sources(node: Any) -> Iterator[Source]:
