@@ -160,6 +160,20 @@ def test_the_faults_seeded_in_the_mini_set_are_all_named_and_nothing_else(sample
     assert "matte-inverted" in capsys.readouterr().out
 
 
+def test_a_report_that_cannot_be_written_is_told_after_the_table(copy, capsys):
+    assert main(["data", "check", str(copy), "--json", str(copy), "--workers", "1"]) == 2
+    captured = capsys.readouterr()
+    assert "0 errors" in captured.out
+    assert "cannot be written" in captured.err.splitlines()[-1]
+
+
+def test_long_names_are_never_cut(copy, capsys):
+    name = "a_name_of_a_picture_that_is_longer_than_the_column_of_a_narrow_terminal_is_wide"
+    shutil.copy(copy / "train/mask/train_00003.png", copy / f"train/mask/{name}.png")
+    main(["data", "check", str(copy), "--workers", "1"])
+    assert name in "".join(capsys.readouterr().out.replace("│", "").split())
+
+
 def test_a_sound_set_exits_with_0(copy):
     assert main(["data", "check", str(copy), "--workers", "2"]) == 0
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from p3m_lightning.data.cards import DATASETS, DatasetCard
+from p3m_lightning.data.disk import write_whole
 from p3m_lightning.data.faults import ERROR, FAULTS, WARNING, Finding, inspect_sample
 from p3m_lightning.data.layout import add_packs, dataset_card, pack_folder, role_folders, split_folder
 from p3m_lightning.data.parallel import run_parallel
-from p3m_lightning.images import atomic_path, is_image_name
+from p3m_lightning.images import is_image_name
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 
@@ -213,6 +214,9 @@ def _same_names(tasks: Iterable[tuple[str, dict[str, Path]]]) -> Iterable[Findin
 
 
 def write_report(report: CheckReport, path: str | Path) -> None:
-    """Write the report as JSON."""
-    with atomic_path(path) as aside:
-        aside.write_text(json.dumps(report.as_dict(), indent=2) + "\n")
+    """Write the report as JSON.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    write_whole(Path(path), (json.dumps(report.as_dict(), indent=2) + "\n").encode())

@@ -33,9 +33,9 @@ def run(options: argparse.Namespace) -> int:
     from p3m_lightning.data.faults import ERROR
 
     report = check_dataset(options.root, options.name, options.workers)
+    print_report(report, None if options.all else SHOWN)
     if options.json:
         write_report(report, options.json)
-    print_report(report, None if options.all else SHOWN)
     return 2 if report.count(ERROR) else 0
 
 
@@ -55,7 +55,8 @@ def print_report(report: CheckReport, shown: int | None) -> None:
     )
     console.print(f"{card.title}\nlicence: {card.licence}\nimages: {counts}", highlight=False, markup=False)
     if report.findings:
-        table = Table("fault", "", "files", "where", title="Faults", title_justify="left")
+        table = Table("fault", "", "files", title="Faults", title_justify="left")
+        table.add_column("where", overflow="fold")  # a name cut short is no help
         for fault, (level, meaning) in FAULTS.items():
             found = [finding for finding in report.findings if finding.fault == fault]
             if not found:
