@@ -135,6 +135,10 @@ def _predicted_trimap(module: LightningModule, batch: Sample) -> Tensor:
 class Throughput(Callback):
     """Log training images per second, data loading included, validation not; on CUDA the peak memory too."""
 
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Start the clock of an epoch that is taken up in its middle: it has no start of its own."""
+        self.on_train_epoch_start(trainer, module)
+
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Start the clock."""
         self.images, self.seconds, self.last = 0, 0.0, time.perf_counter()
