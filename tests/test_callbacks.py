@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from p3m_lightning.training.callbacks import AdaptiveGradientClipping
+from p3m_lightning.training.callbacks import AdaptiveGradientClipping, Throughput
 
 
 def clip(callback, norm):
@@ -34,3 +34,10 @@ def test_the_average_survives_a_resume():
     clip(first, 3.0)
     second.load_state_dict(first.state_dict())
     assert second.average == first.average
+
+
+def test_throughput_counts_on_when_a_run_is_resumed_inside_an_epoch():
+    callback = Throughput()
+    callback.on_train_start(None, None)
+    callback.on_train_batch_end(SimpleNamespace(world_size=2), None, None, {"name": ["a", "b"]}, 5)
+    assert callback.images == 4

@@ -1,0 +1,26 @@
+"""`p3m cycle`: photographs, mattes, a generator, its portraits, a better network, one report."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = (
+        "example: p3m cycle experiment=cycle_synthetic. The same command goes on after an interruption; finished steps"
+        " are skipped."
+    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides of conf/cycle.yaml")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Go through the cycle; its folder is the last line on stdout."""
+    from p3m_lightning.configuration import compose_run
+    from p3m_lightning.experiments.cycle import run_cycle
+
+    warnings.filterwarnings("ignore", module=r"pytorch_lightning\.utilities\._pytree")  # its own deprecation, not ours
+    config = compose_run("cycle", options.overrides, folder="")
+    run_cycle(config)
+    print(config["paths"]["run"])

@@ -1,0 +1,232 @@
+"""The cycle: a network mats photographs, a generator learns portraits with mattes from them, these teach it further.
+
+Every step has a folder of its own with a marker, `done.json`, written last: a finished step is skipped, a broken one
+goes on from what it has left.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from p3m_lightning.configuration import compose_run
+from p3m_lightning.experiments.cycle_portraits import check_gate, make_portraits
+from p3m_lightning.experiments.cycle_report import write_report
+from p3m_lightning.inference import Predictor
+from p3m_lightning.inference.finder import Finder
+from p3m_lightning.inference.folder import Products, predict_files
+from p3m_lightning.metrics.report import write_json
+from p3m_lightning.models.stylegan import load_generator
+from p3m_lightning.progress import track
+from p3m_lightning.schema import InputError
+from p3m_lightning.training import evaluate, train
+from p3m_lightning.training.gan_run import train_gan
+from p3m_lightning.training.run import build
+
+MARKER = "done.json"
+PLANS = {
+    "start": ("train", {"paths.data": "data"}),
+    "score": ("eval", {"paths.data": "data", "ckpt": "start"}),
+    "gan": ("gan", {"paths.backgrounds": "backgrounds", "data.portraits.root": "mattes"}),
+    "further": ("train", {"paths.data": "data", "init_from": "start", "paths.portraits": "portraits"}),
+}
+"""Key of the configuration -> whose overrides it holds, and which keys are given places of the cycle."""
+FIXED = {"gan": ("data.portraits.name=rgba", "data.portraits.foreground=false")}
+"""The cut-outs have the colors of the foreground already."""
+Config = Mapping[str, Any]
+Outcomes = Mapping[str, Mapping[str, Any]]
+"""step -> what it left: plain values, also in its marker."""
+
+
+class Step(NamedTuple):
+    """One part of the cycle."""
+
+    work: Callable[[Config, Path, Outcomes], dict[str, Any]]  # configuration, own folder, what came before
+    keys: tuple[str, ...]  # of the configuration, on which its outcome depends
+    says: str
+
+
+def run_cycle(config: Config) -> dict[str, Any]:
+    """Go through all steps that are not finished, and write the report.
+
+    Args:
+        config: `conf/cycle.yaml` composed and resolved, plain containers.
+
+    Returns:
+        The outcome of every step; `results.json` in the folder of the cycle holds it.
+
+    Raises:
+        InputError: a key or file that does not fit, or a finished step that was made with other settings.
+    """
+    folder = Path(config["paths"]["run"])
+    steps = {name: step for name, step in STEPS.items() if name != "control" or config["control"]}
+    check_gate(config["gate"])
+    for key in PLANS:
+        plan(config, key, {"start": "", "portraits": "", "mattes": ""}, folder)  # typing errors come out before a night
+    refuse_other_settings(config, folder, steps)
+    for node in filter(None, config["prepare"].values()):
+        build(node)
+    outcomes: dict[str, dict[str, Any]] = {}
+    for number, (name, step) in enumerate(steps.items(), 1):
+        title = f"step {number} of {len(steps)}, {name}: {step.says}"
+        marker = folder / name / MARKER
+        if marker.is_file():
+            print(f"{title}: finished before")
+            outcomes[name] = json.loads(marker.read_text())["outcome"]
+            continue
+        print(title)
+        started = time.time()
+        outcome = step.work(config, folder / name, outcomes)
+        outcomes[name] = {**outcome, "seconds": round(time.time() - started, 1)}
+        write_json(marker, {"settings": settings_of(config, step), "outcome": outcomes[name]})
+    write_json(folder / "results.json", outcomes)
+    write_report(config, folder, outcomes)
+    return outcomes
+
+
+def refuse_other_settings(config: Config, folder: Path, steps: Mapping[str, Step]) -> None:
+    """Raise an InputError if a finished step was made with other settings than those given now."""
+    for name, step in steps.items():
+        marker = folder / name / MARKER
+        if not marker.is_file():
+            continue
+        then, now = json.loads(marker.read_text())["settings"], settings_of(config, step)
+        changed = sorted(key for key in now if then.get(key) != now[key])
+        if changed:
+            raise InputError(
+                f"{folder / name}: was made with another {', '.join(changed)}; give paths.run=FOLDER for another cycle,"
+                f" or delete this step and those after it"
+            )
+
+
+def settings_of(config: Config, step: Step) -> dict[str, Any]:
+    """Return the keys on which the outcome of a step depends, as they come back from JSON."""
+    places = {key: value for key, value in config["paths"].items() if key not in ("run", "output")}
+    return json.loads(json.dumps({key: config[key] for key in (*step.keys, "seed")} | {"paths": places}))
+
+
+def start(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
+    """Name the checkpoint to start with, trained here where none was given."""
+    if config["ckpt"]:
+        Predictor.from_checkpoint(config["ckpt"], "cpu", mode=None)  # says at once what is wrong with it
+        return {"checkpoint": str(config["ckpt"])}
+    return trained(plan(config, "start", {}, folder), folder)
+
+
+def before(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
+    """Score the network that the cycle starts with."""
+    return {"sets": means(evaluate(plan(config, "score", places_of(folder, outcomes), folder)))}
+
+
+def mattes(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
+    """Cut the people out of the photographs: RGBA pictures with estimated colors of the foreground."""
+    keys = config["mattes"]
+    predictor = Predictor.from_checkpoint(outcomes["start"]["checkpoint"], config["device"], mode=keys["mode"])
+    finder = Finder([Path(config["paths"]["photographs"])], recursive=True, leave_out=folder)
+    finder.check()
+    # one flat folder, whatever the photographs lie in
+    tasks = [task._replace(name=task.name.replace("/", "_")) for task in islice(finder, keys["limit"])]
+    products = Products(folder, cutout=True, foreground=keys["foreground"])
+    pending = [task for task in tasks if not products.finished(task.name)]
+    outcomes_of = track(predict_files(predictor, pending, products), "cutting out", len(pending))
+    failed = [outcome.reason for outcome in outcomes_of if outcome.reason]
+    if len(failed) == len(tasks):
+        raise InputError(f"paths.photographs: none of {len(tasks)} could be cut out; the first: {failed[0]}")
+    return {"photographs": len(tasks), "failed": failed}
+
+
+def gan(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
+    """Train the generator on the cut-outs."""
+    run = train_gan(going_on(plan(config, "gan", places_of(folder, outcomes), folder), folder))
+    distances = {key: run.results[key] for key in ("start", "best")}
+    return {"checkpoint": str(run.checkpoint), "images": run.results["images"], "distance": distances}
+
+
+def portraits(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
+    """Sample portraits, and keep those that pass the quality gate."""
+    generator = load_generator(outcomes["gan"]["checkpoint"])
+    predictor = Predictor.from_checkpoint(outcomes["start"]["checkpoint"], config["device"], mode="auto")
+    return make_portraits(config, folder, generator, predictor)
+
+
+def control(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
+    """Train the network further for as long, but without generated portraits."""
+    return further(config, folder, outcomes, config["control"])
+
+
+def after(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
+    """Train the network further with generated portraits."""
+    return further(config, folder, outcomes, [])
+
+
+def further(config: Config, folder: Path, outcomes: Outcomes, changes: Sequence[str]) -> dict[str, Any]:
+    """Go on from the first checkpoint with the generated portraits at hand."""
+    return trained(plan(config, "further", places_of(folder, outcomes), folder, changes), folder)
+
+
+def trained(run: Config, folder: Path) -> dict[str, Any]:
+    """Train, or go on with it."""
+    results = train(run if run["stages"] else going_on(run, folder))
+    return {"checkpoint": str(folder / "checkpoints" / results["checkpoint"]), "sets": means(results)}
+
+
+def plan(
+    config: Config, key: str, places: Mapping[str, str], folder: Path, changes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Compose the configuration of a training or evaluation of the cycle.
+
+    Args:
+        config: of the cycle.
+        key: of `PLANS`, and of the configuration: overrides.
+        places: see `places_of`.
+        folder: of the step.
+        changes: more overrides.
+
+    Raises:
+        InputError: an override that Hydra refuses, or several processes.
+    """
+    verb, fixed = PLANS[key]
+    where = [option(name, {**config["paths"], **places}[place]) for name, place in fixed.items()]
+    run = compose_run(verb, [*config[key], *where, f"seed={config['seed']}", *FIXED.get(key, ()), *changes], folder)
+    if "ddp" in str(run["trainer"].get("strategy")):
+        raise InputError(f"{key}: the cycle runs in one process; take trainer=gpu or auto")
+    return run
+
+
+def places_of(folder: Path, outcomes: Outcomes) -> dict[str, str]:
+    """Return where a step finds what those before it left."""
+    home = folder.parent
+    start = outcomes["start"]["checkpoint"] if "start" in outcomes else ""
+    return {"start": start, "mattes": str(home / "mattes" / "cutout"), "portraits": str(home / "portraits")}
+
+
+def going_on(plan: Config, folder: Path) -> dict[str, Any]:
+    """Let a run be resumed from its last checkpoint if it has one."""
+    last = folder / "checkpoints" / "last.ckpt"
+    return {**plan, "ckpt": str(last) if last.is_file() else None}
+
+
+def option(key: str, value: object) -> str:
+    """Write an override whose value may hold any characters."""
+    return f"{key}={json.dumps(str(value), ensure_ascii=False)}"
+
+
+def means(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the mean metrics of every test set."""
+    return {name: report["mean"] for name, report in results["sets"].items()}
+
+
+STEPS = {
+    "start": Step(start, ("ckpt", "start"), "the network that mats"),
+    "before": Step(before, ("score",), "its scores"),
+    "mattes": Step(mattes, ("mattes",), "photographs cut out by it"),
+    "gan": Step(gan, ("gan",), "a generator of portraits with mattes"),
+    "portraits": Step(portraits, ("sampling", "gate", "size"), "its portraits, sifted"),
+    "control": Step(control, ("further", "control"), "the network trained further without them"),
+    "after": Step(after, ("further",), "the network trained further with them"),
+}
+"""The steps in their order."""

@@ -1,0 +1,160 @@
+"""What a cycle came to: report.md with its tables, and pictures of every step."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from p3m_lightning.data.datasets import MattingDataset
+from p3m_lightning.images import atomic_path, from_unit, list_images, open_image, read_image, write_image
+from p3m_lightning.inference import Predictor
+from p3m_lightning.pictures import matting_panels, sheet
+
+SHOWN = ("sad", "mse", "sad_unknown", "gradient", "connectivity")
+ARMS = {"before": "before", "control": "trained further without portraits", "after": "trained further with portraits"}
+COUNT = 6  # pictures of a kind
+SQUARE = 8  # pixels of the checkerboard behind transparent pictures
+
+
+def write_report(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str, Mapping[str, Any]]) -> Path:
+    """Write `report.md` and the pictures that it shows into `folder`.
+
+    Args:
+        config: of the cycle.
+        folder: of the cycle.
+        outcomes: of every step; see `cycle.STEPS`.
+
+    Returns:
+        The report.
+    """
+    show_cutouts(folder)
+    show_portraits(folder)
+    shown = [name for name in outcomes["after"]["sets"] if show_mattes(config, folder, outcomes, name)]
+    lines = [
+        f"# {config['experiment_name']}",
+        "",
+        *score_table(outcomes),
+        "",
+        *production_table(outcomes),
+        "",
+        *(f"![{text}](report/{name}.jpg)\n" for name, text in PICTURES.items()),
+        *(f"![{name}: before and after](report/{name}.jpg)\n" for name in shown),
+        "| step | seconds |",
+        "|---|--:|",
+        *(f"| {name} | {outcome['seconds']:.0f} |" for name, outcome in outcomes.items()),
+    ]
+    report = folder / "report.md"
+    with atomic_path(report) as aside:
+        aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return report
+
+
+PICTURES = {
+    "cutouts": "photographs as the network cut them out: what the generator learned from",
+    "portraits": "generated portraits that passed, over photographs, with their mattes",
+    "refused": "generated portraits that were refused, and why",
+}
+
+
+def score_table(outcomes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Lay out the mean metrics of every test set, before and after, as Markdown."""
+    lines = ["| test set | network | " + " | ".join(SHOWN) + " |", "|---|---|" + "--:|" * len(SHOWN)]
+    for name in outcomes["after"]["sets"]:
+        for arm in (arm for arm in ARMS if arm in outcomes):
+            scores = outcomes[arm]["sets"][name]
+            cells = [f"{scores[key]:.4g}" if key in scores else "-" for key in SHOWN]
+            lines.append(f"| {name} | {ARMS[arm]} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def production_table(outcomes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Lay out what the steps between made, as Markdown."""
+    made, learned = outcomes["portraits"], outcomes["gan"]
+    distances = {when: learned["distance"][when] for when in ("start", "best") if learned["distance"][when]}
+    return [
+        "| what | number |",
+        "|---|--:|",
+        f"| photographs cut out | {outcomes['mattes']['photographs'] - len(outcomes['mattes']['failed'])} |",
+        f"| pictures shown to the generator | {learned['images']:,} |",
+        *(f"| distance at {when}: {key} | {value:.4g} |" for when, d in distances.items() for key, value in numbers(d)),
+        f"| portraits sampled | {made['candidates']} |",
+        f"| portraits kept | {made['kept']} |",
+        *(f"| refused for {key} | {count} |" for key, count in made["refused"].items()),
+    ]
+
+
+def numbers(entries: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return the entries that are floats."""
+    return [(key, value) for key, value in entries.items() if isinstance(value, float)]
+
+
+def show_cutouts(folder: Path) -> None:
+    """Write a sheet of the first cut-outs."""
+    files = list_images(folder / "mattes" / "cutout")[:COUNT]
+    write_image(folder / "report/cutouts.jpg", sheet([{f.stem: on_checkerboard(f) for f in files}], [""], side=160))
+
+
+def show_portraits(folder: Path) -> None:
+    """Write a sheet of kept portraits with their mattes, and one of refused ones with the reasons."""
+    home = folder / "portraits"
+    with (home / "gate.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    kept = [row["name"] for row in rows if not row["refused"]][:COUNT]
+    image = {name: read_image(home / f"train/original_image/{name}.jpg") for name in kept}
+    matte = {name: read_image(home / f"train/mask/{name}.png") for name in kept}
+    write_image(folder / "report/portraits.jpg", sheet([image, matte], ["", ""], side=160))
+    refused = [row for row in rows if row["refused"]][:COUNT]
+    pictures = {row["refused"]: on_checkerboard(home / f"candidates/{row['name']}.png") for row in refused}
+    if pictures:
+        write_image(folder / "report/refused.jpg", sheet([pictures], [""], side=160))
+
+
+def show_mattes(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str, Mapping[str, Any]], name: str) -> bool:
+    """Write a sheet of some portraits of a test set, before and after; False where the set is none of P3M-10k's."""
+    try:
+        tests = MattingDataset(config["paths"]["data"], "p3m-10k", name)
+    except ValueError:
+        return False
+    nets = {
+        when: Predictor.from_checkpoint(outcomes[step]["checkpoint"], config["device"], mode="auto")
+        for when, step in (("before", "start"), ("after", "after"))
+    }
+    rows, notes = [], []
+    for index in range(0, len(tests), max(1, len(tests) // 4))[:4]:
+        sample = tests[index]
+        picture = from_unit(sample["image"].permute(1, 2, 0).numpy())
+        mattes = {when: torch.from_numpy(net(picture).alpha)[None] for when, net in nets.items()}
+        panels = {
+            when: matting_panels(sample["image"], sample["trimap"], alpha, sample["alpha"])
+            for when, alpha in mattes.items()
+        }
+        error = next(key for key in panels["after"] if key.startswith("error"))
+        rows.append(
+            {
+                "image": panels["after"]["image"],
+                "truth": panels["after"]["ground truth"],
+                "before": panels["before"]["matte"],
+                "after": panels["after"]["matte"],
+                "error before": panels["before"][error],
+                "error after": panels["after"][error],
+            }
+        )
+        sads = {when: (alpha - sample["alpha"]).abs().sum().item() / 1000 for when, alpha in mattes.items()}
+        notes.append(f"SAD {sads['before']:.2f} -> {sads['after']:.2f}")
+    write_image(folder / f"report/{name}.jpg", sheet(rows, notes, side=200))
+    return True
+
+
+def on_checkerboard(path: Path) -> np.ndarray:
+    """Read an RGBA picture and lay it over a checkerboard: uint8 (H, W, 3)."""
+    with open_image(path) as picture:
+        pixels = np.asarray(picture.convert("RGBA")).astype(np.float32)
+    y, x = np.indices(pixels.shape[:2]) // SQUARE
+    board = np.where((x + y) % 2, 160, 220)[..., None]
+    alpha = pixels[..., 3:] / 255
+    return np.rint(alpha * pixels[..., :3] + (1 - alpha) * board).astype(np.uint8)

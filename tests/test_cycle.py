@@ -1,0 +1,189 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from p3m_lightning import compose_run
+from p3m_lightning.cli import main
+from p3m_lightning.experiments import cycle
+from p3m_lightning.experiments.cycle import STEPS, Step, option, run_cycle
+from p3m_lightning.experiments.cycle_portraits import (
+    MEASURES,
+    check_gate,
+    enlarged,
+    faults_of,
+    largest_piece,
+    measure,
+)
+from p3m_lightning.models import create_model
+from p3m_lightning.schema import InputError
+
+SMALL = {"name": "p3mnet_r34", "width": 0.125}
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """A checkpoint of a narrow P3M-Net that was never trained."""
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("network") / "network.ckpt"
+    inference = {"_target_": "p3m_lightning.inference.infer", "_partial_": True, "mode": "resize", "scale": 0.5}
+    state = {f"net.{key}": value for key, value in create_model(**SMALL).state_dict().items()}
+    torch.save({"config": {"model": SMALL, "inference": inference}, "state_dict": state}, path)
+    return path
+
+
+def toy(portraits, network, folder, *overrides):
+    """The whole cycle as small as it can be; the network knows nothing, so the gate lets everything through."""
+    train = "trainer=cpu trainer.max_epochs=1 trainer.limit_train_batches=1 callbacks.progress=null data.num_workers=0"
+    quick = f"data=synthetic_portraits data.prepare=null loss=alpha {train} model.width=0.125 data.batch_size=2"
+    crops = "transform.crop.sides=[96] data.train.datasets.blurred.transform.crop.size=64 data.holdout=2"
+    gan = "experiment=gan_synthetic data.prepare=null resolution=16 images=16 data.tick=16 data.batch_size=8"
+    lists = {
+        "score": "data=synthetic data.prepare=null trainer=cpu callbacks.progress=null trainer.limit_test_batches=2",
+        "gan": f"{gan} trainer=cpu callbacks.progress=null callbacks.distance=null callbacks.snapshots=null",
+        "further": f"+paths.portraits=x {quick} data.train.datasets.blurred.{crops} trainer.limit_test_batches=2",
+    }
+    return [
+        "experiment=cycle_synthetic",
+        "prepare.data=null",
+        "prepare.photographs=null",
+        f"ckpt={network}",
+        f"paths.run={folder}",
+        f"paths.data={portraits}",
+        f"paths.photographs={portraits}/train/original_image",
+        "sampling.candidates=4",
+        "size=96",
+        "gate.coverage=[0,1]",
+        *(f"gate.{measure}=null" for measure in MEASURES[1:]),
+        "control=null",
+        *(f"{key}={json.dumps(value.split())}" for key, value in lists.items()),
+        *overrides,
+    ]
+
+
+@pytest.fixture(scope="module")
+def cycled(portraits, network, tmp_path_factory):
+    """The folder of a whole cycle, and its outcomes."""
+    folder = tmp_path_factory.mktemp("cycle") / "run"
+    return folder, run_cycle(compose_run("cycle", toy(portraits, network, folder), ""))
+
+
+def test_every_step_leaves_its_marker_and_the_report_shows_before_and_after(cycled):
+    folder, outcomes = cycled
+    assert list(outcomes) == [name for name in STEPS if name != "control"]
+    assert all((folder / name / "done.json").is_file() for name in outcomes)
+    assert len(list((folder / "mattes/cutout").iterdir())) == 6
+    assert len(list((folder / "portraits/train/mask").iterdir())) == outcomes["portraits"]["kept"] == 4
+    report = (folder / "report.md").read_text()
+    for arm in ("before", "after"):
+        assert f"{outcomes[arm]['sets']['P3M-500-P']['sad']:.4g}" in report
+    shown = {line.split("](")[1].rstrip(")") for line in report.splitlines() if line.startswith("![")}
+    assert "report/P3M-500-NP.jpg" in shown
+    assert all((folder / picture).is_file() for picture in shown - {"report/refused.jpg"})
+
+
+def test_the_network_goes_on_from_the_first_one_and_sees_the_portraits(cycled, network):
+    folder, outcomes = cycled
+    saved = torch.load(outcomes["after"]["checkpoint"], weights_only=True)
+    assert saved["config"]["init_from"] == str(network)
+    assert saved["config"]["data"]["train"]["datasets"]["portraits"]["root"] == str(folder / "portraits")
+
+
+def test_a_finished_cycle_is_not_gone_through_again(cycled, portraits, network, monkeypatch, capsys):
+    folder, outcomes = cycled
+    monkeypatch.setattr(cycle, "train", None)
+    again = run_cycle(compose_run("cycle", toy(portraits, network, folder), ""))
+    assert again == outcomes
+    assert capsys.readouterr().out.count("finished before") == len(outcomes)
+
+
+def test_a_finished_step_of_other_settings_is_refused(cycled, portraits, network, capsys):
+    folder, _ = cycled
+    assert main(["cycle", *toy(portraits, network, folder, "sampling.candidates=5")]) == 2
+    message = capsys.readouterr().err.strip()
+    assert "sampling" in message
+    assert len(message.splitlines()) == 1
+
+
+def test_a_broken_step_is_gone_through_again_and_those_before_are_not(tmp_path, monkeypatch):
+    calls = []
+
+    def step(name, breaks):
+        def work(config, folder, outcomes):
+            calls.append((name, sorted(outcomes)))
+            if breaks and calls.count(calls[-1]) == 1:
+                raise KeyboardInterrupt
+            return {"made": name}
+
+        return Step(work, ("ckpt",), name)
+
+    monkeypatch.setattr(cycle, "STEPS", {"one": step("one", False), "two": step("two", True)})
+    monkeypatch.setattr(cycle, "write_report", lambda *args: None)
+    monkeypatch.setattr(cycle, "PLANS", {})
+    paths = {"run": str(tmp_path / "run")}
+    config = {"paths": paths, "prepare": {}, "gate": {}, "control": None, "seed": 0, "ckpt": None}
+    with pytest.raises(KeyboardInterrupt):
+        run_cycle(config)
+    assert run_cycle(config)["two"]["made"] == "two"
+    assert [name for name, _ in calls] == ["one", "two", "two"]
+    assert calls[-1][1] == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("ckpt=nowhere.ckpt", "nowhere.ckpt"),
+        ("+gate.sharpness=[0,1]", "sharpness"),
+        ("gan=[experiment=gan_synthetic,imags=3]", "imags"),
+        ("further=[experiment=portraits_synthetic,trainer=ddp_sim]", "one process"),
+        ("nonesuch=1", "nonesuch"),
+        ("paths.photographs=nowhere", "nowhere"),
+    ],
+)
+def test_wrong_input_is_one_line_that_names_it(portraits, network, tmp_path, capsys, override, named):
+    assert main(["cycle", *toy(portraits, network, tmp_path / "run"), override]) == 2
+    message = capsys.readouterr().err.strip()
+    assert named in message
+    assert len(message.splitlines()) == 1
+
+
+def test_measures_tell_a_portrait_from_failures():
+    portrait = np.zeros((40, 40), np.float32)
+    portrait[10:, 10:30] = 1
+    portrait[10:, 8:10] = 0.5
+    measures = measure(portrait, portrait)
+    assert measures["coverage"] == pytest.approx(30 * 21 / 1600)
+    assert measures["unknown"] == pytest.approx(60 / 1600)
+    assert (measures["component"], measures["top"], measures["disagreement"]) == (1, 0, 0)
+    assert measures["bottom"] == pytest.approx(21 / 40)
+    assert measure(portrait, 1 - portrait)["disagreement"] == pytest.approx(1540 / 1600)
+
+
+def test_the_largest_piece_is_what_hangs_together_also_at_corners():
+    mask = np.zeros((9, 9), bool)
+    assert largest_piece(mask) == 0
+    mask[0, 0] = mask[1, 1] = mask[2, 2] = mask[8, 8] = True
+    assert largest_piece(mask) == 0.75
+
+
+def test_limits_belong_to_what_passes_and_every_fault_is_named():
+    gate = {"coverage": (0.2, 0.8), "top": (0, 0.1)}
+    assert faults_of({"coverage": 0.2, "top": 0.1, "unknown": 9}, gate) == []
+    assert faults_of({"coverage": 0.9, "top": 0.2}, gate) == ["coverage", "top"]
+    with pytest.raises(InputError, match="least"):
+        check_gate({"top": (0.5, 0.1)})
+
+
+def test_enlarging_keeps_the_range_of_a_matte():
+    step = np.zeros((8, 8), np.float32)
+    step[:, 4:] = 1
+    large = enlarged(step, 32)
+    assert large.shape == (32, 32)
+    assert (large.min(), large.max()) == (0, 1)
+    assert enlarged(step, None) is step
+
+
+def test_overrides_may_hold_any_path():
+    config = compose_run("train", [option("paths.data", "a b/c=d,e[1]/{x}")], "run")
+    assert config["paths"]["data"] == "a b/c=d,e[1]/{x}"
