@@ -257,7 +257,7 @@ def served(tmp_path_factory):
     pytest.importorskip("gradio")
     from p3m_lightning.web import serve
 
-    with serve(predictors(), limits=Limits(megabytes=1, megapixels=1)) as (address, _):
+    with serve(predictors(), limits=Limits(megabytes=1, megapixels=4)) as (address, _):
         yield address.rstrip("/")
 
 
@@ -322,7 +322,7 @@ def browser():
 @pytest.fixture
 def page(browser, served):
     page = browser.new_page(viewport={"width": 1280, "height": 1400})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(served)
@@ -330,6 +330,11 @@ def page(browser, served):
     yield page
     page.close()
     assert [url for url in asked if not url.startswith((f"{served}/", "data:", "blob:"))] == []
+
+
+def uploaded(page, name="photograph"):
+    """Wait until the server has the picture, not only the browser."""
+    page.locator(f"#{name} img[src*='/gradio_api/file=']").wait_for(state="attached")
 
 
 def shown(page, name):
@@ -342,7 +347,7 @@ def test_a_visitor_uploads_cuts_out_compares_and_downloads(page, tmp_path):
     page.locator("#photograph input[type=file]").set_input_files(
         {"name": "disk.png", "mimeType": "image/png", "buffer": encoded(scene())}
     )
-    page.locator("#photograph img").wait_for()
+    uploaded(page)
     page.get_by_label("blur").check()
     page.locator("#start").click()
     disk = scene()[..., 0]
@@ -365,12 +370,12 @@ def test_a_visitor_uploads_cuts_out_compares_and_downloads(page, tmp_path):
 
 def test_a_visitor_takes_an_example_on_a_background_of_her_own(page):
     page.locator("button.gallery-item").first.click()
-    page.locator("#photograph img").wait_for()
+    uploaded(page)
     page.get_by_label("picture").check()
     page.locator("#picture input[type=file]").set_input_files(
         {"name": "green.png", "mimeType": "image/png", "buffer": encoded(np.uint8(np.full((9, 9, 3), (0, 255, 0))))}
     )
-    page.locator("#picture img").wait_for()
+    uploaded(page, "picture")
     page.locator("#start").click()
     assert shown(page, "composite").shape == (512, 512, 3)
 
@@ -378,8 +383,9 @@ def test_a_visitor_takes_an_example_on_a_background_of_her_own(page):
 def test_a_visitor_photographs_herself(page):
     page.get_by_label("Capture from camera").first.click()
     page.get_by_text("Click to Access Webcam").click()
+    page.wait_for_function("document.querySelector('#photograph video')?.videoWidth > 0")
     page.get_by_label("capture photo").click()
-    page.locator("#photograph img").wait_for()
+    uploaded(page)
     page.locator("#start").click()
     assert shown(page, "matte").ndim == 2
 
@@ -390,7 +396,7 @@ def test_a_visitor_is_told_what_is_wrong(page):
     page.locator("#photograph input[type=file]").set_input_files(
         {"name": "text.png", "mimeType": "image/png", "buffer": b"hello"}
     )
-    page.locator("#photograph img").wait_for(state="attached")
+    uploaded(page)
     page.locator("#start").click()
     page.get_by_text("photograph: not an image file").wait_for()
 
