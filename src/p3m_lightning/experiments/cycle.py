@@ -70,6 +70,9 @@ def run_cycle(config: Config) -> dict[str, Any]:
     refuse_other_settings(config, folder, steps)
     for node in filter(None, config["prepare"].values()):
         build(node)
+    for place in ("data", "photographs", "backgrounds"):
+        if not Path(config["paths"][place]).is_dir():
+            raise InputError(f"paths.{place}: {config['paths'][place]}: no such folder")
     outcomes: dict[str, dict[str, Any]] = {}
     for number, (name, step) in enumerate(steps.items(), 1):
         title = f"step {number} of {len(steps)}, {name}: {step.says}"
