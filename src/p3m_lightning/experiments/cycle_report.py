@@ -33,7 +33,7 @@ def write_report(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str,
         The report.
     """
     show_cutouts(folder)
-    show_portraits(folder)
+    some_refused = show_portraits(folder)
     shown = [name for name in outcomes["after"]["sets"] if show_mattes(config, folder, outcomes, name)]
     lines = [
         f"# {config['experiment_name']}",
@@ -42,7 +42,7 @@ def write_report(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str,
         "",
         *production_table(outcomes),
         "",
-        *(f"![{text}](report/{name}.jpg)\n" for name, text in PICTURES.items()),
+        *(f"![{text}](report/{name}.jpg)\n" for name, text in PICTURES.items() if name != "refused" or some_refused),
         *(f"![{name}: before and after](report/{name}.jpg)\n" for name in shown),
         "| step | seconds |",
         "|---|--:|",
@@ -99,8 +99,8 @@ def show_cutouts(folder: Path) -> None:
     write_image(folder / "report/cutouts.jpg", sheet([{f.stem: on_checkerboard(f) for f in files}], [""], side=160))
 
 
-def show_portraits(folder: Path) -> None:
-    """Write a sheet of kept portraits with their mattes, and one of refused ones with the reasons."""
+def show_portraits(folder: Path) -> bool:
+    """Write a sheet of kept portraits with their mattes, and one of refused ones with the reasons if there are any."""
     home = folder / "portraits"
     with (home / "gate.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -112,6 +112,7 @@ def show_portraits(folder: Path) -> None:
     pictures = {row["refused"]: on_checkerboard(home / f"candidates/{row['name']}.png") for row in refused}
     if pictures:
         write_image(folder / "report/refused.jpg", sheet([pictures], [""], side=160))
+    return bool(pictures)
 
 
 def show_mattes(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str, Mapping[str, Any]], name: str) -> bool:
