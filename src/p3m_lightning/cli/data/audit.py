@@ -39,9 +39,10 @@ def run(options: argparse.Namespace) -> int:
     from p3m_lightning.data.anonymize_folder import report_path
     from p3m_lightning.data.audit import Auditor, audit_folders
     from p3m_lightning.data.audit_report import audit_report, worst_cases
+    from p3m_lightning.data.disk import write_whole
     from p3m_lightning.data.dlib_faces import NOTICE, DlibFaceFinder, face_descriptor
     from p3m_lightning.data.landmarks import read_landmarks
-    from p3m_lightning.images import atomic_path, write_image
+    from p3m_lightning.images import write_image
     from p3m_lightning.pictures import sheet
 
     print(f"note: {NOTICE}", file=sys.stderr)
@@ -56,8 +57,7 @@ def run(options: argparse.Namespace) -> int:
     )
     report = audit_report(images, missing)
     folder = options.output or report_path(options.destination).with_name(f"{options.destination.resolve().name}.audit")
-    with atomic_path(folder / "audit.json") as aside:
-        aside.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / "audit.json", (json.dumps(report, indent=1) + "\n").encode())
     rows, notes = worst_cases(images, options.worst)
     if rows:
         write_image(folder / "worst.png", sheet(rows, notes))
