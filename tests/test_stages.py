@@ -122,6 +122,7 @@ def test_an_interruption_inside_a_stage_ends_where_an_unbroken_run_ends(portrait
         ("stages.rough.frozen=[*]", "nothing to learn"),
         ("stages.rough.frozen=encoder.*", "no list"),
         ("+stages.fine.data.batchsize=3", "stages.fine"),
+        ("+stages.third=3", "stages.third"),
         ("ckpt=some.ckpt", "init_from"),
     ],
 )

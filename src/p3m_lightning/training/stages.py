@@ -120,6 +120,8 @@ def stage_config(config: Mapping[str, Any], changes: Mapping[str, Any], below: s
     Raises:
         InputError: a key that a stage cannot change.
     """
+    if not isinstance(changes, Mapping):
+        raise InputError(f"{where}: {changes!r} is no stage; give it keys of its own, or null to leave it out")
     unknown = sorted(set(changes) - set(CHANGEABLE))
     if unknown:
         raise InputError(f"{where}: {', '.join(unknown)} cannot differ between stages; {', '.join(CHANGEABLE)} can")
