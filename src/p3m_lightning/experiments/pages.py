@@ -105,6 +105,22 @@ def markdown_table(table: Table) -> str:
     return "\n".join(_markdown_lines(table))
 
 
+def latex_table(table: Table, caption: str) -> str:
+    """Return a table for LaTeX with the package booktabs."""
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}"]
+    lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}", r"\toprule"]
+    lines += [" & ".join(map(_latex, table.header)) + r" \\", r"\midrule"]
+    for row, cells in enumerate(table.rows):
+        texts = (rf"\textbf{{{_latex(c)}}}" if (row, k) in table.best else _latex(c) for k, c in enumerate(cells))
+        lines.append(" & ".join(texts) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
+
+
+def _latex(text: str) -> str:
+    plain = text.replace("\\", r"\textbackslash ").replace("^", r"\textasciicircum{}")
+    return "".join(f"\\{c}" if c in "_%&#$" else c for c in plain).replace("|", r"\textbar{}")
+
+
 def _html(block: Block) -> str:
     match block:
         case Heading(text, level):

@@ -1,0 +1,25 @@
+"""`p3m ppt`: the B:B / B:N / N:B / N:N table of privacy-preserving training."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.epilog = "example: p3m ppt models=[closed_form,p3mnet_r34] checkpoints.p3mnet_r34.B=outputs/RUN/best.ckpt"
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides of conf/ppt.yaml")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train and test what is not finished yet; the folder with the table is the last line on stdout."""
+    from p3m_lightning.configuration import compose_run
+
+    config = compose_run("ppt", options.overrides, ".")  # what is wrong with it shows before torch is loaded
+    from p3m_lightning.experiments.ppt import Plan, run_plan
+    from p3m_lightning.experiments.ppt_report import write_report
+
+    plan = Plan.from_config(config)
+    table = write_report(plan, run_plan(plan))
+    print(table)
+    print(plan.folder)

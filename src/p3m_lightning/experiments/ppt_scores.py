@@ -1,0 +1,122 @@
+"""The numbers of a PPT table, each with the conditions it was measured under; published ones beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from p3m_lightning.experiments.conditions import resize_rule
+from p3m_lightning.experiments.ppt import NOT_TRAINED, TRIMAP_FREE, Cell, Plan, kind_of
+from p3m_lightning.experiments.run_folders import Run
+from p3m_lightning.experiments.statistics import Estimate, bootstrap
+from p3m_lightning.metrics.definitions import FACE, P3M
+from p3m_lightning.training.published import figures_of_recipe
+
+OURS = "this run"
+PUBLISHED_TEST = "P3M-500-P"
+
+
+class Score(NamedTuple):
+    """One number, and everything it depends on."""
+
+    method: str
+    kind: str
+    cell: str  # as B:N; only what it is tested on where nothing is trained
+    trained_on: str
+    tested_on: str
+    metric: str
+    value: float
+    low: float  # of the interval; NaN where it is not known
+    high: float
+    median: float
+    images: int
+    mode: str
+    resize: str
+    definition: str
+    test: str  # the test set
+    source: str  # OURS, or who published it
+
+    @property
+    def estimate(self) -> Estimate:
+        """Value and interval."""
+        return Estimate(self.value, self.low, self.high)
+
+
+def headline(kind: str) -> tuple[str, str]:
+    """Return the two metrics of a kind of method: over the whole image, or in the unknown region of the trimap."""
+    return ("sad", "mse") if kind == TRIMAP_FREE else ("sad_unknown", "mse_unknown")
+
+
+def own_scores(plan: Plan, runs: Mapping[Cell, Run]) -> list[Score]:
+    """Return every metric of every cell."""
+    return [score for cell, run in runs.items() for score in _scores_of(plan, cell, run)]
+
+
+def published_scores(plan: Plan) -> list[Score]:
+    """Return what the recipes of the methods quote about PPT, on `PUBLISHED_TEST`."""
+    found = []
+    for model in plan.models:
+        recipe = plan.methods[model].get("published")
+        for entry in figures_of_recipe(recipe) if recipe else ():
+            for title, figures in (entry.get("ppt") or {}).items():
+                found += _published(model, title, figures, entry)
+    return found
+
+
+def image_scores(run: Run, test: str, metric: str) -> np.ndarray:
+    """Return one metric of every image that has it, by name: (N,)."""
+    return np.array([row[metric] for _, row in sorted(run.images[test].items()) if metric in row], np.float64)
+
+
+def find(scores: Sequence[Score], method: str, cell: str, metric: str, source: str = OURS) -> Score | None:
+    """Return a number, None where there is none."""
+    wanted = (method, cell, metric, source)
+    return next((s for s in scores if (s.method, s.cell, s.metric, s.source) == wanted), None)
+
+
+def _scores_of(plan: Plan, cell: Cell, run: Run) -> Iterator[Score]:
+    inference = run.results["inference"]
+    for metric, definition in run.definition.items():
+        values = image_scores(run, plan.test, metric)
+        estimate = bootstrap(values, seed=plan.seed)
+        yield Score(
+            method=cell.model,
+            kind=kind_of(cell.model),
+            cell=cell.title,
+            trained_on=cell.trained_on,
+            tested_on=cell.tested_on,
+            metric=metric,
+            **estimate._asdict(),
+            median=float(np.median(values)),
+            images=len(values),
+            mode=inference["mode"],
+            resize=resize_rule(inference),
+            definition=definition,
+            test=plan.test,
+            source=OURS,
+        )
+
+
+def _published(model: str, title: str, figures: Mapping[str, float], entry: Mapping[str, Any]) -> Iterator[Score]:
+    trained_on, _, tested_on = title.rpartition(":")
+    for metric, value in figures.items():
+        yield Score(
+            method=model,
+            kind=kind_of(model),
+            cell=title,
+            trained_on=trained_on or NOT_TRAINED,
+            tested_on=tested_on,
+            metric=metric,
+            value=value,
+            low=float("nan"),
+            high=float("nan"),
+            median=float("nan"),
+            images=500,
+            mode=entry["inference"] or "not stated",
+            resize="not stated",
+            definition=(P3M | FACE)[metric],
+            test=f"{PUBLISHED_TEST} of P3M-10k",
+            source=entry["source"],
+        )

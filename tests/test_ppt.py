@@ -1,0 +1,191 @@
+"""The PPT protocol on a small synthetic set: what is run, what is not run again, and what the table says."""
+
+import csv
+import json
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from p3m_lightning.cli import main
+from p3m_lightning.configuration import compose_run
+from p3m_lightning.experiments import ppt
+from p3m_lightning.experiments.pages import Table, latex_table
+from p3m_lightning.experiments.ppt import Cell, Plan, kind_of
+from p3m_lightning.experiments.ppt_findings import blur_effect, findings
+from p3m_lightning.experiments.ppt_report import main_table
+from p3m_lightning.experiments.ppt_scores import OURS, Score, published_scores
+from p3m_lightning.schema import InputError
+
+SMALL = [
+    "models=[shared_matting,p3mnet_r34]",
+    "test_on=[B,N,zero]",
+    'data_overrides=["data.num_workers=0","data.prepare=null","data.tests.P3M-500-P.limit=3","trainer=cpu"]',
+    'train_overrides=["trainer.max_epochs=1","trainer.check_val_every_n_epoch=1","model.width=0.125","data.holdout=2",'
+    '"data.batch_size=2","data.train.transform.crop.sides=[96,128]","data.train.transform.crop.size=64"]',
+]
+
+
+@pytest.fixture(scope="module")
+def finished(portraits, tmp_path_factory):
+    """The folder of a whole run, and the overrides that made it."""
+    folder = tmp_path_factory.mktemp("ppt")
+    overrides = [*SMALL, f"paths.data={portraits}", f"paths.run={folder}"]
+    assert main(["ppt", *overrides]) == 0
+    return folder, overrides
+
+
+def rows_of(folder):
+    with (folder / "ppt.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_cell_is_scored_and_traditional_methods_have_no_training(finished):
+    cells = {(row["method"], row["cell"]) for row in rows_of(finished[0]) if row["source"] == OURS}
+    sides = {("p3mnet_r34", f"{side}:{test}") for side in "BN" for test in ("B", "N", "zero")}
+    assert cells == sides | {("shared_matting", test) for test in ("B", "N", "zero")}
+
+
+def test_numbers_are_the_means_of_the_cells_images_and_carry_their_conditions(finished):
+    folder = finished[0]
+    images = json.loads((folder / "p3mnet_r34" / "N_tested_on_B" / "metrics_P3M-500-P.json").read_text())["images"]
+    rows = [row for row in rows_of(folder) if (row["method"], row["cell"]) == ("p3mnet_r34", "N:B")]
+    ours = {row["metric"]: row for row in rows if row["source"] == OURS}
+    for metric in ("sad", "mse_unknown", "sad_face"):
+        assert float(ours[metric]["value"]) == pytest.approx(sum(row[metric] for row in images) / 3)
+    assert all(
+        row["mode"] == "resize" and "shorter side 160" in row["resize"] and row["definition"] for row in ours.values()
+    )
+    published = next(row for row in rows if row["source"] != OURS and row["metric"] == "sad")
+    assert (published["value"], published["test"]) == ("11.22", "P3M-500-P of P3M-10k")
+
+
+def test_networks_are_tested_on_other_images_than_they_were_trained_on(finished):
+    folder = finished[0]
+    prints = {}
+    for condition in ("B", "N", "zero"):
+        results = json.loads((folder / "p3mnet_r34" / f"B_tested_on_{condition}" / "results.json").read_text())
+        prints[condition] = results["data"]["P3M-500-P"]["sha256"]
+        assert results["checkpoint"] == str(folder / "p3mnet_r34" / "trained_on_B" / "checkpoints" / "best.ckpt")
+    assert len(set(prints.values())) == 3
+    trained = [json.loads((folder / "p3mnet_r34" / f"trained_on_{s}" / "results.json").read_text()) for s in "BN"]
+    assert trained[0]["data"]["train"] != trained[1]["data"]["train"]
+
+
+def test_the_table_is_written_for_people_papers_and_programs(finished, capsys):
+    folder = finished[0]
+    markdown, tex = (folder / "ppt.md").read_text(), (folder / "ppt.tex").read_text()
+    assert "| method | B:B | B:N | N:B | N:N | applied |" in markdown
+    assert re.search(r"Finding: blur hardly matters.*published", markdown)
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 3
+    assert r"p3mnet\_r34" in tex
+    assert (folder / "ppt_pictures" / "ppt.png").stat().st_size > 5000
+
+
+def test_what_is_finished_is_not_run_again_and_other_settings_are_refused(finished, monkeypatch, capsys):
+    folder, overrides = finished
+    for name in ("train", "evaluate"):
+        monkeypatch.setattr(ppt, name, lambda config: pytest.fail("run again"))
+    assert main(["ppt", *overrides]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(folder)
+    assert main(["ppt", *overrides, "seed=5"]) == 2
+    assert "made with seed=0, not 5" in capsys.readouterr().err
+
+
+def test_a_checkpoint_takes_the_place_of_a_training(finished, portraits, tmp_path, monkeypatch):
+    file = finished[0] / "p3mnet_r34" / "trained_on_B" / "checkpoints" / "best.ckpt"
+    monkeypatch.setattr(ppt, "train", lambda config: pytest.fail("trained"))
+    overrides = [*SMALL, "train_on=[B]", "test_on=[N]", "models=[p3mnet_r34]", f"checkpoints.p3mnet_r34.B={file}"]
+    assert main(["ppt", *overrides, f"paths.data={portraits}", f"paths.run={tmp_path}"]) == 0
+    before, after = (
+        json.loads((folder / "p3mnet_r34" / "B_tested_on_N" / "results.json").read_text())
+        for folder in (finished[0], tmp_path)
+    )
+    assert after["sets"]["P3M-500-P"]["mean"] == before["sets"]["P3M-500-P"]["mean"]
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("models=[nonesuch]", "nonesuch"),
+        ("models=[stylematte]", "stylematte"),
+        ("test_on=[B,fog]", "fog"),
+        ("checkpoints.p3mnet_r34.B=gone.ckpt", "gone.ckpt"),
+        ("nonesuch=1", "nonesuch"),
+    ],
+)
+def test_wrong_names_are_one_line(tmp_path, capsys, override, named):
+    assert main(["ppt", override, f"paths.run={tmp_path}"]) == 2
+    message = capsys.readouterr().err
+    assert named in message
+    assert len(message.strip().splitlines()) == 1
+
+
+def made_up(method, cell, value):
+    trained, _, tested = cell.rpartition(":")
+    metric = "sad" if kind_of(method) == ppt.TRIMAP_FREE else "sad_unknown"
+    numbers = {"value": value, "low": value, "high": value, "median": value, "images": 3}
+    texts = {"mode": "", "resize": "", "definition": "", "test": "P", "source": OURS}
+    return Score(method, kind_of(method), cell, trained or "-", tested, metric, **numbers, **texts)
+
+
+def table_of(rows):
+    return [made_up(m, c, v) for m, row in rows.items() for c, v in zip(("B:B", "B:N", "N:B", "N:N"), row, strict=True)]
+
+
+def runs_of(rows):
+    """Runs of eight images whose SAD lies closely around the mean of the cell."""
+    runs = {}
+    for method, row in rows.items():
+        for cell, value in zip(("BB", "BN", "NB", "NN"), row, strict=True):
+            images = {str(k): {"name": str(k), "sad": value + k / 1000} for k in range(8)}
+            runs[Cell(method, *cell)] = SimpleNamespace(images={"P": images})
+    return runs
+
+
+PUBLISHED = {
+    "dim": (4.8906, 4.8940, 4.8050, 4.7941),
+    "basic": (15.13, 15.52, 24.38, 14.52),
+    "p3mnet_r34": (8.73, 9.22, 11.22, 9.06),
+}
+
+
+def test_the_published_numbers_show_the_published_findings():
+    found = findings(table_of(PUBLISHED), runs_of(PUBLISHED), "P")
+    assert len(found) == 3
+    assert all(sentence.endswith("As published.") for sentence in found)
+    assert blur_effect(table_of(PUBLISHED), "basic") == pytest.approx(24.38 / 14.52 - 1)
+
+
+def test_numbers_that_say_otherwise_are_told_so():
+    rows = {"dim": (5, 9, 5, 5), "basic": (15, 30, 14.0, 14.0), "p3mnet_r34": (9, 9, 20, 9)}
+    found = findings(table_of(rows), runs_of(rows), "P")
+    assert found[0].endswith("NOT as published.")
+    assert "basic B:N" in found[1]
+    assert found[1].endswith("As published for 1 of 2 methods only.")
+    assert found[2].endswith("NOT as published.")
+
+
+def test_recipes_bring_the_published_table(tmp_path):
+    plan = Plan.from_config(compose_run("ppt", ["models=[basic,dim,p3mnet_r34]"], tmp_path))
+    quoted = {(s.method, s.cell): s.value for s in published_scores(plan) if s.metric in ("sad", "sad_unknown")}
+    expected = {
+        (m, c): v for m, row in PUBLISHED.items() for c, v in zip(("B:B", "B:N", "N:B", "N:N"), row, strict=True)
+    }
+    assert quoted == expected
+    scores = table_of(PUBLISHED)
+    table = main_table(plan, ppt.TRIMAP_FREE, scores, [("", "")])
+    assert [row[:2] for row in table.rows] == [["basic", "15.13 [15.1, 15.1]"], ["p3mnet_r34", "8.73 [8.73, 8.73]"]]
+    assert table.best == {(0, 4), (1, 1)}
+
+
+def test_latex_escapes_what_latex_would_read():
+    text = latex_table(Table(["a_b", "50 %"], [["x & y", "1"]], frozenset({(0, 1)})), "100 %")
+    assert r"a\_b & 50 \%" in text
+    assert r"x \& y & \textbf{1} \\" in text
+
+
+def test_a_mixture_for_training_is_refused(tmp_path):
+    mixed = 'data_overrides=["data=synthetic_both","data.prepare=null"]'
+    with pytest.raises(InputError, match="single data sets"):
+        ppt.prepare(Plan.from_config(compose_run("ppt", [mixed], tmp_path)))
