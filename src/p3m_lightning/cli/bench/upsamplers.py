@@ -27,7 +27,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=512, metavar="N", help="side of synthetic portraits (default: 512)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="upsamplers to measure (default: all)")
     parser.add_argument(
-        "--train-steps", type=int, default=200, metavar="N", help="training of those that learn; 0: none (default: 200)"
+        "--train-steps",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="training of those that learn; 0: none (default: 1000)",
     )
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="the median of N times (default: 5)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
