@@ -82,10 +82,10 @@ def train_stages(config: Mapping[str, Any]) -> dict[str, Any]:
         if results["checkpoint"] is None:
             raise InputError("callbacks: without `last` a stage has no checkpoint to hand on")
         weights = stage.folder / "checkpoints" / results["checkpoint"]
-    lists = {key: results.pop(key) for key in ("trainer", "module", "data")}
-    if lists["trainer"].is_global_zero:
+    objects = {key: results.pop(key) for key in ("trainer", "module", "data")}
+    if objects["trainer"].is_global_zero:
         results = gather(folder, [(stage.name, stage.folder) for stage in stages], results, started)
-    return results | lists
+    return results | objects
 
 
 def list_stages(config: Mapping[str, Any]) -> list[Stage]:
@@ -133,9 +133,7 @@ def stage_config(config: Mapping[str, Any], changes: Mapping[str, Any], below: s
 def ready(stage: Stage, weights: str | Path | None) -> dict[str, Any]:
     """Return the configuration of a stage with the weights to start from, or with its own checkpoint to go on from."""
     last = stage.folder / "checkpoints" / "last.ckpt"
-    if last.is_file():
-        return {**stage.config, "ckpt": str(last), "init_from": None}
-    return {**stage.config, "init_from": weights and str(weights)}
+    return {**stage.config, "ckpt": str(last) if last.is_file() else None, "init_from": weights and str(weights)}
 
 
 def merged(config: Any, changes: Any) -> Any:
