@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -29,9 +30,10 @@ class PictureDistance(nn.Module):
         super().__init__()
         self.features = _Once(features)
         self.frechet = FrechetInceptionDistance(self.features, reset_real_features=False)
-        self.kernel = KernelInceptionDistance(
-            self.features, subsets=KERNEL_SUBSETS, subset_size=KERNEL_SUBSET_SIZE, reset_real_features=False
-        )
+        with warnings.catch_warnings(action="ignore"):  # that it keeps all features: it has to
+            self.kernel = KernelInceptionDistance(
+                self.features, subsets=KERNEL_SUBSETS, subset_size=KERNEL_SUBSET_SIZE, reset_real_features=False
+            )
         self.names = ("fid", "kid") if features.name == "inception" else (
             f"frechet_{features.name}", f"kernel_{features.name}"
         )  # fmt: skip
