@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from pytorch_lightning.callbacks import LearningRateMonitor
 
 import p3m_lightning as p3m
 from p3m_lightning.cli import main
+from p3m_lightning.configuration import compose_run
+from p3m_lightning.training.run import build_trainer
 
 TINY = [
     "experiment=p3m_synthetic",
@@ -199,3 +202,12 @@ def test_ctrl_c_exits_130_and_leaves_a_checkpoint_to_resume(portraits, tmp_path)
     assert process.returncode == 130
     last = next(tmp_path.glob("*/*/checkpoints/last.ckpt"))
     assert torch.load(last, weights_only=True)["config"]["model"]["name"] == "p3mnet_r34"
+
+
+def test_without_a_log_nothing_is_there_that_only_logs(tmp_path):
+    monitors = {}
+    for logger in ("none", "csv"):
+        trainer = build_trainer(compose_run("train", [f"logger={logger}", "trainer=cpu"], tmp_path))
+        monitors[logger] = [one for one in trainer.callbacks if isinstance(one, LearningRateMonitor)]
+    assert not monitors["none"]
+    assert len(monitors["csv"]) == 1

@@ -13,7 +13,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
@@ -153,6 +153,8 @@ def build_trainer(config: Mapping[str, Any]) -> Trainer:
     """Build the Trainer from the groups trainer, callbacks and logger."""
     callbacks = [StopBetweenBatches(), *(build(node) for node in config["callbacks"].values() if node)]
     loggers = [build(node) for node in config["logger"].values() if node]
+    if not loggers:  # Lightning refuses a callback that only logs
+        callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its hints would bury the results
     try:
         trainer = build(config["trainer"])(callbacks=callbacks, logger=loggers)
