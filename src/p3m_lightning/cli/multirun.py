@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p3m_lightning.configuration import as_hydra_job, compose, compose_run, one_line
+from p3m_lightning.configuration import as_hydra_job, compose, compose_run, one_line, own_launchers
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run_sweep(overrides: Sequence[str]) -> None:
     given = parse([override for override in overrides if override != "ckpt=last"])
     fixed = [override.input_line for override in given if not override.is_sweep_override()]
     config = compose("train", fixed)
-    sweep = describe(config, given, resumed="ckpt=last" in overrides)
+    sweep = describe(config, fixed, given, resumed="ckpt=last" in overrides)
     compose_run(
         "train", [*sweep.overrides, *first_point(sweep)], sweep.folder / "0"
     )  # says what is wrong before all jobs
@@ -48,8 +48,14 @@ def run_sweep(overrides: Sequence[str]) -> None:
     print(sweep.folder)
 
 
-def describe(config: Any, given: Sequence[Override], resumed: bool) -> Sweep:
+def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resumed: bool) -> Sweep:
     """Read the sweep off `hydra.sweeper`, `hydra.sweep` and the command line.
+
+    Args:
+        config: composed of the overrides that fix a value.
+        fixed: these overrides.
+        given: all overrides, parsed.
+        resumed: whether to take up the newest sweep of the experiment.
 
     Raises:
         InputError: keys that do not fit, or nothing to resume.
@@ -71,10 +77,12 @@ def describe(config: Any, given: Sequence[Override], resumed: bool) -> Sweep:
     if resumed:
         folder = newest_sweep(folder.parent)
     storage, study = sweeper.pop("storage"), sweeper.pop("study")
+    shares = config.callbacks.get("gradient_shares")
+    measured = ["callbacks.gradient_shares.every_n_batches=50"] if shares and not shares.every_n_batches else []
     hydras = ("hydra.sweep.", "hydra.sweeper.", "hydra.launcher.", "hydra/sweeper", "hydra/launcher")
     return Sweep(
         folder=folder,
-        overrides=[o.input_line for o in given if not o.is_sweep_override() and not o.key_or_group.startswith(hydras)],
+        overrides=[*(line for line in fixed if not line.startswith(hydras)), *measured],
         space=read_space(params, given),
         storage=storage or str(folder / "study.journal"),
         study=study or "sweep",
@@ -94,6 +102,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
+    own_launchers()
     try:
         with initialize_config_module("p3m_lightning.conf", version_base="1.3"):
             return OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(list(overrides))

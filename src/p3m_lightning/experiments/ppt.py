@@ -177,16 +177,22 @@ def prepare(plan: Plan) -> None:
 
 def train_side(plan: Plan, model: str, side: str) -> None:
     """Train a method on the images of one condition; goes on where an interrupted training stopped."""
-    folder, method = plan.training_folder(model, side), plan.methods[model]
-    overrides = [f"experiment={method.get('experiment', 'default')}", *plan.data, *plan.train, *method.get("train", ())]
-    overrides += [*plan.train_overrides, *_common(plan)]
-    config = compose_run("train", [*overrides, f"experiment_name=ppt/{model}/{side}"], folder)
-    node = config["data"]["train"]
-    config["data"] |= {"train": {**node, "images": plan.images(side, node["split"])}, "tests": {}}
+    folder, config = plan.training_folder(model, side), training_config(plan, model, side)
     last = folder / "checkpoints" / "last.ckpt"
     if not is_finished(folder, config):
         with quiet(folder):
             train({**config, "ckpt": str(last) if last.is_file() else None})
+
+
+def training_config(plan: Plan, model: str, side: str) -> dict[str, Any]:
+    """Return the configuration of a training: the method's recipe, with the images of one condition and no tests."""
+    method = plan.methods[model]
+    overrides = [f"experiment={method.get('experiment', 'default')}", *plan.data, *plan.train, *method.get("train", ())]
+    overrides += [*plan.train_overrides, *_common(plan), f"experiment_name=ppt/{model}/{side}"]
+    config = compose_run("train", overrides, plan.training_folder(model, side))
+    node = config["data"]["train"]
+    config["data"] |= {"train": {**node, "images": plan.images(side, node["split"])}, "tests": {}}
+    return config
 
 
 def test_cell(plan: Plan, cell: Cell) -> None:

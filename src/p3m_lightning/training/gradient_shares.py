@@ -27,10 +27,10 @@ class GradientShares(Callback):
 
     Args:
         folder: the run folder.
-        every_n_batches: how often, from the first batch on.
+        every_n_batches: how often, from the first batch on; 0 for never.
     """
 
-    def __init__(self, folder: str | Path, every_n_batches: int = 50) -> None:
+    def __init__(self, folder: str | Path, every_n_batches: int = 0) -> None:
         self.folder = Path(folder)
         self.every_n_batches = every_n_batches
         self.sums: dict[str, float] = {}
@@ -39,12 +39,12 @@ class GradientShares(Callback):
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         """Refuse what would measure pieces of parameters."""
-        if hasattr(trainer.strategy, "device_mesh"):
+        if self.every_n_batches and hasattr(trainer.strategy, "device_mesh"):
             raise InputError("callbacks.gradient_shares: not with sharded parameters (trainer=fsdp); set it to null")
 
     def on_before_backward(self, trainer: Trainer, module: LightningModule, loss: Tensor) -> None:
         """Measure when this batch's turn has come; the graph stays for the training step's own backward pass."""
-        due = self.seen % self.every_n_batches == 0
+        due = self.every_n_batches and self.seen % self.every_n_batches == 0
         self.seen += 1
         if not due or not trainer.is_global_zero:
             return
