@@ -13,6 +13,7 @@ import resource
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ class Setting(NamedTuple):
 def render_pairs(root: Path, count: int) -> None:
     """Render portraits of 1080 x 1620 into P3M-10k's layout, estimate their foregrounds as users do, pack them.
 
-    The pictures are noisy and are stored as JPEG of quality 80 to 95, as the photographs of P3M-10k are.
+    The pictures have noise and are stored as JPEG of quality 80 to 95, as photographs are.
     """
     for _ in track(run_parallel(partial(_render, root), range(count), None), "rendering portraits", count):
         pass
@@ -166,6 +167,7 @@ def _our_batches(setting: Setting, packed: bool) -> Iterator[tuple[float, float]
 def _with_workers(loader: str, setting: Setting, workers: int) -> float:
     """Samples per second of torch's loader; the batches that were made ahead before the clock started do not count."""
     torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores are measured on purpose
     ahead = 2 * workers
     length = (ahead + -(-setting.samples // BATCH)) * BATCH
     if loader == "reference":
