@@ -6,7 +6,7 @@ EXPERIMENT ?= p3m_synthetic
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint data bench notebooks clean
+.PHONY: help setup train sweep test lint data bench notebooks clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 
 train: setup ## render synthetic portraits, train P3M-Net, evaluate (EXPERIMENT=..., ARGS='key=value ...')
 	$(BIN)/p3m train experiment=$(EXPERIMENT) $(ARGS)
+
+sweep: setup ## a grid over loss weights on rendered portraits, ranked (ARGS='hydra/launcher=joblib ...')
+	$(BIN)/p3m train -m experiment=sweep_loss_weights $(ARGS)
 
 test: setup ## run the tests (ARGS='-k name')
 	$(BIN)/pytest -n auto $(ARGS)
