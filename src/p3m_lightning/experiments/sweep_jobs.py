@@ -128,7 +128,9 @@ def last_line(log: Path, code: int) -> str:
     """Return the last line of a job's output without colors: by the command line's habit the reason of a failure."""
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", log.read_text(errors="replace")).replace("\r", "\n")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].removeprefix("p3m: ")[:300] if lines and code >= 0 else f"ended by signal {-code}"
+    if code < 0:
+        return f"ended by signal {-code}"
+    return lines[-1].removeprefix("p3m: ")[:300] if lines else f"ended with code {code}"
 
 
 def quoted(path: str | Path) -> str:
