@@ -5,6 +5,7 @@ import pytest
 from p3m_lightning.data.datasets import MattingDataset
 from p3m_lightning.data.fingerprint import SAMPLED, fingerprint
 from p3m_lightning.data.mixtures import MixedDataset
+from p3m_lightning.data.pack_folder import pack_dataset
 from p3m_lightning.schema import InputError
 
 
@@ -18,6 +19,14 @@ def test_the_same_files_in_another_folder_have_the_same_fingerprint(portraits, c
     assert first == second
     assert first["samples"] == 4
     assert len(first["sha256"]) == 16
+
+
+def test_packs_hold_the_same_pixels_and_change_nothing(copied):
+    before = fingerprint(MattingDataset(copied, "synthetic"))
+    pack_dataset(copied, "synthetic", workers=1)
+    dataset = MattingDataset(copied, "synthetic")
+    assert "pack" in dataset.files[dataset.names[0]]
+    assert fingerprint(dataset) == before
 
 
 def test_another_selection_of_images_has_another_fingerprint(portraits):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
+from p3m_lightning.data.layout import PACK
 from p3m_lightning.schema import InputError
 
 SAMPLED = 32
@@ -21,7 +22,8 @@ def fingerprint(dataset: Dataset) -> dict[str, object]:
     A SHA-256 over, for every sample by name: its name and for each of its roles (image, alpha, trimap, ...) the suffix
     and the size in bytes of the file; for `SAMPLED` samples, evenly spread over the sorted names, also the content of
     the files. So 10,000 images cost a look at the folder and some 50 MB of reading. What it does not see: a file that
-    was replaced by another one of exactly the same size and is not among those read. Paths and times do not count.
+    was replaced by another one of exactly the same size and is not among those read. Paths and times do not count, nor
+    do packs, which hold the same pixels.
 
     Args:
         dataset: with `names` and `files` as `NamedDataset` has them, or a mixture of such with `datasets`.
@@ -56,7 +58,8 @@ def _samples(dataset: Dataset) -> Iterator[tuple[str, Mapping[str, Path]]]:
     """Yield name and files of every sample of a data set, or of all the data sets that it is made of."""
     parts = getattr(dataset, "datasets", None)
     if parts is None:
-        yield from ((name, dataset.files[name]) for name in dataset.names)
+        for name in dataset.names:
+            yield name, {role: path for role, path in dataset.files[name].items() if role != PACK}
     else:
         for part in parts.values() if isinstance(parts, Mapping) else parts:
             yield from _samples(part)
