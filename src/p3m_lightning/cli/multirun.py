@@ -103,11 +103,15 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     from hydra.errors import HydraException
 
     own_launchers()
-    try:
-        with initialize_config_module("p3m_lightning.conf", version_base="1.3"):
-            return OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(list(overrides))
-    except HydraException as error:
-        raise InputError(one_line(error)) from error
+    parsed = []
+    with initialize_config_module("p3m_lightning.conf", version_base="1.3"):
+        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+        for override in overrides:
+            try:
+                parsed += parser.parse_overrides([override])
+            except HydraException as error:
+                raise InputError(f"{override}: {one_line(error)}") from error
+    return parsed
 
 
 def first_point(sweep: Sweep) -> list[str]:
