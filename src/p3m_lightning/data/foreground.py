@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from p3m_lightning.images import to_unit
@@ -29,19 +32,26 @@ def estimate_foreground(
     Raises:
         InputError: another method.
     """
-    import numba
-
-    numba.config.THREADING_LAYER = "forksafe"  # a loader's process forked after GNU OpenMP was used is ended by it
     import pymatting
 
     solvers = {"multilevel": pymatting.estimate_foreground_ml, "closed_form": pymatting.estimate_foreground_cf}
     if method not in solvers:
         raise InputError(f"method: {method!r} is not one of {', '.join(METHODS)}")
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)  # pymatting's loops are too short for more: they cost three times the time
-    try:
+    with one_thread():
         layers = solvers[method](to_unit(image, np.float64), to_unit(alpha, np.float64), return_background=True)
-    finally:
-        numba.set_num_threads(threads)
     foreground, background = (np.clip(layer, 0, 1).astype(np.float32) for layer in layers)
     return foreground, background
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep numba to one thread: pymatting's loops are too short for more, which cost two to three times the time."""
+    import numba
+
+    numba.config.THREADING_LAYER = "forksafe"  # a loader's process forked after GNU OpenMP was used is ended by it
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(threads)

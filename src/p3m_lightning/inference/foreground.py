@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from p3m_lightning.data.foreground import one_thread
 from p3m_lightning.images import to_unit
 from p3m_lightning.schema import InputError
 
@@ -96,4 +97,5 @@ def _estimate(image: np.ndarray, alpha: np.ndarray, method: str) -> tuple[np.nda
         return blur_fusion(image, alpha[..., None], box_mean)
     from pymatting import estimate_foreground_ml
 
-    return estimate_foreground_ml(image, alpha, return_background=True)
+    with one_thread():
+        return estimate_foreground_ml(image, alpha, return_background=True)
