@@ -7,6 +7,7 @@ every training; what is finished is not run again.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from p3m_lightning.schema import InputError
 from p3m_lightning.training.run import build, evaluate, train
 
 TRADITIONAL, TRIMAP_BASED, TRIMAP_FREE = "traditional", "trimap-based", "trimap-free"
-QUIET = ("callbacks.progress=null", "data.prepare=null")
+QUIET = ("callbacks.progress=null", "++data.prepare=null")
 NOT_TRAINED = "-"
 
 
@@ -82,7 +83,7 @@ class Plan:
         """Refuse names that nothing is known of, before anything is trained."""
         for name in self.models:
             model_card(name)
-            if name not in self.methods:
+            if name not in self.methods and kind_of(name) != TRADITIONAL:
                 raise InputError(
                     f"models: the protocol does not say how to train {name}; it knows {_listed(self.methods)}"
                 )
@@ -213,8 +214,9 @@ def test_cell(plan: Plan, cell: Cell) -> None:
 
 @contextlib.contextmanager
 def quiet(folder: Path) -> Iterator[None]:
-    """Let what a run prints go to `log.txt` in its folder: the table comes at the end."""
-    with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log):
+    """Let what a run prints, and what it is warned of, go to `log.txt` in its folder: the table comes at the end."""
+    with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: log.write(f"warning: {message}\n")
         yield
 
 

@@ -58,7 +58,7 @@ def published_scores(plan: Plan) -> list[Score]:
     """Return what the recipes of the methods quote about PPT, on `PUBLISHED_TEST`."""
     found = []
     for model in plan.models:
-        recipe = plan.methods[model].get("published")
+        recipe = plan.methods.get(model, {}).get("published")
         for entry in figures_of_recipe(recipe) if recipe else ():
             for title, figures in (entry.get("ppt") or {}).items():
                 found += _published(model, title, figures, entry)
