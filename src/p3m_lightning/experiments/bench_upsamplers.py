@@ -187,4 +187,4 @@ def _title(name: str, result: Result) -> str:
     if name not in LEARNABLE:
         return name
     steps = result.summary["train_steps"]
-    return f"{name} ({f'trained {steps} steps' if steps else 'untrained'})"
+    return f"{name}, {f'{steps} steps' if steps else 'untrained'}"
