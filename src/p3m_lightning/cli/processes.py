@@ -6,11 +6,17 @@ import os
 import time
 from datetime import timedelta
 
+from p3m_lightning.schema import InputError
+
 KEY = "p3m_run_folder"
 
 
 def shared_run_folder(folder: str) -> str:
-    """Return the first process's run folder in every process of a run; Lightning's own children are told it anyway."""
+    """Return the first process's run folder in every process of a run; Lightning's own children are told it anyway.
+
+    Raises:
+        InputError: srun was called in a way that Lightning does not understand.
+    """
     if not {"TORCHELASTIC_RUN_ID", "SLURM_NTASKS"} & os.environ.keys():
         return folder
     from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
@@ -19,7 +25,10 @@ def shared_run_folder(folder: str) -> str:
     under_torchrun = TorchElasticEnvironment.detect()
     if not under_torchrun and not SLURMEnvironment.detect():
         return folder
-    place = TorchElasticEnvironment() if under_torchrun else SLURMEnvironment()
+    try:
+        place = TorchElasticEnvironment() if under_torchrun else SLURMEnvironment()
+    except RuntimeError as error:  # Lightning's advice on the batch script
+        raise InputError(f"srun: {error}") from error
     rank, size = place.global_rank(), place.world_size()
     if size == 1:
         return folder

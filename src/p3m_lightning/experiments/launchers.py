@@ -83,7 +83,8 @@ class ClusterWorker:
     def __call__(self, sweep: Sweep) -> None:
         """Run jobs until none waits."""
         with stopping_on_signals() as stop:
-            work(sweep, stop)
+            # the name by which Lightning knows that a job starts its processes itself, and not srun
+            work(sweep, stop, {"SLURM_JOB_NAME": "interactive"})
 
     def checkpoint(self, sweep: Sweep) -> Any:
         """Return what submitit is to run next when time is up: the same again."""
