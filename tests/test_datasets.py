@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +70,12 @@ def test_every_data_set_is_read_in_the_layout_of_its_card(tmp_path, name):
         assert sample["alpha"].shape == (1, *SIZE)
     assert card.licence
     assert card.source
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_card_is_told_to_users(name):
+    pages = Path(__file__).parents[1] / "docs/data.md"
+    assert f"| `{name}` |" in pages.read_text()
 
 
 @pytest.mark.parametrize("name", [name for name, card in DATASETS.items() if card.images_only])
