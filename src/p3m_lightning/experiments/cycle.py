@@ -128,7 +128,8 @@ def before(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
 def mattes(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
     """Cut the people out of the photographs: RGBA pictures with estimated colors of the foreground."""
     keys = config["mattes"]
-    predictor = Predictor.from_checkpoint(outcomes["start"]["checkpoint"], config["device"], mode=keys["mode"])
+    start = outcomes["start"]["checkpoint"]
+    predictor = Predictor.from_checkpoint(start, config["device"], mode=keys["mode"], **keys["passes"])
     finder = Finder([Path(config["paths"]["photographs"])], recursive=True, leave_out=folder)
     finder.check()
     # one flat folder, whatever the photographs lie in
