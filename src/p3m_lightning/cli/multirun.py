@@ -74,6 +74,8 @@ def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resum
         raise InputError("-m: hydra/sweeper is one of grid, random, tpe; hydra/launcher one of local, joblib, submitit")
     if subdir != "${hydra.job.num}":
         raise InputError(f"hydra.sweep.subdir: {subdir!r} cannot be; the folders of jobs are numbered")
+    if not config.callbacks.get("best"):
+        raise InputError("-m: jobs are ranked by the score of their best checkpoints; callbacks.best is missing")
     if resumed:
         folder = newest_sweep(folder.parent)
     storage, study = sweeper.pop("storage"), sweeper.pop("study")
