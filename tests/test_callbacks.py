@@ -3,7 +3,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from p3m_lightning.training.callbacks import AdaptiveGradientClipping, Throughput
+from p3m_lightning.images import read_matte
+from p3m_lightning.training.callbacks import AdaptiveGradientClipping, MatteFiles, Throughput
 
 
 def clip(callback, norm):
@@ -41,3 +42,13 @@ def test_throughput_counts_on_when_a_run_is_resumed_inside_an_epoch():
     callback.on_train_start(None, None)
     callback.on_train_batch_end(SimpleNamespace(world_size=2), None, None, {"name": ["a", "b"]}, 5)
     assert callback.images == 4
+
+
+@pytest.mark.parametrize(("side", "shape"), [(20, (20, 10)), (None, (60, 30))])
+def test_mattes_of_a_test_are_written_by_set_and_name_reduced_or_whole(tmp_path, side, shape):
+    trainer = SimpleNamespace(datamodule=SimpleNamespace(test_names=["other", "P"]))
+    alpha = torch.full((1, 1, 60, 30), 0.6)
+    MatteFiles(tmp_path, side).on_test_batch_end(trainer, None, alpha, {"name": ["photo"]}, 0, which=1)
+    written = read_matte(tmp_path / "P" / "photo.png")
+    assert written.shape == shape
+    assert (written == 153).all()
