@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from p3m_lightning.cli import main
-from p3m_lightning.data import disk
+from p3m_lightning.data import disk, pack_folder
 from p3m_lightning.data.batches import ROLES
 from p3m_lightning.data.datasets import Draw, MattingDataset
 from p3m_lightning.data.foreground_cache import cache_foregrounds
@@ -103,6 +103,18 @@ def test_a_changed_file_stops_the_loader_and_is_packed_again(root):
     report = pack_dataset(root, "synthetic", workers=1)
     assert (report.made, report.kept) == (1, 5)
     assert dataset.maps(Draw(2, 0))[0]["alpha"].max() == 0
+
+
+def test_a_file_that_changes_while_it_is_packed_is_packed_again(root, monkeypatch):
+    def read_and_change(path, real=pack_folder.SampleFiles.alpha):
+        alpha = real(path)
+        os.utime(path.files["alpha"])
+        return alpha
+
+    monkeypatch.setattr(pack_folder.SampleFiles, "alpha", read_and_change)
+    pack_dataset(root, "synthetic", workers=1)
+    monkeypatch.undo()
+    assert pack_dataset(root, "synthetic", workers=1).made == 6
 
 
 def test_foregrounds_made_after_the_packs_are_packed_next_time(root):

@@ -6,7 +6,7 @@ import pytest
 from safetensors import safe_open
 
 from p3m_lightning.data import packs
-from p3m_lightning.data.packs import TILE, Pack, encode_pack
+from p3m_lightning.data.packs import TILE, Pack, encode_pack, signature
 from p3m_lightning.data.windows import Window
 from p3m_lightning.schema import InputError
 
@@ -104,7 +104,7 @@ def test_a_changed_source_is_noticed(tmp_path, maps):
     for number, source in enumerate(sources.values()):
         source.write_bytes(bytes(number + 1))
     file = tmp_path / "a.safetensors"
-    file.write_bytes(encode_pack(maps, sources))
+    file.write_bytes(encode_pack(maps, {role: signature(source) for role, source in sources.items()}))
     assert Pack(file).changed(sources) is None
     copy = shutil.copytree(tmp_path, tmp_path.parent / "copy")  # keeps the times of files, as rsync -a and tar do
     assert Pack(copy / "a.safetensors").changed({role: copy / f"{role}.png" for role in maps}) is None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from p3m_lightning.data.disk import check_space, prepare_folders, write_whole
 from p3m_lightning.data.layout import PACK, dataset_card, find_samples, pack_folder, split_folder
-from p3m_lightning.data.packs import SUFFIX, Pack, encode_pack
+from p3m_lightning.data.packs import SUFFIX, Pack, encode_pack, signature
 from p3m_lightning.data.parallel import check_workers, run_parallel
 from p3m_lightning.data.readers import SampleFiles
 from p3m_lightning.progress import track
@@ -104,6 +104,7 @@ def _pack_one(task: _Task) -> tuple[str, str] | None:
 
 
 def _encoded(task: _Task) -> bytes:
+    sources = {role: signature(path) for role, path in task.files.items()}
     files = SampleFiles(task.files, face="face" in task.files)
     alpha = files.alpha()
-    return encode_pack({"alpha": alpha, **files.maps(alpha.shape)}, task.files)
+    return encode_pack({"alpha": alpha, **files.maps(alpha.shape)}, sources)

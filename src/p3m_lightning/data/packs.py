@@ -45,12 +45,12 @@ class _Tile(NamedTuple):
     columns: slice
 
 
-def encode_pack(maps: Mapping[str, np.ndarray], sources: Mapping[str, Path]) -> bytes:
+def encode_pack(maps: Mapping[str, np.ndarray], sources: Mapping[str, Sequence[int]]) -> bytes:
     """Return the file that holds all pixels of one sample.
 
     Args:
         maps: role -> uint8 or uint16 (H, W) or (H, W, 3), all of one height and width, `image` among them.
-        sources: role -> the file that the pixels came from; noted, so that a change can be seen.
+        sources: role -> `signature` of its file, taken before it was read, so that any change since can be seen.
     """
     tensors, layout = {}, {}
     for role, pixels in maps.items():
@@ -60,8 +60,7 @@ def encode_pack(maps: Mapping[str, np.ndarray], sources: Mapping[str, Path]) -> 
         tensors[f"{role}.tiles"] = np.frombuffer(b"".join(blobs), np.uint8)
         tensors[f"{role}.starts"] = np.cumsum([0, *map(len, blobs)], dtype=np.int64)
         tensors[f"{role}.relative"] = np.array(relative)
-        source = signature(sources[role]) if role in sources else None
-        layout[role] = {"shape": pixels.shape, "dtype": pixels.dtype.name, "tile": size, "source": source}
+        layout[role] = {"shape": pixels.shape, "dtype": pixels.dtype.name, "tile": size, "source": sources.get(role)}
     return save(tensors, metadata={"layout": LAYOUT, "roles": json.dumps(layout)})
 
 
