@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from p3m_lightning.cli import main
-from p3m_lightning.experiments.bench_upsamplers import Pair, bench, read_pairs, reduced, save_comparison, train
+from p3m_lightning.experiments.bench_upsamplers import WINDOW, Pair, bench, read_pairs, reduced, save_comparison, train
 from p3m_lightning.models.upsamplers import LEARNABLE, UPSAMPLERS, create_upsampler
 
 
@@ -46,7 +46,7 @@ def test_picture_shows_the_truth_and_every_upsampler(pair, tmp_path):
     results = bench([pair], [], ["bilinear", "conv_guided"], steps=0, repeats=1)
     save_comparison(tmp_path / "sheet.png", [pair], results)
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.width > 4 * 256  # picture, truth, two upsamplers
+        assert sheet.width > 4 * 2 * WINDOW  # picture, truth, two upsamplers
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_its_network_learns_from_its_loss_with_its_optimizer(recipe):
         steps = {"total_steps": 10} if schedule["needs_total_steps"] else {}
         instantiate(schedule["factory"])(optimizer, **steps)
     before = [p.detach().clone() for p in net.parameters()]
-    stages = [stage for stage in recipe["stages"].values() if stage and "loss" in stage]
+    stages = [stage for stage in (recipe["stages"] or {}).values() if stage and "loss" in stage]
     for loss in (recipe["loss"], *(stage["loss"] for stage in stages)):
         batch = a_batch()
         output = net(batch["image"], batch["trimap"]) if net.needs_trimap else net(batch["image"])
