@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from p3m_lightning import __version__
 from p3m_lightning.images import atomic_path, to_uint8, to_unit
+from p3m_lightning.inference.modes import Passes
 from p3m_lightning.inference.onnx_engine import METADATA, OUTPUTS, OnnxEngine
+from p3m_lightning.inference.predictor import make_passes, recorded_inference
 from p3m_lightning.inference.torch_engine import TorchEngine
 from p3m_lightning.ops import resize
 from p3m_lightning.schema import InputError, MattingOutput
@@ -33,7 +35,7 @@ EXAMPLE = (2, 90, 150)
 
 
 class Difference(NamedTuple):
-    """How far the exported network is from the original on one image."""
+    """How far the exported network is from the original on one image, in the mode of its evaluation."""
 
     size: tuple[int, int]
     sad: float  # sum of absolute differences of the mattes over 1000
@@ -59,7 +61,8 @@ def export_onnx(
         net: a network of `p3m_lightning.models`; moved to the CPU and put in `eval()`.
         path: the `.onnx` file.
         images: uint8 or uint16 (H, W, 3) to compare on, of several sizes.
-        metadata: what else to say in the file: plain values.
+        metadata: what else to say in the file: plain values; under `inference` the mode and sizes of the evaluation, in
+            which it is compared, by default `native`.
         precision: "32"; "fp16", half the size, for GPUs; "int8", convolutions with 8 bits, a quarter of the size,
             calibrated on `images`.
         tolerance: largest SAD of an image; by default `TOLERANCES`, the largest one found is in the file anyway.
@@ -76,12 +79,15 @@ def export_onnx(
     if not any(True for _ in net.parameters()):
         raise InputError(f"model={_name(net)}: a method without a network cannot be exported")
     facts = describe(net) | {"precision": precision} | dict(metadata or {})
+    usual, sizes = recorded_inference(facts)
+    mode = usual or ("resize" if sizes else "native")
+    passes = make_passes(sizes)
     with atomic_path(path) as aside:
         _trace(_Exported(net, facts["outputs"], precision), aside)
         if precision == "int8":
-            quantize(aside, images, net.needs_trimap)
+            quantize(aside, [_seen(image, passes) for image in images], net.needs_trimap)
         _write_facts(aside, facts)
-        differences = [compare(net, OnnxEngine(aside, "cpu"), image) for image in images]
+        differences = [compare(net, OnnxEngine(aside, "cpu"), image, mode, passes) for image in images]
         worst = max(difference.sad for difference in differences)
         if not worst <= (TOLERANCES[precision] if tolerance is None else tolerance):
             raise InputError(f"{path}: not written: the exported network differs by SAD {worst:.3g} from the original")
@@ -102,22 +108,23 @@ def describe(net: nn.Module) -> dict[str, object]:
     }
 
 
-def compare(net: nn.Module, engine: OnnxEngine, image: np.ndarray) -> Difference:
-    """Run both on one image (H, W, 3) at its own size."""
+def compare(net: nn.Module, engine: OnnxEngine, image: np.ndarray, mode: str, passes: Passes) -> Difference:
+    """Run both on one image (H, W, 3)."""
     inputs = list(_inputs(image, net.needs_trimap).values())
-    with torch.no_grad():
-        expected = net(*map(torch.from_numpy, inputs)).alpha.numpy()
-    error = np.abs(engine.run(*inputs).alpha.astype(np.float64) - expected)
+    pixels, trimap = inputs[0], inputs[1] if net.needs_trimap else None
+    tensors = [None if value is None else torch.from_numpy(value) for value in (pixels, trimap)]
+    expected = TorchEngine(net).infer(tensors[0], mode, passes, tensors[1]).numpy()
+    error = np.abs(engine.infer(pixels, mode, passes, trimap).astype(np.float64) - expected)
     return Difference(image.shape[:2], float(error.sum() / 1000), float(error.max()))
 
 
 def quantize(path: Path, images: Sequence[np.ndarray], needs_trimap: bool) -> None:
-    """Turn the convolutions of an ONNX file to 8 bits, ranges of activations as found on `images`."""
+    """Turn the convolutions of an ONNX file to 8 bits, ranges of activations as found on `images`, sized as in use."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self.inputs = (_inputs(_reduced(image), needs_trimap) for image in images)
+            self.inputs = (_inputs(image, needs_trimap) for image in images)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self.inputs, None)
@@ -206,11 +213,14 @@ def _inputs(image: np.ndarray, needs_trimap: bool) -> dict[str, np.ndarray]:
     return inputs
 
 
-def _reduced(image: np.ndarray, longest: int = 512) -> np.ndarray:
+def _seen(image: np.ndarray, passes: Passes, longest: int = 512) -> np.ndarray:
+    """Bring an image (H, W, 3) to the size of the network's pass, if it has its own, else to at most `longest`."""
     height, width = image.shape[:2]
     factor = min(1.0, longest / max(height, width))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    if passes.has_own_size:
+        size = passes.semantic_size((height, width))
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
 
 
 def _trimap(height: int, width: int) -> Tensor:
