@@ -35,10 +35,11 @@ class MappingNetwork(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, noise) -> (N, latent)."""
-        features = z.float() * (z.float().square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
-        for layer in self.layers:
-            features = activate(layer(features))
-        return features
+        with torch.autocast(z.device.type, enabled=False):  # half precision would blur what pictures depend on
+            features = z.float() * (z.float().square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+            for layer in self.layers:
+                features = activate(layer(features))
+            return features
 
 
 class Generator(nn.Module):
@@ -135,7 +136,8 @@ class Generator(nn.Module):
         """
         w = w.float()
         w = w[:, None].expand(-1, self.places, -1) if w.ndim == 2 else w
-        maps = self.input(w[:, 0], transform)
+        with torch.autocast(w.device.type, enabled=False):  # half precision knows no phase of a wave
+            maps = self.input(w[:, 0], transform)
         for place, layer in enumerate(self.layers, start=1):
             maps = layer(maps, w[:, place], update)
         pictures = self.color(maps, w[:, -1], update)
