@@ -89,8 +89,8 @@ def production_table(outcomes: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def numbers(entries: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Return the entries that are floats."""
-    return [(key, value) for key, value in entries.items() if isinstance(value, float)]
+    """Return the entries that are floats, under their full names only."""
+    return [(key, value) for key, value in entries.items() if isinstance(value, float) and key != "distance"]
 
 
 def show_cutouts(folder: Path) -> None:
