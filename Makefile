@@ -4,9 +4,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 EXPERIMENT ?= p3m_synthetic
 ARGS ?=
+CKPT ?= $(shell ls -t outputs/*/*/checkpoints/best.ckpt 2>/dev/null | head -n 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test lint data bench notebooks clean
+.PHONY: help setup train sweep ppt test lint data bench demo notebooks clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +28,9 @@ train: setup ## render synthetic portraits, train P3M-Net, evaluate (EXPERIMENT=
 sweep: setup ## a grid over loss weights on rendered portraits, ranked (ARGS='hydra/launcher=joblib ...')
 	$(BIN)/p3m train -m experiment=sweep_loss_weights $(ARGS)
 
+ppt: setup ## methods trained and tested on blurred and on normal rendered faces: the privacy table
+	$(BIN)/p3m ppt $(ARGS)
+
 test: setup ## run the tests (ARGS='-k name')
 	$(BIN)/pytest -n auto $(ARGS)
 
@@ -41,6 +45,10 @@ bench: setup ## speed of the loader and the metrics, error and speed of the upsa
 	$(BIN)/p3m bench loader
 	$(BIN)/p3m bench metrics
 	$(BIN)/p3m bench upsamplers
+
+demo: setup ## a page for the newest checkpoint (CKPT=PATH takes another)
+	@test -n "$(CKPT)" || { echo 'make: no checkpoint in outputs/: run make train first, or give CKPT=PATH'; exit 2; }
+	$(BIN)/p3m demo --ckpt $(CKPT) $(ARGS)
 
 notebooks: setup ## run the notebooks from top to bottom
 	$(BIN)/pytest -n auto tests/test_notebooks.py
