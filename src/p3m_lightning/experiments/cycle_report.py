@@ -109,7 +109,10 @@ def show_portraits(folder: Path) -> bool:
     matte = {name: read_image(home / f"train/mask/{name}.png") for name in kept}
     write_image(folder / "report/portraits.jpg", sheet([image, matte], ["", ""], side=160))
     refused = [row for row in rows if row["refused"]][:COUNT]
-    pictures = {row["refused"]: on_checkerboard(home / f"candidates/{row['name']}.png") for row in refused}
+    pictures = {
+        f"{number}: {row['refused']}": on_checkerboard(home / f"candidates/{row['name']}.png")
+        for number, row in enumerate(refused, 1)
+    }
     if pictures:
         write_image(folder / "report/refused.jpg", sheet([pictures], [""], side=160))
     return bool(pictures)
