@@ -180,7 +180,7 @@ def train_side(plan: Plan, model: str, side: str) -> None:
     """Train a method on the images of one condition; goes on where an interrupted training stopped."""
     folder, config = plan.training_folder(model, side), training_config(plan, model, side)
     last = folder / "checkpoints" / "last.ckpt"
-    if not is_finished(folder, config):
+    if not is_finished(folder, config, ignored=("ckpt",)):  # what it goes on from is no setting
         with quiet(folder):
             train({**config, "ckpt": str(last) if last.is_file() else None})
 
@@ -220,8 +220,15 @@ def quiet(folder: Path) -> Iterator[None]:
         yield
 
 
-def is_finished(folder: Path, config: Mapping[str, Any]) -> bool:
+def is_finished(folder: Path, config: Mapping[str, Any], ignored: Sequence[str] = ()) -> bool:
     """Tell whether a run folder has results; make it where it is not there.
+
+    Results that are older than the checkpoint they are said to be of do not count.
+
+    Args:
+        folder: of the run.
+        config: of the run, which what is there must agree with.
+        ignored: keys in which it may differ.
 
     Raises:
         InputError: it has results, or a checkpoint to go on from, of other settings.
@@ -230,13 +237,18 @@ def is_finished(folder: Path, config: Mapping[str, Any]) -> bool:
     if not (folder / "config.yaml").is_file():
         return False
     before, now = (flatten(one, str(folder)) for one in (yaml.safe_load((folder / "config.yaml").read_text()), config))
-    differing = [key for key, value in now.items() if value is not None and key != "ckpt" and before.get(key) != value]
+    differing = [
+        key for key, value in now.items() if value is not None and key not in ignored and before.get(key) != value
+    ]
     if differing:
         key = differing[0]
         raise InputError(
             f"{folder}: made with {key}={before.get(key)}, not {now[key]}; delete it, or choose another paths.run"
         )
-    return (folder / "results.json").is_file()
+    results, checkpoint = folder / "results.json", config["ckpt"]
+    if not results.is_file():
+        return False
+    return not checkpoint or results.stat().st_mtime >= Path(checkpoint).stat().st_mtime
 
 
 def quoted(path: str | Path) -> str:

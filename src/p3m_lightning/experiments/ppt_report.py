@@ -141,7 +141,10 @@ def _caption(kind: str, scores: Sequence[Score]) -> str:
 
 def _face_caption(scores: Sequence[Score]) -> str:
     definition = next((score.definition for score in scores if score.metric == "sad_face"), "no image has a face mask")
-    return f"sad_face: {definition}; the same region whether it is hidden or not. Traditional methods: B and N only."
+    return (
+        f"sad_face: {definition}; the same region whether it is hidden or not. Traditional methods, tested on B and"
+        " on N, stand under B:B and B:N."
+    )
 
 
 def _styles_caption(plan: Plan) -> str:
