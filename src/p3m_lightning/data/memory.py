@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
@@ -16,7 +17,9 @@ def keep_freed_memory(megabytes: int = 1024) -> None:
     Args:
         megabytes: as much is kept at most.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is not None:
         mallopt(_TRIM_THRESHOLD, min(megabytes << 20, 2**31 - 1))
         mallopt(_MMAP_THRESHOLD, min(megabytes << 20, 2**31 - 1) // 4)
