@@ -60,3 +60,9 @@ def test_only_inception_is_called_fid():
 def test_missing_inception_weights_are_named_with_their_address(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.pth.*torch-fidelity"):
         inception(tmp_path / "nowhere.pth")
+
+
+def test_inception_weights_that_could_run_code_are_refused(tmp_path):
+    torch.save(MeanColors(), tmp_path / "module.pth")
+    with pytest.raises(InputError, match="plain tensors"):
+        inception(tmp_path / "module.pth")

@@ -77,13 +77,19 @@ def inception(weights: str | Path) -> nn.Module:
     """Return the Inception network of FID, with weights from a file; nothing is fetched.
 
     Raises:
-        InputError: no such file, or the package torch-fidelity is missing.
+        InputError: no such file, one that holds more than tensors, or the package torch-fidelity is missing.
     """
     if not Path(weights).is_file():
         raise InputError(f"{weights}: no such file; Inception's weights are at {INCEPTION}")
+    try:  # torch-fidelity would run what a pickle brings
+        torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken file can fail in any way
+        raise InputError(f"{weights}: not a PyTorch file of plain tensors; take the one at {INCEPTION}") from error
     try:
         network = FrechetInceptionDistance(2048, feature_extractor_weights_path=str(weights)).inception
     except ModuleNotFoundError:
-        raise InputError("fid: needs the package torch-fidelity; pip install 'p3m_lightning[gan]'") from None
+        raise InputError("distance: needs the package torch-fidelity; pip install 'p3m_lightning[gan]'") from None
+    except RuntimeError as error:
+        raise InputError(f"{weights}: not the weights of FID's Inception; take those at {INCEPTION}") from error
     network.name, network.num_features = "inception", 2048
     return network
