@@ -50,6 +50,13 @@ class Hypocrite(Blend):
         return MattingOutput(1 - output.alpha) if torch.compiler.is_exporting() else output
 
 
+class Moody(Blend):
+    """A network that looks at the values before it decides what to do."""
+
+    def forward(self, images, trimap=None):
+        return super().forward(images if images.mean() > 0.5 else 1 - images)
+
+
 @cache
 def portrait():
     return render_portrait(0, 192).image
@@ -147,6 +154,24 @@ def test_a_file_that_differs_never_appears(tmp_path):
     with pytest.raises(InputError, match=r"a\.onnx: not written: .* differs by SAD"):
         export_onnx(Hypocrite(needs_trimap=False), tmp_path / "a.onnx", [picture(64, 64)])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_cannot_be_traced_is_told_with_the_reason(tmp_path):
+    with pytest.raises(InputError, match=r"model=Moody: cannot be exported \(.*data-dependent") as caught:
+        export_onnx(Moody(needs_trimap=False), tmp_path / "a.onnx", [picture(64, 64)])
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recorded_size_is_the_one_that_is_compared(tmp_path):
+    torch.manual_seed(0)
+    seen = {"inference": {"mode": None, "short_side": 32}}
+    [difference] = export_onnx(Blend(needs_trimap=False), tmp_path / "a.onnx", [picture(96, 128)], seen, "int8")
+    predictor = Predictor.from_onnx(tmp_path / "a.onnx", "cpu", None)
+    assert (predictor.mode, predictor.passes.short_side) == ("resize", 32)
+    torch.manual_seed(0)
+    expected = Predictor(Blend(needs_trimap=False), "cpu", "resize", short_side=32)(picture(96, 128)).alpha
+    assert np.abs(predictor(picture(96, 128)).alpha - expected).sum() / 1000 == pytest.approx(difference.sad, rel=1e-3)
 
 
 def test_a_method_without_a_network_is_refused(tmp_path):

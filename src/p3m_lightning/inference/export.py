@@ -181,8 +181,15 @@ def _trace(net: _Exported, path: Path) -> None:
                 verbose=False,
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = _first_line(error)
         raise InputError(f"model={_name(net.net)}: cannot be exported ({reason})") from error
+
+
+def _first_line(error: BaseException) -> str:
+    """Return what began the trouble: the exporter wraps it into advice for its developers."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
