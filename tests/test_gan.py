@@ -152,7 +152,13 @@ def moments(checkpoint):
 
 def test_two_processes_hold_the_same_weights_and_draw_different_noise(discs, tmp_path):
     command = [sys.executable, "-m", "p3m_lightning", "gan", "train", *TINY, *paths(discs, tmp_path / "run")]
-    command += [*BRIEF, "trainer=ddp_sim", "images=32", "+callbacks.ranks={_target_: gan_ranks.SameWeights}"]
+    command += [
+        *BRIEF,
+        "trainer=ddp_sim",
+        "images=32",
+        "callbacks.snapshots=null",
+        "+callbacks.ranks={_target_: gan_ranks.SameWeights}",
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
