@@ -257,7 +257,7 @@ def served(tmp_path_factory):
     pytest.importorskip("gradio")
     from p3m_lightning.web import serve
 
-    with serve(predictors(), limits=Limits(megabytes=1, megapixels=4)) as (address, _):
+    with serve(predictors(), limits=Limits(megabytes=1, megapixels=4)) as address:
         yield address.rstrip("/")
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from copy import copy
 from pathlib import Path
+from threading import Event
 
 from p3m_lightning.cli.network import add_network, check_network, make_predictor
 from p3m_lightning.schema import InputError
@@ -39,6 +42,7 @@ def run(options: argparse.Namespace) -> None:
         predictors[f"{options.compare}"] = make_predictor(second)
         if len(predictors) == 1:
             raise InputError(f"--compare {options.compare}: is the first checkpoint; give another")
-    with serve(predictors, options.port, Limits(megapixels=options.megapixels)) as (address, wait):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that uploads are deleted then too
+    with serve(predictors, options.port, Limits(megapixels=options.megapixels)) as address:
         print(f"{address} (Ctrl-C ends it)", flush=True)
-        wait()
+        Event().wait()

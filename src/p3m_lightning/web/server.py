@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +26,7 @@ def serve(
     predictors: Mapping[str, Predictor],
     port: int | None = None,
     limits: Limits | None = None,
-) -> Iterator[tuple[str, Callable[[], None]]]:
+) -> Iterator[str]:
     """Serve the page while the context is open; uploads and results are deleted at its end.
 
     Args:
@@ -35,7 +35,7 @@ def serve(
         limits: what is too large.
 
     Yields:
-        The address, and a function that waits for Ctrl-C.
+        The address.
 
     Raises:
         InputError: Gradio is not installed, a port that is taken, or as `Studio`.
@@ -63,10 +63,10 @@ def serve(
                 theme=gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
                 app_kwargs={"middleware": [Middleware(Guard, folder=Path(folder))]},
             )
-        except OSError as error:
-            raise InputError(f"--port {port}: cannot be used ({error}); choose another") from None
+        except OSError:
+            raise InputError(f"--port {port or '7860 to 7959'}: taken by another program; choose another") from None
         try:
-            yield address, page.block_thread
+            yield address
         finally:
             page.close(verbose=False)
 
