@@ -20,7 +20,7 @@ def page_faults(keep, answers):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
 def test_a_block_freed_is_used_again_without_new_pages():
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # the settings of a fork are those of the tests before
     faults = []
     for keep in (False, True):
         answers = context.Queue()
