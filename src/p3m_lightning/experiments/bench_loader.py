@@ -209,6 +209,9 @@ def _bytes_per_sample(root: Path, packed: bool) -> float:
 
 
 def _peak_bytes() -> int:
+    if sys.platform.startswith("linux"):  # ru_maxrss begins with that of the parent, which has rendered the pairs
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(status.split("VmHWM:")[1].split()[0])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
