@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -33,6 +36,8 @@ TOY = [
     "+stages.rough={trainer: {max_epochs: 1}, optimizer: {lr: 1e-3}, frozen: [encoder.*]}",
     "+stages.fine={trainer: {max_epochs: 2}, loss: {weights: {laplacian: 0.5}}}",
 ]
+
+LOOSE = "trainer.strategy=ddp_find_unused_parameters_true"  # loss=alpha leaves the side outputs without a gradient
 
 
 def toy_run(portraits, folder, *overrides):
@@ -112,6 +117,26 @@ def test_an_interruption_inside_a_stage_ends_where_an_unbroken_run_ends(portrait
     assert (folder / "stages/1_rough/checkpoints/last.ckpt").stat().st_mtime_ns == before
     ours, theirs = (weights(f / "stages/2_fine/checkpoints/last.ckpt") for f in (folder, staged))
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+
+
+def test_two_processes_go_through_the_stages_together_and_go_on_with_them(portraits, tmp_path):
+    def run(*overrides):
+        command = [sys.executable, "-m", "p3m_lightning", "train", *TOY, "trainer=ddp_sim", LOOSE]
+        command += [f"paths.data={portraits}", f"paths.output={tmp_path}", *overrides]
+        done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run(f"hydra.run.dir={(folder := tmp_path / 'default' / 'run')}")
+    rough, fine = (folder / f"stages/{name}/checkpoints" for name in ("1_rough", "2_fine"))
+    saved = [torch.load(place / "last.ckpt", weights_only=True) for place in (rough, fine)]
+    assert [checkpoint["global_step"] for checkpoint in saved] == [1, 2]  # 4 images, 2 processes with 2 a batch
+    assert saved[1]["config"]["init_from"] == str(rough / "best.ckpt")
+    (folder / "stages/2_fine/results.json").unlink()
+    (folder / "results.json").unlink()
+    assert run("ckpt=last").count("stage 1 of 2, rough: finished before") == 1
+    assert [stage["name"] for stage in json.loads((folder / "results.json").read_text())["stages"]] == ["rough", "fine"]
+    assert torch.load(fine / "last.ckpt", weights_only=True)["global_step"] == 2  # nothing was trained again
 
 
 @pytest.mark.parametrize(

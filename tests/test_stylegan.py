@@ -145,6 +145,19 @@ def test_a_transform_moves_the_picture_to_the_right_and_down():
     torch.testing.assert_close(moved[..., 1:, 2:], still[..., :-1, :-2], atol=3e-3, rtol=0)
 
 
+def test_the_learned_movement_learns_at_its_own_rate():
+    moved = {}
+    for rate in (1.0, 0.01):
+        generator = tiny(resolution=16, layers=4, movement_rate=rate)
+        torch.testing.assert_close(generator.input.affine(torch.zeros(1, 16)), torch.tensor([[1.0, 0, 0, 0]]))
+        optimizer = torch.optim.Adam([*generator.input.affine.parameters()], lr=0.1)
+        generator(torch.randn(2, 16)).square().mean().backward()
+        optimizer.step()
+        after = generator.input.affine(torch.zeros(1, 16)).detach()
+        moved[rate] = float((after - torch.tensor([1.0, 0, 0, 0])).abs().max())
+    assert moved[0.01] == pytest.approx(moved[1.0] / 100, rel=0.02)
+
+
 def test_truncation_pulls_to_the_mean_and_beyond():
     generator = tiny(resolution=16, layers=4)
     generator.mean_w.normal_()

@@ -223,6 +223,16 @@ def test_faces_are_blurred_inside_the_face_mask_and_nowhere_else(data_set):
         assert np.abs(hidden[face > 0] - blurred[face > 0].astype(float)).mean() < 6
 
 
+def test_aligned_portraits_have_every_face_at_the_same_place():
+    faces = [render_portrait(seed, 64, "aligned").landmarks / 64 for seed in range(12)]
+    eyes = np.array([face[36:48].mean(axis=0) for face in faces])
+    assert np.ptp(eyes[:, 0]) < 0.2  # heads turn
+    assert np.ptp(eyes[:, 1]) < 0.1
+    assert np.ptp([face_size(face) for face in faces]) < 0.1
+    mixed = np.array([render_portrait(seed, 64).landmarks[36:48].mean(axis=0) for seed in range(12)]) / 64
+    assert np.ptp(mixed[:, 1]) > 0.2
+
+
 def test_bytes_depend_neither_on_workers_nor_on_the_number_of_portraits(data_set, tmp_path):
     other = synthesize(tmp_path / "two", train=3, test=1, size=96, seed=5, workers=2)
     here, there = digests(data_set), digests(other)
@@ -252,6 +262,8 @@ def test_a_set_of_other_parameters_is_refused_and_replaced_on_demand(tmp_path):
     assert after.keys() == before.keys()
     assert after["train/mask/train_00000.png"] != before["train/mask/train_00000.png"]
     assert json.loads((root / MANIFEST).read_text())["seed"] == 1
+    with pytest.raises(InputError, match="framing None instead of aligned"):
+        synthesize(root, train=1, test=0, size=64, seed=1, framing="aligned", workers=1)
 
 
 def test_a_folder_of_something_else_is_never_touched(tmp_path):
@@ -269,6 +281,7 @@ def test_a_folder_of_something_else_is_never_touched(tmp_path):
         ({"train": -1}, "train: -1"),
         ({"seed": -3}, "seed: -3"),
         ({"workers": 0}, "workers: 0"),
+        ({"framing": "wide"}, "framing: .wide"),
     ],
 )
 def test_impossible_parameters_are_refused_before_anything_is_written(tmp_path, wrong, message):

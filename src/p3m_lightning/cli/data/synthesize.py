@@ -14,6 +14,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test", type=int, default=40, metavar="N", help="portraits in each validation set (40)")
     parser.add_argument("--size", type=int, default=512, metavar="PIXELS", help="side of the images (512)")
     parser.add_argument("--seed", type=int, default=0, help="other seeds give other people (0)")
+    parser.add_argument(
+        "--framing", metavar="NAME", help="close, shoulders, half, knees, full, or aligned as FFHQ is (mixed)"
+    )
     parser.add_argument("--workers", type=int, default=None, metavar="N", help="processes (one per core)")
     parser.add_argument("--overwrite", action="store_true", help="replace a set made with other parameters")
 
@@ -28,6 +31,7 @@ def run(options: argparse.Namespace) -> None:
         test=options.test,
         size=options.size,
         seed=options.seed,
+        framing=options.framing,
         workers=options.workers,
         overwrite=options.overwrite,
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from p3m_lightning.data.anonymize import obfuscate
 from p3m_lightning.data.landmarks import rounded
 from p3m_lightning.data.parallel import check_workers, run_parallel
+from p3m_lightning.data.synthetic.figure import FRAMINGS
 from p3m_lightning.data.synthetic.portrait import Portrait, render_portrait
 from p3m_lightning.images import atomic_path, write_image
 from p3m_lightning.ops.matting import trimap_from_alpha
@@ -42,6 +43,7 @@ class _Task(NamedTuple):
     index: int
     seed: int
     size: int
+    framing: str | None
 
     def files(self) -> dict[str, Path]:
         """Folder name -> the file of this portrait in it."""
@@ -56,6 +58,7 @@ def synthesize(
     test: int = 40,
     size: int = 512,
     seed: int = 0,
+    framing: str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -70,6 +73,8 @@ def synthesize(
         test: portraits in each of the two validation sets.
         size: side of the square images in pixels, 64 to 4096.
         seed: not negative.
+        framing: how much of a person is in the picture: close, shoulders, half, knees, full, or aligned, with every
+            face at the same place as in FFHQ; None mixes all but the last.
         workers: processes; all cores unless told otherwise, 1 renders in this one.
         overwrite: delete a set of other parameters first.
 
@@ -81,10 +86,14 @@ def synthesize(
     """
     root, counts = Path(root), {"train": train, "p": test, "np": test}
     parameters = {"revision": REVISION, "train": train, "test": test, "size": size, "seed": seed}
+    if framing is not None:  # older sets have no such entry
+        parameters["framing"] = framing
     _check(parameters)
     check_workers(workers)
     _claim(root, parameters, overwrite)
-    tasks = [_Task(root, split, index, seed, size) for split, count in counts.items() for index in range(count)]
+    tasks = [
+        _Task(root, split, index, seed, size, framing) for split, count in counts.items() for index in range(count)
+    ]
     missing = [task for task in tasks if not all(path.exists() for path in task.files().values())]
     if missing:
         for _ in track(run_parallel(_render, missing, workers), "rendering portraits", len(missing)):
@@ -125,15 +134,17 @@ def _trimap_codes(alpha: np.ndarray, kernel: int) -> np.ndarray:
     return np.select([trimap == UNKNOWN, trimap == FOREGROUND], [128, 255], 0).astype(np.uint8)
 
 
-def _check(parameters: dict[str, int]) -> None:
+def _check(parameters: dict[str, Any]) -> None:
     for name in ("train", "test", "seed"):
         if parameters[name] < 0:
             raise InputError(f"{name}: {parameters[name]} is negative")
     if not SMALLEST <= parameters["size"] <= LARGEST:
         raise InputError(f"size: {parameters['size']} is not between {SMALLEST} and {LARGEST}")
+    if parameters.get("framing", "close") not in FRAMINGS:
+        raise InputError(f"framing: {parameters['framing']!r} is not one of {', '.join(FRAMINGS)}")
 
 
-def _claim(root: Path, parameters: dict[str, int], overwrite: bool) -> None:
+def _claim(root: Path, parameters: dict[str, Any], overwrite: bool) -> None:
     """Make `root` the home of a set with these parameters, or say why it cannot be."""
     manifest = root / MANIFEST
     if manifest.exists():
@@ -141,7 +152,8 @@ def _claim(root: Path, parameters: dict[str, int], overwrite: bool) -> None:
         if found == parameters:
             return
         if not overwrite:
-            other = ", ".join(f"{k} {found.get(k)} instead of {v}" for k, v in parameters.items() if found.get(k) != v)
+            differing = [key for key in {**parameters, **found} if found.get(key) != parameters.get(key)]
+            other = ", ".join(f"{key} {found.get(key)} instead of {parameters.get(key)}" for key in differing)
             raise InputError(f"{root}: holds a synthetic set with {other}; use --overwrite or another folder")
         for folder, _ in SPLITS.values():
             shutil.rmtree(root / folder, ignore_errors=True)
@@ -165,4 +177,4 @@ def _read_manifest(path: Path) -> dict[str, object]:
 def _render(task: _Task) -> None:
     entropy = [task.seed, list(SPLITS).index(task.split), task.index]
     seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
-    write_portrait(render_portrait(seed, task.size), task.files())
+    write_portrait(render_portrait(seed, task.size, task.framing), task.files())

@@ -21,8 +21,9 @@ FRAMINGS = {  # height of half a head against the image, height of the head's mi
     "half": ((0.1, 0.15), (0.22, 0.36)),
     "knees": ((0.07, 0.095), (0.15, 0.24)),
     "full": ((0.052, 0.064), (0.09, 0.13)),
+    "aligned": ((0.21, 0.23), (0.43, 0.45)),  # as in FFHQ: head and shoulders, every face at the same place
 }
-FRAMING_ODDS = (0.14, 0.42, 0.26, 0.09, 0.09)
+FRAMING_ODDS = (0.14, 0.42, 0.26, 0.09, 0.09, 0)
 
 
 class Person(NamedTuple):
@@ -41,13 +42,14 @@ class Person(NamedTuple):
     thing: str | None
 
 
-def draw_person(rng: np.random.Generator, side: int) -> Person:
-    """Draw a person for a plate of `side` pixels."""
+def draw_person(rng: np.random.Generator, side: int, framing: str | None = None) -> Person:
+    """Draw a person for a plate of `side` pixels, `framing` a key of `FRAMINGS` or None for any of them."""
     shape = head.draw_face(rng)
     look = face.draw_look(rng, shape)
-    framing = FRAMINGS[str(rng.choice(list(FRAMINGS), p=FRAMING_ODDS))]
-    unit, level = rng.uniform(*framing[0]) * side, rng.uniform(*framing[1]) * side
-    spread = 0.1 if unit > 0.2 * side else 0.22
+    drawn = str(rng.choice(list(FRAMINGS), p=FRAMING_ODDS))
+    heights, levels = FRAMINGS[framing or drawn]
+    unit, level = rng.uniform(*heights) * side, rng.uniform(*levels) * side
+    spread = 0.02 if framing == "aligned" else 0.1 if unit > 0.2 * side else 0.22
     center = np.array([side * np.clip(rng.normal(0.5, 0.6 * spread), 0.5 - spread, 0.5 + spread), level]) - 0.5
     yaw, pitch, roll = np.clip(rng.normal(0, (0.34, 0.11, 0.1)), -0.75, 0.75)
     thing = str(rng.choice(list(held.THINGS))) if rng.random() < (0.2 if unit > 0.15 * side else 0.35) else None

@@ -32,17 +32,18 @@ class Portrait(NamedTuple):
     quality: int  # JPEG quality the photograph is to be stored with, 80 to 95
 
 
-def render_portrait(seed: int, size: int = 512) -> Portrait:
-    """Render the portrait of a seed; the same seed and size give the same pixels.
+def render_portrait(seed: int, size: int = 512, framing: str | None = None) -> Portrait:
+    """Render the portrait of a seed; the same arguments give the same pixels.
 
     Args:
         seed: any number of 0 or more.
         size: side of the square image in pixels.
+        framing: how much of the person is in the picture, a key of `figure.FRAMINGS`; None for any.
     """
     rng = np.random.default_rng(seed)
     light, shot = draw_light(rng), draw_shot(rng, size)
     plate = Plate(OVERSAMPLING * size)
-    person = draw_person(rng, plate.side)
+    person = draw_person(rng, plate.side, framing)
     landmarks = paint_person(rng, plate, person, light)
     scene, wall = paint_scene(rng, size)
     if wall and rng.random() < SHADOW_ODDS:

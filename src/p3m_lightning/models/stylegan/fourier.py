@@ -31,9 +31,10 @@ class FourierInput(nn.Module):
     Args:
         band: of the output; its cutoff bounds the frequencies.
         latent: features of w.
+        rate: multiplies the learning rate of the movement by the latent.
     """
 
-    def __init__(self, band: Band, latent: int) -> None:
+    def __init__(self, band: Band, latent: int, rate: float = 1.0) -> None:
         super().__init__()
         self.band = band
         radius = band.cutoff * torch.rand(band.channels, 1).sqrt()  # uniform over the disc
@@ -41,9 +42,9 @@ class FourierInput(nn.Module):
         self.register_buffer("frequencies", radius * torch.cat([angle.cos(), angle.sin()], dim=1))
         self.register_buffer("phases", torch.rand(band.channels))
         self.mixing = nn.Parameter(torch.randn(band.channels, band.channels))
-        self.affine = EqualizedLinear(latent, 4, weight=0)
+        self.affine = EqualizedLinear(latent, 4, weight=0, rate=rate)
         with torch.no_grad():
-            self.affine.bias.copy_(torch.tensor([1.0, 0, 0, 0]))  # cosine, sine, shift: not moved at first
+            self.affine.bias.copy_(torch.tensor([1 / rate, 0, 0, 0]))  # cosine, sine, shift: not moved at first
 
     def forward(self, w: Tensor, transform: Tensor | None = None) -> Tensor:
         """Lay out the features of w (N, latent), moved further by `transform` (N, 3, 3) or (3, 3), see `movement`."""

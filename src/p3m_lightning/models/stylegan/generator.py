@@ -55,6 +55,7 @@ class Generator(nn.Module):
         latent: features of w.
         mapping_layers: fully connected layers of the mapping network.
         mapping_rate: multiplies the learning rate of the mapping network.
+        movement_rate: multiplies the learning rate of the input's learned movement.
         layers: convolutional layers, without the last, linear one.
         critical: how many of them are critically sampled.
         margin: samples around the image on every canvas.
@@ -76,6 +77,7 @@ class Generator(nn.Module):
         latent: int = 512,
         mapping_layers: int = 2,
         mapping_rate: float = 0.01,
+        movement_rate: float = 1.0,
         layers: int = 14,
         critical: int = 2,
         margin: int = 10,
@@ -95,7 +97,7 @@ class Generator(nn.Module):
         plan = bands(resolution, layers, critical, margin, base_channels, max_channels)
         self.mapping = MappingNetwork(noise, latent, mapping_layers, mapping_rate)
         self.register_buffer("mean_w", torch.zeros(latent))
-        self.input = FourierInput(plan[0], latent)
+        self.input = FourierInput(plan[0], latent, movement_rate)
         self.layers = nn.ModuleList(
             AliasFreeLayer(before, after, KERNELS[config], config == "r", latent, magnitude_half_life)
             for before, after in zip([plan[0], *plan[:-2]], plan[:-1], strict=True)
