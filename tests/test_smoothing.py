@@ -99,6 +99,31 @@ def test_flow_follows_a_moving_matte():
     assert np.abs(smoothed[5] - alphas[5])[inside].mean() < 0.2 * lag
 
 
+def test_at_the_edge_the_matte_goes_with_the_subject_not_with_the_background():
+    y, x = np.mgrid[:96, :144]
+    scene, person = texture(96, 200), 255 - texture(96, 200)[::-1]
+    alphas = [np.clip(30.5 - np.hypot(x - 60 - 3 * t, y - 48), 0, 1).astype(np.float32) for t in range(6)]
+    images = []
+    for t, alpha in enumerate(alphas):  # the person goes to the right, the scene to the left
+        layers = np.roll(person, 3 * t, axis=1)[:, :144], np.roll(scene, -3 * t, axis=1)[:, :144]
+        images.append(np.rint(alpha[..., None] * layers[0] + (1 - alpha[..., None]) * layers[1]).astype(np.uint8))
+    error, astray = (
+        sum(np.abs(a - b).sum() for a, b in zip(smooth(images, alphas, smoother), alphas, strict=True))
+        for smoother in (FlowSmoothing(), FlowSmoothing(reach=0))
+    )
+    assert error < 0.6 * astray
+
+
+def test_where_motion_uncovers_the_background_the_matte_begins_anew():
+    scene = texture()
+    alphas = [np.zeros((96, 144), np.float32) for _ in range(4)]
+    for t, alpha in enumerate(alphas):
+        alpha[20:76, 20 + 12 * t : 60 + 12 * t] = 1
+    images = [np.where(alpha[..., None] > 0, np.uint8((230, 40, 40)), scene) for alpha in alphas]
+    last = list(smooth(images, alphas, "flow"))[3]
+    assert last[24:72, 20:50].mean() < 0.02  # where the subject was before
+
+
 def test_flow_halves_the_flicker_at_no_loss_of_sad(clip):
     raw, truth = by_simulation(0)(clip), truth_of(clip)
     smoothed = list(smooth(images_of(clip), raw, "flow"))
