@@ -56,9 +56,7 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     fit(trainer, module, data, config["ckpt"])
     chosen = chosen_checkpoint(trainer)
     trainer.test(module, data, ckpt_path=chosen, verbose=False, weights_only=True)
-    results = finish(
-        config, trainer, module, started, chosen and Path(chosen).name, {"published": config.get("published")}
-    )
+    results = finish(config, trainer, module, started, chosen and Path(chosen).name, history=config)
     return results | {"trainer": trainer, "module": module, "data": data}
 
 
@@ -217,7 +215,7 @@ def finish(
     results = provenance(config) | {
         "data": data_fingerprints(trainer.datamodule),
         "sets": {name: {k: report[k] for k in ("mean", "median", "tail")} for name, report in reports.items()},
-        "published": published_figures(config, history.get("published")),
+        "published": published_figures(config, history),
         "seen_in_training": seen_in_training(history, config["data"]),
         "validation": validation_score(trainer),
         "trivial_sad": trivial,
