@@ -80,6 +80,7 @@ def test_csv_log_has_every_loss_term_and_the_held_out_split(trained):
     terms = {f"train/loss/{name}" for name in config["loss"]["weights"]}
     assert terms | {"train/loss/total", "val/sad", "val/holdout/sad"} <= rows[0].keys()
     assert sum(bool(row["val/sad"]) for row in rows) == 2
+    assert all(row["val/sad"] == row["val/holdout/sad"] for row in rows)  # to the last digit: runs are ranked by it
 
 
 def test_results_are_the_means_of_the_images(trained):

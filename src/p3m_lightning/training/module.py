@@ -130,7 +130,8 @@ class MattingModule(LightningModule):
         """Log `val/<set>/<metric>`, and `val/sad` over all validation sets for the progress bar."""
         means = self._log_metrics("val")
         if means:
-            self.log("val/sad", sum(m["sad"] for m in means) / len(means), prog_bar=True, sync_dist=True)
+            sad = torch.tensor(sum(m["sad"] for m in means) / len(means), dtype=torch.float64)
+            self.log("val/sad", sad, prog_bar=True, sync_dist=True)
 
     def on_test_epoch_end(self) -> None:
         """Log `test/<set>/<metric>`; the metrics themselves stay for reports."""
