@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import LearningRateMonitor
 import p3m_lightning as p3m
 from p3m_lightning.cli import main
 from p3m_lightning.configuration import compose_run
+from p3m_lightning.training.interrupt import StopBetweenBatches
 from p3m_lightning.training.run import build_trainer
 
 TINY = [
@@ -122,6 +123,23 @@ def test_resuming_goes_on_in_the_same_folder_and_ends_where_an_unbroken_run_ends
         assert sum(bool(row["val/sad"]) for row in csv.DictReader(file)) == 2
     resumed = weights(folder)
     unbroken = weights(run("trainer.max_epochs=2", constant, "experiment_name=unbroken"))
+    assert all(torch.equal(value, unbroken[key]) for key, value in resumed.items())
+
+
+def test_a_run_interrupted_inside_an_epoch_ends_where_an_unbroken_run_ends(run, monkeypatch):
+    def strike(stopper, trainer, module, batch, index):
+        if (trainer.current_epoch, index) == (1, 1):
+            raise KeyboardInterrupt
+
+    folder = run("trainer.max_epochs=2")
+    unbroken = weights(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(StopBetweenBatches, "on_train_batch_start", strike)
+        run("trainer.max_epochs=2", "experiment_name=broken", code=130)
+    (last,) = folder.parents[1].glob("broken/*/checkpoints/last.ckpt")
+    # processes that load ahead must know the epoch, and how much of it is done
+    run("trainer.max_epochs=2", f"ckpt={last}", f"hydra.run.dir={last.parents[1]}", "data.num_workers=1")
+    resumed = weights(last.parents[1])
     assert all(torch.equal(value, unbroken[key]) for key, value in resumed.items())
 
 
