@@ -15,6 +15,8 @@ from pytorch_lightning.callbacks import LearningRateMonitor
 import p3m_lightning as p3m
 from p3m_lightning.cli import main
 from p3m_lightning.configuration import compose_run
+from p3m_lightning.schema import InputError
+from p3m_lightning.training import MattingModule
 from p3m_lightning.training.interrupt import StopBetweenBatches
 from p3m_lightning.training.run import build_trainer
 
@@ -185,6 +187,14 @@ def test_two_processes_of_torchrun_train_one_network_in_one_folder(portraits, tm
     assert list(folder.parent.iterdir()) == [folder]
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 1  # 4 images, 2 x 2
     assert done.stdout.count("effective batch 2 x 2 processes x 1 accumulation = 4; lr 0.002 x 2") == 1
+
+
+def test_a_network_that_has_diverged_is_said_to_have():
+    net = torch.nn.Identity()
+    net.needs_trimap = False
+    module = MattingModule(net, infer=lambda net, image, trimap: image[:, :1] / 0)
+    with pytest.raises(InputError, match="matte is not finite: the training diverged"):
+        module.validation_step({"image": torch.zeros(1, 3, 8, 8), "name": ["portrait"]}, 0)
 
 
 def test_a_loss_without_weight_is_refused(run):

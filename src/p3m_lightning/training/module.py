@@ -172,6 +172,9 @@ class MattingModule(LightningModule):
     def _evaluate(self, stage: str, batch: Sample, which: int) -> Tensor:
         trimap = batch["trimap"] if self.net.needs_trimap else None
         alpha = self.infer(self.net, batch["image"], trimap=trimap)
+        if not alpha.isfinite().all():
+            name = batch["name"][0]
+            raise InputError(f"{name}: the network's matte is not finite: the training diverged; lower optimizer.lr")
         self.metrics[stage][which].update(alpha, batch["alpha"], batch["trimap"], batch["name"], batch.get("face"))
         return alpha
 
