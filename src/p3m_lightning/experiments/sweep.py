@@ -173,7 +173,7 @@ def settle(study: Study, job: Job, outcome: Outcome) -> None:
     from optuna.trial import TrialState
 
     if study.trials[job.number].state is TrialState.PRUNED:  # the run has told the study itself
-        outcome = Outcome("pruned", reason=outcome.reason)
+        outcome = Outcome("pruned", reason=outcome.reason.removeprefix("pruned: "))
     elif outcome.state != "interrupted":
         trial = open_trial(study, job.number)
         for name, value in outcome.record().items():
