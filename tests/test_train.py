@@ -239,3 +239,11 @@ def test_without_a_log_nothing_is_there_that_only_logs(tmp_path):
         monitors[logger] = [one for one in trainer.callbacks if isinstance(one, LearningRateMonitor)]
     assert not monitors["none"]
     assert len(monitors["csv"]) == 1
+
+
+def test_without_a_progress_bar_of_ours_there_is_none(tmp_path):
+    bars = {}
+    for override in ("callbacks.progress=null", "seed=0"):
+        trainer = build_trainer(compose_run("train", [override, "trainer=cpu"], tmp_path))
+        bars[override] = trainer.progress_bar_callback is not None
+    assert bars == {"callbacks.progress=null": False, "seed=0": True}

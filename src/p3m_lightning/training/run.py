@@ -13,7 +13,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
@@ -155,7 +155,9 @@ def build_trainer(config: Mapping[str, Any]) -> Trainer:
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its hints would bury the results
     try:
-        trainer = build(config["trainer"])(callbacks=callbacks, logger=loggers)
+        # Lightning would add a bar of its own, on stdout, where none is wanted
+        bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+        trainer = build(config["trainer"])(callbacks=callbacks, logger=loggers, enable_progress_bar=bar)
     except MisconfigurationException as error:
         raise InputError(f"trainer: {error}") from error
     if config["trainer"].get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":
