@@ -79,6 +79,21 @@ def test_other_files_under_the_same_names_are_noted(folders, tmp_path):
     assert any("files of P are not the same" in text for text in texts)
 
 
+def test_other_versions_and_too_few_images_are_noted(tmp_path):
+    made = {"few": (4, "2.11"), "also_few": (4, "2.15"), "many": (20, "2.15"), "also_many": (20, "2.15")}
+    for name, (count, version) in made.items():
+        write_run(tmp_path / name, {"P": SADS[0][:count].tolist()}, results={"versions": {"torch": version}})
+
+    def said(*names):
+        blocks = compare(read_runs([str(tmp_path / name) for name in names]), Settings(samples=20))
+        return " ".join(block.text for block in blocks if isinstance(block, Text))
+
+    assert "version of torch is not the same in all runs: 2.11, 2.15" in said("few", "also_few")
+    assert "4 images are few" in said("few", "also_few")
+    assert "version of" not in said("many", "also_many")
+    assert "are few" not in said("many", "also_many")
+
+
 def test_the_page_needs_no_other_file_and_the_markdown_has_its_pictures(folders, images, tmp_path, capsys):
     out = tmp_path / "report"
     assert main(["compare", *folders, "-o", str(out), "--samples", "20", "--images", "1"]) == 0

@@ -123,6 +123,16 @@ def test_the_crops_of_an_image_differ_from_epoch_to_epoch_without_shuffling(root
     assert any(not torch.equal(crops[0], crop) for crop in crops[1:])
 
 
+def test_the_epoch_may_still_be_told_when_the_iterator_is_there(root):
+    batches = epochs(root, 0)[1]
+    data = module(root, num_workers=1, seed=5)
+    data.setup("fit")
+    loader = data.train_dataloader()
+    iterator = iter(loader)  # as Lightning does, before it knows which epoch a resumed run is in
+    loader.sampler.set_epoch(1)
+    assert [batch["name"] for batch in iterator] == [names for names, _ in batches]
+
+
 def test_an_incomplete_last_batch_is_left_out_unless_it_is_the_only_one(root):
     data = module(root, batch_size=3)
     data.setup("fit")

@@ -52,20 +52,39 @@ def test_other_data_than_that_of_its_authors_is_new():
 
 
 def test_figures_stand_beside_the_same_images_only():
-    quoted = figures_of_recipe("p3m_released")
+    history = {"published": figures_of_recipe("p3m_released")}
     tests = {
         "P3M-500-P": split_of("P3M-500-P", limit=None, images=None),
         "mine": split_of("P3M-500-NP"),
         "rendered": split_of("P3M-500-P", "synthetic"),
         "few": split_of("P3M-500-P", limit=5),
-        "sharp": split_of("P3M-500-P", images="original_image"),
+        "elsewhere": split_of("P3M-500-P", images="/my/pictures"),
     }
-    figures = published_figures({"data": {"tests": tests}}, quoted)
+    figures = published_figures({"data": {"tests": tests}}, history)
     assert figures.keys() == {"P3M-500-P", "mine"}
     first = figures["P3M-500-P"][0]
     assert (first["images"], first["inference"], first["mean"]["sad"]) == (500, "resize", 8.73)
     assert figures["mine"][0]["mean"]["sad"] == 11.23
-    assert published_figures({"data": {"tests": tests}}, None) == {}
+    assert published_figures({"data": {"tests": tests}}, {"published": None}) == {}
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "tested_on", "sads"),
+    [
+        (None, "blurred_image", [8.73, 8.49, 9.28, 9.61]),
+        ("blurred_image", "original_image", [9.22]),
+        ("original_image", None, [11.22]),
+        ("original_image", "original_image", [9.06]),
+        ("/my/pictures", None, []),
+    ],
+)
+def test_figures_are_those_for_blurred_or_normal_faces_in_training_and_test(trained_on, tested_on, sads):
+    tests = {"P": split_of("P3M-500-P", images=tested_on), "NP": split_of("P3M-500-NP", images=tested_on)}
+    history = {"published": figures_of_recipe("p3m_released"), **trained(images=trained_on)}
+    figures = published_figures({"data": {"tests": tests}}, history)
+    assert [one["mean"]["sad"] for one in figures.get("P", [])] == sads
+    assert all("of PPT" in one["source"] for one in figures.get("P", []) if len(sads) == 1)
+    assert ("NP" in figures) == ("P" in figures and len(sads) > 1)  # the protocol was published on P3M-500-P alone
 
 
 def test_published_weights_bring_their_training_data_and_the_figures_of_their_recipe(tmp_path):

@@ -77,6 +77,13 @@ def test_a_sweep_trains_numbered_jobs_and_ranks_them(sweep):
         (["hydra/launcher=joblib", "hydra.launcher.jobs=3", "seed=1,2"], "jobs"),
         (["hydra.sweep.subdir=x", "seed=1,2"], "hydra.sweep.subdir"),
         (["seed=1,"], "seed=1,"),
+        (["hydra/sweeper=random", "hydra.sweeper.trials=0", "seed=1,2"], "hydra.sweeper.trials"),
+        (["hydra/sweeper=random", "hydra.sweeper.seed=x", "seed=1,2"], "hydra.sweeper.seed"),
+        (["hydra/sweeper=random", "+hydra.sweeper.sampler.nonesuch=1", "seed=1,2"], "nonesuch"),
+        (["hydra/sweeper=random", "+hydra.sweeper.pruner.nonesuch=1", "seed=1,2"], "nonesuch"),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "seed=1,2"], "hydra.launcher.n_jobs"),
+        (["hydra/launcher=submitit", "hydra.launcher.workers=two", "seed=1,2"], "hydra.launcher.workers"),
+        (["+stages.only.frozen=[]", "hydra/sweeper=random", "seed=1,2"], "hydra.sweeper.pruner"),
         (["ckpt=last", "seed=1,2"], "no sweep"),
     ],
 )

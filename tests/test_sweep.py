@@ -15,8 +15,8 @@ from p3m_lightning.schema import InputError
 from p3m_lightning.study import open_study, open_trial
 
 A, B = Dimension("a", ("1", "2")), Dimension("b", ("x", "y", "z"))
-RANDOM = {"_target_": "optuna.samplers.RandomSampler", "_partial_": True}
-TPE = {"_target_": "optuna.samplers.TPESampler", "_partial_": True, "n_startup_trials": 4, "multivariate": True}
+RANDOM = {"_target_": "optuna.samplers.RandomSampler"}
+TPE = {"_target_": "optuna.samplers.TPESampler", "n_startup_trials": 4, "multivariate": True}
 
 
 @pytest.fixture

@@ -63,6 +63,12 @@ def test_results_are_read_from_the_run_folder(job, run):
     assert outcome.results["sets"] == {"T": {"sad": 3.0}}
 
 
+def test_a_diverged_training_is_a_failure_and_no_score(job, run):
+    outcome = run(job(FINISH.replace("2.5", "NaN")))
+    assert (outcome.state, outcome.value) == ("failed", None)
+    assert "diverged" in outcome.reason
+
+
 def test_a_job_with_results_is_not_run_again(job, run):
     run(job(FINISH))
     assert run(job("raise SystemExit(1)")).state == "done"

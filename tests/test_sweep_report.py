@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from p3m_lightning.experiments.sweep_report import rank, write_report
+from p3m_lightning.experiments.sweep_report import rank, settings_note, write_report
 from p3m_lightning.images import read_image
 
 KEYS = ["loss.weights.semantic", "model"]
@@ -22,6 +22,7 @@ def row(job, semantic, model, sad=None, reason=""):
         "seconds": 3.0,
         "folder": f"sweeps/{job}",
         "reason": reason,
+        "settings": ["seed=0"],
     }
 
 
@@ -38,6 +39,7 @@ def test_tables_say_the_same_on_screen_and_in_files(written):
     markdown = (folder / "ranking.md").read_text()
     assert "| - | 2 | 1 | p3mnet_r34 | - | - | - | failed: a \\| b |" in markdown
     assert "| 1 | 75.0 % | 25.0 % |" in markdown
+    assert "| sad | sum of \\|pred - gt\\| over all pixels / 1000 |" in markdown
     with (folder / "ranking.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [r["job"] for r in rows] == ["1", "0", "3", "2"]
@@ -46,12 +48,22 @@ def test_tables_say_the_same_on_screen_and_in_files(written):
     assert "failed: a | b" in printed
 
 
+def test_jobs_that_were_run_with_other_settings_are_told_apart():
+    rows = [row(job, "1", "modnet", 2.0) for job in range(4)]
+    assert settings_note(rows) == ""
+    rows[1]["settings"] = ["trainer.max_epochs=9", "seed=0"]
+    rows[3]["settings"] = None  # not begun
+    assert settings_note(rows).endswith("settings: 0, 2 with nothing more; 1 with trainer.max_epochs=9.")
+
+
 def test_plots_are_drawn_for_numbers_and_names(written):
     folder, _ = written
-    for name in ("metrics", "gradient_shares"):
-        picture = read_image(folder / f"{name}.png")
+    pictures = {name: read_image(folder / f"{name}.png") for name in ("metrics", "gradient_shares")}
+    for picture in pictures.values():
         assert min(picture.shape[:2]) > 200
         assert (picture < 128).any()
+    height, width = pictures["metrics"].shape[:2]
+    assert height > 0.6 * width  # rows for the score and each of two metrics, columns for two keys
 
 
 def test_pruned_jobs_rank_below_finished_ones_by_how_far_they_came():
@@ -72,3 +84,4 @@ def test_pruned_jobs_rank_below_finished_ones_by_how_far_they_came():
         (2, None, 8.0),
         (4, None, None),
     ]
+    assert [r["reason"] for r in rows] == ["", "", "after epoch 0", "after epoch 0", ""]

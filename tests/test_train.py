@@ -15,6 +15,9 @@ from pytorch_lightning.callbacks import LearningRateMonitor
 import p3m_lightning as p3m
 from p3m_lightning.cli import main
 from p3m_lightning.configuration import compose_run
+from p3m_lightning.schema import InputError
+from p3m_lightning.training import MattingModule
+from p3m_lightning.training.interrupt import StopBetweenBatches
 from p3m_lightning.training.run import build_trainer
 
 TINY = [
@@ -80,6 +83,7 @@ def test_csv_log_has_every_loss_term_and_the_held_out_split(trained):
     terms = {f"train/loss/{name}" for name in config["loss"]["weights"]}
     assert terms | {"train/loss/total", "val/sad", "val/holdout/sad"} <= rows[0].keys()
     assert sum(bool(row["val/sad"]) for row in rows) == 2
+    assert all(row["val/sad"] == row["val/holdout/sad"] for row in rows)  # to the last digit: runs are ranked by it
 
 
 def test_results_are_the_means_of_the_images(trained):
@@ -121,6 +125,23 @@ def test_resuming_goes_on_in_the_same_folder_and_ends_where_an_unbroken_run_ends
         assert sum(bool(row["val/sad"]) for row in csv.DictReader(file)) == 2
     resumed = weights(folder)
     unbroken = weights(run("trainer.max_epochs=2", constant, "experiment_name=unbroken"))
+    assert all(torch.equal(value, unbroken[key]) for key, value in resumed.items())
+
+
+def test_a_run_interrupted_inside_an_epoch_ends_where_an_unbroken_run_ends(run, monkeypatch):
+    def strike(stopper, trainer, module, batch, index):
+        if (trainer.current_epoch, index) == (1, 1):
+            raise KeyboardInterrupt
+
+    folder = run("trainer.max_epochs=2")
+    unbroken = weights(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(StopBetweenBatches, "on_train_batch_start", strike)
+        run("trainer.max_epochs=2", "experiment_name=broken", code=130)
+    (last,) = folder.parents[1].glob("broken/*/checkpoints/last.ckpt")
+    # processes that load ahead must know the epoch, and how much of it is done
+    run("trainer.max_epochs=2", f"ckpt={last}", f"hydra.run.dir={last.parents[1]}", "data.num_workers=1")
+    resumed = weights(last.parents[1])
     assert all(torch.equal(value, unbroken[key]) for key, value in resumed.items())
 
 
@@ -168,6 +189,14 @@ def test_two_processes_of_torchrun_train_one_network_in_one_folder(portraits, tm
     assert done.stdout.count("effective batch 2 x 2 processes x 1 accumulation = 4; lr 0.002 x 2") == 1
 
 
+def test_a_network_that_has_diverged_is_said_to_have():
+    net = torch.nn.Identity()
+    net.needs_trimap = False
+    module = MattingModule(net, infer=lambda net, image, trimap: image[:, :1] / 0)
+    with pytest.raises(InputError, match="matte is not finite: the training diverged"):
+        module.validation_step({"image": torch.zeros(1, 3, 8, 8), "name": ["portrait"]}, 0)
+
+
 def test_a_loss_without_weight_is_refused(run):
     assert "composition" in run("~loss.weights.composition", code=2)
 
@@ -210,3 +239,11 @@ def test_without_a_log_nothing_is_there_that_only_logs(tmp_path):
         monitors[logger] = [one for one in trainer.callbacks if isinstance(one, LearningRateMonitor)]
     assert not monitors["none"]
     assert len(monitors["csv"]) == 1
+
+
+def test_without_a_progress_bar_of_ours_there_is_none(tmp_path):
+    bars = {}
+    for override in ("callbacks.progress=null", "seed=0"):
+        trainer = build_trainer(compose_run("train", [override, "trainer=cpu"], tmp_path))
+        bars[override] = trainer.progress_bar_callback is not None
+    assert bars == {"callbacks.progress=null": False, "seed=0": True}

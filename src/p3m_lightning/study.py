@@ -31,13 +31,41 @@ def open_study(storage: str, name: str, pruner: Mapping[str, Any] | None = None)
         InputError: Optuna is not installed, or the storage cannot be opened.
         KeyError: no such study in it.
     """
-    from hydra.utils import instantiate
-
     storage = open_storage(storage)
     import optuna
 
-    pruner = instantiate(pruner, _convert_="all") if pruner else optuna.pruners.NopPruner()
+    pruner = build_part("pruner", pruner) if pruner else optuna.pruners.NopPruner()
     return optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+
+
+def build_part(key: str, node: Mapping[str, Any], **arguments: Any) -> Any:
+    """Build the sampler or the pruner of a study.
+
+    Args:
+        key: which of them, in `hydra.sweeper`.
+        node: what to build, a `_target_` with its arguments.
+        arguments: more of these.
+
+    Raises:
+        InputError: Optuna is not installed, or refuses an argument.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    need_optuna()
+    try:
+        return instantiate(node, _convert_="all", **arguments)
+    except InstantiationException as error:
+        raise InputError(f"hydra.sweeper.{key}: {error.__cause__ or error}") from error
+
+
+def need_optuna() -> None:
+    """Raise InputError with the remedy where Optuna is not installed."""
+    try:
+        import optuna
+    except ImportError:
+        raise InputError("sweep: Optuna is not installed; pip install 'p3m_lightning[sweep]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # results come as a table
 
 
 def open_storage(storage: str) -> Any:
@@ -46,11 +74,9 @@ def open_storage(storage: str) -> Any:
     Raises:
         InputError: Optuna is not installed, or the storage cannot be opened.
     """
-    try:
-        import optuna
-    except ImportError:
-        raise InputError("sweep: Optuna is not installed; pip install 'p3m_lightning[sweep]'") from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # results come as a table
+    need_optuna()
+    import optuna
+
     try:
         if "://" in storage:
             return optuna.storages.RDBStorage(storage)

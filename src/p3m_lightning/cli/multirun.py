@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
     from p3m_lightning.experiments.sweep import Sweep
+
+COUNTS = {
+    "trials": "1 or more",
+    "seed": "0 or more",
+    "workers": "1 or more",
+    "n_jobs": "1 or more, or -1 for one for each core",
+}
+"""Whole numbers of `hydra.sweeper` and `hydra.launcher`."""
 
 
 def run_sweep(overrides: Sequence[str]) -> None:
@@ -76,6 +84,11 @@ def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resum
         raise InputError(f"hydra.sweep.subdir: {subdir!r} cannot be; the folders of jobs are numbered")
     if not config.callbacks.get("best"):
         raise InputError("-m: jobs are ranked by the score of their best checkpoints; callbacks.best is missing")
+    check_counts(sweeper, config.hydra.launcher)
+    if config.get("stages") and sweeper.get("pruner"):
+        raise InputError(
+            "hydra.sweeper.pruner: stages count their epochs anew; take hydra.sweeper.pruner=null for them"
+        )
     if resumed:
         folder = newest_sweep(folder.parent)
     storage, study = sweeper.pop("storage"), sweeper.pop("study")
@@ -91,6 +104,19 @@ def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resum
         direction=config.callbacks.best.mode,
         **sweeper,
     )
+
+
+def check_counts(sweeper: Mapping[str, Any], launcher: Mapping[str, Any]) -> None:
+    """Refuse numbers of jobs and workers, and seeds, that are none, before anything runs.
+
+    Raises:
+        InputError: the message names the key.
+    """
+    for key, allowed in COUNTS.items():
+        group, name = (sweeper, "sweeper") if key in sweeper else (launcher, "launcher")
+        value = group.get(key, 1)
+        if not isinstance(value, int) or (value < 1 and (key, value) not in (("seed", 0), ("n_jobs", -1))):
+            raise InputError(f"hydra.{name}.{key}: {value!r} cannot be; give {allowed}")
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:

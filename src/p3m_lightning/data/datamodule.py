@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from p3m_lightning.data.batches import Guarded, as_floats, collate
 from p3m_lightning.data.memory import keep_freed_memory
 from p3m_lightning.data.parallel import available_cores
-from p3m_lightning.data.samplers import EpochSampler, ShardSampler
+from p3m_lightning.data.samplers import EpochSampler, LateLoader, ShardSampler
 from p3m_lightning.data.transforms import EvalTransform
 from p3m_lightning.schema import InputError, Sample
 
@@ -102,11 +103,16 @@ class MattingDataModule(pl.LightningDataModule):
             self.val_sets |= self.test_sets
 
     def train_dataloader(self) -> DataLoader:
-        """Shuffled crops in batches; a last incomplete batch is left out where there is a complete one."""
+        """Shuffled crops in batches; a last incomplete batch is left out where there is a complete one.
+
+        A run that is taken up in the middle of an epoch gets what is left of it.
+        """
         if self.train_set is None:
             raise InputError("data.train: there is no training set in this data configuration")
+        # the sampler goes on from there
+        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch ended")
         rank, world = self._place()
-        sampler = EpochSampler(len(self.train_set), self.seed, rank, world)
+        sampler = EpochSampler(len(self.train_set), self.seed, rank, world, seen=self._seen_of_this_epoch)
         complete = len(sampler) >= self.batch_size
         return self._loader(self.train_set, sampler, self.batch_size, drop_last=complete)
 
@@ -136,7 +142,7 @@ class MattingDataModule(pl.LightningDataModule):
 
     def _loader(self, dataset: Dataset, sampler: object, batch_size: int, drop_last: bool = False) -> DataLoader:
         workers = min(self.num_workers, -(-len(sampler) // batch_size))
-        return DataLoader(
+        return LateLoader(
             Guarded(dataset),
             batch_size=batch_size,
             sampler=sampler,
@@ -147,6 +153,9 @@ class MattingDataModule(pl.LightningDataModule):
             collate_fn=collate,
             worker_init_fn=start_worker,
         )
+
+    def _seen_of_this_epoch(self) -> int:
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready * self.batch_size if self.trainer else 0
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)

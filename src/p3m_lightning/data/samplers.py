@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from p3m_lightning.data.datasets import Draw
 
@@ -22,10 +23,21 @@ class EpochSampler(Sampler[Draw]):
         rank: of this process.
         world_size: number of processes.
         shuffle: else by index.
+        seen: asked when an epoch begins, how many of its samples this process has had before: of a run that is taken up
+            in the middle of one.
     """
 
-    def __init__(self, length: int, seed: int = 0, rank: int = 0, world_size: int = 1, shuffle: bool = True) -> None:
+    def __init__(
+        self,
+        length: int,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        shuffle: bool = True,
+        seen: Callable[[], int] = int,
+    ) -> None:
         self.length, self.seed, self.rank, self.world_size, self.shuffle = length, seed, rank, world_size, shuffle
+        self.seen = seen
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -39,7 +51,8 @@ class EpochSampler(Sampler[Draw]):
         generator = np.random.default_rng([self.seed, self.epoch])
         order = generator.permutation(self.length) if self.shuffle else np.arange(self.length)
         seeds = generator.integers(2**31, size=self.length)
-        for index in order[: len(self) * self.world_size][self.rank :: self.world_size]:
+        own = order[: len(self) * self.world_size][self.rank :: self.world_size]
+        for index in own[self.seen() :]:
             yield Draw(int(index), int(seeds[index]))
 
 
@@ -60,3 +73,14 @@ class ShardSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.indices)
+
+
+class LateLoader(DataLoader):
+    """A loader that begins with the first batch that is asked for.
+
+    PyTorch's begins with the iterator. Lightning makes one before it tells the sampler which epoch a resumed run is in,
+    and the workers would be at another one by then.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from super().__iter__()

@@ -14,6 +14,7 @@ from p3m_lightning.data.batches import Guarded
 from p3m_lightning.data.datasets import Draw
 from p3m_lightning.data.parallel import available_cores
 from p3m_lightning.data.rgba import GANDataset, stack_pictures
+from p3m_lightning.data.samplers import LateLoader
 from p3m_lightning.schema import InputError
 
 
@@ -70,7 +71,7 @@ def gan_loader(
         workers: loader processes; "auto" for the cores at hand.
     """
     workers = available_cores() if workers == "auto" else int(workers)
-    return DataLoader(
+    return LateLoader(
         Guarded(dataset),
         batch_size=batch_size,
         sampler=TickSampler(len(dataset), tick, seed, *place),

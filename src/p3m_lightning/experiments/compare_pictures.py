@@ -21,13 +21,17 @@ COLUMNS = 3  # of charts in a row
 def sorted_chart(runs: Sequence[Run], name: str) -> Picture:
     """Draw the SAD of every image of a test set, the worst first: the tail that means hide."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter, MaxNLocator
 
     figure = Figure(figsize=(7, 3.2))
     axes = figure.subplots()
     for run in runs:
         values = sorted((row["sad"] for row in run.images[name].values()), reverse=True)
         axes.plot(range(1, len(values) + 1), values, marker=".", markersize=4, label=run.label)
-    axes.set(xlabel="images, the worst first", ylabel="SAD", yscale="log")
+    axes.set(xlabel="images, the worst first", ylabel="SAD (1000 pixels)", yscale="log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for part in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        part(LogFormatter())  # plain numbers
     axes.grid(alpha=0.3)
     axes.legend()
     return chart(f"sad_{name}", figure, f"{name}: SAD of every image, each run's worst image first")
@@ -54,6 +58,7 @@ def curve_chart(runs: Sequence[Run]) -> list[Block]:
         axes.legend(fontsize=8)
     for axes in grid[len(keys) :]:
         axes.set_axis_off()
+    figure.supxlabel("training step", fontsize=9)
     return [Heading("Training"), chart("curves", figure, "What the runs logged, by training step")]
 
 

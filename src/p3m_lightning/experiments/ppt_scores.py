@@ -12,10 +12,9 @@ from p3m_lightning.experiments.ppt import NOT_TRAINED, TRIMAP_FREE, Cell, Plan, 
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import Estimate, bootstrap
 from p3m_lightning.metrics.definitions import FACE, P3M
-from p3m_lightning.training.published import figures_of_recipe
+from p3m_lightning.training.published import PPT_TEST, figures_of_recipe
 
 OURS = "this run"
-PUBLISHED_TEST = "P3M-500-P"
 
 
 class Score(NamedTuple):
@@ -55,7 +54,7 @@ def own_scores(plan: Plan, runs: Mapping[Cell, Run]) -> list[Score]:
 
 
 def published_scores(plan: Plan) -> list[Score]:
-    """Return what the recipes of the methods quote about PPT, on `PUBLISHED_TEST`."""
+    """Return what the recipes of the methods quote about PPT, on `PPT_TEST`."""
     found = []
     for model in plan.models:
         recipe = plan.methods.get(model, {}).get("published")
@@ -117,6 +116,6 @@ def _published(model: str, title: str, figures: Mapping[str, float], entry: Mapp
             mode=entry["inference"] or "not stated",
             resize="not stated",
             definition=(P3M | FACE)[metric],
-            test=f"{PUBLISHED_TEST} of P3M-10k",
+            test=f"{PPT_TEST} of P3M-10k",
             source=entry["source"],
         )

@@ -16,18 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from hydra.utils import instantiate
-
 from p3m_lightning.experiments.sweep_jobs import Job, Outcome, run_job, try_lock
 from p3m_lightning.experiments.sweep_space import Dimension, grid
 from p3m_lightning.schema import InputError
-from p3m_lightning.study import one_at_a_time, open_storage, open_study, open_trial
+from p3m_lightning.study import build_part, one_at_a_time, open_storage, open_study, open_trial
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.samplers import BaseSampler
 
-PLANNED, RETRIED = "planned", "retried"
-"""Attributes of trials: whether the sweep wants it at all, and the number of the failed trial that it tries again."""
+PLANNED, RETRIED, SETTINGS = "planned", "retried", "settings"
+"""Attributes of trials: whether the sweep wants it at all, the number of the failed trial that it tries again, and the
+overrides that it was last run with beside its own values."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Sweep:
         space: what varies.
         storage: of the study: a file, or the address of a database; see `study.open_storage`.
         study: its name.
-        sampler: what to build as sampler, partially, as it is told a `seed`; None runs the whole grid.
+        sampler: what to build as sampler, which is told a `seed` besides; None runs the whole grid.
         pruner: what to build as pruner; None stops no job early.
         trials: how many jobs, where there is a sampler.
         seed: of the suggestions.
@@ -69,6 +69,10 @@ class Sweep:
     def open(self) -> Study:
         """Open its study."""
         return open_study(self.storage, self.study, self.pruner)
+
+    def sampler_of(self, number: int) -> BaseSampler:
+        """Build the sampler of one trial."""
+        return build_part("sampler", self.sampler, seed=self.seed + number)
 
 
 @dataclass
@@ -100,9 +104,14 @@ def plan(sweep: Sweep) -> None:
     """Make the study with all its trials waiting; where it is there, take it up, and add trials that are missing.
 
     Raises:
-        InputError: Optuna is not installed, a study of the same name sweeps over something else, or the space is empty.
+        InputError: Optuna is not installed or refuses the sampler or the pruner, a study of the same name sweeps over
+            something else, or the space is empty.
     """
     points = [{} for _ in range(sweep.trials)] if sweep.sampler else grid(sweep.space)
+    if sweep.sampler:  # both are built to see whether they can be, before anything is written
+        sweep.sampler_of(0)
+    if sweep.pruner:
+        build_part("pruner", sweep.pruner)
     storage = open_storage(sweep.storage)
     import optuna
 
@@ -164,7 +173,7 @@ def settle(study: Study, job: Job, outcome: Outcome) -> None:
     from optuna.trial import TrialState
 
     if study.trials[job.number].state is TrialState.PRUNED:  # the run has told the study itself
-        outcome = Outcome("pruned", reason=outcome.reason)
+        outcome = Outcome("pruned", reason=outcome.reason.removeprefix("pruned: "))
     elif outcome.state != "interrupted":
         trial = open_trial(study, job.number)
         for name, value in outcome.record().items():
@@ -190,8 +199,9 @@ def _remaining(study: Study) -> str:
 def _job(sweep: Sweep, study: Study, number: int, lock: BinaryIO) -> Job:
     """Return the job of a running trial; its values are drawn by (seed, number), whichever process draws them."""
     if sweep.sampler:
-        study.sampler = instantiate(sweep.sampler, _convert_="all")(seed=sweep.seed + number)
+        study.sampler = sweep.sampler_of(number)
     trial = open_trial(study, number)
+    trial.set_user_attr(SETTINGS, list(sweep.overrides))
     point = [each.override(each.suggest(trial)) for each in sweep.space]
     address = {"study": {"storage": sweep.storage, "name": sweep.study, "pruner": sweep.pruner}, "number": number}
     return Job(number, sweep.folder / str(number), [*sweep.overrides, *point], point, json.dumps(address), lock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import re
 import signal
@@ -118,6 +119,8 @@ def read_outcome(folder: Path) -> Outcome:
     value = next(iter(found["validation"].values()), None)
     if value is None:
         return Outcome("failed", reason="no validation score to rank it by: callbacks.best chose no checkpoint")
+    if not math.isfinite(value):  # Optuna takes no such value
+        return Outcome("failed", reason=f"the training diverged: its validation score is {value}")
     means = {name: report["mean"] for name, report in found["sets"].items()}
     kept = {"validation": found["validation"], "sets": means, "seconds": found["seconds"], "folder": str(folder)}
     kept["gradient_shares"] = json.loads(shares.read_text()) if shares.is_file() else {}

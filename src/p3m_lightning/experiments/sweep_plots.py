@@ -13,39 +13,36 @@ from p3m_lightning.images import atomic_path
 Row = dict[str, Any]
 
 
-METRICS = ("sad", "mse", "gradient", "connectivity")
-"""Metrics of the test sets that are drawn; the tables' files hold all."""
-
-
 def plot_metrics(rows: Sequence[Row], keys: Sequence[str], score: str, file: Path) -> None:
-    """Draw one panel for each varied key (row) and metric (column): a point a job, a line through the means.
+    """Draw one panel for each metric (row) and varied key (column): a point a job, a line through the means.
 
     Args:
         rows: finished jobs of `sweep_report.rank`.
         keys: what varies.
-        score: what the jobs are ranked by, the first column.
+        score: what the jobs are ranked by, the first row.
         file: a PNG.
     """
     from matplotlib.figure import Figure
 
-    columns = [score, *METRICS] if any(row["sets"] for row in rows) else [score]
-    figure = Figure(figsize=(3.2 * len(columns), 2.6 * len(keys) + 0.6), layout="constrained")
-    axes = figure.subplots(len(keys), len(columns), squeeze=False)
-    for key, line in zip(keys, axes, strict=True):
-        for metric, panel in zip(columns, line, strict=True):
+    sets = list(dict.fromkeys(name for row in rows for name in row["sets"]))
+    metrics = [score, *dict.fromkeys(key for row in rows for name in row["sets"] for key in row["sets"][name])]
+    figure = Figure(figsize=(1 + 3.6 * len(keys), 0.9 + 1.9 * len(metrics)), layout="constrained")
+    axes = figure.subplots(len(metrics), len(keys), squeeze=False, sharex="col", sharey="row")
+    for metric, line in zip(metrics, axes, strict=True):
+        line[0].set_ylabel(metric)
+        for key, panel in zip(keys, line, strict=True):
             places = _prepare_axis(panel, [row["params"][key] for row in rows])
-            panel.set_xlabel(short(key))
             if metric == score:
-                _draw(panel, places, [row["score"] for row in rows], "black", None)
+                _draw(panel, places, [row["score"] for row in rows], "black", score)
                 continue
-            for number, name in enumerate(dict.fromkeys(name for row in rows for name in row["sets"])):
+            for number, name in enumerate(sets):
                 values = [row["sets"].get(name, {}).get(metric) for row in rows]
                 _draw(panel, places, values, f"C{number}", name)
-    for metric, panel in zip(columns, axes[0], strict=True):
-        panel.set_title(metric)
-    handles, names = axes[0][-1].get_legend_handles_labels()
-    if names:
-        figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    for key, panel in zip(keys, axes[-1], strict=True):
+        panel.set_xlabel(short(key))
+    figure.align_ylabels()
+    if sets:
+        figure.legend(*axes[-1][0].get_legend_handles_labels(), loc="outside upper center", ncols=len(sets))
     _save(figure, file)
 
 

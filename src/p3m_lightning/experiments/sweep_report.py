@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from p3m_lightning.experiments.sweep import PLANNED, RETRIED
+from p3m_lightning.experiments.sweep import PLANNED, RETRIED, SETTINGS
 from p3m_lightning.experiments.sweep_plots import plot_gradient_shares, plot_metrics, short
 from p3m_lightning.images import atomic_path
+from p3m_lightning.metrics.definitions import FACE, P3M
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -61,15 +62,41 @@ def write_report(rows: Sequence[Row], keys: Sequence[str], score: str, folder: P
     with atomic_path(folder / "ranking.json") as aside:
         aside.write_text(json.dumps({"score": score, "jobs": list(rows)}, indent=2) + "\n")
     _write_csv([_flat(row, score) for row in rows], folder / "ranking.csv")
+    note = settings_note(rows)
+    written = tables | {"metrics": _definitions(done)}
     with atomic_path(folder / "ranking.md") as aside:
-        aside.write_text("\n".join(f"## {title}\n\n{_markdown(cells)}" for title, cells in tables.items()))
+        parts = [f"## {title}\n\n{_markdown(cells)}" for title, cells in written.items()]
+        aside.write_text("\n".join([*([f"{note}\n"] if note else []), *parts]))
     for title, cells in tables.items():
         _print(title, cells)
+    if note:
+        print(note)
+
+
+def settings_note(rows: Sequence[Row]) -> str:
+    """Say which jobs were run with which settings, where a sweep was taken up with others; else nothing.
+
+    Args:
+        rows: of `rank`.
+    """
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for row in sorted(rows, key=lambda row: row["job"]):
+        if row["settings"] is not None:
+            groups.setdefault(tuple(sorted(row["settings"])), []).append(str(row["job"]))
+    if len(groups) < 2:
+        return ""
+    shared = set.intersection(*map(set, groups))
+    own = {
+        ", ".join(jobs): " ".join(each for each in settings if each not in shared) for settings, jobs in groups.items()
+    }
+    parts = "; ".join(f"{jobs} with {settings or 'nothing more'}" for jobs, settings in own.items())
+    return f"Note: the jobs were not run with the same settings: {parts}."
 
 
 def _row(trial: Any) -> Row:
     results: Mapping[str, Any] = trial.user_attrs.get("results", {})
-    last = trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None
+    epoch = max(trial.intermediate_values, default=None)
+    last = trial.intermediate_values.get(epoch)
     return {
         "job": trial.number,
         "state": STATES[trial.state.name],
@@ -79,7 +106,8 @@ def _row(trial: Any) -> Row:
         "gradient_shares": results.get("gradient_shares", {}),
         "seconds": results.get("seconds"),
         "folder": results.get("folder"),
-        "reason": trial.user_attrs.get("reason", ""),
+        "reason": f"after epoch {epoch}" if trial.state.name == "PRUNED" else trial.user_attrs.get("reason", ""),
+        "settings": trial.user_attrs.get(SETTINGS),
     }
 
 
@@ -102,6 +130,12 @@ def _shares(rows: Sequence[Row]) -> list[list[str]]:
     for row in rows:
         cells.append([str(row["job"]), *(_percent(row["gradient_shares"].get(term)) for term in terms)])
     return cells
+
+
+def _definitions(rows: Sequence[Row]) -> list[list[str]]:
+    """Return what the metrics of the test sets mean, in cells."""
+    keys = dict.fromkeys(key for row in rows for means in row["sets"].values() for key in means)
+    return [["metric", "definition"], *([key, (P3M | FACE)[key]] for key in keys)]
 
 
 def _flat(row: Row, score: str) -> Row:

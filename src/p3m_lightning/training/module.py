@@ -130,7 +130,8 @@ class MattingModule(LightningModule):
         """Log `val/<set>/<metric>`, and `val/sad` over all validation sets for the progress bar."""
         means = self._log_metrics("val")
         if means:
-            self.log("val/sad", sum(m["sad"] for m in means) / len(means), prog_bar=True, sync_dist=True)
+            sad = torch.tensor(sum(m["sad"] for m in means) / len(means), dtype=torch.float64)
+            self.log("val/sad", sad, prog_bar=True, sync_dist=True)
 
     def on_test_epoch_end(self) -> None:
         """Log `test/<set>/<metric>`; the metrics themselves stay for reports."""
@@ -171,6 +172,9 @@ class MattingModule(LightningModule):
     def _evaluate(self, stage: str, batch: Sample, which: int) -> Tensor:
         trimap = batch["trimap"] if self.net.needs_trimap else None
         alpha = self.infer(self.net, batch["image"], trimap=trimap)
+        if not alpha.isfinite().all():
+            name = batch["name"][0]
+            raise InputError(f"{name}: the network's matte is not finite: the training diverged; lower optimizer.lr")
         self.metrics[stage][which].update(alpha, batch["alpha"], batch["trimap"], batch["name"], batch.get("face"))
         return alpha
 

@@ -13,7 +13,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
@@ -56,9 +56,7 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     fit(trainer, module, data, config["ckpt"])
     chosen = chosen_checkpoint(trainer)
     trainer.test(module, data, ckpt_path=chosen, verbose=False, weights_only=True)
-    results = finish(
-        config, trainer, module, started, chosen and Path(chosen).name, {"published": config.get("published")}
-    )
+    results = finish(config, trainer, module, started, chosen and Path(chosen).name, history=config)
     return results | {"trainer": trainer, "module": module, "data": data}
 
 
@@ -157,7 +155,9 @@ def build_trainer(config: Mapping[str, Any]) -> Trainer:
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its hints would bury the results
     try:
-        trainer = build(config["trainer"])(callbacks=callbacks, logger=loggers)
+        # Lightning would add a bar of its own, on stdout, where none is wanted
+        bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+        trainer = build(config["trainer"])(callbacks=callbacks, logger=loggers, enable_progress_bar=bar)
     except MisconfigurationException as error:
         raise InputError(f"trainer: {error}") from error
     if config["trainer"].get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":
@@ -217,7 +217,7 @@ def finish(
     results = provenance(config) | {
         "data": data_fingerprints(trainer.datamodule),
         "sets": {name: {k: report[k] for k in ("mean", "median", "tail")} for name, report in reports.items()},
-        "published": published_figures(config, history.get("published")),
+        "published": published_figures(config, history),
         "seen_in_training": seen_in_training(history, config["data"]),
         "validation": validation_score(trainer),
         "trivial_sad": trivial,

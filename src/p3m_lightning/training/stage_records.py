@@ -33,7 +33,7 @@ def gather(
         `results` with a list `stages`: name, folder, scores, checkpoint and seconds of each.
     """
     last = stages[-1][1]
-    for pattern in ("checkpoints/*.ckpt", "metrics_*", "report/**/*"):
+    for pattern in ("checkpoints/*.ckpt", "metrics_*", "gradient_shares.json", "report/**/*"):
         for path in filter(Path.is_file, last.glob(pattern)):
             place(path, folder / path.relative_to(last))
     join_metrics([(name, path / METRICS) for name, path in stages], folder / METRICS)
