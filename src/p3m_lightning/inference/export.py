@@ -21,6 +21,7 @@ from p3m_lightning import __version__
 from p3m_lightning.images import atomic_path, to_uint8, to_unit
 from p3m_lightning.inference.modes import Passes
 from p3m_lightning.inference.onnx_engine import METADATA, OUTPUTS, OnnxEngine
+from p3m_lightning.inference.open_sizes import open_sizes
 from p3m_lightning.inference.predictor import make_passes, recorded_inference
 from p3m_lightning.inference.torch_engine import TorchEngine
 from p3m_lightning.ops import resize
@@ -167,7 +168,7 @@ def _trace(net: _Exported, path: Path) -> None:
         inputs["trimap"] = _trimap(height, width).repeat(count, 1, 1, 1)
     open_axes = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     try:
-        with _quiet():
+        with _quiet(), open_sizes():
             torch.onnx.export(
                 net,
                 kwargs=inputs,

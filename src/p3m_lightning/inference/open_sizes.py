@@ -1,0 +1,136 @@
+"""Forms of third-party arithmetic that stay right at every size once torch's exporter has traced them at one.
+
+The networks of `transformers` decide in Python what a size asks for, whether to pad, cut back, or interpolate; a trace
+keeps the one branch that the example took. Here each such place has a form without branches that computes the same
+numbers. They stand in for the originals during an export alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor, nn
+
+Size = tuple[int, int]
+
+
+@contextmanager
+def open_sizes() -> Iterator[None]:
+    """Put the forms of `FORMS` in place of the originals while the context lasts; modules not imported are let be."""
+    with ExitStack() as replaced:
+        for module, forms in FORMS.items():
+            if module in sys.modules:
+                for name, form in forms.items():
+                    replaced.enter_context(patch(f"{module}.{name}", form))
+        yield
+
+
+def pad_to_windows(layer: nn.Module, maps: Tensor, height: int, width: int) -> tuple[Tensor, tuple[int, ...]]:
+    """Pad (N, H, W, C) with zeros to multiples of the layer's window.
+
+    Returns:
+        (N, H', W', C), and what makes the layer cut back always: to cut nothing off changes nothing.
+    """
+    return _pad_end(maps, height, width, layer.window_size), (0, 0, 0, 1, 0, 1)
+
+
+def pad_to_even(merging: nn.Module, maps: Tensor, height: int, width: int) -> Tensor:
+    """Pad (N, H, W, C) with zeros to even sides."""
+    return _pad_end(maps, height, width, 2)
+
+
+def cell_centers(sizes: Sequence[Size], valid_ratios: Tensor, device: torch.device) -> Tensor:
+    """Return the centers of the cells of all levels in each level, x and y in [0, 1], (N, cells, levels, 2).
+
+    Without the `linspace` of the original, which divides by the number of steps: not a number where a level is one cell
+    wide, as at 1/32 of a picture of up to 32 pixels.
+
+    Args:
+        sizes: height and width of each level.
+        valid_ratios: (N, levels, 2), 1 throughout, since no picture of a batch is padded for its neighbors.
+        device: of the result.
+    """
+    centers = []
+    for height, width in sizes:
+        y, x = ((torch.arange(n, dtype=valid_ratios.dtype, device=device) + 0.5) / n for n in (height, width))
+        centers.append(torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1))
+    return torch.cat(centers)[None, :, None].expand(len(valid_ratios), -1, len(sizes), -1)
+
+
+def sine_positions(
+    shape: torch.Size,
+    device: torch.device,
+    dtype: torch.dtype,
+    features: int,
+    normalize: bool,
+    scale: float,
+    temperature: float,
+    mask: None,
+) -> Tensor:
+    """Return the sine embedding of every cell, (N, 2 features, H, W).
+
+    The last step is a reduction: the exporter takes a slice of open length for one as long as the side.
+
+    Args:
+        shape: (N, C, H, W) of the maps.
+        device: of the result.
+        dtype: of the result.
+        features: of each axis.
+        normalize: True, as in every pixel decoder.
+        scale: of the last row and column, in radians.
+        temperature: of the wavelengths.
+        mask: None, since no picture of a batch is padded for its neighbors.
+    """
+    count, _, height, width = shape
+    number = torch.arange(features, device=device).to(dtype)
+    wavelength = temperature ** (2 * torch.div(number, 2, rounding_mode="floor") / features)
+    axes = []
+    for side in (height, width):
+        steps = torch.arange(1, side + 1, dtype=dtype, device=device)
+        angles = (steps / (steps.amax(0) + 1e-6) * scale)[:, None] / wavelength
+        axes.append(torch.stack((angles[:, 0::2].sin(), angles[:, 1::2].cos()), -1).flatten(1))
+    rows, columns = axes[0][:, None].expand(-1, width, -1), axes[1][None].expand(height, -1, -1)
+    return torch.cat((rows, columns), -1).permute(2, 0, 1).expand(count, -1, -1, -1)
+
+
+def relative_positions(queries: int, keys: int, table: Tensor) -> Tensor:
+    """Return the embeddings (n, n, C) of all pairs of positions along one side of n = `queries` = `keys`.
+
+    Args:
+        queries: n.
+        keys: the same: maps attend to themselves.
+        table: (L, C), from farthest before to farthest behind; interpolated to 2 n - 1, which leaves one of that length
+            as it is.
+    """
+    resized = nnf.interpolate(table.T[None], size=2 * queries - 1, mode="linear")[0].T
+    steps = torch.arange(queries, device=table.device)
+    return resized[steps[:, None] - steps + queries - 1]
+
+
+def _pad_end(maps: Tensor, height: int, width: int, unit: int) -> Tensor:
+    # sizes as whole quotients times the unit: from remainders the exporter cannot tell that windows fit
+    rows, columns = ((side + unit - 1) // unit * unit for side in (height, width))
+    return nnf.pad(maps, (0, 0, 0, columns - width, 0, rows - height))
+
+
+FORMS: Mapping[str, Mapping[str, Callable]] = {
+    "transformers.models.swin.modeling_swin": {
+        "SwinLayer.maybe_pad": pad_to_windows,
+        "SwinPatchMerging.maybe_pad": pad_to_even,
+    },
+    "transformers.models.swinv2.modeling_swinv2": {
+        "Swinv2Layer.maybe_pad": pad_to_windows,
+        "Swinv2PatchMerging.maybe_pad": pad_to_even,
+    },
+    "transformers.models.mask2former.modeling_mask2former": {
+        "Mask2FormerSinePositionEmbedding.build_sine_position_embedding": staticmethod(sine_positions),
+        "Mask2FormerPixelDecoderEncoderOnly.get_reference_points": staticmethod(cell_centers),
+    },
+    "transformers.models.vitdet.modeling_vitdet": {"get_rel_pos": relative_positions},
+}
+"""By module: what is replaced, and by what."""
