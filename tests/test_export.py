@@ -17,14 +17,20 @@ from p3m_lightning.data.synthetic import render_portrait
 from p3m_lightning.images import write_image
 from p3m_lightning.inference.export import export_onnx
 from p3m_lightning.inference.onnx_engine import METADATA, OnnxEngine
+from p3m_lightning.models import MODELS
 from p3m_lightning.models.weights import save_weights
 from p3m_lightning.ops import resize_smooth
 from p3m_lightning.schema import InputError, MattingOutput
+from tiny_networks import TINY
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 torch.set_num_threads(2)
 RNG = np.random.default_rng(0)
+METHODS = [name for name, card in MODELS.items() if card.builder.startswith("classical:")]
+QUICK = ("p3mnet_r34", "modnet")  # to trace
+# tracing takes its time block by block; the second is the first with shifted windows
+SHALLOW = {"stylematte": {"embed_dim": 8, "depths": (2, 1, 1, 1), "num_heads": (1, 1, 1, 1)}}
 
 
 class Blend(nn.Module):
@@ -174,9 +180,32 @@ def test_a_recorded_size_is_the_one_that_is_compared(tmp_path):
     assert np.abs(predictor(picture(96, 128)).alpha - expected).sum() / 1000 == pytest.approx(difference.sad, rel=1e-3)
 
 
-def test_a_method_without_a_network_is_refused(tmp_path):
-    with pytest.raises(InputError, match="closed_form: a method without a network"):
-        export_onnx(create_model("closed_form"), tmp_path / "a.onnx", [picture(64, 64)])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in MODELS if name not in METHODS],
+)
+def test_every_network_keeps_sizes_and_batch_open(name, tmp_path):
+    if MODELS[name].extra == "zoo":
+        pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    net = create_model(name, **TINY.get(name, {}) | SHALLOW.get(name, {}))
+    export_onnx(net, tmp_path / "a.onnx", [picture(75, 131)], tolerance=1e-3)
+    engine = OnnxEngine(tmp_path / "a.onnx", "cpu")
+    for count, height, width in ((1, 1, 1), (3, 47, 160), (2, 64, 20)):
+        images, trimap = torch.rand(count, 3, height, width), None
+        if net.needs_trimap:
+            trimap = torch.randint(0, 3, (count, 1, height, width))
+        with torch.no_grad():
+            expected = net(images) if trimap is None else net(images, trimap)
+        actual = engine.run(images.numpy(), None if trimap is None else trimap.numpy())
+        np.testing.assert_allclose(actual.alpha, expected.alpha, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_without_a_network_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match=rf"^model={name}: a method without a network cannot be exported$"):
+        export_onnx(create_model(name), tmp_path / "a.onnx", [picture(64, 64)])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])

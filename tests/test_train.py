@@ -197,8 +197,9 @@ def test_a_network_that_has_diverged_is_said_to_have():
         module.validation_step({"image": torch.zeros(1, 3, 8, 8), "name": ["portrait"]}, 0)
 
 
-def test_a_loss_without_weight_is_refused(run):
-    assert "composition" in run("~loss.weights.composition", code=2)
+@pytest.mark.parametrize("removed", ["~loss.weights.composition", "~loss.weights"])
+def test_a_loss_without_weight_is_refused(run, removed):
+    assert "composition" in run(removed, code=2)
 
 
 @pytest.mark.parametrize(

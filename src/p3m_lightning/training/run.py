@@ -139,7 +139,7 @@ def build_module(config: Mapping[str, Any], net: nn.Module) -> MattingModule:
         net=net,
         infer=build(config["inference"]),
         loss=build(config["loss"]["function"]),
-        weights=config["loss"]["weights"],
+        weights=config["loss"].get("weights", {}),
         optimizer=build(config["optimizer"]),
         scheduler=build(config["scheduler"]),
         lr_scaling=config["lr_scaling"],
