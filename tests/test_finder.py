@@ -1,3 +1,6 @@
+import os
+import sys
+
 import pytest
 
 from p3m_lightning.inference.finder import Finder
@@ -51,6 +54,27 @@ def test_shards_share_the_work_without_overlap(tmp_path):
     shards = [names(Finder([tmp_path], shard=(part, 3))) for part in (1, 2, 3)]
     assert sorted(name for shard in shards for name in shard) == names(Finder([tmp_path]))
     assert min(map(len, shards)) > 15
+
+
+def test_processes_share_a_shard_without_overlap(tmp_path):
+    for i in range(200):
+        (tmp_path / f"{i}.jpg").touch()
+    second = Finder([tmp_path], shard=(2, 3))
+    shares = [names(second.share(rank, 4)) for rank in range(4)]
+    assert sorted(name for share in shares for name in share) == names(second)
+    assert min(map(len, shares)) > 5
+
+
+def test_what_is_finished_is_left_out_but_not_a_second_photograph_of_its_name(photos):
+    (photos / "a.png").touch()
+    tasks = list(Finder([photos], finished=lambda name: name == "a"))
+    assert sorted((task.name, task.taken) for task in tasks) == [("a", True), ("b.v2", False)]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="file names are Unicode there")
+def test_names_that_are_no_unicode_are_found(tmp_path):
+    os.close(os.open(os.path.join(os.fsencode(tmp_path), b"caf\xe9.jpg"), os.O_CREAT))
+    assert names(Finder([tmp_path])) == ["caf\udce9"]
 
 
 @pytest.mark.parametrize("shard", [(0, 2), (3, 2)])
