@@ -143,6 +143,14 @@ def read_background(background: str | None) -> Background | None:
     return background
 
 
+def check_light(options: argparse.Namespace) -> None:
+    """Refuse a --light that is none, or that no background could give."""
+    if not 0 <= options.light <= 1:
+        raise InputError(f"--light {options.light}: give 0 to 1")
+    if options.light and options.background is None:
+        raise InputError(f"--light {options.light}: goes with --background")
+
+
 def report(outcomes: Iterable[Outcome], options: argparse.Namespace) -> int:
     """Wait for all outcomes; tell failures on stderr and, where folders or many files were given, in a manifest."""
     from p3m_lightning.images import atomic_path
@@ -173,8 +181,7 @@ def _check(options: argparse.Namespace) -> None:
     for name in ("batch_size", "workers", "devices", "nodes"):
         if getattr(options, name) != "auto" and getattr(options, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: give 1 or more")
-    if not 0 <= options.light <= 1:
-        raise InputError(f"--light {options.light}: give 0 to 1")
+    check_light(options)
     if options.output.exists() and not options.output.is_dir():
         raise InputError(f"-o {options.output}: is a file; give a folder")
 

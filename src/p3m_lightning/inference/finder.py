@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from p3m_lightning.images import is_image_name
+from p3m_lightning.images import IMAGE_SUFFIXES, is_image_name
 from p3m_lightning.schema import InputError
 
 
@@ -57,7 +57,8 @@ class Finder:
         if next(self._walk_all(), None) is None:
             where = ", ".join(map(str, self.inputs))
             deeper = "" if self.recursive else "; --recursive looks into folders inside"
-            raise InputError(f"{where}: no images in it{deeper}")
+            known = ", ".join(sorted(IMAGE_SUFFIXES))
+            raise InputError(f"{where}: no images in it (looked for {known}){deeper}")
 
     def __iter__(self) -> Iterator[Task]:
         names: set[int] = set()  # hashes, an eighth of the strings
