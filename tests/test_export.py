@@ -16,7 +16,7 @@ from p3m_lightning.cli import main
 from p3m_lightning.data.synthetic import render_portrait
 from p3m_lightning.images import write_image
 from p3m_lightning.inference.export import export_onnx
-from p3m_lightning.inference.onnx_engine import METADATA, OnnxEngine
+from p3m_lightning.inference.onnx_engine import METADATA, OnnxEngine, _providers
 from p3m_lightning.models import MODELS
 from p3m_lightning.models.weights import save_weights
 from p3m_lightning.ops import resize_smooth
@@ -243,6 +243,16 @@ def test_other_files_are_refused(exported, tmp_path):
             Predictor.from_onnx(tmp_path / f"{name}.onnx")
     with pytest.raises(InputError, match="device=abacus"):
         Predictor.from_onnx(exported, "abacus")
+
+
+def test_a_gpu_is_chosen_by_its_number():
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert _providers("cuda:1", both) == [(both[0], {"device_id": 1}), both[1]]
+    assert _providers("auto", both) == [(both[0], {"device_id": 0}), both[1]]
+    assert _providers("auto", both[1:]) == _providers("cpu", both) == both[1:]
+    for device, available in (("cuda:1", both[1:]), ("cuda:x", both), ("cpu:0", both)):
+        with pytest.raises(InputError, match=f"device={device}"):
+            _providers(device, available)
 
 
 @pytest.mark.parametrize(

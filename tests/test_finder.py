@@ -1,3 +1,6 @@
+import os
+import sys
+
 import pytest
 
 from p3m_lightning.inference.finder import Finder
@@ -53,6 +56,27 @@ def test_shards_share_the_work_without_overlap(tmp_path):
     assert min(map(len, shards)) > 15
 
 
+def test_processes_share_a_shard_without_overlap(tmp_path):
+    for i in range(200):
+        (tmp_path / f"{i}.jpg").touch()
+    second = Finder([tmp_path], shard=(2, 3))
+    shares = [names(second.share(rank, 4)) for rank in range(4)]
+    assert sorted(name for share in shares for name in share) == names(second)
+    assert min(map(len, shares)) > 5
+
+
+def test_what_is_finished_is_left_out_but_not_a_second_photograph_of_its_name(photos):
+    (photos / "a.png").touch()
+    tasks = list(Finder([photos], finished=lambda name: name == "a"))
+    assert sorted((task.name, task.taken) for task in tasks) == [("a", True), ("b.v2", False)]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="file names are Unicode there")
+def test_names_that_are_no_unicode_are_found(tmp_path):
+    os.close(os.open(os.path.join(os.fsencode(tmp_path), b"caf\xe9.jpg"), os.O_CREAT))
+    assert names(Finder([tmp_path])) == ["caf\udce9"]
+
+
 @pytest.mark.parametrize("shard", [(0, 2), (3, 2)])
 def test_a_shard_that_is_none_is_refused(photos, shard):
     with pytest.raises(InputError, match="shard"):
@@ -65,6 +89,6 @@ def test_wrong_inputs_are_refused_before_any_work(photos, tmp_path):
     with pytest.raises(InputError, match="results would mix"):
         Finder([photos], leave_out=photos / "deep" / "..").check()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no images in it; --recursive"):
+    with pytest.raises(InputError, match=r"no images in it \(looked for .*\.png.*\); --recursive"):
         Finder([tmp_path / "empty"]).check()
     Finder([photos], leave_out=tmp_path / "new").check()

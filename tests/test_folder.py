@@ -175,6 +175,7 @@ def test_trimap_based_networks_read_their_trimaps(photos, tmp_path, capsys):
         (["--batch-size", "0"], "--batch-size 0"),
         (["--limit", "-3"], "--limit -3"),
         (["--light", "2"], "--light 2"),
+        (["--light", "0.5"], "--light 0.5: goes with --background"),
         (["--device", "abacus"], "device=abacus"),
         (["--scale", "0"], "scale=0"),
         (["--trimaps", "."], "takes none"),

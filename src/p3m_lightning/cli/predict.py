@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,9 +14,11 @@ from p3m_lightning.cli.network import add_network, check_network, make_predictor
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
+    from p3m_lightning.inference import Predictor
     from p3m_lightning.inference.background import Background
-    from p3m_lightning.inference.finder import Task
+    from p3m_lightning.inference.finder import Finder
     from p3m_lightning.inference.folder import Outcome
+    from p3m_lightning.inference.products import Products
 
 SHOWN = 20  # failures told one by one
 
@@ -54,36 +57,72 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--batch-size", type=int, default=1, metavar="N", help="neighbors of equal size share a pass")
     group.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read, and that write")
+    group.add_argument(
+        "--devices",
+        type=_devices,
+        default=1,
+        metavar="N|auto",
+        help="N processes share the work, each on a GPU of its own, or on the CPU where there are none; auto: all GPUs",
+    )
+    group.add_argument("--nodes", type=int, default=1, metavar="N", help="machines, under torchrun or srun")
 
 
 def run(options: argparse.Namespace) -> int:
     """Predict all photographs; 2 if any of them failed."""
     from p3m_lightning.inference.finder import Finder
-    from p3m_lightning.inference.folder import Products, predict_files
-    from p3m_lightning.progress import track
+    from p3m_lightning.inference.products import Products
 
     _check(options)
-    finder = Finder(options.inputs, options.recursive, options.output, options.shard)
-    finder.check()
     products = Products(
         options.output, options.cutout, read_background(options.background), options.light, options.foreground
     )
+    finished = products.finished if options.resume else None
+    finder = Finder(options.inputs, options.recursive, options.output, options.shard, finished)
+    finder.check()
+    return (_run_alone if options.devices == options.nodes == 1 else _run_together)(options, finder, products)
 
-    def pending() -> Iterable[Task]:
-        return (task for task in finder if not (options.resume and not task.taken and products.finished(task.name)))
 
-    total = sum(1 for _ in pending())
+def _run_alone(options: argparse.Namespace, finder: Finder, products: Products) -> int:
+    from p3m_lightning.inference.folder import predict_files
+    from p3m_lightning.progress import track
+
+    total = sum(1 for _ in finder)
     if total == 0:
-        print(f"nothing left to do: all results are in {options.output}")
-        return 0
+        return _finish(options, 0, report((), options))
+    predictor = _make_predictor(options)
+    outcomes = predict_files(predictor, finder, products, options.trimaps, options.batch_size, options.workers)
+    return _finish(options, total, report(track(outcomes, "predicting", total), options))
+
+
+def _run_together(options: argparse.Namespace, finder: Finder, products: Products) -> int:
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else stack traces when a process is no more
+    from p3m_lightning.experiments.predict_ddp import MatteWriter, make_trainer, predict_files_ddp
+
+    if ":" in options.device:
+        raise InputError(f"--device {options.device}: with --devices give auto, cpu or cuda")
+    trainer = make_trainer(options.devices, options.nodes, options.device)
+    options.device = str(trainer.strategy.root_device)
+    predictor = _make_predictor(options)
+    writer = MatteWriter(finder.share(trainer.global_rank, trainer.world_size), products, options.workers)
+    failures = predict_files_ddp(trainer, predictor, writer, options.trimaps, options.batch_size)
+    if not trainer.is_global_zero:
+        return len(list(failures))  # none: the first process tells those of all
+    failed = report(failures, options)
+    return _finish(options, writer.ledger.expected, failed)
+
+
+def _make_predictor(options: argparse.Namespace) -> Predictor:
     predictor = make_predictor(options)
     if predictor.engine.needs_trimap != (options.trimaps is not None):
         raise InputError("--trimaps DIR: this network " + ("needs them" if options.trimaps is None else "takes none"))
-    outcomes = predict_files(predictor, pending(), products, options.trimaps, options.batch_size, options.workers)
-    part, parts = options.shard
-    manifest = options.output / ("failures.json" if parts == 1 else f"failures-{part}-of-{parts}.json")
-    failed = report(track(outcomes, "predicting", total), manifest, total)
-    print(f"{total - failed} of {total} photographs done, in {options.output}")
+    return predictor
+
+
+def _finish(options: argparse.Namespace, total: int, failed: int) -> int:
+    if total:
+        print(f"{total - failed} of {total} photographs done, in {options.output}")
+    else:
+        print(f"nothing left to do: all results are in {options.output}")
     return 2 if failed else 0
 
 
@@ -104,18 +143,30 @@ def read_background(background: str | None) -> Background | None:
     return background
 
 
-def report(outcomes: Iterable[Outcome], manifest: Path, total: int) -> int:
-    """Wait for all outcomes; tell failures on stderr and, if there is more than one photograph, in `manifest`."""
+def check_light(options: argparse.Namespace) -> None:
+    """Refuse a --light that is none, or that no background could give."""
+    if not 0 <= options.light <= 1:
+        raise InputError(f"--light {options.light}: give 0 to 1")
+    if options.light and options.background is None:
+        raise InputError(f"--light {options.light}: goes with --background")
+
+
+def report(outcomes: Iterable[Outcome], options: argparse.Namespace) -> int:
+    """Wait for all outcomes; tell failures on stderr and, where folders or many files were given, in a manifest."""
     from p3m_lightning.images import atomic_path
 
+    part, parts = options.shard
+    manifest = options.output / ("failures.json" if parts == 1 else f"failures-{part}-of-{parts}.json")
+    many = len(options.inputs) > 1 or options.inputs[0].is_dir()
     failures = []
     try:
         for outcome in outcomes:
             if outcome.reason:
                 failures.append(outcome)
     finally:  # after Ctrl-C too
+        failures.sort()
         manifest.unlink(missing_ok=True)
-        if failures and total > 1:
+        if failures and many:
             with atomic_path(manifest) as aside:
                 aside.write_text(json.dumps([{"file": str(f.source), "reason": f.reason} for f in failures], indent=1))
     for failure in failures[:SHOWN]:
@@ -127,15 +178,22 @@ def report(outcomes: Iterable[Outcome], manifest: Path, total: int) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     check_network(options)
-    for name in ("batch_size", "workers"):
-        if getattr(options, name) < 1:
+    for name in ("batch_size", "workers", "devices", "nodes"):
+        if getattr(options, name) != "auto" and getattr(options, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: give 1 or more")
-    if not 0 <= options.light <= 1:
-        raise InputError(f"--light {options.light}: give 0 to 1")
+    check_light(options)
     if options.output.exists() and not options.output.is_dir():
         raise InputError(f"-o {options.output}: is a file; give a folder")
 
 
 def _shard(text: str) -> tuple[int, int]:
     part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text}: give I/N, as 1/4")
     return int(part), int(parts)
+
+
+def _devices(text: str) -> int | str:
+    if text != "auto" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text}: give a number or auto")
+    return text if text == "auto" else int(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p3m_lightning.cli.network import add_network, check_network, make_predictor
-from p3m_lightning.cli.predict import read_background
+from p3m_lightning.cli.predict import check_light, read_background
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
@@ -86,8 +86,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     check_network(options)
-    if not 0 <= options.light <= 1:
-        raise InputError(f"--light {options.light}: give 0 to 1")
+    check_light(options)
     try:
         import av  # noqa: F401
     except ImportError:

@@ -18,7 +18,8 @@ from p3m_lightning.experiments.cycle_portraits import check_gate, make_portraits
 from p3m_lightning.experiments.cycle_report import write_report
 from p3m_lightning.inference import Predictor
 from p3m_lightning.inference.finder import Finder
-from p3m_lightning.inference.folder import Products, predict_files
+from p3m_lightning.inference.folder import predict_files
+from p3m_lightning.inference.products import Products
 from p3m_lightning.metrics.report import write_json
 from p3m_lightning.models.stylegan import load_generator
 from p3m_lightning.progress import track

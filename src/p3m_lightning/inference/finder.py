@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from p3m_lightning.images import is_image_name
+from p3m_lightning.images import IMAGE_SUFFIXES, is_image_name
 from p3m_lightning.schema import InputError
 
 
@@ -31,12 +31,14 @@ class Finder:
         leave_out: a folder not to descend into, that of the results.
         shard: (i, n): only the i-th of n parts, i from 1. The parts depend on names alone, so n processes or machines
             with the same inputs share the work without talking.
+        finished: leave out photographs of whose names this is true.
     """
 
     inputs: Sequence[Path]
     recursive: bool = False
     leave_out: Path | None = None
     shard: tuple[int, int] = (1, 1)
+    finished: Callable[[str], bool] | None = None
 
     def check(self) -> None:
         """Refuse wrong inputs before any work.
@@ -55,16 +57,24 @@ class Finder:
         if next(self._walk_all(), None) is None:
             where = ", ".join(map(str, self.inputs))
             deeper = "" if self.recursive else "; --recursive looks into folders inside"
-            raise InputError(f"{where}: no images in it{deeper}")
+            known = ", ".join(sorted(IMAGE_SUFFIXES))
+            raise InputError(f"{where}: no images in it (looked for {known}){deeper}")
 
     def __iter__(self) -> Iterator[Task]:
         names: set[int] = set()  # hashes, an eighth of the strings
         part, parts = self.shard
         for source, name in self._walk_all():
             key = hash(name)
-            if zlib.crc32(name.encode()) % parts == part - 1:
-                yield Task(source, name, key in names)
+            taken = key in names
             names.add(key)
+            mine = zlib.crc32(os.fsencode(name)) % parts == part - 1
+            if mine and (taken or self.finished is None or not self.finished(name)):
+                yield Task(source, name, taken)
+
+    def share(self, rank: int, size: int) -> Finder:
+        """Return the part of process `rank` (from 0) where `size` processes share the work."""
+        part, parts = self.shard
+        return replace(self, shard=(part + parts * rank, parts * size))
 
     def _walk_all(self) -> Iterator[tuple[Path, str]]:
         for path in self.inputs:

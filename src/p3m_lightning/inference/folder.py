@@ -1,24 +1,32 @@
-"""Many photographs: decoding, the network and encoding work side by side; a bad file does not stop the others."""
+"""Many photographs: decoding, the network and encoding work side by side; a bad file does not stop the others.
+
+`predict_files` puts the three parts together in one process, `experiments.predict_ddp` in several.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from p3m_lightning.images import from_unit, read_trimap, write_image
-from p3m_lightning.inference.background import Background
+from p3m_lightning.images import read_trimap
 from p3m_lightning.inference.finder import Task
 from p3m_lightning.inference.matte import Matte
 from p3m_lightning.inference.photo import Photo, read_photo
 from p3m_lightning.inference.predictor import Predictor
+from p3m_lightning.inference.products import Products
 from p3m_lightning.schema import InputError
+
+Item = tuple[Task, tuple[Photo, np.ndarray | None] | str]
+"""A photograph with its trimap, or of a bad file the reason."""
+
+Result = tuple[Task, Matte | str]
+"""A matte, or the reason why there is none."""
 
 
 class Outcome(NamedTuple):
@@ -26,53 +34,6 @@ class Outcome(NamedTuple):
 
     source: Path
     reason: str | None = None  # why it failed
-
-
-@dataclass(frozen=True)
-class Products:
-    """What is made of every photograph: `FOLDER/<name>.png` the matte, `cutout/` and `composite/` beside it.
-
-    Args:
-        folder: made if it is not there.
-        cutout: also RGBA pictures.
-        background: also composites over this, see `Matte.composite`.
-        light: see `Matte.composite`.
-        foreground: method of the colors, see `foreground.estimate_foreground`.
-    """
-
-    folder: Path
-    cutout: bool = False
-    background: Background | None = None
-    light: float = 0.0
-    foreground: str = "ml"
-
-    def paths(self, name: str) -> dict[str, Path]:
-        """Return the files of one photograph by kind: alpha, cutout, composite."""
-        kinds = {"alpha": True, "cutout": self.cutout, "composite": self.background is not None}
-        return {kind: self.folder / ("" if kind == "alpha" else kind) / f"{name}.png" for kind in kinds if kinds[kind]}
-
-    def finished(self, name: str) -> bool:
-        """Tell whether all files of one photograph are there; files appear whole or not at all."""
-        return all(path.exists() for path in self.paths(name).values())
-
-    def write(self, matte: Matte, task: Task) -> None:
-        """Write the files of one photograph, with 16 bits a channel if it has 16, colors with its ICC profile.
-
-        Raises:
-            InputError: a file that cannot be written, or would overwrite the photograph itself.
-        """
-        paths = self.paths(task.name)
-        for path in paths.values():
-            if path.exists() and path.samefile(task.source):
-                raise InputError(f"{task.source}: its matte would overwrite it; choose another output folder")
-        matte.method = self.foreground
-        dtype = matte.image.dtype.type
-        if "cutout" in paths:
-            write_image(paths["cutout"], matte.rgba(dtype), icc_profile=matte.profile)
-        if "composite" in paths:
-            composite = matte.composite(self.background, self.light, dtype)
-            write_image(paths["composite"], composite, icc_profile=matte.profile)
-        write_image(paths["alpha"], from_unit(matte.alpha, dtype))
 
 
 def predict_files(
@@ -93,27 +54,99 @@ def predict_files(
         batch_size: neighbors of equal size share a pass.
         workers: threads that decode, and as many that encode. Memory holds a few photographs for each.
     """
+    with closing(read_groups(tasks, trimaps, batch_size, workers)) as groups, Writing(products, workers) as writing:
+        for group in groups:
+            yield from writing.add(predict_group(predictor, group))
+        yield from writing.rest()
+
+
+def read_groups(
+    tasks: Iterable[Task], trimaps: Path | None = None, batch_size: int = 1, workers: int = 2
+) -> Generator[list[Item], None, None]:
+    """Read photographs ahead of the network; yield up to `batch_size` neighbors of one shape, or one bad file alone.
+
+    Args as for `predict_files`.
+    """
 
     def read(task: Task) -> tuple[Photo, np.ndarray | None]:
         if task.taken:
             raise InputError(f"{task.source}: another input has the same result {task.name}.png; rename one of them")
         return read_photo(task.source), None if trimaps is None else read_trimap(trimaps / f"{task.name}.png")
 
-    writing: deque[tuple[Task, Future]] = deque()
-    with _pool(workers) as readers, _pool(workers) as writers:
-        for group in _groups(_ahead(readers, read, tasks, 2 * workers), batch_size):
-            for task, result in _predict(predictor, group):
-                if isinstance(result, str):
-                    yield Outcome(task.source, result)
-                else:
-                    writing.append((task, writers.submit(products.write, result, task)))
-            yield from _settled(writing, 2 * workers)
-        yield from _settled(writing, 0)
+    group: list[Item] = []
+    with _pool(workers) as pool:
+        for item in _ahead(pool, read, tasks, 2 * workers):
+            if group and (len(group) == batch_size or _shape(item) is None or _shape(item) != _shape(group[0])):
+                yield group
+                group = []
+            group.append(item)
+        if group:
+            yield group
+
+
+def predict_group(predictor: Predictor, group: list[Item]) -> list[Result]:
+    """Predict one group; where it fails as a whole, one photograph at a time, so that only the guilty ones fail."""
+    if isinstance(group[0][1], str):
+        return group
+    photos = [photo for _, (photo, _) in group]
+    trimaps = [trimap for _, (_, trimap) in group]
+    try:
+        mattes = predictor.batch(photos, None if trimaps[0] is None else trimaps)
+    except _FAULTS as error:
+        if len(group) == 1:
+            return [(group[0][0], _reason(error, group[0][0]))]
+        return [result for item in group for result in predict_group(predictor, [item])]
+    return [(task, matte) for (task, _), matte in zip(group, mattes, strict=True)]
+
+
+class Writing:
+    """Threads that write what is made of photographs; whoever adds more than they can write waits.
+
+    Left early, it drops what has not begun and finishes what has.
+
+    Args:
+        products: what to write.
+        workers: number of threads; as many photographs again may wait.
+    """
+
+    def __init__(self, products: Products, workers: int) -> None:
+        self._products = products
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers)
+        self._under_way: deque[tuple[Task, Future]] = deque()
+
+    def __enter__(self) -> Writing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, results: Iterable[Result]) -> Iterator[Outcome]:
+        """Hand mattes over, and yield the outcomes of earlier ones; what failed before has its outcome at once."""
+        for task, result in results:
+            if isinstance(result, str):
+                yield Outcome(task.source, result)
+            else:
+                self._under_way.append((task, self._pool.submit(self._products.write, result, task)))
+        yield from self._settled(2 * self._workers)
+
+    def rest(self) -> Iterator[Outcome]:
+        """Wait for all that is under way."""
+        return self._settled(0)
+
+    def close(self) -> None:
+        """Finish what has begun; nothing can be added after."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _settled(self, leave: int) -> Iterator[Outcome]:
+        while len(self._under_way) > leave:
+            task, result = _result(*self._under_way.popleft())
+            yield Outcome(task.source, result if isinstance(result, str) else None)
 
 
 def _ahead(
     pool: ThreadPoolExecutor, read: Callable[[Task], tuple], tasks: Iterable[Task], ahead: int
-) -> Iterator[tuple[Task, tuple | str]]:
+) -> Iterator[Item]:
     """Read `ahead` photographs before they are asked for; of a bad one comes the reason."""
     reading: deque[tuple[Task, Future]] = deque()
     for task in tasks:
@@ -124,47 +157,9 @@ def _ahead(
         yield _result(*reading.popleft())
 
 
-def _groups(items: Iterable[tuple[Task, tuple | str]], size: int) -> Iterator[list[tuple[Task, tuple | str]]]:
-    """Gather up to `size` neighbors whose pixels have one shape; a bad file is a group of its own."""
-    group: list = []
-    for item in items:
-        if group and (len(group) == size or _shape(item) is None or _shape(item) != _shape(group[0])):
-            yield group
-            group = []
-        group.append(item)
-    if group:
-        yield group
-
-
-def _shape(item: tuple[Task, tuple | str]) -> tuple | None:
+def _shape(item: Item) -> tuple | None:
     read = item[1]
     return None if isinstance(read, str) else (read[0].pixels.shape, read[0].pixels.dtype)
-
-
-def _predict(predictor: Predictor, group: list[tuple[Task, tuple | str]]) -> Iterator[tuple[Task, Matte | str]]:
-    """Predict one group; where it fails as a whole, one photograph at a time, so that only the guilty ones fail."""
-    if isinstance(group[0][1], str):
-        yield group[0]
-        return
-    photos = [photo for _, (photo, _) in group]
-    trimaps = [trimap for _, (_, trimap) in group]
-    try:
-        mattes = predictor.batch(photos, None if trimaps[0] is None else trimaps)
-    except _FAULTS as error:
-        if len(group) > 1:
-            for item in group:
-                yield from _predict(predictor, [item])
-        else:
-            yield group[0][0], _reason(error, group[0][0])
-    else:
-        yield from zip((task for task, _ in group), mattes, strict=True)
-
-
-def _settled(writing: deque[tuple[Task, Future]], leave: int) -> Iterator[Outcome]:
-    """Wait for the oldest writes until `leave` are under way."""
-    while len(writing) > leave:
-        task, result = _result(*writing.popleft())
-        yield Outcome(task.source, result if isinstance(result, str) else None)
 
 
 def _result(task: Task, future: Future) -> tuple[Task, object]:

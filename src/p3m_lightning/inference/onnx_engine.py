@@ -23,7 +23,7 @@ class OnnxEngine:
 
     Args:
         path: the file.
-        device: "auto" (the GPU where ONNX Runtime has one), "cpu" or "cuda".
+        device: "auto" (the GPU where ONNX Runtime has one), "cpu", "cuda", "cuda:1", ...
 
     Raises:
         InputError: onnxruntime is not installed, another kind of file, a device that is not there.
@@ -113,10 +113,11 @@ class OnnxEngine:
         return free_memory()
 
 
-def _providers(device: str, available: list[str]) -> list[str]:
+def _providers(device: str, available: list[str]) -> list[str | tuple[str, dict]]:
     cpu, cuda = "CPUExecutionProvider", "CUDAExecutionProvider"
-    if device == "cuda" and cuda not in available:
-        raise InputError("device=cuda: this ONNX Runtime has no CUDA; pip install onnxruntime-gpu")
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"device={device}: choose from auto, cpu, cuda")
-    return [cpu] if device == "cpu" or cuda not in available else [cuda, cpu]
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and not (kind == "cuda" and index.isdecimal())):
+        raise InputError(f"device={device}: choose from auto, cpu, cuda, cuda:1, ...")
+    if kind == "cuda" and cuda not in available:
+        raise InputError(f"device={device}: this ONNX Runtime has no CUDA; pip install onnxruntime-gpu")
+    return [cpu] if kind == "cpu" or cuda not in available else [(cuda, {"device_id": int(index or 0)}), cpu]

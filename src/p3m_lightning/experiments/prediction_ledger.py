@@ -1,0 +1,68 @@
+"""What has become of the photographs of all processes of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch.distributed import PrefixStore, Store, TCPStore
+
+from p3m_lightning.inference.folder import Outcome
+
+
+class Ledger:
+    """Counts and failures of all processes, in the store by which PyTorch's processes find each other.
+
+    Whoever asks gets an answer at once: no process waits for another, so that shares may last as long as they like.
+
+    Args:
+        store: shared by all processes.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        store.append("failures", "")
+
+    @classmethod
+    def open(cls) -> Ledger:
+        """Open the ledger of this process group, which has told every process where its store is."""
+        store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)  # torchrun's store survives a restart
+        return cls(PrefixStore(f"p3m_predict_{attempt}", store))
+
+    def expect(self, photographs: int) -> None:
+        """Announce the number of photographs of this process."""
+        self._store.add("expected", photographs)
+
+    @property
+    def expected(self) -> int:
+        """Photographs of all processes that have announced theirs."""
+        return self._store.add("expected", 0)
+
+    def note(self, outcome: Outcome) -> None:
+        """Note what became of one photograph."""
+        if outcome.reason:
+            self._store.append("failures", json.dumps([str(outcome.source), outcome.reason]) + "\n")
+        self._store.add("done", 1)
+
+    @property
+    def done(self) -> int:
+        """Photographs whose outcome is known."""
+        return self._store.add("done", 0)
+
+    def failures(self) -> Iterator[Outcome]:
+        """Yield the outcomes of those that failed."""
+        for line in self._store.get("failures").decode().splitlines():
+            source, reason = json.loads(line)
+            yield Outcome(Path(source), reason)
+
+    def stop(self) -> None:
+        """Ask all processes to stop."""
+        self._store.add("stopped", 1)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether any process has asked all to stop."""
+        return self._store.add("stopped", 0) > 0
