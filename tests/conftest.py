@@ -37,3 +37,18 @@ def portraits(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("portraits") / "set"
     synthesize(root, train=6, test=4, size=160, seed=1, workers=2)
     return root
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory) -> Path:
+    """A narrow P3M-Net with random weights."""
+    import torch
+
+    from p3m_lightning import create_model
+    from p3m_lightning.models.weights import save_weights
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "narrow.safetensors"
+    config = {"model": {"name": "p3mnet_r34", "width": 0.125}}
+    save_weights(create_model(**config["model"]), config, path)
+    return path

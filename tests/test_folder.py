@@ -11,23 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from p3m_lightning import Predictor, create_model
+from p3m_lightning import Predictor
 from p3m_lightning.cli import main
 from p3m_lightning.images import from_unit, read_image, read_matte
-from p3m_lightning.models.weights import save_weights
 
 torch.set_num_threads(2)
 RNG = np.random.default_rng(0)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """A narrow network with random weights."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model") / "narrow.safetensors"
-    config = {"model": {"name": "p3mnet_r34", "width": 0.125}}
-    save_weights(create_model(**config["model"]), config, path)
-    return path
 
 
 @pytest.fixture

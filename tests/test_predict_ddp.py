@@ -14,25 +14,13 @@ import torch
 from PIL import Image
 from torch.distributed import HashStore
 
-from p3m_lightning import create_model
 from p3m_lightning.cli import main
 from p3m_lightning.experiments.predict_ddp import make_trainer
 from p3m_lightning.experiments.prediction_ledger import Ledger
 from p3m_lightning.inference.folder import Outcome
-from p3m_lightning.models.weights import save_weights
 from p3m_lightning.schema import InputError
 
 RNG = np.random.default_rng(0)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """A narrow network with random weights."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model") / "narrow.safetensors"
-    config = {"model": {"name": "p3mnet_r34", "width": 0.125}}
-    save_weights(create_model(**config["model"]), config, path)
-    return path
 
 
 def save_photo(path, side=64):
