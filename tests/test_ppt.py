@@ -5,14 +5,16 @@ import json
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from p3m_lightning.cli import main
 from p3m_lightning.configuration import compose_run
 from p3m_lightning.experiments import ppt
 from p3m_lightning.experiments.pages import Table, latex_table
 from p3m_lightning.experiments.ppt import Cell, Plan, kind_of, training_config
-from p3m_lightning.experiments.ppt_findings import blur_effect, findings
+from p3m_lightning.experiments.ppt_findings import blur_effect, findings, grey_error
 from p3m_lightning.experiments.ppt_report import main_table
 from p3m_lightning.experiments.ppt_scores import OURS, Score, published_scores
 from p3m_lightning.schema import InputError
@@ -164,6 +166,27 @@ def test_numbers_that_say_otherwise_are_told_so():
     assert "basic B:N" in found[1]
     assert found[1].endswith("As published for 1 of 2 methods only.")
     assert found[2].endswith("NOT as published.")
+
+
+def test_a_method_that_has_learned_nothing_shows_nothing():
+    rows = {"dim": (5, 5, 5, 5), "vitmatte_small": (1, 1, 1, 1), "basic": (15, 16, 24, 15)}
+    errors = [
+        score._replace(metric="mse_unknown", value=0.2 if score.method == "dim" else 0.01) for score in table_of(rows)
+    ]
+    found = findings([*table_of(rows), *errors], runs_of(rows), "P", grey=0.21)
+    assert found[0].startswith("Not counted: dim,")
+    assert "dim" not in found[1]
+    assert "vitmatte_small" in found[1]
+
+
+def test_a_grey_unknown_region_errs_by_its_distance_to_the_truth(portraits, tmp_path):
+    plan = Plan.from_config(compose_run("ppt", [f"paths.data={portraits}"], tmp_path))
+    home = portraits / "validation" / "P3M-500-P"
+    expected = []
+    for path in (home / "mask").iterdir():
+        alpha, trimap = (np.asarray(Image.open(home / role / path.name)) for role in ("mask", "trimap"))
+        expected.append(((alpha[trimap == 128] / 255 - 0.5) ** 2).mean())
+    assert grey_error(plan) == pytest.approx(np.mean(expected), rel=1e-5)
 
 
 def test_recipes_bring_the_published_table(tmp_path):

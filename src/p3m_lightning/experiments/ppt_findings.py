@@ -4,28 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from p3m_lightning.experiments.ppt import TRIMAP_FREE, Cell, kind_of
+import numpy as np
+
+from p3m_lightning.data.layout import find_samples
+from p3m_lightning.data.readers import SampleFiles
+from p3m_lightning.experiments.ppt import TRIMAP_FREE, Cell, Plan, kind_of
 from p3m_lightning.experiments.ppt_scores import Score, find, headline, image_scores
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import paired_test
+from p3m_lightning.images import to_unit
+from p3m_lightning.schema import UNKNOWN
 
 HARDLY = 0.05  # a relative change of a score that counts as hardly any; published: 0.7 % at most
 CHANCE = 0.05  # a larger p does not tell a difference from the luck of the images
+LEARNED = 0.9  # a larger part of the error of a grey unknown region is no learned matte
 CELLS = ("B:B", "B:N", "N:B", "N:N")
 
 
-def findings(scores: Sequence[Score], runs: Mapping[Cell, Run], test: str) -> list[str]:
+def grey_error(plan: Plan) -> float:
+    """Return what the trimap alone gives: the mean squared error in the unknown region of a matte that is 0.5 there."""
+    errors = []
+    for files in find_samples(plan.root, "p3m-10k", plan.test, plan.folders["B"], {"trimap"}).values():
+        sample = SampleFiles(files)
+        alpha = to_unit(sample.alpha())
+        unknown = sample.trimap(alpha.shape) == UNKNOWN
+        errors.append(np.square(alpha[unknown] - 0.5).mean() if unknown.any() else 0.0)
+    return float(np.mean(errors))
+
+
+def findings(scores: Sequence[Score], runs: Mapping[Cell, Run], test: str, grey: float = np.inf) -> list[str]:
     """Return a sentence for each published finding, with the numbers and whether they agree.
 
     Args:
         scores: of this run.
         runs: of every cell, for the tests of single images.
         test: name of the test set.
+        grey: see `grey_error`; a method with a trimap that does not do better has learned nothing and shows nothing.
     """
     methods = list(dict.fromkeys(score.method for score in scores))
     free = [method for method in methods if kind_of(method) == TRIMAP_FREE]
     based = [method for method in methods if method not in free]
-    sentences = [_trimaps_help(scores, based, free), _worst_direction(scores, runs, test, free), _integration(scores)]
+    idle = [method for method in based if not _learned(scores, method, grey)]
+    based = [method for method in based if method not in idle]
+    no_witness = f"Not counted: {', '.join(idle)}, no better than a grey unknown region after this training."
+    sentences = [
+        no_witness if idle else None,
+        _trimaps_help(scores, based, free),
+        _worst_direction(scores, runs, test, free),
+        _integration(scores),
+    ]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -38,6 +65,12 @@ def blur_effect(scores: Sequence[Score], method: str) -> float | None:
         if blurred and normal:
             changes.append(abs(blurred.value / normal.value - 1))
     return max(changes, default=None)
+
+
+def _learned(scores: Sequence[Score], method: str, grey: float) -> bool:
+    """Tell whether every training of a method with a trimap came to more than what the trimap alone says."""
+    errors = (find(scores, method, f"{side}{c}", "mse_unknown") for side in ("", "B:", "N:") for c in "BN")
+    return all(error.value < LEARNED * grey for error in errors if error)
 
 
 def _trimaps_help(scores: Sequence[Score], based: Sequence[str], free: Sequence[str]) -> str | None:

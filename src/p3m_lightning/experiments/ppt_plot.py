@@ -74,4 +74,4 @@ def _draw_styles(axes: Axes, scores: Sequence[Score], plan: Plan) -> None:
     axes.set(title="change of SAD against normal test faces", ylabel="%")
     axes.tick_params(axis="x", rotation=30, labelsize=9)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))

@@ -17,7 +17,7 @@ from p3m_lightning.experiments.pages import (
     write_markdown,
 )
 from p3m_lightning.experiments.ppt import NOT_TRAINED, TRADITIONAL, TRIMAP_BASED, TRIMAP_FREE, Cell, Plan, kind_of
-from p3m_lightning.experiments.ppt_findings import CELLS, findings
+from p3m_lightning.experiments.ppt_findings import CELLS, findings, grey_error
 from p3m_lightning.experiments.ppt_plot import ppt_chart
 from p3m_lightning.experiments.ppt_scores import OURS, Score, find, headline, own_scores, published_scores
 from p3m_lightning.experiments.run_folders import Run
@@ -43,7 +43,8 @@ def write_report(plan: Plan, runs: Mapping[Cell, Run]) -> str:
     modes = list(dict.fromkeys((score.mode, score.resize) for score in scores))
     captions = {kind: _caption(kind, scores) for kind in TITLES if any(kind_of(m) == kind for m in plan.models)}
     tables = {kind: main_table(plan, kind, scores, modes) for kind in captions}
-    sentences = findings([score for score in scores if score.source == OURS], runs, plan.test)
+    ours = [score for score in scores if score.source == OURS]
+    sentences = findings(ours, runs, plan.test, grey_error(plan))
     blocks: list[Block] = [Heading("PPT: trained on and tested on blurred and normal portraits", 1), _intro(plan, runs)]
     for kind, table in tables.items():
         blocks += [Heading(TITLES[kind]), Text(captions[kind]), table]
