@@ -16,6 +16,7 @@ from p3m_lightning.experiments.cycle_portraits import (
     largest_piece,
     measure,
 )
+from p3m_lightning.experiments.cycle_report import spread
 from p3m_lightning.models import create_model
 from p3m_lightning.schema import InputError
 
@@ -187,3 +188,8 @@ def test_enlarging_keeps_the_range_of_a_matte():
 def test_overrides_may_hold_any_path():
     config = compose_run("train", [option("paths.data", "a b/c=d,e[1]/{x}")], "run")
     assert config["paths"]["data"] == "a b/c=d,e[1]/{x}"
+
+
+def test_a_sheet_shows_pictures_from_the_whole_range():
+    assert spread(list(range(4))) == [0, 1, 2, 3]
+    assert spread(list(range(60))) == [0, 10, 20, 30, 40, 50]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +104,11 @@ def show_portraits(folder: Path) -> bool:
     home = folder / "portraits"
     with (home / "gate.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    kept = [row["name"] for row in rows if not row["refused"]][:COUNT]
+    kept = spread([row["name"] for row in rows if not row["refused"]])
     image = {name: read_image(home / f"train/original_image/{name}.jpg") for name in kept}
     matte = {name: read_image(home / f"train/mask/{name}.png") for name in kept}
     write_image(folder / "report/portraits.jpg", sheet([image, matte], ["", ""], side=160))
-    refused = [row for row in rows if row["refused"]][:COUNT]
+    refused = spread([row for row in rows if row["refused"]])
     pictures = {
         f"{number}: {row['refused']}": on_checkerboard(home / f"candidates/{row['name']}.png")
         for number, row in enumerate(refused, 1)
@@ -116,6 +116,11 @@ def show_portraits(folder: Path) -> bool:
     if pictures:
         write_image(folder / "report/refused.jpg", sheet([pictures], [""], side=160))
     return bool(pictures)
+
+
+def spread(items: Sequence[Any]) -> Sequence[Any]:
+    """Return `COUNT` of the items, far from each other: neighbors have neighboring psis."""
+    return items[:: max(1, len(items) // COUNT)][:COUNT]
 
 
 def show_mattes(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str, Mapping[str, Any]], name: str) -> bool:
