@@ -107,13 +107,17 @@ def test_checkpoint_loads_without_lightning_and_is_the_trained_network(trained):
     assert all(torch.equal(value, saved[f"net.{key}"]) for key, value in net.state_dict().items())
 
 
+LAYOUT = 1e-4
+"""Training scores with weights in `channels_last`, an evaluation without: on some processors another order of sums."""
+
+
 def test_eval_of_the_best_checkpoint_repeats_the_scores_of_training(trained, run):
     folder = run(
         f"ckpt={trained / 'checkpoints' / 'best.ckpt'}", verb="eval", options=["trainer=cpu", "data.prepare=null"]
     )
     ours, theirs = (json.loads((f / "results.json").read_text())["sets"] for f in (folder, trained))
     for name in theirs:
-        assert ours[name]["mean"] == pytest.approx(theirs[name]["mean"], rel=1e-6)
+        assert ours[name]["mean"] == pytest.approx(theirs[name]["mean"], rel=LAYOUT)
     assert (folder / "metrics_P3M-500-P.csv").is_file()
 
 
@@ -165,7 +169,7 @@ def test_three_processes_score_every_image_once_and_alike(trained, portraits, tm
     for name in ("P3M-500-P", "P3M-500-NP"):  # four images each: three processes cannot share them evenly
         ours, theirs = (json.loads((f / f"metrics_{name}.json").read_text()) for f in (folder, trained))
         assert sorted(i["name"] for i in ours["images"]) == sorted(i["name"] for i in theirs["images"])
-        assert ours["mean"] == pytest.approx(theirs["mean"], rel=1e-6)
+        assert ours["mean"] == pytest.approx(theirs["mean"], rel=LAYOUT)
 
 
 def test_more_processes_than_images_are_refused(trained, portraits, tmp_path):
