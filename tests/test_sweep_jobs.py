@@ -89,8 +89,9 @@ def test_asked_to_stop_a_job_is_interrupted_and_given_time(job, run):
     assert "checkpoint written" in (interrupted.folder / "log.txt").read_text()
 
 
-def test_asked_twice_a_stubborn_job_is_killed(job, run):
-    assert run(job(f"{STUBBORN}; time.sleep(60)"), asked=["stop", "force"]).state == "interrupted"
+@pytest.mark.parametrize("asked", [["stop", "force"], ["force"]], ids=" then ".join)
+def test_asked_twice_a_stubborn_job_is_killed_however_soon_the_second_time(job, run, asked):
+    assert run(job(f"{STUBBORN}; time.sleep(60)"), asked=asked).state == "interrupted"
 
 
 def test_a_job_goes_on_from_its_last_checkpoint_whatever_its_folder_is_called(tmp_path):

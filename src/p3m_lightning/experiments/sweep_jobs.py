@@ -157,7 +157,7 @@ def start(job: Job, environment: Mapping[str, str]) -> subprocess.Popen:
 
 
 def wait(process: subprocess.Popen, stop: threading.Event, force: threading.Event) -> bool:
-    """Wait for a run; returns whether it was told to leave.
+    """Wait for a run; returns whether it was told to leave, or killed before it could be told.
 
     Args:
         process: of `start`.
@@ -181,4 +181,4 @@ def wait(process: subprocess.Popen, stop: threading.Event, force: threading.Even
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    return told
+    return told or force.is_set()
