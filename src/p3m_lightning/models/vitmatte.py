@@ -49,6 +49,9 @@ class ViTMatte(nn.Module):
             fusion_hidden_sizes=[scale_channels(c, width, 8) for c in (256, 128, 64, 32)],
         )
         self.network = VitMatteForImageMatting(config)
+        for layer in self.network.decoder.modules():  # the authors leave these as torch begins them, not near zero
+            if isinstance(layer, nn.Conv2d):
+                layer.reset_parameters()
 
     def forward(self, images: Tensor, trimap: Tensor) -> MattingOutput:
         """Predict mattes.
