@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
+from io import StringIO
 
 import numpy as np
 import torch
@@ -95,7 +95,7 @@ class Classical(nn.Module):
             raise InputError(f"{self.method}: no matte for an image of {height} x {width} pixels: {error}") from None
 
     def _solve(self, image: np.ndarray, trimap: np.ndarray, options: Mapping[str, object]) -> np.ndarray:
-        with redirect_stdout(sys.stderr):  # the preconditioner prints its warnings, and stdout is for results
+        with redirect_stdout(StringIO()):  # the preconditioner prints every shift that it tries before one that works
             return _function(self.method)(image, trimap, **options)
 
 
