@@ -160,6 +160,17 @@ def test_hybrid_takes_semantics_small_and_detail_large():
     assert net.seen == [(96, 128), (128, 224)]
 
 
+@pytest.mark.parametrize("sizes", [{"scale": 1 / 3}, {"short_side": 96}, {"short_side": 200}])
+def test_tiled_sees_the_whole_at_the_size_of_hybrid_or_of_a_tile(sizes):
+    seen = []
+    for mode in ("hybrid", "tiled"):
+        net = Spot()
+        infer(net, torch.zeros(1, 3, 300, 450), mode, tile=192, overlap=64, **sizes)
+        seen.append(net.seen[0])
+    hybrid, tiled = seen
+    assert tiled == (hybrid if max(hybrid) <= 192 else (128, 192))
+
+
 def test_tiles_of_a_network_that_sees_little_equal_one_pass():
     images = torch.from_numpy(picture(150, 210)).permute(2, 0, 1)[None] / 255
     whole = infer(Spot(), images, "tiled", tile=256, overlap=32)

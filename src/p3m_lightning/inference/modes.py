@@ -75,11 +75,15 @@ class Passes:
 
     def semantic_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the size of the pass that sees the whole picture, for a picture of `size` (height, width)."""
+        return self.fitted(size, self.semantic_scale(size))
+
+    def semantic_scale(self, size: tuple[int, int]) -> float:
+        """Return what part of each side that pass sees, before `fitted`."""
         if self.short_side is None:
-            return self.fitted(size, self.scale)
+            return self.scale
         # MODNet's published rule: a picture whose sides enclose the wanted length keeps its size
         enclosed = min(size) <= self.short_side <= max(size)
-        return self.fitted(size, 1.0 if enclosed else self.short_side / min(size))
+        return 1.0 if enclosed else self.short_side / min(size)
 
     def detail_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the size of the detail pass of `hybrid` for a picture of `size` (height, width)."""
@@ -128,7 +132,7 @@ def tiled(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
     with unknown pixels are run. A network without branches lends its alpha to both purposes.
     """
     size = images.shape[-2:]
-    small = passes.fitted(size, min(passes.scale, passes.tile / max(size)))
+    small = passes.fitted(size, min(passes.semantic_scale(size), passes.tile / max(size)))
     grid = tuple(max(1, round(side * (passes.detail_scale or 1.0))) for side in size)
     trimap = engine.resize(trimap_values(run(engine.resize(images, small)), engine), grid)
     detail = blend_tiles(run, engine, engine.resize(images, grid), trimap, passes)
