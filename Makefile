@@ -31,7 +31,7 @@ sweep: setup ## a grid over loss weights on rendered portraits, ranked (ARGS='hy
 ppt: setup ## methods trained and tested on blurred and on normal rendered faces: the privacy table
 	$(BIN)/p3m ppt $(ARGS)
 
-test: setup ## run the tests (ARGS='-k name')
+test: setup ## run the tests (ARGS='-k name'; ARGS='-m slow': those that take minutes)
 	$(BIN)/pytest -n auto $(ARGS)
 
 lint: setup ## ruff: style and formatting
@@ -51,7 +51,7 @@ demo: setup ## a page for the newest checkpoint (CKPT=PATH takes another)
 	$(BIN)/p3m demo --ckpt $(CKPT) $(ARGS)
 
 notebooks: setup ## run the notebooks from top to bottom
-	$(BIN)/pytest -n auto tests/test_notebooks.py
+	$(BIN)/pytest -n auto -m 'slow or not slow' tests/test_notebooks.py
 
 clean: ## remove what commands built, the environment too
 	rm -rf .venv build dist outputs .pytest_cache .ruff_cache src/*.egg-info

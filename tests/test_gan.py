@@ -150,6 +150,7 @@ def moments(checkpoint):
     return [one["exp_avg_sq"] for state in checkpoint["optimizer_states"] for one in state["state"].values()]
 
 
+@pytest.mark.slow
 def test_two_processes_hold_the_same_weights_and_draw_different_noise(discs, tmp_path):
     command = [sys.executable, "-m", "p3m_lightning", "gan", "train", *TINY, *paths(discs, tmp_path / "run")]
     command += [

@@ -23,6 +23,7 @@ def test_a_notebook_is_stored_without_outputs_and_defines_nothing(path):
         assert not any(isinstance(node, definitions) for node in ast.walk(ast.parse(cell.source)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_notebook_runs(path, tmp_path):
     NotebookClient(nbformat.read(path, as_version=4), timeout=300, resources={"metadata": {"path": tmp_path}}).execute()

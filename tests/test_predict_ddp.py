@@ -64,6 +64,7 @@ def test_three_processes_write_what_one_writes(checkpoint, tmp_path, capfd):
     assert contents(together) == contents(alone)
 
 
+@pytest.mark.slow
 def test_resume_does_what_is_left_though_one_process_has_nothing_to_do(checkpoint, tmp_path):
     photos, out = tmp_path / "photos", tmp_path / "out"
     for name in ("a.png", "b.png"):
@@ -79,7 +80,9 @@ def test_resume_does_what_is_left_though_one_process_has_nothing_to_do(checkpoin
     assert (out / "a.png").read_bytes() == b"finished"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow)]
+)
 def test_when_the_first_process_ends_all_do_and_files_are_whole(checkpoint, tmp_path, number, code):
     photos, out = tmp_path / "photos", tmp_path / "out"
     for i in range(60):

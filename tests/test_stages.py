@@ -119,6 +119,7 @@ def test_an_interruption_inside_a_stage_ends_where_an_unbroken_run_ends(portrait
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
 
 
+@pytest.mark.slow
 def test_two_processes_go_through_the_stages_together(portraits, tmp_path):
     command = [sys.executable, "-m", "p3m_lightning", "train", *TOY, "trainer=ddp_sim", LOOSE]
     command += [f"paths.data={portraits}", f"hydra.run.dir={tmp_path / 'run'}"]

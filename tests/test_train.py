@@ -159,6 +159,7 @@ def test_nothing_to_resume_is_said(run):
     assert "no " in run("ckpt=last", code=2)
 
 
+@pytest.mark.slow
 def test_three_processes_score_every_image_once_and_alike(trained, portraits, tmp_path):
     command = [sys.executable, "-m", "p3m_lightning", "eval", f"ckpt={trained / 'checkpoints' / 'best.ckpt'}"]
     command += [f"paths.data={portraits}", f"paths.output={tmp_path}", "trainer=ddp_sim", "trainer.devices=3"]
@@ -172,6 +173,7 @@ def test_three_processes_score_every_image_once_and_alike(trained, portraits, tm
         assert ours["mean"] == pytest.approx(theirs["mean"], rel=LAYOUT)
 
 
+@pytest.mark.slow
 def test_more_processes_than_images_are_refused(trained, portraits, tmp_path):
     command = [sys.executable, "-m", "p3m_lightning", "eval", f"ckpt={trained / 'checkpoints' / 'best.ckpt'}"]
     command += [f"paths.data={portraits}", f"paths.output={tmp_path}", "trainer=ddp_sim", "data.prepare=null"]
