@@ -18,6 +18,7 @@ CONF = Path(__file__).resolve().parents[1] / "conf" / "model"
 LEARNING = [name for name, card in MODELS.items() if not card.builder.startswith("classical:")]
 # Tracing is slow, and the two left out are a part and a size of others.
 TRACED = [name for name in LEARNING if name not in ("basic", "vitmatte_base")]
+COMPILED = [pytest.param(name, marks=[] if name == "p3mnet_r34" else pytest.mark.slow) for name in TRACED]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,11 +42,6 @@ def net(name) -> nn.Module:
 
 @pytest.fixture(params=LEARNING)
 def learner(request) -> nn.Module:
-    return tiny(request.param)
-
-
-@pytest.fixture(params=TRACED)
-def traced(request) -> nn.Module:
     return tiny(request.param)
 
 
@@ -115,9 +111,7 @@ def test_a_checkpoint_rebuilds_the_network(learner, suffix, tmp_path):
         assert torch.equal(again(*inputs).alpha, learner(*inputs).alpha)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == "p3mnet_r34" else pytest.mark.slow) for name in TRACED]
-)
+@pytest.mark.parametrize("name", COMPILED)
 def test_compiles_in_one_piece(name):
     net = tiny(name)
     inputs = inputs_of(net, 64, 64)
@@ -126,11 +120,13 @@ def test_compiles_in_one_piece(name):
         assert torch.allclose(compiled(*inputs).alpha, net(*inputs).alpha, atol=1e-5)
 
 
-def test_exports(traced):
-    inputs = inputs_of(traced, 64, 64)
-    program = torch.export.export(AlphaOnly(traced), inputs)
+@pytest.mark.parametrize("name", COMPILED)
+def test_exports(name):
+    net = tiny(name)
+    inputs = inputs_of(net, 64, 64)
+    program = torch.export.export(AlphaOnly(net), inputs)
     with torch.no_grad():
-        assert torch.allclose(program.module()(*inputs), traced(*inputs).alpha, atol=1e-5)
+        assert torch.allclose(program.module()(*inputs), net(*inputs).alpha, atol=1e-5)
 
 
 class AlphaOnly(nn.Module):
