@@ -31,7 +31,7 @@ sweep: setup ## a grid over loss weights on rendered portraits, ranked (ARGS='hy
 ppt: setup ## methods trained and tested on blurred and on normal rendered faces: the privacy table
 	$(BIN)/p3m ppt $(ARGS)
 
-test: setup ## run the tests (ARGS='-k name'; ARGS='-m slow': those that take minutes)
+test: setup ## run the tests (ARGS='-k name'; ARGS='-m slow': those that take long)
 	$(BIN)/pytest -n auto $(ARGS)
 
 lint: setup ## ruff: style and formatting

@@ -17,8 +17,11 @@ CONF = Path(__file__).resolve().parents[1] / "conf" / "model"
 
 LEARNING = [name for name, card in MODELS.items() if not card.builder.startswith("classical:")]
 # Tracing is slow, and the two left out are a part and a size of others.
-TRACED = [name for name in LEARNING if name not in ("basic", "vitmatte_base")]
-COMPILED = [pytest.param(name, marks=[] if name == "p3mnet_r34" else pytest.mark.slow) for name in TRACED]
+TRACED = [
+    pytest.param(name, marks=[] if name == "p3mnet_r34" else pytest.mark.slow)
+    for name in LEARNING
+    if name not in ("basic", "vitmatte_base")
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -111,7 +114,7 @@ def test_a_checkpoint_rebuilds_the_network(learner, suffix, tmp_path):
         assert torch.equal(again(*inputs).alpha, learner(*inputs).alpha)
 
 
-@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("name", TRACED)
 def test_compiles_in_one_piece(name):
     net = tiny(name)
     inputs = inputs_of(net, 64, 64)
@@ -120,7 +123,7 @@ def test_compiles_in_one_piece(name):
         assert torch.allclose(compiled(*inputs).alpha, net(*inputs).alpha, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("name", TRACED)
 def test_exports(name):
     net = tiny(name)
     inputs = inputs_of(net, 64, 64)
