@@ -32,7 +32,7 @@ def samples() -> Path:
 @pytest.fixture(scope="session")
 def portraits(tmp_path_factory) -> Path:
     """A small synthetic set in the layout of P3M-10k: 6 training portraits, 4 in each test set, 160 pixels."""
-    from p3m_lightning.data.synthetic import synthesize
+    from p3m_lightning.synthetic import synthesize
 
     root = tmp_path_factory.mktemp("portraits") / "set"
     synthesize(root, train=6, test=4, size=160, seed=1, workers=2)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from p3m_lightning.cli import main
-from p3m_lightning.data.synthetic.clip import render_clip
 from p3m_lightning.inference.video.smoothing import carry
 from p3m_lightning.schema import InputError
+from p3m_lightning.synthetic.clip import render_clip
 
 
 @pytest.fixture(scope="module")

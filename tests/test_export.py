@@ -13,7 +13,6 @@ from torch import nn
 
 from p3m_lightning import Predictor, create_model
 from p3m_lightning.cli import main
-from p3m_lightning.data.synthetic import render_portrait
 from p3m_lightning.images import write_image
 from p3m_lightning.inference.export import export_onnx
 from p3m_lightning.inference.onnx_engine import METADATA, OnnxEngine, _providers
@@ -21,6 +20,7 @@ from p3m_lightning.models import MODELS
 from p3m_lightning.models.weights import save_weights
 from p3m_lightning.ops import resize_smooth
 from p3m_lightning.schema import InputError, MattingOutput
+from p3m_lightning.synthetic import render_portrait
 from tiny_networks import TINY
 
 pytest.importorskip("onnxruntime")

@@ -11,15 +11,18 @@ PACKAGE = Path(p3m_lightning.__file__).parent
 
 FLOORS = [
     {"schema"},
-    {"configuration", "study", "ops", "images", "pictures", "progress"},
-    {"losses", "metrics", "models", "data"},
-    {"training", "inference"},
+    {"files", "progress"},
+    {"ops", "images", "landmarks", "parallel", "configuration", "study", "sheets"},
+    {"losses", "metrics", "models", "synthetic"},
+    {"data"},
+    {"training", "inference", "privacy"},
+    {"gan"},
     {"experiments", "web"},
     {"cli"},
 ]
 FLOOR = {unit: level for level, units in enumerate(FLOORS) for unit in units}
 OUTSIDE = {"__init__", "__main__"}  # lazy front doors
-LIGHTNING_ONLY_IN = {"training", "data/datamodule.py", "experiments", "cli"}
+LIGHTNING_ONLY_IN = {"training", "data/datamodule.py", "inference/distributed/predict.py", "gan", "experiments", "cli"}
 HEAVY = {"transformers", "timm", "wandb", "gradio", "dlib", "onnx", "onnxruntime", "av", "optuna", "numba"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from p3m_lightning.data.synthetic.clip import render_clip
 from p3m_lightning.experiments.bench_video import by_simulation
 from p3m_lightning.images import to_unit
 from p3m_lightning.inference.video.smoothing import (
@@ -18,6 +17,7 @@ from p3m_lightning.inference.video.smoothing import (
 from p3m_lightning.metrics.functional import sad
 from p3m_lightning.metrics.video import dtssd
 from p3m_lightning.schema import InputError
+from p3m_lightning.synthetic.clip import render_clip
 
 
 @pytest.fixture(scope="module")

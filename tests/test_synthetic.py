@@ -10,14 +10,15 @@ import pytest
 from p3m_lightning.cli import main
 from p3m_lightning.data.anonymize import face_size, private_area
 from p3m_lightning.data.landmarks import read_landmarks
-from p3m_lightning.data.synthetic import head, render_portrait, synthesize
-from p3m_lightning.data.synthetic.camera import continue_colors
-from p3m_lightning.data.synthetic.dataset import MANIFEST, trimap_kernel
-from p3m_lightning.data.synthetic.plate import Plate, fixed_point
-from p3m_lightning.data.synthetic.view import look_at
 from p3m_lightning.images import read_image, read_matte
 from p3m_lightning.ops.matting import trimap_from_alpha
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
+from p3m_lightning.synthetic import render_portrait, synthesize
+from p3m_lightning.synthetic.camera import continue_colors
+from p3m_lightning.synthetic.dataset import MANIFEST, trimap_kernel
+from p3m_lightning.synthetic.painting.plate import Plate, fixed_point
+from p3m_lightning.synthetic.person import head
+from p3m_lightning.synthetic.person.view import look_at
 
 SIZE = 128
 

@@ -72,7 +72,7 @@ def comparison_images(folder: Path | None) -> dict[str, np.ndarray]:
 
     if folder is not None:
         return {path.name: read_image(path) for path in list_images(folder)}
-    from p3m_lightning.data.synthetic import render_portrait
+    from p3m_lightning.synthetic import render_portrait
 
     return {
         f"portrait {seed}": render_portrait(seed, max(height, width)).image[:height, :width]

@@ -18,7 +18,6 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from p3m_lightning.data.datasets import MattingDataset
-from p3m_lightning.data.synthetic import render_portrait
 from p3m_lightning.experiments.peak_memory import PeakMemory
 from p3m_lightning.images import to_unit, write_image
 from p3m_lightning.metrics import functional as metrics
@@ -26,6 +25,7 @@ from p3m_lightning.models.upsamplers import LEARNABLE, create_upsampler
 from p3m_lightning.ops import normalize, resize
 from p3m_lightning.pictures import matting_panels, sheet
 from p3m_lightning.progress import track
+from p3m_lightning.synthetic import render_portrait
 
 FACTOR = 4
 CERTAIN = 1e-3  # alphas nearer than this to 0 and 1 would have endless logits

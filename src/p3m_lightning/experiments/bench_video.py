@@ -9,13 +9,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic.clip import ClipFrame, render_clip
 from p3m_lightning.images import to_unit
 from p3m_lightning.inference import Predictor
 from p3m_lightning.inference.video.smoothing import SMOOTHINGS, smooth
 from p3m_lightning.metrics.functional import sad
 from p3m_lightning.metrics.video import dtssd, messddt
 from p3m_lightning.progress import track
+from p3m_lightning.synthetic.clip import ClipFrame, render_clip
 
 Matter = Callable[[Sequence[ClipFrame]], list[np.ndarray]]
 """Mattes a clip: float32 (H, W) in [0, 1] for every frame."""

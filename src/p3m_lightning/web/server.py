@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from p3m_lightning.data.synthetic import render_portrait
 from p3m_lightning.images import write_image
 from p3m_lightning.inference import Predictor
 from p3m_lightning.schema import InputError
+from p3m_lightning.synthetic import render_portrait
 from p3m_lightning.web.guard import Guard
 from p3m_lightning.web.page import build_page
 from p3m_lightning.web.studio import Limits, Studio

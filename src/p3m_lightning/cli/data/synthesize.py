@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Render the set and print its folder."""
-    from p3m_lightning.data.synthetic import synthesize
+    from p3m_lightning.synthetic import synthesize
 
     root = synthesize(
         options.destination,

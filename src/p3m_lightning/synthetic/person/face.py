@@ -7,11 +7,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic import head
-from p3m_lightning.data.synthetic.head import Face
-from p3m_lightning.data.synthetic.mural import Mural
-from p3m_lightning.data.synthetic.plate import spline
-from p3m_lightning.data.synthetic.shading import noise
+from p3m_lightning.synthetic.painting.mural import Mural
+from p3m_lightning.synthetic.painting.plate import spline
+from p3m_lightning.synthetic.painting.shading import noise
+from p3m_lightning.synthetic.person import head
+from p3m_lightning.synthetic.person.head import Face
 
 SKINS = np.array(
     [(246, 212, 190), (238, 196, 168), (226, 178, 144), (207, 155, 118), (178, 124, 88), (141, 93, 64), (102, 66, 46)]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from p3m_lightning.data.synthetic.plate import Window
+from p3m_lightning.synthetic.painting.plate import Window
 
 
 class Frame(NamedTuple):

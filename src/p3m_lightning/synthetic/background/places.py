@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from p3m_lightning.data.synthetic.backdrops import polygon, ramp, rectangle
-from p3m_lightning.data.synthetic.clothes import draw_color
-from p3m_lightning.data.synthetic.shading import noise
+from p3m_lightning.synthetic.background.backdrops import polygon, ramp, rectangle
+from p3m_lightning.synthetic.painting.clothes import draw_color
+from p3m_lightning.synthetic.painting.shading import noise
 
 
 def room(rng: np.random.Generator, side: int) -> np.ndarray:

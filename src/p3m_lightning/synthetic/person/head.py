@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from p3m_lightning.data.synthetic.shading import unit_normals
+from p3m_lightning.synthetic.painting.shading import unit_normals
 
 RELIEF = 96
 """Relief pixels per unit."""

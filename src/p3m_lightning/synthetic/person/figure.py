@@ -7,13 +7,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic import body, face, garments, hair, haircuts, head, held, view, worn
-from p3m_lightning.data.synthetic.clothes import Cloth, draw_cloth
-from p3m_lightning.data.synthetic.easel import Easel
-from p3m_lightning.data.synthetic.frame import Frame
-from p3m_lightning.data.synthetic.plate import Plate
-from p3m_lightning.data.synthetic.shading import Light
-from p3m_lightning.data.synthetic.strands import Strands, paint_strands
+from p3m_lightning.synthetic.painting.clothes import Cloth, draw_cloth
+from p3m_lightning.synthetic.painting.frame import Frame
+from p3m_lightning.synthetic.painting.plate import Plate
+from p3m_lightning.synthetic.painting.shading import Light
+from p3m_lightning.synthetic.person import body, face, garments, hair, haircuts, head, held, view, worn
+from p3m_lightning.synthetic.person.easel import Easel
+from p3m_lightning.synthetic.person.strands import Strands, paint_strands
 
 FRAMINGS = {  # height of half a head against the image, height of the head's middle
     "close": ((0.25, 0.33), (0.4, 0.5)),

@@ -12,12 +12,12 @@ import numpy as np
 from p3m_lightning.data.anonymize import obfuscate
 from p3m_lightning.data.landmarks import rounded
 from p3m_lightning.data.parallel import check_workers, run_parallel
-from p3m_lightning.data.synthetic.figure import FRAMINGS
-from p3m_lightning.data.synthetic.portrait import Portrait, render_portrait
 from p3m_lightning.images import atomic_path, write_image
 from p3m_lightning.ops.matting import trimap_from_alpha
 from p3m_lightning.progress import track
 from p3m_lightning.schema import FOREGROUND, UNKNOWN, InputError
+from p3m_lightning.synthetic.person.figure import FRAMINGS
+from p3m_lightning.synthetic.portrait import Portrait, render_portrait
 
 MANIFEST = "synthetic.json"
 REVISION = 7

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic import head
-from p3m_lightning.data.synthetic.head import Pose, Relief
-from p3m_lightning.data.synthetic.mural import Mural
-from p3m_lightning.data.synthetic.plate import Plate, Window
-from p3m_lightning.data.synthetic.shading import Light
+from p3m_lightning.synthetic.painting.mural import Mural
+from p3m_lightning.synthetic.painting.plate import Plate, Window
+from p3m_lightning.synthetic.painting.shading import Light
+from p3m_lightning.synthetic.person import head
+from p3m_lightning.synthetic.person.head import Pose, Relief
 
 VIEW = 90
 """Most pixels per unit at which rays are cast; what they find is smooth and gets enlarged."""

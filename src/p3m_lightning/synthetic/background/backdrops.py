@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic.clothes import draw_color
-from p3m_lightning.data.synthetic.plate import SHIFT, fixed_point
-from p3m_lightning.data.synthetic.shading import noise
+from p3m_lightning.synthetic.painting.clothes import draw_color
+from p3m_lightning.synthetic.painting.plate import SHIFT, fixed_point
+from p3m_lightning.synthetic.painting.shading import noise
 
 
 def ramp(side: int, top: np.ndarray, bottom: np.ndarray, power: float = 1.0) -> np.ndarray:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic import backdrops, places
-from p3m_lightning.data.synthetic.plate import SHIFT, fixed_point
+from p3m_lightning.synthetic.background import backdrops, places
+from p3m_lightning.synthetic.painting.plate import SHIFT, fixed_point
 
 SIDE = 512
 """Backgrounds are painted at this many pixels a side at most; the camera blurs most of them anyway."""

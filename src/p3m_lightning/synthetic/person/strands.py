@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from p3m_lightning.data.synthetic.head import SKULL_CENTER, SKULL_RADII, Pose
-from p3m_lightning.data.synthetic.plate import Plate, fixed_point
-from p3m_lightning.data.synthetic.shading import Light
-from p3m_lightning.data.synthetic.view import View
+from p3m_lightning.synthetic.painting.plate import Plate, fixed_point
+from p3m_lightning.synthetic.painting.shading import Light
+from p3m_lightning.synthetic.person.head import SKULL_CENTER, SKULL_RADII, Pose
+from p3m_lightning.synthetic.person.view import View
 
 PIECES = 6
 """Pieces of a strand, each of four steps and one color."""

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from p3m_lightning.data.synthetic.clothes import Cloth
-from p3m_lightning.data.synthetic.frame import Frame
-from p3m_lightning.data.synthetic.plate import Plate, tube
-from p3m_lightning.data.synthetic.shading import Light, soft_shadow, solid
-from p3m_lightning.data.synthetic.view import SUBSURFACE
+from p3m_lightning.synthetic.painting.clothes import Cloth
+from p3m_lightning.synthetic.painting.frame import Frame
+from p3m_lightning.synthetic.painting.plate import Plate, tube
+from p3m_lightning.synthetic.painting.shading import Light, soft_shadow, solid
+from p3m_lightning.synthetic.person.view import SUBSURFACE
 
 Points = np.ndarray | Sequence[tuple[float, float]]
 """Body points (N, 2)."""

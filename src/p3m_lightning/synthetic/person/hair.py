@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic.haircuts import Style
-from p3m_lightning.data.synthetic.head import SKULL_CENTER, SKULL_RADII, Relief, pixel_maps
-from p3m_lightning.data.synthetic.plate import spline
-from p3m_lightning.data.synthetic.strands import POINTS, Strands, away_from_skull, hairline
-from p3m_lightning.data.synthetic.view import View
+from p3m_lightning.synthetic.painting.plate import spline
+from p3m_lightning.synthetic.person.haircuts import Style
+from p3m_lightning.synthetic.person.head import SKULL_CENTER, SKULL_RADII, Relief, pixel_maps
+from p3m_lightning.synthetic.person.strands import POINTS, Strands, away_from_skull, hairline
+from p3m_lightning.synthetic.person.view import View
 
 GUIDES = 160
 _WANDER = spline(np.eye(5), steps=6).astype(np.float32)

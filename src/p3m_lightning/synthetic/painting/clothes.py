@@ -8,9 +8,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic.frame import Frame
-from p3m_lightning.data.synthetic.plate import Window
-from p3m_lightning.data.synthetic.shading import noise
+from p3m_lightning.synthetic.painting.frame import Frame
+from p3m_lightning.synthetic.painting.plate import Window
+from p3m_lightning.synthetic.painting.shading import noise
 
 TEXTURE = 256
 """Side of the noise tiles that patterns are cut from."""

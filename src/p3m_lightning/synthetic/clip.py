@@ -8,9 +8,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic.camera import composite
-from p3m_lightning.data.synthetic.portrait import render_portrait
 from p3m_lightning.schema import InputError
+from p3m_lightning.synthetic.camera import composite
+from p3m_lightning.synthetic.portrait import render_portrait
 
 MARGIN = 1.3
 """Side of the rendered portrait over the longer side of a frame: room to move in."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic.plate import SHIFT, Plate, Window, fixed_point, polygon_cover
+from p3m_lightning.synthetic.painting.plate import SHIFT, Plate, Window, fixed_point, polygon_cover
 
 RELIEF_SIDE = 200
 """Relief is smooth: it is computed on at most this many pixels a side and enlarged."""

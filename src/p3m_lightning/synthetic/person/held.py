@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from p3m_lightning.data.synthetic.clothes import draw_color
-from p3m_lightning.data.synthetic.plate import Plate, fixed_point, polygon_cover, spline, tube
-from p3m_lightning.data.synthetic.shading import Light, solid
+from p3m_lightning.synthetic.painting.clothes import draw_color
+from p3m_lightning.synthetic.painting.plate import Plate, fixed_point, polygon_cover, spline, tube
+from p3m_lightning.synthetic.painting.shading import Light, solid
 
 Place = Callable[[object], np.ndarray]
 """From units around the hand (x right, y down) to pixels of the plate."""

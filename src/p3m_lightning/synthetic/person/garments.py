@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from p3m_lightning.data.synthetic.body import Body, arm_parts
-from p3m_lightning.data.synthetic.clothes import Cloth
-from p3m_lightning.data.synthetic.easel import Easel
-from p3m_lightning.data.synthetic.plate import Plate, fixed_point, spline, tube
+from p3m_lightning.synthetic.painting.clothes import Cloth
+from p3m_lightning.synthetic.painting.plate import Plate, fixed_point, spline, tube
+from p3m_lightning.synthetic.person.body import Body, arm_parts
+from p3m_lightning.synthetic.person.easel import Easel
 
 NECKLINES = {
     "crew": [(0.54, 1.42), (0.4, 1.56), (0.2, 1.66), (0, 1.7)],

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from p3m_lightning.data.synthetic.clothes import Cloth, draw_cloth, draw_color
-from p3m_lightning.data.synthetic.easel import Easel
-from p3m_lightning.data.synthetic.plate import spline, tube
+from p3m_lightning.synthetic.painting.clothes import Cloth, draw_cloth, draw_color
+from p3m_lightning.synthetic.painting.plate import spline, tube
+from p3m_lightning.synthetic.person.easel import Easel
 
 GARMENTS = {
     "tee": ("crew scoop vee", (0.35, 0.6)),

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic import head
-from p3m_lightning.data.synthetic.plate import SHIFT, fixed_point
+from p3m_lightning.synthetic.painting.plate import SHIFT, fixed_point
+from p3m_lightning.synthetic.person import head
 
 FINEST, COARSEST = 240, 48
 """Pixels per unit of head space: as many as the head has on the plate, within reason."""

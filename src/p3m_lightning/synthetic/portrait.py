@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from p3m_lightning.data.synthetic.camera import cast_shadow, composite, develop, draw_shot, expose
-from p3m_lightning.data.synthetic.figure import draw_person, paint_person
-from p3m_lightning.data.synthetic.plate import Plate
-from p3m_lightning.data.synthetic.scene import paint_scene
-from p3m_lightning.data.synthetic.shading import draw_light
+from p3m_lightning.synthetic.background.scene import paint_scene
+from p3m_lightning.synthetic.camera import cast_shadow, composite, develop, draw_shot, expose
+from p3m_lightning.synthetic.painting.plate import Plate
+from p3m_lightning.synthetic.painting.shading import draw_light
+from p3m_lightning.synthetic.person.figure import draw_person, paint_person
 
 OVERSAMPLING = 2
 """The figure is painted this much larger than the image, on top of smoothed drawing."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from p3m_lightning.data.synthetic import head
-from p3m_lightning.data.synthetic.clothes import Cloth
-from p3m_lightning.data.synthetic.easel import Easel
-from p3m_lightning.data.synthetic.head import SKULL_CENTER, SKULL_RADII, Face, Pose, Relief
-from p3m_lightning.data.synthetic.plate import Plate, fixed_point, polygon_cover, tube
-from p3m_lightning.data.synthetic.shading import Light, soft_shadow, solid
-from p3m_lightning.data.synthetic.strands import POINTS, Strands
-from p3m_lightning.data.synthetic.view import SUBSURFACE
+from p3m_lightning.synthetic.painting.clothes import Cloth
+from p3m_lightning.synthetic.painting.plate import Plate, fixed_point, polygon_cover, tube
+from p3m_lightning.synthetic.painting.shading import Light, soft_shadow, solid
+from p3m_lightning.synthetic.person import head
+from p3m_lightning.synthetic.person.easel import Easel
+from p3m_lightning.synthetic.person.head import SKULL_CENTER, SKULL_RADII, Face, Pose, Relief
+from p3m_lightning.synthetic.person.strands import POINTS, Strands
+from p3m_lightning.synthetic.person.view import SUBSURFACE
 
 HATS = ("cap", "beanie", "brim", "scarf", "veil")
 

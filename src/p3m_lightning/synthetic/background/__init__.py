@@ -1,0 +1,1 @@
+"""Backgrounds of rendered portraits: flat ones, and places."""

@@ -1,0 +1,1 @@
+"""Painting with coverage: plates, light, cloth, and where a body stands."""
