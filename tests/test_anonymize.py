@@ -4,7 +4,7 @@ import pytest
 from skimage.draw import polygon2mask
 
 from faces import face_points, noise
-from p3m_lightning.data.anonymize import MODES, face_size, obfuscate, private_area, transition_area
+from p3m_lightning.ops.faces import MODES, face_size, obfuscate, private_area, transition_area
 from p3m_lightning.schema import InputError
 
 

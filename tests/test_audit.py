@@ -6,7 +6,6 @@ from scipy import stats
 
 from faces import face_points, noise
 from p3m_lightning.cli import main
-from p3m_lightning.data.anonymize import obfuscate, private_area
 from p3m_lightning.data.audit import AuditedFace, AuditedImage, Auditor, AuditTask, Changes, audit_folders, compare
 from p3m_lightning.data.audit_report import (
     audit_report,
@@ -15,8 +14,9 @@ from p3m_lightning.data.audit_report import (
     summarize,
     worst_cases,
 )
-from p3m_lightning.data.landmarks import write_landmarks
 from p3m_lightning.images import read_image, write_image
+from p3m_lightning.landmarks import write_landmarks
+from p3m_lightning.ops.faces import obfuscate, private_area
 from p3m_lightning.schema import InputError
 
 FACE = face_points((100, 100), 100)

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from faces import face_points, noise
-from p3m_lightning.data.anonymize import private_area
 from p3m_lightning.data.copy_paste import FaceSource, ImageCopyPaste, Placement, SourceFace, place_face
-from p3m_lightning.data.landmarks import write_landmarks
 from p3m_lightning.images import write_image
-from p3m_lightning.ops.copy_paste import paste_features, pasted_region
+from p3m_lightning.landmarks import write_landmarks
+from p3m_lightning.ops.faces import private_area
+from p3m_lightning.ops.feature_paste import paste_features, pasted_region
 from p3m_lightning.schema import InputError
 
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from p3m_lightning.data.landmarks import box_overlap, merge_faces, read_landmarks, rounded, write_landmarks
+from p3m_lightning.landmarks import box_overlap, merge_faces, read_landmarks, rounded, write_landmarks
 from p3m_lightning.schema import InputError
 
 FACE = np.random.default_rng(0).uniform(0, 100, (68, 2))

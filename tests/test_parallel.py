@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from p3m_lightning.data.parallel import run_parallel
+from p3m_lightning.parallel import run_parallel
 from p3m_lightning.schema import InputError
 
 

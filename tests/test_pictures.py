@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from p3m_lightning.pictures import matting_panels, sheet
+from p3m_lightning.sheets import matting_panels, sheet
 
 
 def panels(alpha, truth):

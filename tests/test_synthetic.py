@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from p3m_lightning.cli import main
-from p3m_lightning.data.anonymize import face_size, private_area
-from p3m_lightning.data.landmarks import read_landmarks
 from p3m_lightning.images import read_image, read_matte
+from p3m_lightning.landmarks import read_landmarks
+from p3m_lightning.ops.faces import face_size, private_area
 from p3m_lightning.ops.matting import trimap_from_alpha
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 from p3m_lightning.synthetic import render_portrait, synthesize

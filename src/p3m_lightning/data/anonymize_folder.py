@@ -10,16 +10,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from p3m_lightning.data.anonymize import (
-    BLUR_SIGMA,
-    MOSAIC_CELL,
-    SMALLEST_PIECE,
-    TRANSITION_MARGIN,
-    check_arrays,
-    check_settings,
-    obfuscate,
-    private_area,
-)
 from p3m_lightning.data.anonymize_report import (
     DECLARED_EMPTY,
     FAILED,
@@ -31,10 +21,20 @@ from p3m_lightning.data.anonymize_report import (
     Report,
     Task,
 )
-from p3m_lightning.data.landmarks import FaceFinder, Landmarks, read_landmarks, rounded
-from p3m_lightning.data.parallel import check_workers, run_parallel
 from p3m_lightning.data.readers import SampleFiles
 from p3m_lightning.images import list_images, open_image, rgb_pixels, write_image
+from p3m_lightning.landmarks import FaceFinder, Landmarks, read_landmarks, rounded
+from p3m_lightning.ops.faces import (
+    BLUR_SIGMA,
+    MOSAIC_CELL,
+    SMALLEST_PIECE,
+    TRANSITION_MARGIN,
+    check_arrays,
+    check_settings,
+    obfuscate,
+    private_area,
+)
+from p3m_lightning.parallel import check_workers, run_parallel
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 

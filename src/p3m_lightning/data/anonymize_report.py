@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from p3m_lightning.data.landmarks import read_landmarks, rounded, write_landmarks
+from p3m_lightning.landmarks import read_landmarks, rounded, write_landmarks
 from p3m_lightning.schema import InputError
 
 OBFUSCATED = "obfuscated"

@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from p3m_lightning.data.anonymize import private_area, transition_area
-from p3m_lightning.data.landmarks import FaceFinder, Landmarks, box_overlap
-from p3m_lightning.data.parallel import check_workers, run_parallel
 from p3m_lightning.data.readers import SampleFiles
 from p3m_lightning.images import list_images, open_image, read_image, rgb_pixels
+from p3m_lightning.landmarks import FaceFinder, Landmarks, box_overlap
+from p3m_lightning.ops.faces import private_area, transition_area
+from p3m_lightning.parallel import check_workers, run_parallel
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 

@@ -15,9 +15,9 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from p3m_lightning.data.anonymize import private_area
-from p3m_lightning.data.landmarks import read_landmarks
 from p3m_lightning.images import list_images, read_image, read_matte
+from p3m_lightning.landmarks import read_landmarks
+from p3m_lightning.ops.faces import private_area
 from p3m_lightning.schema import InputError
 
 

@@ -16,7 +16,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 
-from p3m_lightning.data.landmarks import merge_faces
+from p3m_lightning.landmarks import merge_faces
 from p3m_lightning.schema import InputError
 
 NOTICE = "dlib's 68-point model was trained on 300-W, which is licensed for research only"

@@ -33,10 +33,10 @@ from p3m_lightning.data.foreground_cache import cache_foregrounds
 from p3m_lightning.data.layout import PACK, find_samples
 from p3m_lightning.data.mixtures import MixedDataset
 from p3m_lightning.data.pack_folder import pack_dataset
-from p3m_lightning.data.parallel import run_parallel
 from p3m_lightning.data.transforms import TrainTransform
 from p3m_lightning.experiments.reference_loader import ROLES, ReferenceDataset
 from p3m_lightning.images import write_image
+from p3m_lightning.parallel import run_parallel
 from p3m_lightning.progress import track
 from p3m_lightning.synthetic import render_portrait
 

@@ -23,8 +23,8 @@ from p3m_lightning.images import to_unit, write_image
 from p3m_lightning.metrics import functional as metrics
 from p3m_lightning.models.upsamplers import LEARNABLE, create_upsampler
 from p3m_lightning.ops import normalize, resize
-from p3m_lightning.pictures import matting_panels, sheet
 from p3m_lightning.progress import track
+from p3m_lightning.sheets import matting_panels, sheet
 from p3m_lightning.synthetic import render_portrait
 
 FACTOR = 4

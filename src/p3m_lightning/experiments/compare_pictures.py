@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 from p3m_lightning.experiments.pages import Block, Heading, Picture, Text, chart, photograph
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.images import read_matte, to_uint8, to_unit
-from p3m_lightning.pictures import LABEL_HEIGHT, error_picture, reduced, sheet, to_picture
 from p3m_lightning.schema import InputError
+from p3m_lightning.sheets import LABEL_HEIGHT, error_picture, reduced, sheet, to_picture
 
 SIDE = 224  # of a picture in a sheet, pixels
 COLUMNS = 3  # of charts in a row

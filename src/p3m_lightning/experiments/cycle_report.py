@@ -13,7 +13,7 @@ import torch
 from p3m_lightning.data.datasets import MattingDataset
 from p3m_lightning.images import atomic_path, from_unit, list_images, open_image, read_image, write_image
 from p3m_lightning.inference import Predictor
-from p3m_lightning.pictures import matting_panels, sheet
+from p3m_lightning.sheets import matting_panels, sheet
 
 SHOWN = ("sad", "mse", "sad_unknown", "gradient", "connectivity")
 ARMS = {"before": "before", "control": "trained further without portraits", "after": "trained further with portraits"}

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from p3m_lightning.data.anonymize import obfuscate
-from p3m_lightning.data.landmarks import rounded
-from p3m_lightning.data.parallel import check_workers, run_parallel
 from p3m_lightning.images import atomic_path, write_image
+from p3m_lightning.landmarks import rounded
+from p3m_lightning.ops.faces import obfuscate
 from p3m_lightning.ops.matting import trimap_from_alpha
+from p3m_lightning.parallel import check_workers, run_parallel
 from p3m_lightning.progress import track
 from p3m_lightning.schema import FOREGROUND, UNKNOWN, InputError
 from p3m_lightning.synthetic.person.figure import FRAMINGS

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from p3m_lightning.images import from_unit, write_image
-from p3m_lightning.pictures import matting_panels, reduced, sheet
 from p3m_lightning.schema import MattingOutput, Sample
+from p3m_lightning.sheets import matting_panels, reduced, sheet
 
 
 class PictureSheet(Callback):

@@ -18,9 +18,9 @@ from torch.utils.hooks import RemovableHandle
 from p3m_lightning.data.copy_paste import FaceJitter, FaceSource, place_face
 from p3m_lightning.images import write_image
 from p3m_lightning.ops import pad_to_multiple
-from p3m_lightning.ops.copy_paste import paste_features, pasted_region
-from p3m_lightning.pictures import outlined, sheet, to_picture
+from p3m_lightning.ops.feature_paste import paste_features, pasted_region
 from p3m_lightning.schema import InputError, Sample
+from p3m_lightning.sheets import outlined, sheet, to_picture
 
 STATISTICS = ("running", "batch")
 

@@ -14,7 +14,7 @@ from p3m_lightning.data.rgba import stack_pictures
 from p3m_lightning.images import write_image
 from p3m_lightning.metrics.distances import PictureDistance, inception
 from p3m_lightning.models.discriminators.features import FrozenFeatures, PooledFeatures
-from p3m_lightning.pictures import to_picture
+from p3m_lightning.sheets import to_picture
 from p3m_lightning.training.gan import StyleMatteGANModule, over
 
 GREY = 0.5

@@ -41,9 +41,9 @@ def run(options: argparse.Namespace) -> int:
     from p3m_lightning.data.audit_report import audit_report, worst_cases
     from p3m_lightning.data.disk import write_whole
     from p3m_lightning.data.dlib_faces import NOTICE, DlibFaceFinder, face_descriptor
-    from p3m_lightning.data.landmarks import read_landmarks
     from p3m_lightning.images import write_image
-    from p3m_lightning.pictures import sheet
+    from p3m_lightning.landmarks import read_landmarks
+    from p3m_lightning.sheets import sheet
 
     print(f"note: {NOTICE}", file=sys.stderr)
     landmarks = options.landmarks or report_path(options.destination)
