@@ -9,10 +9,10 @@ from PIL import Image, ImageCms
 
 from faces import face_points, noise
 from p3m_lightning.cli import main
-from p3m_lightning.data.anonymize_folder import Recipe, anonymize_folder, report_path
 from p3m_lightning.images import read_image, read_matte, write_image
 from p3m_lightning.landmarks import read_landmarks, write_landmarks
 from p3m_lightning.ops.faces import obfuscate
+from p3m_lightning.privacy.anonymize_folder import Recipe, anonymize_folder, report_path
 from p3m_lightning.schema import InputError
 
 FACE = np.round(face_points((60, 60), 60), 1)

@@ -6,17 +6,17 @@ from scipy import stats
 
 from faces import face_points, noise
 from p3m_lightning.cli import main
-from p3m_lightning.data.audit import AuditedFace, AuditedImage, Auditor, AuditTask, Changes, audit_folders, compare
-from p3m_lightning.data.audit_report import (
+from p3m_lightning.images import read_image, write_image
+from p3m_lightning.landmarks import write_landmarks
+from p3m_lightning.ops.faces import obfuscate, private_area
+from p3m_lightning.privacy.audit import AuditedFace, AuditedImage, Auditor, AuditTask, Changes, audit_folders, compare
+from p3m_lightning.privacy.audit_report import (
     audit_report,
     distances_between_people,
     nearest_is_own,
     summarize,
     worst_cases,
 )
-from p3m_lightning.images import read_image, write_image
-from p3m_lightning.landmarks import write_landmarks
-from p3m_lightning.ops.faces import obfuscate, private_area
 from p3m_lightning.schema import InputError
 
 FACE = face_points((100, 100), 100)

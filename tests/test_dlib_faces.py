@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from skimage import data
 
-from p3m_lightning.data import dlib_faces
-from p3m_lightning.data.dlib_faces import DlibFaceFinder, face_descriptor
 from p3m_lightning.images import read_image
+from p3m_lightning.privacy import dlib_faces
+from p3m_lightning.privacy.dlib_faces import DlibFaceFinder, face_descriptor
 from p3m_lightning.schema import InputError
 
 FINDER = DlibFaceFinder("hog", smallest_face=0.15)

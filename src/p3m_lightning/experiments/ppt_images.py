@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from p3m_lightning.data.anonymize_folder import Recipe, anonymize_folder
-from p3m_lightning.data.anonymize_report import FAILED, HIDDEN, OBFUSCATED
 from p3m_lightning.data.layout import find_samples, split_folder
 from p3m_lightning.images import read_image, write_image
+from p3m_lightning.privacy.anonymize_folder import Recipe, anonymize_folder
+from p3m_lightning.privacy.anonymize_report import FAILED, HIDDEN, OBFUSCATED
 from p3m_lightning.schema import InputError
 
 LANDMARKS = "landmarks"
@@ -61,7 +61,7 @@ def _finder(has_landmarks: bool) -> Any:
     """Return a face finder; none of the images is shown to it where there are landmarks of all."""
     if has_landmarks:
         return no_face
-    from p3m_lightning.data.dlib_faces import DlibFaceFinder
+    from p3m_lightning.privacy.dlib_faces import DlibFaceFinder
 
     return DlibFaceFinder()
 

@@ -49,9 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Anonymize the folder and print what became of the images; 2 if some could not be read."""
-    from p3m_lightning.data.anonymize_folder import Recipe, anonymize_folder, report_path
-    from p3m_lightning.data.anonymize_report import FAILED, HIDDEN, NO_FACE, OBFUSCATED
-    from p3m_lightning.data.dlib_faces import NOTICE, DlibFaceFinder
+    from p3m_lightning.privacy.anonymize_folder import Recipe, anonymize_folder, report_path
+    from p3m_lightning.privacy.anonymize_report import FAILED, HIDDEN, NO_FACE, OBFUSCATED
+    from p3m_lightning.privacy.dlib_faces import NOTICE, DlibFaceFinder
 
     sizes = {key: getattr(options, key) for key in ("blur_sigma", "mosaic_cell", "transition_margin")}
     recipe = Recipe(

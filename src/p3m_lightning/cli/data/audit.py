@@ -36,13 +36,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Audit the folders, print the table; 2 if some images could not be read."""
-    from p3m_lightning.data.anonymize_folder import report_path
-    from p3m_lightning.data.audit import Auditor, audit_folders
-    from p3m_lightning.data.audit_report import audit_report, worst_cases
     from p3m_lightning.data.disk import write_whole
-    from p3m_lightning.data.dlib_faces import NOTICE, DlibFaceFinder, face_descriptor
     from p3m_lightning.images import write_image
     from p3m_lightning.landmarks import read_landmarks
+    from p3m_lightning.privacy.anonymize_folder import report_path
+    from p3m_lightning.privacy.audit import Auditor, audit_folders
+    from p3m_lightning.privacy.audit_report import audit_report, worst_cases
+    from p3m_lightning.privacy.dlib_faces import NOTICE, DlibFaceFinder, face_descriptor
     from p3m_lightning.sheets import sheet
 
     print(f"note: {NOTICE}", file=sys.stderr)

@@ -10,17 +10,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from p3m_lightning.data.anonymize_report import (
-    DECLARED_EMPTY,
-    FAILED,
-    HIDDEN,
-    NO_FACE,
-    OBFUSCATED,
-    WRITTEN,
-    Entry,
-    Report,
-    Task,
-)
 from p3m_lightning.data.readers import SampleFiles
 from p3m_lightning.images import list_images, open_image, rgb_pixels, write_image
 from p3m_lightning.landmarks import FaceFinder, Landmarks, read_landmarks, rounded
@@ -35,6 +24,17 @@ from p3m_lightning.ops.faces import (
     private_area,
 )
 from p3m_lightning.parallel import check_workers, run_parallel
+from p3m_lightning.privacy.anonymize_report import (
+    DECLARED_EMPTY,
+    FAILED,
+    HIDDEN,
+    NO_FACE,
+    OBFUSCATED,
+    WRITTEN,
+    Entry,
+    Report,
+    Task,
+)
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from p3m_lightning.data.audit import SAME_PERSON, AuditedFace, AuditedImage
 from p3m_lightning.images import read_image
 from p3m_lightning.ops.faces import face_size
+from p3m_lightning.privacy.audit import SAME_PERSON, AuditedFace, AuditedImage
 
 CONTEXT = 0.35
 """Surroundings shown on each side of a face, in face sizes."""
