@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from p3m_lightning.data.batches import as_floats, collate, to_sample
+from p3m_lightning.data.loading.batches import as_floats, collate, to_sample
 from p3m_lightning.schema import UNKNOWN, InputError
 
 

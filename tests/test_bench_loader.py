@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from p3m_lightning.cli import main
-from p3m_lightning.data.batches import to_sample
 from p3m_lightning.data.datasets import Draw, MattingDataset
+from p3m_lightning.data.loading.batches import to_sample
 from p3m_lightning.data.transforms import TrainTransform
 from p3m_lightning.experiments import bench_loader, reference_loader
 from p3m_lightning.experiments.bench_loader import LOADERS, Setting, copy_pairs

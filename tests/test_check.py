@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from p3m_lightning.cli import main
-from p3m_lightning.data.check import check_dataset, recognize
-from p3m_lightning.data.pack_folder import pack_dataset
+from p3m_lightning.data.prepare.check import check_dataset, recognize
+from p3m_lightning.data.prepare.pack_folder import pack_dataset
 from p3m_lightning.images import read_image, read_matte, write_image
 from p3m_lightning.schema import InputError
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from faces import face_points, noise
-from p3m_lightning.data.copy_paste import FaceSource, ImageCopyPaste, Placement, SourceFace, place_face
+from p3m_lightning.data.image_copy_paste import FaceSource, ImageCopyPaste, Placement, SourceFace, place_face
 from p3m_lightning.images import write_image
 from p3m_lightning.landmarks import write_landmarks
 from p3m_lightning.ops.faces import private_area

@@ -8,7 +8,7 @@ from torch import nn
 
 from faces import face_points, noise
 from p3m_lightning.cli import main
-from p3m_lightning.data.copy_paste import FaceSource
+from p3m_lightning.data.image_copy_paste import FaceSource
 from p3m_lightning.images import read_image, write_image
 from p3m_lightning.landmarks import write_landmarks
 from p3m_lightning.models import create_model

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.data.datasets import MattingDataset
-from p3m_lightning.data.samplers import EpochSampler, ShardSampler
+from p3m_lightning.data.loading.samplers import EpochSampler, ShardSampler
 from p3m_lightning.data.transforms import TrainTransform, UnknownBandCrop
 from p3m_lightning.images import write_image
 from p3m_lightning.schema import InputError

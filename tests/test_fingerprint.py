@@ -3,9 +3,9 @@ import shutil
 import pytest
 
 from p3m_lightning.data.datasets import MattingDataset
-from p3m_lightning.data.fingerprint import SAMPLED, fingerprint
 from p3m_lightning.data.mixtures import MixedDataset
-from p3m_lightning.data.pack_folder import pack_dataset
+from p3m_lightning.data.prepare.pack_folder import pack_dataset
+from p3m_lightning.data.storage.fingerprint import SAMPLED, fingerprint
 from p3m_lightning.schema import InputError
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from p3m_lightning.cli import main
-from p3m_lightning.data import disk, foreground_cache
+from p3m_lightning.data import disk
 from p3m_lightning.data.datasets import MattingDataset
-from p3m_lightning.data.foreground import estimate_foreground
-from p3m_lightning.data.foreground_cache import cache_foregrounds
+from p3m_lightning.data.foreground_colors import estimate_foreground
+from p3m_lightning.data.prepare import foreground_cache
+from p3m_lightning.data.prepare.foreground_cache import cache_foregrounds
 from p3m_lightning.images import read_image, read_matte, to_unit, write_image
 from p3m_lightning.schema import InputError
 

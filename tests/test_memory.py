@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from p3m_lightning.data.memory import keep_freed_memory
+from p3m_lightning.data.loading.allocator import keep_freed_memory
 
 
 def page_faults(keep, answers):

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from p3m_lightning.cli import main
-from p3m_lightning.data import disk, pack_folder
-from p3m_lightning.data.batches import ROLES
+from p3m_lightning.data import disk
 from p3m_lightning.data.datasets import Draw, MattingDataset
-from p3m_lightning.data.foreground_cache import cache_foregrounds
-from p3m_lightning.data.pack_folder import pack_dataset
-from p3m_lightning.data.packs import Pack
+from p3m_lightning.data.loading.batches import ROLES
+from p3m_lightning.data.prepare import pack_folder
+from p3m_lightning.data.prepare.foreground_cache import cache_foregrounds
+from p3m_lightning.data.prepare.pack_folder import pack_dataset
+from p3m_lightning.data.storage.packs import Pack
 from p3m_lightning.data.transforms import TrainTransform, UnknownBandCrop
 from p3m_lightning.images import write_image
 from p3m_lightning.schema import InputError
@@ -62,8 +63,8 @@ def test_whole_images_are_the_same_too(root):
 
 def test_packed_samples_are_read_without_their_published_pixels(root, monkeypatch):
     pack_dataset(root, "synthetic", workers=1)
-    monkeypatch.setattr("p3m_lightning.data.readers.read_color", None)
-    monkeypatch.setattr("p3m_lightning.data.readers.read_matte", None)
+    monkeypatch.setattr("p3m_lightning.data.storage.readers.read_color", None)
+    monkeypatch.setattr("p3m_lightning.data.storage.readers.read_matte", None)
     MattingDataset(root, "synthetic", transform=crops(), foreground="cached", face=True).maps(Draw(0, 0))
 
 

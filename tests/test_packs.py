@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from p3m_lightning.data import packs
-from p3m_lightning.data.packs import TILE, Pack, encode_pack, signature
+from p3m_lightning.data.storage import packs
+from p3m_lightning.data.storage.packs import TILE, Pack, encode_pack, signature
 from p3m_lightning.data.windows import Window
 from p3m_lightning.schema import InputError
 

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from p3m_lightning.data.readers import SampleFiles
+from p3m_lightning.data.storage.readers import SampleFiles
 from p3m_lightning.data.transforms import (
     CropPlan,
     EvalTransform,

@@ -11,8 +11,8 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from p3m_lightning.data.layout import by_stem
-from p3m_lightning.data.readers import read_color
+from p3m_lightning.data.storage.layout import by_stem
+from p3m_lightning.data.storage.readers import read_color
 from p3m_lightning.schema import InputError
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)

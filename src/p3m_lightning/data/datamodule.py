@@ -11,9 +11,9 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from p3m_lightning.data.batches import Guarded, as_floats, collate
-from p3m_lightning.data.memory import keep_freed_memory
-from p3m_lightning.data.samplers import EpochSampler, LateLoader, ShardSampler
+from p3m_lightning.data.loading.allocator import keep_freed_memory
+from p3m_lightning.data.loading.batches import Guarded, as_floats, collate
+from p3m_lightning.data.loading.samplers import EpochSampler, LateLoader, ShardSampler
 from p3m_lightning.data.transforms import EvalTransform
 from p3m_lightning.parallel import available_cores
 from p3m_lightning.schema import InputError, Sample

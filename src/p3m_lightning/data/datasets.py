@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from p3m_lightning.data.batches import Maps, to_sample
-from p3m_lightning.data.layout import PACK, Samples, dataset_card, find_samples
-from p3m_lightning.data.readers import SampleFiles, read_color
+from p3m_lightning.data.loading.batches import Maps, to_sample
+from p3m_lightning.data.storage.layout import PACK, Samples, dataset_card, find_samples
+from p3m_lightning.data.storage.readers import SampleFiles, read_color
 from p3m_lightning.data.transforms import EvalTransform
 from p3m_lightning.schema import InputError, Sample
 

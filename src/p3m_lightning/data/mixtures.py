@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, Dataset
 
-from p3m_lightning.data.batches import Maps, to_sample
 from p3m_lightning.data.datasets import Draw, MattingDataset, Transform
+from p3m_lightning.data.loading.batches import Maps, to_sample
 from p3m_lightning.schema import InputError, Sample
 
 

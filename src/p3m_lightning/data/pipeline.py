@@ -11,7 +11,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks t
 import albumentations as A
 import numpy as np
 
-from p3m_lightning.data.readers import SampleFiles
+from p3m_lightning.data.storage.readers import SampleFiles
 from p3m_lightning.data.transforms import TARGETS
 from p3m_lightning.images import to_uint8
 from p3m_lightning.ops import trimap_from_alpha

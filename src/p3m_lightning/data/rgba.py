@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from p3m_lightning.data.datasets import Draw
-from p3m_lightning.data.layout import find_samples
-from p3m_lightning.data.readers import SampleFiles, read_color
+from p3m_lightning.data.storage.layout import find_samples
+from p3m_lightning.data.storage.readers import SampleFiles, read_color
 from p3m_lightning.images import list_images, open_image, to_uint8
 from p3m_lightning.schema import InputError
 

@@ -13,8 +13,8 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from p3m_lightning.data.foreground import estimate_foreground
-from p3m_lightning.data.readers import SampleFiles
+from p3m_lightning.data.foreground_colors import estimate_foreground
+from p3m_lightning.data.storage.readers import SampleFiles
 from p3m_lightning.data.windows import RULES, Window, check_rule, choose_side, choose_window
 from p3m_lightning.images import from_unit
 from p3m_lightning.ops import trimap_from_alpha

@@ -26,13 +26,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, default_collate
 
-from p3m_lightning.data.batches import as_floats, collate
 from p3m_lightning.data.datamodule import MattingDataModule, start_worker
 from p3m_lightning.data.datasets import Draw, MattingDataset
-from p3m_lightning.data.foreground_cache import cache_foregrounds
-from p3m_lightning.data.layout import PACK, find_samples
+from p3m_lightning.data.loading.batches import as_floats, collate
 from p3m_lightning.data.mixtures import MixedDataset
-from p3m_lightning.data.pack_folder import pack_dataset
+from p3m_lightning.data.prepare.foreground_cache import cache_foregrounds
+from p3m_lightning.data.prepare.pack_folder import pack_dataset
+from p3m_lightning.data.storage.layout import PACK, find_samples
 from p3m_lightning.data.transforms import TrainTransform
 from p3m_lightning.experiments.reference_loader import ROLES, ReferenceDataset
 from p3m_lightning.images import write_image

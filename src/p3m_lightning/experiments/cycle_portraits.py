@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from p3m_lightning.data.composition import random_part
-from p3m_lightning.data.readers import read_color
+from p3m_lightning.data.storage.readers import read_color
 from p3m_lightning.images import from_unit, list_images, open_image, to_unit, write_image
 from p3m_lightning.inference import Predictor
 from p3m_lightning.inference.sampling import SamplingProtocol, sample_portraits

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from p3m_lightning.data.layout import find_samples, split_folder
+from p3m_lightning.data.storage.layout import find_samples, split_folder
 from p3m_lightning.images import read_image, write_image
 from p3m_lightning.privacy.anonymize_folder import Recipe, anonymize_folder
 from p3m_lightning.privacy.anonymize_report import FAILED, HIDDEN, OBFUSCATED

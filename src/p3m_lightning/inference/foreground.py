@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from p3m_lightning.data.foreground import one_thread
+from p3m_lightning.data.foreground_colors import one_thread
 from p3m_lightning.images import to_unit
 from p3m_lightning.schema import InputError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from p3m_lightning.data.readers import SampleFiles
+from p3m_lightning.data.storage.readers import SampleFiles
 from p3m_lightning.images import list_images, open_image, rgb_pixels, write_image
 from p3m_lightning.landmarks import FaceFinder, Landmarks, read_landmarks, rounded
 from p3m_lightning.ops.faces import (

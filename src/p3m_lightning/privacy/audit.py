@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from p3m_lightning.data.readers import SampleFiles
+from p3m_lightning.data.storage.readers import SampleFiles
 from p3m_lightning.images import list_images, open_image, read_image, rgb_pixels
 from p3m_lightning.landmarks import FaceFinder, Landmarks, box_overlap
 from p3m_lightning.ops.faces import private_area, transition_area

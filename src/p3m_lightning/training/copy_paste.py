@@ -15,7 +15,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from p3m_lightning.data.copy_paste import FaceJitter, FaceSource, place_face
+from p3m_lightning.data.image_copy_paste import FaceJitter, FaceSource, place_face
 from p3m_lightning.images import write_image
 from p3m_lightning.ops import pad_to_multiple
 from p3m_lightning.ops.feature_paste import paste_features, pasted_region

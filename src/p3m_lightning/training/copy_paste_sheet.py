@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from p3m_lightning.data.copy_paste import ImageCopyPaste
 from p3m_lightning.data.datasets import Draw
+from p3m_lightning.data.image_copy_paste import ImageCopyPaste
 from p3m_lightning.images import write_image
 from p3m_lightning.schema import InputError, Sample
 from p3m_lightning.sheets import outlined, sheet, to_picture

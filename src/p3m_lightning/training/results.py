@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from p3m_lightning.data.datamodule import MattingDataModule
-from p3m_lightning.data.fingerprint import fingerprint
+from p3m_lightning.data.storage.fingerprint import fingerprint
 from p3m_lightning.images import atomic_path
 
 PACKAGES = ("p3m_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "albumentations", "numpy")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from p3m_lightning.data.check import CheckReport
+    from p3m_lightning.data.prepare.check import CheckReport
 
 SHOWN = 5  # files of a fault listed one by one
 
@@ -29,8 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check, print the tables; 2 if there are errors."""
-    from p3m_lightning.data.check import check_dataset, write_report
-    from p3m_lightning.data.faults import ERROR
+    from p3m_lightning.data.prepare.check import check_dataset, write_report
+    from p3m_lightning.data.prepare.faults import ERROR
 
     report = check_dataset(options.root, options.name, options.workers)
     print_report(report, None if options.all else SHOWN)
@@ -45,7 +45,7 @@ def print_report(report: CheckReport, shown: int | None) -> None:
     from rich.table import Table
 
     from p3m_lightning.data.cards import DATASETS
-    from p3m_lightning.data.faults import ERROR, FAULTS, WARNING
+    from p3m_lightning.data.prepare.faults import ERROR, FAULTS, WARNING
 
     console = Console()
     card = DATASETS[report.name]

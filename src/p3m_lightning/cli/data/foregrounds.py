@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Estimate, print where the files are; 2 if any image had to be left out."""
-    from p3m_lightning.data.foreground_cache import cache_foregrounds
+    from p3m_lightning.data.prepare.foreground_cache import cache_foregrounds
 
     report = cache_foregrounds(
         options.root,

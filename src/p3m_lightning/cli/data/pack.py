@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Pack, print where the files are; 2 if any sample had to be left out."""
     from p3m_lightning.data.disk import readable_bytes
-    from p3m_lightning.data.pack_folder import pack_dataset
+    from p3m_lightning.data.prepare.pack_folder import pack_dataset
 
     report = pack_dataset(
         options.root,

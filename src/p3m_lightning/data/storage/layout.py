@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from p3m_lightning.data.cards import DATASETS, DatasetCard
-from p3m_lightning.data.packs import SUFFIX
+from p3m_lightning.data.storage.packs import SUFFIX
 from p3m_lightning.images import is_image_name, list_images
 from p3m_lightning.schema import InputError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
-from p3m_lightning.data.layout import PACK
+from p3m_lightning.data.storage.layout import PACK
 from p3m_lightning.schema import InputError
 
 SAMPLED = 32

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from p3m_lightning.data.layout import PACK
-from p3m_lightning.data.packs import Pack
-from p3m_lightning.data.readers import read_color
+from p3m_lightning.data.storage.layout import PACK
+from p3m_lightning.data.storage.packs import Pack
+from p3m_lightning.data.storage.readers import read_color
 from p3m_lightning.images import read_image, read_matte, to_uint8
 from p3m_lightning.schema import InputError
 

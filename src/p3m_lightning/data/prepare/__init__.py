@@ -1,0 +1,1 @@
+"""Preparing a data set before training: checking it, estimating foregrounds, packing pixels."""
