@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from p3m_lightning.models.stylegan import movement
-from p3m_lightning.models.stylegan.filters import radial_lowpass
+from p3m_lightning.gan.generator import movement
+from p3m_lightning.gan.generator.filters import radial_lowpass
 
 REACH = 8
 """Of the windowed sinc that moves a finished picture, in pixels."""

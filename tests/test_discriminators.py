@@ -6,18 +6,18 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
-from p3m_lightning.losses.gan import discriminator_loss, generator_loss, gradient_penalty
-from p3m_lightning.models import create_model
-from p3m_lightning.models.discriminators import (
+from p3m_lightning.gan.discriminators import (
     AdaptiveStrength,
     Augmentation,
     Discriminator,
     FrozenFeatures,
     VisionAidedDiscriminator,
 )
-from p3m_lightning.models.discriminators.augment import move, random_colors, random_movements, recolor
-from p3m_lightning.models.discriminators.residual import ResidualBlock, minibatch_deviation
-from p3m_lightning.models.equalized import EqualizedConv, EqualizedLinear
+from p3m_lightning.gan.discriminators.augment import move, random_colors, random_movements, recolor
+from p3m_lightning.gan.discriminators.residual import ResidualBlock, minibatch_deviation
+from p3m_lightning.gan.equalized import EqualizedConv, EqualizedLinear
+from p3m_lightning.gan.losses import discriminator_loss, generator_loss, gradient_penalty
+from p3m_lightning.models import create_model
 from p3m_lightning.models.weights import save_weights
 from p3m_lightning.schema import InputError
 

@@ -6,7 +6,7 @@ import torch
 from scipy.linalg import sqrtm
 from torch import nn
 
-from p3m_lightning.metrics.distances import PictureDistance, inception
+from p3m_lightning.gan.distances import PictureDistance, inception
 from p3m_lightning.schema import InputError
 
 

@@ -14,9 +14,9 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from p3m_lightning.cli import main
+from p3m_lightning.gan.generator import load_generator
+from p3m_lightning.gan.module import gaussian_blur, step_seed
 from p3m_lightning.images import write_image
-from p3m_lightning.models.stylegan import load_generator
-from p3m_lightning.training.gan import gaussian_blur, step_seed
 
 TICK, TICKS = 120, 3
 TINY = [
@@ -115,7 +115,7 @@ def test_the_vision_aided_discriminator_takes_part_after_its_warm_up(trained):
 def test_the_checkpoint_gives_the_averaged_generator_without_lightning(trained):
     code = (
         "import sys, torch\n"
-        "from p3m_lightning.models.stylegan import load_generator\n"
+        "from p3m_lightning.gan.generator import load_generator\n"
         f"generator = load_generator({str(trained / 'checkpoints/last.ckpt')!r})\n"
         "assert generator(torch.randn(2, 8), psi=-0.5).shape == (2, 4, 16, 16)\n"
         "assert not any(m.startswith(('pytorch_lightning', 'omegaconf')) for m in sys.modules)\n"

@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from p3m_lightning.data.datasets import Draw
-from p3m_lightning.data.rgba import BLANK, Backgrounds, GANDataset, RGBADataset
-from p3m_lightning.data.ticks import TickSampler, gan_loader
+from p3m_lightning.gan.rgba import BLANK, Backgrounds, GANDataset, RGBADataset
+from p3m_lightning.gan.ticks import TickSampler, gan_loader
 from p3m_lightning.images import read_image, read_matte, write_image
 from p3m_lightning.schema import InputError
 

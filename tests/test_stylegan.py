@@ -7,11 +7,11 @@ from torch.autograd import gradcheck
 from torch.nn import functional as F
 
 from equivariance import eq_r, eq_t
-from p3m_lightning.models.equalized import activate
-from p3m_lightning.models.stylegan import Generator, movement
-from p3m_lightning.models.stylegan.filters import downsample, lowpass, radial_lowpass, recenter, upsample
-from p3m_lightning.models.stylegan.layers import AliasFreeLayer, ModulatedConv
-from p3m_lightning.models.stylegan.schedule import Band, bands
+from p3m_lightning.gan.equalized import activate
+from p3m_lightning.gan.generator import Generator, movement
+from p3m_lightning.gan.generator.filters import downsample, lowpass, radial_lowpass, recenter, upsample
+from p3m_lightning.gan.generator.layers import AliasFreeLayer, ModulatedConv
+from p3m_lightning.gan.generator.schedule import Band, bands
 from p3m_lightning.schema import InputError
 
 WHOLE, FRACTIONS = [(1.0, 0.0), (3.0, -2.0), (-4.0, 1.0)], [(0.5, 0.0), (1.3, -2.6)]

@@ -53,8 +53,8 @@ def run(options: argparse.Namespace) -> None:
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: give 0 or more")
 
-    from p3m_lightning.inference.sampling import SamplingProtocol, sample_portraits
-    from p3m_lightning.models.stylegan import load_generator
+    from p3m_lightning.gan.generator import load_generator
+    from p3m_lightning.gan.sampling import SamplingProtocol, sample_portraits
 
     sample_portraits(
         load_generator(options.ckpt),

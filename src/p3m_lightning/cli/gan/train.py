@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> None:
 
 def train_and_tell(config: dict) -> None:
     """Train, print the distances and the run folder."""
-    from p3m_lightning.training.gan_run import print_distances, train_gan
+    from p3m_lightning.gan.run import print_distances, train_gan
 
     finished = train_gan(config)
     if finished.is_global_zero:

@@ -10,12 +10,12 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor, nn
 
-from p3m_lightning.data.rgba import stack_pictures
+from p3m_lightning.gan.discriminators.features import FrozenFeatures, PooledFeatures
+from p3m_lightning.gan.distances import PictureDistance, inception
+from p3m_lightning.gan.module import StyleMatteGANModule, over
+from p3m_lightning.gan.rgba import stack_pictures
 from p3m_lightning.images import write_image
-from p3m_lightning.metrics.distances import PictureDistance, inception
-from p3m_lightning.models.discriminators.features import FrozenFeatures, PooledFeatures
 from p3m_lightning.sheets import to_picture
-from p3m_lightning.training.gan import StyleMatteGANModule, over
 
 GREY = 0.5
 """What portraits lie over when their distance is taken: the backdrop is no part of what is generated."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from p3m_lightning.models.stylegan.fourier import movement
-from p3m_lightning.models.stylegan.generator import Generator
+from p3m_lightning.gan.generator.fourier import movement
+from p3m_lightning.gan.generator.synthesis import Generator
 from p3m_lightning.models.weights import load_strictly, read_weights
 from p3m_lightning.schema import InputError
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from p3m_lightning.models.equalized import EqualizedLinear, activate
-from p3m_lightning.models.stylegan.filters import downsample, lowpass, radial_lowpass, recenter, upsample
-from p3m_lightning.models.stylegan.schedule import Band
+from p3m_lightning.gan.equalized import EqualizedLinear, activate
+from p3m_lightning.gan.generator.filters import downsample, lowpass, radial_lowpass, recenter, upsample
+from p3m_lightning.gan.generator.schedule import Band
 
 CLAMP = 256.0
 """Bound of the activations, so that float16 cannot overflow."""

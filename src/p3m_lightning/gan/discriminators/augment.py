@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from p3m_lightning.models.stylegan.filters import downsample, lowpass, upsample
+from p3m_lightning.gan.generator.filters import downsample, lowpass, upsample
 
 TAPS = 12
 """Length of the half-band filter around the resampling."""

@@ -7,10 +7,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from p3m_lightning.models.equalized import EqualizedLinear, activate
-from p3m_lightning.models.stylegan.fourier import FourierInput
-from p3m_lightning.models.stylegan.layers import AliasFreeLayer, ColorLayer
-from p3m_lightning.models.stylegan.schedule import bands
+from p3m_lightning.gan.equalized import EqualizedLinear, activate
+from p3m_lightning.gan.generator.fourier import FourierInput
+from p3m_lightning.gan.generator.layers import AliasFreeLayer, ColorLayer
+from p3m_lightning.gan.generator.schedule import bands
 from p3m_lightning.schema import InputError
 
 KERNELS = {"t": 3, "r": 1}

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 from p3m_lightning.data.datasets import Draw
 from p3m_lightning.data.loading.batches import Guarded
 from p3m_lightning.data.loading.samplers import LateLoader
-from p3m_lightning.data.rgba import GANDataset, stack_pictures
+from p3m_lightning.gan.rgba import GANDataset, stack_pictures
 from p3m_lightning.parallel import available_cores
 from p3m_lightning.schema import InputError
 

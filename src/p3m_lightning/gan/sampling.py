@@ -12,9 +12,9 @@ import torch
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from p3m_lightning.gan.generator import Generator, movement
 from p3m_lightning.images import from_unit, open_image, write_image
 from p3m_lightning.inference.torch_engine import choose_device
-from p3m_lightning.models.stylegan import Generator, movement
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 

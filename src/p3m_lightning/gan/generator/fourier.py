@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from p3m_lightning.models.equalized import EqualizedLinear
-from p3m_lightning.models.stylegan.schedule import Band
+from p3m_lightning.gan.equalized import EqualizedLinear
+from p3m_lightning.gan.generator.schedule import Band
 
 
 def movement(shift: Tensor, degrees: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from p3m_lightning.models.discriminators.features import FrozenFeatures
-from p3m_lightning.models.equalized import EqualizedConv, activate
+from p3m_lightning.gan.discriminators.features import FrozenFeatures
+from p3m_lightning.gan.equalized import EqualizedConv, activate
 
 
 class VisionAidedDiscriminator(nn.Module):

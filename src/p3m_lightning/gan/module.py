@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from p3m_lightning.losses.gan import discriminator_loss, generator_loss, gradient_penalty
-from p3m_lightning.models.discriminators import AdaptiveStrength, Augmentation
-from p3m_lightning.models.stylegan import Generator
+from p3m_lightning.gan.discriminators import AdaptiveStrength, Augmentation
+from p3m_lightning.gan.generator import Generator
+from p3m_lightning.gan.losses import discriminator_loss, generator_loss, gradient_penalty
 from p3m_lightning.ops import composite
 from p3m_lightning.schema import InputError
 

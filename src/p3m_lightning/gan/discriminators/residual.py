@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from p3m_lightning.models.equalized import EqualizedConv, EqualizedLinear, activate
+from p3m_lightning.gan.equalized import EqualizedConv, EqualizedLinear, activate
 from p3m_lightning.schema import InputError
 
 CLAMP = 256.0

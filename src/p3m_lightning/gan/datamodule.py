@@ -9,8 +9,8 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from p3m_lightning.data.rgba import Backgrounds, GANDataset, RGBADataset
-from p3m_lightning.data.ticks import gan_loader
+from p3m_lightning.gan.rgba import Backgrounds, GANDataset, RGBADataset
+from p3m_lightning.gan.ticks import gan_loader
 from p3m_lightning.schema import InputError
 
 

@@ -1,0 +1,1 @@
+"""StyleMatteGAN: generator, discriminators, losses, distances, data, training and sampling."""
