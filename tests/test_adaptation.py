@@ -8,7 +8,7 @@ import torch
 from p3m_lightning.losses import MODNetConsistencyLoss
 from p3m_lightning.models import create_model
 from p3m_lightning.schema import InputError
-from p3m_lightning.training.adaptation import KeepBefore
+from p3m_lightning.training.callbacks.adaptation import KeepBefore
 from tiny_networks import TINY
 
 

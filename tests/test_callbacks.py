@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from p3m_lightning.images import read_matte
-from p3m_lightning.training.callbacks import AdaptiveGradientClipping, MatteFiles, Throughput
+from p3m_lightning.training.callbacks.callbacks import AdaptiveGradientClipping, MatteFiles, Throughput
 
 
 def clip(callback, norm):

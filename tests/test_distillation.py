@@ -9,7 +9,7 @@ from p3m_lightning.cli import main
 from p3m_lightning.models import create_model
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 from p3m_lightning.training import train
-from p3m_lightning.training.distillation import Teacher, certain_trimap
+from p3m_lightning.training.callbacks.teacher import Teacher, certain_trimap
 
 SMALL = {"name": "p3mnet_r34", "width": 0.125}
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from p3m_lightning.schema import InputError
-from p3m_lightning.training.gradient_shares import GradientShares, gradient_shares
+from p3m_lightning.training.callbacks.gradient_shares import GradientShares, gradient_shares
 
 TRAINER = SimpleNamespace(is_global_zero=True, strategy=SimpleNamespace())
 

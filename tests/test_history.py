@@ -5,7 +5,7 @@ import torch
 
 from p3m_lightning.models.published import PUBLISHED
 from p3m_lightning.training.history import recorded_history, seen_in_training
-from p3m_lightning.training.published import figures_of_recipe, published_figures
+from p3m_lightning.training.quoted_figures import figures_of_recipe, published_figures
 
 
 def split_of(split: str, name: str = "p3m-10k", root: str = "/elsewhere", **others) -> dict:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from p3m_lightning.training.interrupt import StopBetweenBatches
+from p3m_lightning.training.callbacks.interrupt import StopBetweenBatches
 
 
 def trainer(world=1, others=False):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from p3m_lightning.schema import InputError
-from p3m_lightning.training.learning_rate import EffectiveBatch, scale_rate
+from p3m_lightning.training.optimization.learning_rate import EffectiveBatch, scale_rate
 
 
 def scaled(rule, reference=None, batch=(8, 2, 4)):

@@ -13,7 +13,7 @@ from p3m_lightning.data.cards import DATASETS
 from p3m_lightning.metrics.definitions import P3M
 from p3m_lightning.models import create_model
 from p3m_lightning.training.module import weighted
-from p3m_lightning.training.published import figures_of_recipe
+from p3m_lightning.training.quoted_figures import figures_of_recipe
 from tiny_networks import TINY
 
 FILES = sorted((Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml"))

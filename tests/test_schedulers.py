@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from p3m_lightning.training.schedulers import warmup_cosine, warmup_steps
+from p3m_lightning.training.optimization.schedulers import warmup_cosine, warmup_steps
 
 
 def rates(total_steps, schedule=warmup_cosine, **keys):

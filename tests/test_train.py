@@ -17,7 +17,7 @@ from p3m_lightning.cli import main
 from p3m_lightning.configuration import compose_run
 from p3m_lightning.schema import InputError
 from p3m_lightning.training import MattingModule
-from p3m_lightning.training.interrupt import StopBetweenBatches
+from p3m_lightning.training.callbacks.interrupt import StopBetweenBatches
 from p3m_lightning.training.run import build_trainer
 
 TINY = [

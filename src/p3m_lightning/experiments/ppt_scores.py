@@ -12,7 +12,7 @@ from p3m_lightning.experiments.ppt import NOT_TRAINED, TRIMAP_FREE, Cell, Plan, 
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import Estimate, bootstrap
 from p3m_lightning.metrics.definitions import FACE, P3M
-from p3m_lightning.training.published import PPT_TEST, figures_of_recipe
+from p3m_lightning.training.quoted_figures import PPT_TEST, figures_of_recipe
 
 OURS = "this run"
 

@@ -24,7 +24,7 @@ POLL = 0.2
 """Seconds between two looks at a run."""
 PATIENCE = 60
 """Seconds that a run is given to write its checkpoint when the worker itself must go."""
-REPORT = "++callbacks.trial._target_=p3m_lightning.training.pruning.TrialReport"
+REPORT = "++callbacks.trial._target_=p3m_lightning.training.callbacks.pruning.TrialReport"
 
 
 @dataclass

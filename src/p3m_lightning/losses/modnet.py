@@ -110,7 +110,7 @@ class MODNetConsistencyLoss(Loss):
     """The terms of `consistency_terms`, on images whose sides are multiples of 32, without mattes.
 
     The batch carries `before`, the output of the network from before the adaptation
-    (`p3m_lightning.training.adaptation.KeepBefore` puts it there).
+    (`p3m_lightning.training.callbacks.adaptation.KeepBefore` puts it there).
     """
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Training and evaluation with Lightning."""
 
+from p3m_lightning.training.callbacks.pruning import PrunedError
 from p3m_lightning.training.module import MattingModule
-from p3m_lightning.training.pruning import PrunedError
 from p3m_lightning.training.run import evaluate
 from p3m_lightning.training.stages import train
 

@@ -11,7 +11,7 @@ from p3m_lightning.data.storage.layout import split_folder
 from p3m_lightning.models.published import PUBLISHED
 from p3m_lightning.models.weights import read_checkpoint
 from p3m_lightning.schema import InputError
-from p3m_lightning.training.published import figures_of_recipe
+from p3m_lightning.training.quoted_figures import figures_of_recipe
 
 
 class Source(NamedTuple):

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.metrics.baselines import TrivialPredictors
 from p3m_lightning.schema import InputError, MattingOutput, Sample
-from p3m_lightning.training.learning_rate import effective_batch, scale_rate
+from p3m_lightning.training.optimization.learning_rate import effective_batch, scale_rate
 from p3m_lightning.training.sharding import FullySharded, gather, scatter, shard
 
 log = logging.getLogger(__name__)

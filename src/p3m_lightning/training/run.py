@@ -21,11 +21,11 @@ from p3m_lightning.metrics.report import metric_report, write_csv, write_json
 from p3m_lightning.models import create_model, load_model, load_reference_weights
 from p3m_lightning.models.weights import read_checkpoint, read_weights
 from p3m_lightning.schema import InputError
+from p3m_lightning.training.callbacks.interrupt import StopBetweenBatches
 from p3m_lightning.training.history import recorded_history, seen_in_training
-from p3m_lightning.training.interrupt import StopBetweenBatches
 from p3m_lightning.training.loggers import RunWandbLogger
 from p3m_lightning.training.module import MattingModule
-from p3m_lightning.training.published import published_figures
+from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
 from p3m_lightning.training.start import freeze, start_from
 

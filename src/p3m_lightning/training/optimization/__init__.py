@@ -1,0 +1,1 @@
+"""Learning rates, their schedules, and optimizers."""
