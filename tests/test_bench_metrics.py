@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from p3m_lightning.cli import main
-from p3m_lightning.experiments.bench_metrics import bench, drawn_pair
+from p3m_lightning.experiments.bench.metrics import bench, drawn_pair
 from p3m_lightning.images import from_unit, write_image
 
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from p3m_lightning.cli import main
-from p3m_lightning.experiments.bench_upsamplers import WINDOW, Pair, bench, read_pairs, reduced, save_comparison, train
+from p3m_lightning.experiments.bench.upsamplers import WINDOW, Pair, bench, read_pairs, reduced, save_comparison, train
 from p3m_lightning.models.upsamplers import LEARNABLE, UPSAMPLERS, create_upsampler
 
 

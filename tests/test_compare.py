@@ -5,7 +5,7 @@ import pytest
 
 from fabricated_runs import write_run
 from p3m_lightning.cli import main
-from p3m_lightning.experiments.compare import Settings, compare, differing_keys, paired_table, score_table
+from p3m_lightning.experiments.compare.report import Settings, compare, differing_keys, paired_table, score_table
 from p3m_lightning.experiments.pages import Picture, Text
 from p3m_lightning.experiments.run_folders import read_runs
 from p3m_lightning.images import write_image

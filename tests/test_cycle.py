@@ -6,17 +6,10 @@ import torch
 
 from p3m_lightning import compose_run
 from p3m_lightning.cli import main
-from p3m_lightning.experiments import cycle
-from p3m_lightning.experiments.cycle import STEPS, Step, option, run_cycle
-from p3m_lightning.experiments.cycle_portraits import (
-    MEASURES,
-    check_gate,
-    enlarged,
-    faults_of,
-    largest_piece,
-    measure,
-)
-from p3m_lightning.experiments.cycle_report import spread
+from p3m_lightning.experiments.cycle import steps as cycle
+from p3m_lightning.experiments.cycle.portraits import MEASURES, check_gate, enlarged, faults_of, largest_piece, measure
+from p3m_lightning.experiments.cycle.report import spread
+from p3m_lightning.experiments.cycle.steps import STEPS, Step, option, run_cycle
 from p3m_lightning.models import create_model
 from p3m_lightning.schema import InputError
 

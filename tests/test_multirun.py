@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from p3m_lightning.cli import main
-from p3m_lightning.experiments import sweep_jobs
+from p3m_lightning.experiments.sweep import jobs as sweep_jobs
 
 TINY = [
     "experiment=p3m_synthetic",

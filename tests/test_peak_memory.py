@@ -1,6 +1,6 @@
 import torch
 
-from p3m_lightning.experiments.peak_memory import PeakMemory
+from p3m_lightning.experiments.bench.peak_memory import PeakMemory
 
 MEGA = 250_000  # float32 numbers in a megabyte
 

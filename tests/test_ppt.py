@@ -11,12 +11,12 @@ from PIL import Image
 
 from p3m_lightning.cli import main
 from p3m_lightning.configuration import compose_run
-from p3m_lightning.experiments import ppt
 from p3m_lightning.experiments.pages import Table, latex_table
-from p3m_lightning.experiments.ppt import Cell, Plan, kind_of, training_config
-from p3m_lightning.experiments.ppt_findings import blur_effect, findings, grey_error
-from p3m_lightning.experiments.ppt_report import main_table
-from p3m_lightning.experiments.ppt_scores import OURS, Score, published_scores
+from p3m_lightning.experiments.ppt import protocol as ppt
+from p3m_lightning.experiments.ppt.findings import blur_effect, findings, grey_error
+from p3m_lightning.experiments.ppt.protocol import Cell, Plan, kind_of, training_config
+from p3m_lightning.experiments.ppt.report import main_table
+from p3m_lightning.experiments.ppt.scores import OURS, Score, published_scores
 from p3m_lightning.schema import InputError
 
 SMALL = [

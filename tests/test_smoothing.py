@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from p3m_lightning.experiments.bench_video import by_simulation
+from p3m_lightning.experiments.bench.video import by_simulation
 from p3m_lightning.images import to_unit
 from p3m_lightning.inference.video.smoothing import (
     SMOOTHINGS,

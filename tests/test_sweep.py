@@ -5,12 +5,12 @@ import threading
 
 import pytest
 
-from p3m_lightning.experiments import sweep as sweeps
-from p3m_lightning.experiments.launchers import joblib, local, submitit
-from p3m_lightning.experiments.sweep import Stop, Sweep, next_job, plan, work
-from p3m_lightning.experiments.sweep_jobs import Outcome
-from p3m_lightning.experiments.sweep_report import rank
-from p3m_lightning.experiments.sweep_space import Dimension
+from p3m_lightning.experiments.sweep import workers as sweeps
+from p3m_lightning.experiments.sweep.jobs import Outcome
+from p3m_lightning.experiments.sweep.launchers import joblib, local, submitit
+from p3m_lightning.experiments.sweep.report import rank
+from p3m_lightning.experiments.sweep.space import Dimension
+from p3m_lightning.experiments.sweep.workers import Stop, Sweep, next_job, plan, work
 from p3m_lightning.schema import InputError
 from p3m_lightning.study import open_study, open_trial
 

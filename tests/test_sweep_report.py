@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from p3m_lightning.experiments.sweep_report import rank, settings_note, write_report
+from p3m_lightning.experiments.sweep.report import rank, settings_note, write_report
 from p3m_lightning.images import read_image
 
 KEYS = ["loss.weights.semantic", "model"]

@@ -1,7 +1,7 @@
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from p3m_lightning.experiments.sweep_space import Dimension, grid, read_space
+from p3m_lightning.experiments.sweep.space import Dimension, grid, read_space
 from p3m_lightning.schema import InputError
 
 

@@ -8,6 +8,7 @@ from safetensors import safe_open
 from torchvision.models import resnet34
 
 from p3m_lightning.cli import main
+from p3m_lightning.experiments.bench.complexity import count
 from p3m_lightning.models import (
     MODELS,
     create_model,
@@ -15,7 +16,6 @@ from p3m_lightning.models import (
     load_model,
     load_reference_weights,
 )
-from p3m_lightning.models.complexity import count
 from p3m_lightning.models.keymaps import ENCODER_MAPS, KEY_MAPS
 from p3m_lightning.models.published import PUBLISHED
 from p3m_lightning.models.weights import read_weights, save_weights

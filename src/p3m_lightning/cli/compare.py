@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Compare; the path of the page is the last line on stdout."""
-    from p3m_lightning.experiments.compare import TESTED, Settings, compare
+    from p3m_lightning.experiments.compare.report import TESTED, Settings, compare
     from p3m_lightning.experiments.pages import write_html, write_markdown
     from p3m_lightning.experiments.run_folders import read_runs
 

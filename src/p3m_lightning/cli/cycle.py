@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Go through the cycle; its folder is the last line on stdout."""
     from p3m_lightning.configuration import compose_run
-    from p3m_lightning.experiments.cycle import run_cycle
+    from p3m_lightning.experiments.cycle.steps import run_cycle
 
     warnings.filterwarnings("ignore", module=r"pytorch_lightning\.utilities\._pytree")  # its own deprecation, not ours
     config = compose_run("cycle", options.overrides, folder="")

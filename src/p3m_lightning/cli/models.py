@@ -32,8 +32,8 @@ def run(options: argparse.Namespace) -> None:
 
 def describe(name: str) -> dict:
     """Return what there is to say about the network `name`; no sizes where its packages are not installed."""
+    from p3m_lightning.experiments.bench.complexity import count
     from p3m_lightning.models import create_model, model_card
-    from p3m_lightning.models.complexity import count
     from p3m_lightning.schema import InputError
 
     card = model_card(name)

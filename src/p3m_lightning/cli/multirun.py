@@ -12,7 +12,7 @@ from p3m_lightning.schema import InputError
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-    from p3m_lightning.experiments.sweep import Sweep
+    from p3m_lightning.experiments.sweep.workers import Sweep
 
 COUNTS = {
     "trials": "1 or more",
@@ -32,8 +32,8 @@ def run_sweep(overrides: Sequence[str]) -> None:
     """
     from hydra.utils import instantiate
 
-    from p3m_lightning.experiments.sweep import plan, stopping_on_signals
-    from p3m_lightning.experiments.sweep_report import rank, write_report
+    from p3m_lightning.experiments.sweep.report import rank, write_report
+    from p3m_lightning.experiments.sweep.workers import plan, stopping_on_signals
 
     given = parse([override for override in overrides if override != "ckpt=last"])
     fixed = [override.input_line for override in given if not override.is_sweep_override()]
@@ -70,8 +70,8 @@ def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resum
     """
     from omegaconf import OmegaConf
 
-    from p3m_lightning.experiments.sweep import Sweep
-    from p3m_lightning.experiments.sweep_space import read_space
+    from p3m_lightning.experiments.sweep.space import read_space
+    from p3m_lightning.experiments.sweep.workers import Sweep
 
     with as_hydra_job(config):
         sweeper = OmegaConf.to_container(config.hydra.sweeper, resolve=True)

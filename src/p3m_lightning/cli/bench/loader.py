@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
             raise InputError(f"--{name} {getattr(options, name)}: must be {least} or more")
     if min(options.workers) < 1:
         raise InputError(f"--workers {min(options.workers)}: must be 1 or more")
-    from p3m_lightning.experiments.bench_loader import Setting, bench, copy_pairs, render_pairs
+    from p3m_lightning.experiments.bench.loader import Setting, bench, copy_pairs, render_pairs
 
     with tempfile.TemporaryDirectory(prefix="p3m-bench-") as folder:
         root = Path(folder)

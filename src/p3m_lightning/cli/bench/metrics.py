@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure and print; the last line is JSON."""
-    from p3m_lightning.experiments.bench_metrics import bench, drawn_pair
+    from p3m_lightning.experiments.bench.metrics import bench, drawn_pair
     from p3m_lightning.images import read_matte, to_unit
 
     if (options.pred is None) != (options.gt is None):

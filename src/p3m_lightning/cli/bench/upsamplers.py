@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
-    from p3m_lightning.experiments.bench_upsamplers import Result
+    from p3m_lightning.experiments.bench.upsamplers import Result
 
 FIRST_SEED, TRAINING_SEED = 1000, 2000  # of the synthetic portraits that are measured, and of those trained on
 TRAINING_PORTRAITS = 8
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
             raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: must be {least} or more")
     if options.out.suffix.lower() not in (".png", ".jpg"):
         raise InputError(f"--out {options.out}: must end in .png or .jpg")
-    from p3m_lightning.experiments.bench_upsamplers import bench, read_pairs, save_comparison, synthetic_pairs
+    from p3m_lightning.experiments.bench.upsamplers import bench, read_pairs, save_comparison, synthetic_pairs
     from p3m_lightning.inference.torch_engine import choose_device
     from p3m_lightning.models.upsamplers import LEARNABLE, UPSAMPLERS
 

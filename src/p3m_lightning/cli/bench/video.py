@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     for name, least in (("clips", 1), ("frames", 2), ("width", 32), ("height", 32), ("seed", 0)):
         if getattr(options, name) < least:
             raise InputError(f"--{name} {getattr(options, name)}: must be {least} or more")
-    from p3m_lightning.experiments.bench_video import bench, by_network, by_simulation, summary
+    from p3m_lightning.experiments.bench.video import bench, by_network, by_simulation, summary
     from p3m_lightning.inference import Predictor
 
     if options.ckpt:

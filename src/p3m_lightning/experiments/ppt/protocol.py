@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from p3m_lightning.configuration import compose_run
-from p3m_lightning.experiments.ppt_images import hide_faces
+from p3m_lightning.experiments.ppt.images import hide_faces
 from p3m_lightning.experiments.run_folders import Run, flatten, read_run
 from p3m_lightning.models import model_card
 from p3m_lightning.models.classical import METHODS

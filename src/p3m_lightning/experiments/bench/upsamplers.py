@@ -18,7 +18,7 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from p3m_lightning.data.datasets import MattingDataset
-from p3m_lightning.experiments.peak_memory import PeakMemory
+from p3m_lightning.experiments.bench.peak_memory import PeakMemory
 from p3m_lightning.images import to_unit, write_image
 from p3m_lightning.metrics import functional as metrics
 from p3m_lightning.models.upsamplers import LEARNABLE, create_upsampler

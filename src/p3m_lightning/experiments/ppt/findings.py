@@ -8,8 +8,8 @@ import numpy as np
 
 from p3m_lightning.data.storage.layout import find_samples
 from p3m_lightning.data.storage.readers import SampleFiles
-from p3m_lightning.experiments.ppt import TRIMAP_FREE, Cell, Plan, kind_of
-from p3m_lightning.experiments.ppt_scores import Score, find, headline, image_scores
+from p3m_lightning.experiments.ppt.protocol import TRIMAP_FREE, Cell, Plan, kind_of
+from p3m_lightning.experiments.ppt.scores import Score, find, headline, image_scores
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import paired_test
 from p3m_lightning.images import to_unit

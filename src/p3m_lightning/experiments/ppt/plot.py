@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from p3m_lightning.experiments.pages import Picture, chart
-from p3m_lightning.experiments.ppt import NOT_TRAINED, TRADITIONAL, TRIMAP_FREE, Cell, Plan, kind_of
-from p3m_lightning.experiments.ppt_scores import Score, find, headline
+from p3m_lightning.experiments.ppt.protocol import NOT_TRAINED, TRADITIONAL, TRIMAP_FREE, Cell, Plan, kind_of
+from p3m_lightning.experiments.ppt.scores import Score, find, headline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

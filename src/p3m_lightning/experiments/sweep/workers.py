@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from p3m_lightning.experiments.sweep_jobs import Job, Outcome, run_job, try_lock
-from p3m_lightning.experiments.sweep_space import Dimension, grid
+from p3m_lightning.experiments.sweep.jobs import Job, Outcome, run_job, try_lock
+from p3m_lightning.experiments.sweep.space import Dimension, grid
 from p3m_lightning.schema import InputError
 from p3m_lightning.study import build_part, one_at_a_time, open_storage, open_study, open_trial
 

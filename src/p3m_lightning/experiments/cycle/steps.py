@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from p3m_lightning.configuration import compose_run
-from p3m_lightning.experiments.cycle_portraits import check_gate, make_portraits
-from p3m_lightning.experiments.cycle_report import write_report
+from p3m_lightning.experiments.cycle.portraits import check_gate, make_portraits
+from p3m_lightning.experiments.cycle.report import write_report
 from p3m_lightning.gan.generator import load_generator
 from p3m_lightning.gan.run import train_gan
 from p3m_lightning.inference import Predictor

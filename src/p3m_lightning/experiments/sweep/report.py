@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from p3m_lightning.experiments.sweep import PLANNED, RETRIED, SETTINGS
-from p3m_lightning.experiments.sweep_plots import plot_gradient_shares, plot_metrics, short
+from p3m_lightning.experiments.sweep.plots import plot_gradient_shares, plot_metrics, short
+from p3m_lightning.experiments.sweep.workers import PLANNED, RETRIED, SETTINGS
 from p3m_lightning.images import atomic_path
 from p3m_lightning.metrics.definitions import FACE, P3M
 

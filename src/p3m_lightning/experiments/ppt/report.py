@@ -16,10 +16,18 @@ from p3m_lightning.experiments.pages import (
     write_html,
     write_markdown,
 )
-from p3m_lightning.experiments.ppt import NOT_TRAINED, TRADITIONAL, TRIMAP_BASED, TRIMAP_FREE, Cell, Plan, kind_of
-from p3m_lightning.experiments.ppt_findings import CELLS, findings, grey_error
-from p3m_lightning.experiments.ppt_plot import ppt_chart
-from p3m_lightning.experiments.ppt_scores import OURS, Score, find, headline, own_scores, published_scores
+from p3m_lightning.experiments.ppt.findings import CELLS, findings, grey_error
+from p3m_lightning.experiments.ppt.plot import ppt_chart
+from p3m_lightning.experiments.ppt.protocol import (
+    NOT_TRAINED,
+    TRADITIONAL,
+    TRIMAP_BASED,
+    TRIMAP_FREE,
+    Cell,
+    Plan,
+    kind_of,
+)
+from p3m_lightning.experiments.ppt.scores import OURS, Score, find, headline, own_scores, published_scores
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import LEVEL, SAMPLES
 from p3m_lightning.images import atomic_path

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from p3m_lightning.experiments.compare_pictures import curve_chart, differing_images, sorted_chart
+from p3m_lightning.experiments.compare.differences import curve_chart, differing_images, sorted_chart
 from p3m_lightning.experiments.conditions import inference_text
 from p3m_lightning.experiments.pages import Block, Heading, Table, Text
 from p3m_lightning.experiments.run_folders import Run, common_sets, differing_keys

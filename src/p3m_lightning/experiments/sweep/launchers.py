@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from p3m_lightning.experiments.sweep import Stop, Sweep, stopping_on_signals, work
+from p3m_lightning.experiments.sweep.workers import Stop, Sweep, stopping_on_signals, work
 from p3m_lightning.schema import InputError
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: speed, size and error, each against a published procedure."""

@@ -1,0 +1,1 @@
+"""The cycle between StyleMatte and StyleMatteGAN."""

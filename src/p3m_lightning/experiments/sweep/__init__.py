@@ -1,0 +1,1 @@
+"""Sweeps: one study, many jobs, one report."""
