@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from p3m_lightning.inference.open_sizes import open_sizes, pad_to_windows
+from p3m_lightning.inference.export.open_sizes import open_sizes, pad_to_windows
 from p3m_lightning.models import create_model
 
 pytest.importorskip("transformers")

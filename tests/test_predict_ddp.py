@@ -15,8 +15,8 @@ from PIL import Image
 from torch.distributed import HashStore
 
 from p3m_lightning.cli import main
-from p3m_lightning.experiments.predict_ddp import make_trainer
-from p3m_lightning.experiments.prediction_ledger import Ledger
+from p3m_lightning.inference.distributed.ledger import Ledger
+from p3m_lightning.inference.distributed.predict import make_trainer
 from p3m_lightning.inference.folder import Outcome
 from p3m_lightning.schema import InputError
 

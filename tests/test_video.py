@@ -11,7 +11,7 @@ from PIL import Image
 from p3m_lightning import Predictor, create_model
 from p3m_lightning.cli import main
 from p3m_lightning.inference.video import SMOOTHINGS, Product, choose_format, matte_video
-from p3m_lightning.inference.video.products import SUFFIXES
+from p3m_lightning.inference.video.formats import SUFFIXES
 from p3m_lightning.inference.video.queues import Backlog, prefetch
 from p3m_lightning.inference.video.reader import VideoError, VideoReader
 from p3m_lightning.schema import InputError

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # imported where used, so that the help answers at once
     import numpy as np
     from torch import nn
 
-    from p3m_lightning.inference.facts import Facts
+    from p3m_lightning.inference.export.metadata import Facts
 
 PORTRAITS = ((0, 512, 512), (1, 470, 333), (2, 350, 401))  # seed, height, width of what is compared on by default
 
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
     if options.output is None:
         return
     images = comparison_images(options.images)
-    from p3m_lightning.inference.export import export_onnx
+    from p3m_lightning.inference.export.onnx import export_onnx
 
     differences = export_onnx(net, options.output, list(images.values()), facts, options.precision, options.tolerance)
     for name, difference in zip(images, differences, strict=True):
@@ -82,7 +82,7 @@ def comparison_images(folder: Path | None) -> dict[str, np.ndarray]:
 
 def network_with_facts(options: argparse.Namespace) -> tuple[nn.Module, Facts]:
     """Load the network, and gather what its file should say about it."""
-    from p3m_lightning.inference.facts import checkpoint_facts, published_facts
+    from p3m_lightning.inference.export.metadata import checkpoint_facts, published_facts
     from p3m_lightning.models import load_model
 
     if options.ckpt:
@@ -95,7 +95,7 @@ def network_with_facts(options: argparse.Namespace) -> tuple[nn.Module, Facts]:
 
 def _save_for_hub(net: nn.Module, facts: Facts, folder: Path) -> None:
     try:
-        from p3m_lightning.inference.hub import HubModel
+        from p3m_lightning.inference.export.hub import HubModel
     except ModuleNotFoundError as error:
         raise InputError(f"--hub needs {error.name}: pip install 'p3m_lightning[hub]'") from None
     try:

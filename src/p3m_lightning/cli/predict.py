@@ -96,7 +96,7 @@ def _run_alone(options: argparse.Namespace, finder: Finder, products: Products) 
 
 def _run_together(options: argparse.Namespace, finder: Finder, products: Products) -> int:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else stack traces when a process is no more
-    from p3m_lightning.experiments.predict_ddp import MatteWriter, make_trainer, predict_files_ddp
+    from p3m_lightning.inference.distributed.predict import MatteWriter, make_trainer, predict_files_ddp
 
     if ":" in options.device:
         raise InputError(f"--device {options.device}: with --devices give auto, cpu or cuda")

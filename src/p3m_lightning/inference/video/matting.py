@@ -14,8 +14,8 @@ import numpy as np
 
 from p3m_lightning.inference.photo import Photo
 from p3m_lightning.inference.predictor import Predictor
+from p3m_lightning.inference.video.formats import Painter, Product, choose_format
 from p3m_lightning.inference.video.joining import join_pictures, join_video
-from p3m_lightning.inference.video.products import Painter, Product, choose_format
 from p3m_lightning.inference.video.queues import Backlog, prefetch
 from p3m_lightning.inference.video.reader import Frame, VideoError, VideoReader
 from p3m_lightning.inference.video.segments import (

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from p3m_lightning import __version__
 from p3m_lightning.images import atomic_path, to_uint8, to_unit
+from p3m_lightning.inference.export.open_sizes import open_sizes
 from p3m_lightning.inference.modes import Passes
 from p3m_lightning.inference.onnx_engine import METADATA, OUTPUTS, OnnxEngine
-from p3m_lightning.inference.open_sizes import open_sizes
 from p3m_lightning.inference.predictor import make_passes, recorded_inference
 from p3m_lightning.inference.torch_engine import TorchEngine
 from p3m_lightning.ops import resize

@@ -8,7 +8,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData, ModelHubMixin,
 from torch import nn
 
 from p3m_lightning import __version__
-from p3m_lightning.inference.facts import Facts, checkpoint_facts, published_facts
+from p3m_lightning.inference.export.metadata import Facts, checkpoint_facts, published_facts
 from p3m_lightning.inference.predictor import Predictor
 from p3m_lightning.models import load_model, model_card
 from p3m_lightning.models.weights import save_weights
@@ -123,7 +123,7 @@ Portrait matting: a photograph in, the opacity of every pixel out.
 Network of: {model_card(name).paper}{f" ({settings})" if settings else ""}.
 
 ```python
-from p3m_lightning.inference.hub import HubModel
+from p3m_lightning.inference.export.hub import HubModel
 
 predict = HubModel.from_pretrained("FOLDER or USER/NAME").predictor()
 predict("photo.jpg").rgba()

@@ -21,8 +21,8 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.distributed import DistError
 
-from p3m_lightning.experiments.prediction_ledger import Ledger
 from p3m_lightning.inference import Predictor
+from p3m_lightning.inference.distributed.ledger import Ledger
 from p3m_lightning.inference.finder import Finder
 from p3m_lightning.inference.folder import Item, Outcome, Result, Writing, predict_group, read_groups
 from p3m_lightning.inference.products import Products

@@ -1,0 +1,1 @@
+"""A folder of photographs shared by several processes."""

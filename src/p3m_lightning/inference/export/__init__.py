@@ -1,0 +1,1 @@
+"""Networks as files for others: ONNX, and folders of the Hugging Face Hub."""
