@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from p3m_lightning.models.published import PUBLISHED
+from p3m_lightning.models.checkpoints import PUBLISHED
 from p3m_lightning.training.history import recorded_history, seen_in_training
 from p3m_lightning.training.quoted_figures import figures_of_recipe, published_figures
 

@@ -6,7 +6,7 @@ import torch
 
 from golden_networks import Recording, assert_outputs_match, denormalize, load_recording, on_grid
 from p3m_lightning.models import create_model, load_reference_weights
-from p3m_lightning.models.swin import window_mask
+from p3m_lightning.models.encoders.swin import window_mask
 from p3m_lightning.ops import crop_to, pad_to_multiple
 from p3m_lightning.schema import MattingOutput
 

@@ -16,8 +16,8 @@ from p3m_lightning.models import (
     load_model,
     load_reference_weights,
 )
+from p3m_lightning.models.checkpoints import PUBLISHED
 from p3m_lightning.models.keymaps import ENCODER_MAPS, KEY_MAPS
-from p3m_lightning.models.published import PUBLISHED
 from p3m_lightning.models.weights import read_weights, save_weights
 from p3m_lightning.schema import InputError
 

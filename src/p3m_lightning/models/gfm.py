@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.models import DenseNet
 
 from p3m_lightning.models.blocks import conv_bn_relu, scale_channels
-from p3m_lightning.models.resnet import residual_layer
+from p3m_lightning.models.encoders.resnet import residual_layer
 from p3m_lightning.ops import crop_to, fuse, pad_to_multiple, region_means, upsample
 from p3m_lightning.schema import MattingOutput
 

@@ -9,9 +9,9 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from p3m_lightning.models.blocks import conv_bn_relu
-from p3m_lightning.models.resnet import ResNet34
-from p3m_lightning.models.swin import SwinT
-from p3m_lightning.models.vitae import ViTAES
+from p3m_lightning.models.encoders.resnet import ResNet34
+from p3m_lightning.models.encoders.swin import SwinT
+from p3m_lightning.models.encoders.vitae import ViTAES
 from p3m_lightning.ops import crop_to, fuse, normalize, pad_to_multiple, unpool, upsample
 from p3m_lightning.schema import EncoderFeatures, MattingOutput
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from p3m_lightning.data.cards import DATASETS
 from p3m_lightning.data.storage.layout import split_folder
-from p3m_lightning.models.published import PUBLISHED
+from p3m_lightning.models.checkpoints import PUBLISHED
 from p3m_lightning.models.weights import read_checkpoint
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.quoted_figures import figures_of_recipe

@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Convert strictly: every entry of the file has its place, and every place its entry."""
     from p3m_lightning.models import create_model, load_reference_weights
-    from p3m_lightning.models.published import PUBLISHED
+    from p3m_lightning.models.checkpoints import PUBLISHED
     from p3m_lightning.models.weights import read_weights, save_weights, verify_sha256
 
     if options.target.suffix != ".safetensors":

@@ -16,7 +16,7 @@ def run(options: argparse.Namespace) -> None:
     """Print every published checkpoint."""
     from dataclasses import asdict
 
-    from p3m_lightning.models.published import PUBLISHED
+    from p3m_lightning.models.checkpoints import PUBLISHED
 
     if options.json:
         print(json.dumps({name: asdict(entry) for name, entry in PUBLISHED.items()}, indent=2))

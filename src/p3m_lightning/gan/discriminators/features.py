@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from p3m_lightning.models import load_model
-from p3m_lightning.models.resnet import ResNet34
+from p3m_lightning.models.encoders.resnet import ResNet34
 from p3m_lightning.ops import IMAGENET_MEAN, IMAGENET_STD, normalize, resize
 from p3m_lightning.schema import InputError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from p3m_lightning.inference.predictor import recorded_inference
-from p3m_lightning.models.published import PUBLISHED
+from p3m_lightning.models.checkpoints import PUBLISHED
 from p3m_lightning.models.weights import read_checkpoint
 
 Facts = dict[str, Any]
