@@ -6,7 +6,7 @@ import threading
 import pytest
 from lightning_fabric.plugins.environments import SLURMEnvironment
 
-from p3m_lightning.cli.processes import shared_run_folder
+from p3m_lightning.cli.shared.processes import shared_run_folder
 from p3m_lightning.schema import InputError
 
 SLURM = {

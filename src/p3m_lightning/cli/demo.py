@@ -9,7 +9,7 @@ from copy import copy
 from pathlib import Path
 from threading import Event
 
-from p3m_lightning.cli.network import add_network, check_network, make_predictor
+from p3m_lightning.cli.shared.network import add_network, check_network, make_predictor
 from p3m_lightning.schema import InputError
 
 

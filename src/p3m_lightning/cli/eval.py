@@ -13,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Evaluate; metrics as JSON, a CSV per image and a picture sheet go to the run folder, the last line on stdout."""
-    from p3m_lightning.cli.hydra_app import run_hydra
+    from p3m_lightning.cli.shared.hydra_app import run_hydra
 
     run_hydra("eval", evaluate_and_tell, options.overrides)
 

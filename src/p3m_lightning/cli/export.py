@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from p3m_lightning.cli.network import add_checkpoint, check_checkpoint, published_network
+from p3m_lightning.cli.shared.network import add_checkpoint, check_checkpoint, published_network
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from p3m_lightning.cli.network import add_network, check_network, make_predictor
+from p3m_lightning.cli.shared.network import add_network, check_network, make_predictor
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once

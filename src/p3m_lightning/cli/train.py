@@ -19,10 +19,10 @@ def run(options: argparse.Namespace) -> None:
     """Train; the run folder, or that of a sweep, is the last line on stdout."""
     overrides = options.overrides
     if options.multirun:
-        from p3m_lightning.cli.multirun import run_sweep
+        from p3m_lightning.cli.shared.multirun import run_sweep
 
         return run_sweep(overrides)
-    from p3m_lightning.cli.hydra_app import run_hydra
+    from p3m_lightning.cli.shared.hydra_app import run_hydra
 
     if "ckpt=last" in overrides:
         overrides = resume_last(overrides)

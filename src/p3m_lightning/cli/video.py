@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from p3m_lightning.cli.network import add_network, check_network, make_predictor
 from p3m_lightning.cli.predict import check_light, read_background
+from p3m_lightning.cli.shared.network import add_network, check_network, make_predictor
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
@@ -104,7 +104,7 @@ def _background(background: str | None) -> Background | None:
 
 def _predictor_parameters(options: argparse.Namespace) -> dict[str, object]:
     """Return what tells one predictor from another; files by name, size and time of change."""
-    from p3m_lightning.cli.network import PASSES
+    from p3m_lightning.cli.shared.network import PASSES
     from p3m_lightning.inference.video.matting import fingerprint
 
     names = ["model", "mode", "limit", "flips", "precision", *(name.replace("-", "_") for name in PASSES)]

@@ -13,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Train; the run folder is the last line on stdout."""
-    from p3m_lightning.cli.hydra_app import run_hydra
+    from p3m_lightning.cli.shared.hydra_app import run_hydra
     from p3m_lightning.cli.train import resume_last
 
     overrides = options.overrides

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from p3m_lightning.cli.processes import shared_run_folder
+from p3m_lightning.cli.shared.processes import shared_run_folder
 from p3m_lightning.configuration import one_line, own_launchers, resolve
 from p3m_lightning.schema import InputError
 

@@ -1,0 +1,1 @@
+"""What several verbs share: Hydra, processes, and the options that name a network."""
