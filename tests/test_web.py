@@ -15,7 +15,7 @@ from p3m_lightning.cli import main
 from p3m_lightning.images import write_image
 from p3m_lightning.schema import InputError, MattingOutput
 from p3m_lightning.web.guard import FILE, MESSAGES, MOST_JSON, Guard
-from p3m_lightning.web.studio import Limits, Studio, Wish, color_of
+from p3m_lightning.web.session import Limits, Studio, Wish, color_of
 
 torch.set_num_threads(2)
 JOIN = MESSAGES[0]

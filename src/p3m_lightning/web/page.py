@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p3m_lightning.schema import InputError
-from p3m_lightning.web.studio import BEHIND, Studio, Wish
+from p3m_lightning.web.session import BEHIND, Studio, Wish
 
 if TYPE_CHECKING:
     import gradio

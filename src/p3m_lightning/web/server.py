@@ -14,7 +14,7 @@ from p3m_lightning.schema import InputError
 from p3m_lightning.synthetic import render_portrait
 from p3m_lightning.web.guard import Guard
 from p3m_lightning.web.page import build_page
-from p3m_lightning.web.studio import Limits, Studio
+from p3m_lightning.web.session import Limits, Studio
 
 HOST = "127.0.0.1"
 EXAMPLES = (9001, 9004, 9010)
