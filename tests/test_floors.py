@@ -12,7 +12,8 @@ PACKAGE = Path(p3m_lightning.__file__).parent
 FLOORS = [
     {"schema"},
     {"files", "progress"},
-    {"ops", "images", "landmarks", "parallel", "configuration", "study", "sheets"},
+    {"images"},
+    {"ops", "landmarks", "parallel", "configuration", "study", "sheets"},
     {"losses", "metrics", "models", "synthetic"},
     {"data"},
     {"training", "inference", "privacy"},

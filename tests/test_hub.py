@@ -11,7 +11,7 @@ from p3m_lightning.inference.export.metadata import checkpoint_facts, published_
 from p3m_lightning.models.weights import read_checkpoint, save_weights
 
 hub = pytest.importorskip("huggingface_hub")
-from p3m_lightning.inference.export.hub import HubModel
+from p3m_lightning.inference.export.hub import HubModel  # noqa: E402
 
 RESULTS = {"checkpoint": "best.ckpt", "sets": {"P3M-500-P": {"mean": {"sad": 12.345678, "mse": 0.01, "mad": 0.5}}}}
 CONFIG = {

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from p3m_lightning.files import atomic_path
 from p3m_lightning.images import (
-    atomic_path,
     from_unit,
     list_images,
     read_image,

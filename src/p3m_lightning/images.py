@@ -1,11 +1,10 @@
-"""Files and pixels: reading images and mattes of any make, writing whole files or none."""
+"""Pixels: reading images, mattes and trimaps of any make, and writing them."""
 
 from __future__ import annotations
 
 import io
 import os
 import struct
-import tempfile
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from p3m_lightning.files import atomic_path
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
@@ -142,22 +142,6 @@ def write_image(path: str | Path, pixels: np.ndarray, **options: object) -> None
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to, renamed to `path` at the end, removed after an error."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    aside = Path(name)
-    try:
-        yield aside
-        os.chmod(aside, 0o666 & ~_UMASK)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-@contextmanager
 def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Iterator[Image.Image]:
     """Open and decode an image file.
 
@@ -254,12 +238,3 @@ def _deep_png(pixels: np.ndarray, profile: bytes | None) -> bytes:
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     header = 8 + 25  # signature, IHDR
     return encoded[:header] + chunk + encoded[header:]
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _umask()  # asked once: setting it for a moment, the only way to ask, would race between writing threads

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from p3m_lightning.images import IMAGE_SUFFIXES, atomic_path
+from p3m_lightning.files import atomic_path
+from p3m_lightning.images import IMAGE_SUFFIXES
 from p3m_lightning.schema import InputError
 
 FaceFinder = Callable[[np.ndarray], list[np.ndarray]]

@@ -153,7 +153,7 @@ def check_light(options: argparse.Namespace) -> None:
 
 def report(outcomes: Iterable[Outcome], options: argparse.Namespace) -> int:
     """Wait for all outcomes; tell failures on stderr and, where folders or many files were given, in a manifest."""
-    from p3m_lightning.images import atomic_path
+    from p3m_lightning.files import atomic_path
 
     part, parts = options.shard
     manifest = options.output / ("failures.json" if parts == 1 else f"failures-{part}-of-{parts}.json")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
-from p3m_lightning.images import atomic_path
+from p3m_lightning.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

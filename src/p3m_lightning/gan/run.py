@@ -11,10 +11,10 @@ from pytorch_lightning import Trainer, seed_everything
 from rich.console import Console
 from rich.table import Table
 
+from p3m_lightning.files import write_json
 from p3m_lightning.gan.callbacks import best_of, measured
 from p3m_lightning.gan.generator import load_generator
 from p3m_lightning.gan.module import StyleMatteGANModule
-from p3m_lightning.metrics.report import write_json
 from p3m_lightning.training.results import provenance, save_config
 from p3m_lightning.training.run import build, build_trainer, fit
 

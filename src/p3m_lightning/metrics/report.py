@@ -1,16 +1,12 @@
-"""Scores for people and programs: the metric report with mean, median and tail, as JSON and CSV."""
+"""Scores for people and programs: the metric report with mean, median and tail."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from p3m_lightning.images import atomic_path
 from p3m_lightning.metrics.definitions import FACE
 from p3m_lightning.metrics.functional import CONVENTIONS
 
@@ -72,20 +68,6 @@ def worst_first(rows: Iterable[Row]) -> list[Row]:
 def keys_of(rows: Iterable[Row]) -> list[str]:
     """Return the metric keys that any of the rows has, in the order of their first appearance."""
     return [key for key in dict.fromkeys(key for row in rows for key in row) if key != "name"]
-
-
-def write_csv(path: str | Path, rows: Sequence[Row]) -> None:
-    """Write one line per image, `name` first; a key that an image lacks stays empty. The whole file or none."""
-    with atomic_path(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["name", *keys_of(rows)])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Write `content` as indented JSON; the whole file or none."""
-    with atomic_path(path) as aside:
-        aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _column(rows: Iterable[Row], key: str) -> list[float]:

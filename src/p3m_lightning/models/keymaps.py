@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from p3m_lightning.models import rival_keys as rivals
+Rules = tuple[tuple[str, str | None], ...]
+"""(regular expression of a whole foreign key, our key); None drops the entry."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,151 @@ _VITAE = (
 )
 _VITAE_FEATURES = r"encoder\.stages\.0\.\d+\.attn\.features"  # the authors' files lack them
 
-_VITMATTE = (KeyMap(rivals.VITMATTE_TRANSFORMERS), KeyMap(rivals.VITMATTE))
+
+def _mobilenet(prefix: str) -> Rules:
+    """MobileNetV2 with flat blocks, `prefix` a regular expression before "features"; torchvision nests them."""
+    features = prefix + r"features\."
+    return (
+        (features + r"(0|18)\.(.*)", r"backbone.\1.\2"),
+        (features + r"1\.conv\.([01])\.(.*)", r"backbone.1.conv.0.\1.\2"),  # the first block has no expansion
+        (features + r"1\.conv\.3\.(.*)", r"backbone.1.conv.1.\1"),
+        (features + r"1\.conv\.4\.(.*)", r"backbone.1.conv.2.\1"),
+        (features + r"(\d+)\.conv\.([01])\.(.*)", r"backbone.\1.conv.0.\2.\3"),
+        (features + r"(\d+)\.conv\.3\.(.*)", r"backbone.\1.conv.1.0.\2"),
+        (features + r"(\d+)\.conv\.4\.(.*)", r"backbone.\1.conv.1.1.\2"),
+        (features + r"(\d+)\.conv\.6\.(.*)", r"backbone.\1.conv.2.\2"),
+        (features + r"(\d+)\.conv\.7\.(.*)", r"backbone.\1.conv.3.\2"),
+    )
+
+
+_MODNET: Rules = (
+    *_mobilenet(r"(?:lr_branch\.)?backbone\.model\."),  # a branch holds the backbone a second time
+    (r"lr_branch\.se_block\.(.*)", r"low.weigh.\1"),
+    (r"lr_branch\.conv_lr(16x|8x)\.layers\.(.*)", r"low.to\1.\2"),
+    (r"lr_branch\.conv_lr\.layers\.0\.(.*)", r"low.head.\1"),
+    (r"hr_branch\.tohr_(enc[24]x)\.layers\.(.*)", r"high.from_\1.\2"),
+    (r"hr_branch\.conv_enc2x\.layers\.(.*)", r"high.halve.\1"),
+    (r"hr_branch\.conv_enc4x\.layers\.(.*)", r"high.mix4x.\1"),
+    (r"hr_branch\.conv_hr([24]x)\.(\d)\.layers\.(.*)", r"high.stage\1.\2.\3"),
+    (r"hr_branch\.conv_hr\.0\.layers\.(.*)", r"high.head.0.\1"),
+    (r"hr_branch\.conv_hr\.1\.layers\.0\.(.*)", r"high.head.1.\1"),
+    (r"f_branch\.conv_lr4x\.layers\.(.*)", r"fusion.from_low.\1"),
+    (r"f_branch\.conv_f2x\.layers\.(.*)", r"fusion.join.\1"),
+    (r"f_branch\.conv_f\.0\.layers\.(.*)", r"fusion.head.0.\1"),
+    (r"f_branch\.conv_f\.1\.layers\.0\.(.*)", r"fusion.head.1.\1"),
+)
+_MOBILENET_FLAT: Rules = _mobilenet("")  # where the MODNet authors start: a human segmentation network's backbone
+_MOBILENET_TORCHVISION: Rules = (
+    (r"classifier\..*", None),
+    (r"features\.((?:0|18)\..*)", r"backbone.\1"),
+    (r"features\.(\d+\.conv\.[0-3]\..*)", r"backbone.\1"),
+)
+
+_GFM_DECODERS: Rules = (
+    (r"psp_module\.stages\.(\d)\.1\.(.*)", r"glance.psp.project.\1.\2"),
+    (r"psp_module\.bottleneck\.(.*)", r"glance.psp.merge.\1"),
+    *((rf"psp{stage + 1}\.(.*)", rf"glance.context.{stage}.\1") for stage in range(4)),
+    (r"decoder(\d)_g\.(.*)", r"glance.stages.\1.\2"),
+    (r"bridge_block\.(.*)", r"focus.bridge.\1"),
+    (r"decoder(\d)_f\.(.*)", r"focus.stages.\1.\2"),
+)
+_GFM_R34: Rules = (
+    (r"resnet\.fc\..*", None),  # the classifier
+    (r"resnet\.(.*)", r"encoder.\1"),
+    (r"encoder0\.0\.(.*)", r"encoder.conv1.\1"),  # the encoder a second time
+    (r"encoder0\.1\.(.*)", r"encoder.bn1.\1"),
+    (r"encoder1\.1\.(.*)", r"encoder.layer1.\1"),
+    (r"encoder([234])\.(.*)", r"encoder.layer\1.\2"),
+    *_GFM_DECODERS,
+)
+_GFM_D121: Rules = (
+    (r"densenet\.(?:classifier|features\.norm5)\..*", None),  # used by nothing
+    (r"densenet\.features\.(.*)", r"encoder.features.\1"),
+    (r"encoder0\.0\.(.*)", r"encoder.features.conv0.\1"),  # the encoder a second time
+    (r"encoder0\.1\.(.*)", r"encoder.features.norm0.\1"),
+    (r"encoder([1-4])\.0\.(.*)", r"encoder.features.denseblock\1.\2"),
+    (r"encoder([1-3])\.1\.(.*)", r"encoder.features.transition\1.\2"),
+    (r"encoder4\.1\.(.*)", r"encoder.reduce.0.\1"),
+    (r"encoder4\.2\.(.*)", r"encoder.reduce.1.\1"),
+    *_GFM_DECODERS,
+)
+_DENSENET_TORCHVISION: Rules = (
+    (r"classifier\..*|features\.norm5\..*", None),
+    # its file says norm.1 where its module says norm1
+    (r"features\.(denseblock\d\.denselayer\d+\.(?:norm|conv))\.?([12])\.(.*)", r"encoder.features.\1\2.\3"),
+    (r"features\.((?:conv0|norm0|transition\d)\..*)", r"encoder.features.\1"),
+)
+
+
+def _pixel_level_module(prefix: str) -> Rules:
+    """Mask2Former's pixel-level module as transformers 4 named it, `prefix` a regular expression before it."""
+    blocks = prefix + r"encoder\.(encoder\.layers\.\d\.blocks\.\d+\.)"
+    swin = r"pixels.encoder.swin."
+    return (
+        (blocks + r"attention\.self\.relative_position_index", None),  # made when needed
+        (blocks + r"attention\.self\.(relative_position_bias_table)", swin + r"\1attention.relative_position_bias.\2"),
+        (blocks + r"attention\.self\.query\.(.*)", swin + r"\1attention.q_proj.\2"),
+        (blocks + r"attention\.self\.key\.(.*)", swin + r"\1attention.k_proj.\2"),
+        (blocks + r"attention\.self\.value\.(.*)", swin + r"\1attention.v_proj.\2"),
+        (blocks + r"attention\.output\.dense\.(.*)", swin + r"\1attention.o_proj.\2"),
+        (blocks + r"intermediate\.dense\.(.*)", swin + r"\1mlp.fc1.\2"),
+        (blocks + r"output\.dense\.(.*)", swin + r"\1mlp.fc2.\2"),
+        (prefix + r"encoder\.((?:embeddings|encoder)\..*)", swin + r"\1"),
+        (prefix + r"encoder\.(hidden_states_norms\..*)", r"pixels.encoder.\1"),
+        (prefix + r"(decoder\..*)", r"pixels.\1"),
+    )
+
+
+_STYLEMATTE: Rules = (
+    *_pixel_level_module(r"pixel_decoder\."),
+    (r"fpn\.conv1x1\.(.*)", r"fpn.lateral.\1"),
+    (r"fpn\.smooth_conv\.[012]\.(.*)", r"fpn.smooth.\1"),  # one convolution under three names
+    (r"fpn\.conv_fusion\.(.*)", r"fpn.fuse.\1"),
+    (r"conv\.(.*)", r"head.\1"),
+)
+_MASK2FORMER: Rules = (  # where the StyleMatte authors start: transformers' Mask2Former with Swin-T
+    (r"(?:model\.transformer_module|class_predictor|criterion)\..*", None),
+    *_pixel_level_module(r"model\.pixel_level_module\."),
+)
+_SWINV2: Rules = (  # transformers' Swin-v2 image classifier
+    (r"classifier\..*|swinv2\.layernorm\..*", None),
+    (r"swinv2\..*\.relative_(?:coords_table|position_index)", None),  # made when needed
+    (r"swinv2\.((?:embeddings|encoder)\..*)", r"pixels.encoder.\1"),
+)
+
+_VITMATTE_TRANSFORMERS: Rules = (  # as on the hub
+    (r"(backbone\.(embeddings|encoder)\..*)", r"network.\1"),
+    (r"(decoder\.(convstream|fusion_blocks|matting_head)\..*)", r"network.\1"),
+)
+
+_VITMATTE: Rules = (
+    (r"backbone\.pos_embed", r"network.backbone.embeddings.position_embeddings"),
+    (r"backbone\.patch_embed\.proj\.(.*)", r"network.backbone.embeddings.projection.\1"),
+    (r"backbone\.blocks\.(\d+)\.attn\.(.*)", r"network.backbone.encoder.layer.\1.attention.\2"),
+    (r"backbone\.blocks\.(\d+)\.(.*)", r"network.backbone.encoder.layer.\1.\2"),
+    (r"decoder\.fusion_blks\.(\d)\.conv\.bn\.(.*)", r"network.decoder.fusion_blocks.\1.conv.batch_norm.\2"),
+    (r"decoder\.fusion_blks\.(\d)\.(.*)", r"network.decoder.fusion_blocks.\1.\2"),
+    (r"decoder\.convstream\.convs\.(\d)\.bn\.(.*)", r"network.decoder.convstream.convs.\1.batch_norm.\2"),
+    (r"decoder\.(convstream|matting_head)\.(.*)", r"network.decoder.\1.\2"),
+)
+
+_VIT: Rules = (  # plain vision transformers: DINO's, MAE's, timm's
+    (r"cls_token|(?:norm|fc_norm|head)\..*", None),
+    (r"pos_embed", r"network.backbone.embeddings.position_embeddings"),
+    (r"patch_embed\.proj\.(.*)", r"network.backbone.embeddings.projection.\1"),
+    (r"blocks\.(\d+)\.attn\.(.*)", r"network.backbone.encoder.layer.\1.attention.\2"),
+    (r"blocks\.(\d+)\.(.*)", r"network.backbone.encoder.layer.\1.\2"),
+)
+
+_VGG_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # places in torchvision's `features`
+
+_VGG16_TORCHVISION: Rules = (
+    *((rf"features\.{place}\.(.*)", rf"encoder.convs.{k}.\1") for k, place in enumerate(_VGG_CONVOLUTIONS)),
+    (r"classifier\.0\.(.*)", r"encoder.fc6.\1"),
+    (r"classifier\.[36]\..*", None),
+)
+
+_VITMATTE_FILES = (KeyMap(_VITMATTE_TRANSFORMERS), KeyMap(_VITMATTE))
 
 KEY_MAPS: dict[str, tuple[KeyMap, ...]] = {
     "p3mnet_r34": (
@@ -89,12 +234,12 @@ KEY_MAPS: dict[str, tuple[KeyMap, ...]] = {
     ),
     "p3mnet_swin_t": (KeyMap((*_SWIN_POOLING, *_P3M_DECODERS)),),
     "p3mnet_vitae_s": (KeyMap((*_VITAE, *_P3M_DECODERS), optional=_VITAE_FEATURES),),
-    "modnet": (KeyMap(rivals.MODNET),),
-    "gfm_r34_tt": (KeyMap(rivals.GFM_R34),),
-    "gfm_d121_tt": (KeyMap(rivals.GFM_D121),),
-    "stylematte": (KeyMap(rivals.STYLEMATTE),),
-    "vitmatte_small": _VITMATTE,
-    "vitmatte_base": _VITMATTE,
+    "modnet": (KeyMap(_MODNET),),
+    "gfm_r34_tt": (KeyMap(_GFM_R34),),
+    "gfm_d121_tt": (KeyMap(_GFM_D121),),
+    "stylematte": (KeyMap(_STYLEMATTE),),
+    "vitmatte_small": _VITMATTE_FILES,
+    "vitmatte_base": _VITMATTE_FILES,
 }
 """Registry name -> layouts of its authors' checkpoints; the first that knows all keys of a file counts."""
 
@@ -106,7 +251,7 @@ _MODNET_OWN = r"(low|high|fusion)\..*|.*\.num_batches_tracked"
 _STYLEMATTE_HEADS = r"(fpn|head|upsampler)\..*"
 
 _VIT = KeyMap(  # DINO's and MAE's: no relative positions, no residual convolutions, no channel for the trimap
-    rivals.VIT,
+    _VIT,
     optional=r"network\.(decoder|backbone\.encoder\.layer\.\d+\.(attention\.rel_pos_[hw]|residual))\b.*",
     widened="network.backbone.embeddings.projection.weight",
 )
@@ -123,18 +268,18 @@ ENCODER_MAPS: dict[str, tuple[KeyMap, ...]] = {
     ),
     "p3mnet_vitae_s": (KeyMap(_VITAE, optional=rf"{_VITAE_FEATURES}|{_DECODERS}"),),
     "modnet": (
-        KeyMap(rivals.MOBILENET_TORCHVISION, optional=_MODNET_OWN),
-        KeyMap(rivals.MOBILENET_FLAT, optional=_MODNET_OWN),
+        KeyMap(_MOBILENET_TORCHVISION, optional=_MODNET_OWN),
+        KeyMap(_MOBILENET_FLAT, optional=_MODNET_OWN),
     ),
     "gfm_r34_tt": (_RESNET_IMAGENET,),
     "gfm_d121_tt": (
-        KeyMap(rivals.DENSENET_TORCHVISION, optional=rf"{_DECODERS}|encoder\.reduce\..*|.*\.num_batches_tracked"),
+        KeyMap(_DENSENET_TORCHVISION, optional=rf"{_DECODERS}|encoder\.reduce\..*|.*\.num_batches_tracked"),
     ),
     "stylematte": (
-        KeyMap(rivals.MASK2FORMER, optional=_STYLEMATTE_HEADS),
-        KeyMap(rivals.SWINV2, optional=rf"pixels\.decoder\..*|{_STYLEMATTE_HEADS}"),
+        KeyMap(_MASK2FORMER, optional=_STYLEMATTE_HEADS),
+        KeyMap(_SWINV2, optional=rf"pixels\.decoder\..*|{_STYLEMATTE_HEADS}"),
     ),
-    "dim": (KeyMap(rivals.VGG16_TORCHVISION, optional=r"encoder\.guide\..*|(decoder|refinement)\..*"),),
+    "dim": (KeyMap(_VGG16_TORCHVISION, optional=r"encoder\.guide\..*|(decoder|refinement)\..*"),),
     "vitmatte_small": (_VIT,),
     "vitmatte_base": (_VIT,),
 }

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from p3m_lightning.images import atomic_path
+from p3m_lightning.files import atomic_path
 from p3m_lightning.models.keymaps import ENCODER_MAPS, KEY_MAPS, KeyMap
 from p3m_lightning.schema import InputError
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from p3m_lightning.images import atomic_path, write_image
+from p3m_lightning.files import atomic_path
+from p3m_lightning.images import write_image
 from p3m_lightning.landmarks import rounded
 from p3m_lightning.ops.faces import obfuscate
 from p3m_lightning.ops.matting import trimap_from_alpha

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.data.storage.fingerprint import fingerprint
-from p3m_lightning.images import atomic_path
+from p3m_lightning.files import atomic_path
 
 PACKAGES = ("p3m_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "albumentations", "numpy")
 SHOWN = ("sad", "mse", "mad", "sad_unknown", "gradient", "connectivity")

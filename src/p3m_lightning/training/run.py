@@ -17,7 +17,8 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, Pr
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from p3m_lightning.metrics.report import metric_report, write_csv, write_json
+from p3m_lightning.files import write_csv, write_json
+from p3m_lightning.metrics.report import metric_report
 from p3m_lightning.models import create_model, load_model, load_reference_weights
 from p3m_lightning.models.weights import read_checkpoint, read_weights
 from p3m_lightning.schema import InputError

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from p3m_lightning.images import atomic_path
-from p3m_lightning.metrics.report import write_json
+from p3m_lightning.files import atomic_path, write_json
 
 RESULTS = "results.json"
 METRICS = "metrics.csv"

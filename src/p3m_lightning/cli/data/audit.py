@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Audit the folders, print the table; 2 if some images could not be read."""
-    from p3m_lightning.data.disk import write_whole
+    from p3m_lightning.files import write_whole
     from p3m_lightning.images import write_image
     from p3m_lightning.landmarks import read_landmarks
     from p3m_lightning.privacy.anonymize_folder import report_path

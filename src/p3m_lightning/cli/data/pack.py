@@ -27,8 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Pack, print where the files are; 2 if any sample had to be left out."""
-    from p3m_lightning.data.disk import readable_bytes
     from p3m_lightning.data.prepare.pack_folder import pack_dataset
+    from p3m_lightning.files import readable_bytes
 
     report = pack_dataset(
         options.root,

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from p3m_lightning.data.disk import check_space, prepare_folders, write_whole
 from p3m_lightning.data.foreground_colors import METHODS, estimate_foreground
 from p3m_lightning.data.storage.layout import Samples, dataset_card, find_samples, role_folders, split_folder
+from p3m_lightning.files import check_space, prepare_folders, write_whole
 from p3m_lightning.images import from_unit, read_image, read_matte
 from p3m_lightning.parallel import run_parallel
 from p3m_lightning.progress import track

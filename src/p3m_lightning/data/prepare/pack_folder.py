@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from p3m_lightning.data.disk import check_space, prepare_folders, write_whole
 from p3m_lightning.data.storage.layout import PACK, dataset_card, find_samples, pack_folder, split_folder
 from p3m_lightning.data.storage.packs import SUFFIX, Pack, encode_pack, signature
 from p3m_lightning.data.storage.readers import SampleFiles
+from p3m_lightning.files import check_space, prepare_folders, write_whole
 from p3m_lightning.parallel import check_workers, run_parallel
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError

@@ -14,10 +14,10 @@ from torch import nn
 
 from p3m_lightning.data.composition import random_part
 from p3m_lightning.data.storage.readers import read_color
+from p3m_lightning.files import write_csv
 from p3m_lightning.gan.sampling import SamplingProtocol, sample_portraits
 from p3m_lightning.images import from_unit, list_images, open_image, to_unit, write_image
 from p3m_lightning.inference import Predictor
-from p3m_lightning.metrics.report import write_csv
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 

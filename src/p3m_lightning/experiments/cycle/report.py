@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from p3m_lightning.data.datasets import MattingDataset
-from p3m_lightning.images import atomic_path, from_unit, list_images, open_image, read_image, write_image
+from p3m_lightning.files import atomic_path
+from p3m_lightning.images import from_unit, list_images, open_image, read_image, write_image
 from p3m_lightning.inference import Predictor
 from p3m_lightning.sheets import matting_panels, sheet
 

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 from p3m_lightning.configuration import compose_run
 from p3m_lightning.experiments.cycle.portraits import check_gate, make_portraits
 from p3m_lightning.experiments.cycle.report import write_report
+from p3m_lightning.files import write_json
 from p3m_lightning.gan.generator import load_generator
 from p3m_lightning.gan.run import train_gan
 from p3m_lightning.inference import Predictor
 from p3m_lightning.inference.finder import Finder
 from p3m_lightning.inference.folder import predict_files
 from p3m_lightning.inference.products import Products
-from p3m_lightning.metrics.report import write_json
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 from p3m_lightning.training import evaluate, train

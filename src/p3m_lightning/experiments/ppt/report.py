@@ -30,7 +30,7 @@ from p3m_lightning.experiments.ppt.protocol import (
 from p3m_lightning.experiments.ppt.scores import OURS, Score, find, headline, own_scores, published_scores
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import LEVEL, SAMPLES
-from p3m_lightning.images import atomic_path
+from p3m_lightning.files import atomic_path
 
 REGIONS = {TRIMAP_FREE: "whole image", TRIMAP_BASED: "unknown region", TRADITIONAL: "unknown region"}
 TITLES = {

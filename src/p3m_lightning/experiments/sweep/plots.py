@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from p3m_lightning.images import atomic_path
+from p3m_lightning.files import atomic_path
 
 Row = dict[str, Any]
 

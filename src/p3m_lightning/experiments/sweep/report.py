@@ -13,7 +13,7 @@ from rich.table import Table
 
 from p3m_lightning.experiments.sweep.plots import plot_gradient_shares, plot_metrics, short
 from p3m_lightning.experiments.sweep.workers import PLANNED, RETRIED, SETTINGS
-from p3m_lightning.images import atomic_path
+from p3m_lightning.files import atomic_path
 from p3m_lightning.metrics.definitions import FACE, P3M
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from p3m_lightning import __version__
-from p3m_lightning.images import atomic_path, to_uint8, to_unit
+from p3m_lightning.files import atomic_path
+from p3m_lightning.images import to_uint8, to_unit
 from p3m_lightning.inference.export.open_sizes import open_sizes
 from p3m_lightning.inference.modes import Passes
 from p3m_lightning.inference.onnx_engine import METADATA, OUTPUTS, OnnxEngine

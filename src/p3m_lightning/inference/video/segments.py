@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
-from p3m_lightning.images import atomic_path, write_image
+from p3m_lightning.files import atomic_path
+from p3m_lightning.images import write_image
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:

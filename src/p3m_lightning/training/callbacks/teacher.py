@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from p3m_lightning.images import atomic_path
+from p3m_lightning.files import atomic_path
 from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.models import load_model
 from p3m_lightning.models.weights import read_checkpoint

@@ -1,22 +1,56 @@
-"""Room for many files: is there any, may it be written to, and files that appear whole or not at all."""
+"""Files that appear whole or not at all, as bytes, JSON and CSV; and whether there is room for many."""
 
 from __future__ import annotations
 
+import csv
 import errno
+import json
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from p3m_lightning.images import atomic_path
 from p3m_lightning.schema import InputError
 
 Task = TypeVar("Task")
 
 PROBED = 3  # results made beforehand, to know the size of all
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a path beside `path` to write to, renamed to `path` at the end, removed after an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    aside = Path(name)
+    try:
+        yield aside
+        os.chmod(aside, 0o666 & ~_UMASK)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write `content` as indented JSON; the whole file or none."""
+    with atomic_path(path) as aside:
+        aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write one line per row, `name` first; a key that a row lacks stays empty. The whole file or none."""
+    columns = list(dict.fromkeys(["name", *(key for row in rows for key in row)]))
+    with atomic_path(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def prepare_folders(folders: Sequence[Path]) -> None:
@@ -83,3 +117,12 @@ def readable_bytes(count: float) -> str:
     """Return a number of bytes with three digits and a unit, as "1.75 MB"."""
     power = min(int(np.log10(max(count, 1)) / 3), 4)
     return f"{count / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()  # asked once: setting it for a moment, the only way to ask, would race between writing threads
