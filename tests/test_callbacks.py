@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from p3m_lightning.images import read_matte
-from p3m_lightning.training.callbacks.callbacks import AdaptiveGradientClipping, MatteFiles, Throughput
+from p3m_lightning.training.callbacks.gradient_clipping import AdaptiveGradientClipping
+from p3m_lightning.training.callbacks.matte_files import MatteFiles
+from p3m_lightning.training.callbacks.throughput import Throughput
 
 
 def clip(callback, norm):

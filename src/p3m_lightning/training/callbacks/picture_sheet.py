@@ -1,8 +1,7 @@
-"""Callbacks: pictures of every validation, mattes of every test, throughput, adaptive gradient clipping."""
+"""Picture sheets of every evaluation set, in training and in the test."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,10 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from p3m_lightning.images import from_unit, write_image
+from p3m_lightning.images import write_image
 from p3m_lightning.schema import MattingOutput, Sample
-from p3m_lightning.sheets import matting_panels, reduced, sheet
+from p3m_lightning.sheets import matting_panels, sheet
 
 
 class PictureSheet(Callback):
@@ -85,28 +83,6 @@ class PictureSheet(Callback):
         self.rows = {}
 
 
-class MatteFiles(Callback):
-    """Write the matte of every test image as 8-bit PNG, `<set>/<stem>.png`: `p3m compare` shows them side by side.
-
-    Args:
-        folder: where the folders of the sets go.
-        side: longer side of a file in pixels, larger mattes are reduced to it; None for full size, for `p3m score`.
-    """
-
-    def __init__(self, folder: str | Path, side: int | None = 384) -> None:
-        self.folder = Path(folder)
-        self.side = side
-
-    def on_test_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Tensor, batch: Sample, index: int, which: int = 0
-    ) -> None:
-        """Write the mattes (N, 1, H, W) of a batch."""
-        for alpha, name in zip(outputs, batch["name"], strict=True):
-            matte = from_unit(alpha[0].float().cpu().numpy())
-            path = self.folder / trainer.datamodule.test_names[which] / f"{name}.png"
-            write_image(path, matte if self.side is None else reduced(matte, self.side))
-
-
 class _SemanticAsAlpha(nn.Module):
     """The trimap classes of a network, as 0, 1/2 and 1 where alpha is expected, so that `infer` brings them to size."""
 
@@ -120,7 +96,6 @@ class _SemanticAsAlpha(nn.Module):
         return MattingOutput(self.net(images).semantic.argmax(dim=1, keepdim=True) / 2)
 
 
-@torch.no_grad()
 def _predicted_trimap(module: LightningModule, batch: Sample) -> Tensor:
     """Return the classes (1, H, W) that the network's semantic pass predicts, else the sample's trimap."""
     net, image = module.net, batch["image"][:1]
@@ -130,69 +105,3 @@ def _predicted_trimap(module: LightningModule, batch: Sample) -> Tensor:
     if semantic is None or semantic.shape[1] != 3:
         return batch["trimap"][0]
     return torch.round(2 * module.infer(_SemanticAsAlpha(net), image, mode="resize"))[0]
-
-
-class Throughput(Callback):
-    """Log training images per second, data loading included, validation not; on CUDA the peak memory too."""
-
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Start the clock of an epoch that is taken up in its middle: it has no start of its own."""
-        self.on_train_epoch_start(trainer, module)
-
-    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Start the clock."""
-        self.images, self.seconds, self.last = 0, 0.0, time.perf_counter()
-
-    def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Sample, index: int
-    ) -> None:
-        """Count the images of all processes."""
-        now = time.perf_counter()
-        self.images += len(batch["name"]) * trainer.world_size
-        self.seconds += now - self.last
-        self.last = now
-
-    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Restart the clock after a validation inside the epoch."""
-        self.last = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Log the epoch's rate."""
-        if self.seconds:
-            module.log("train/images_per_second", self.images / self.seconds, sync_dist=True)
-        if module.device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(module.device) / 2**20
-            module.log("train/peak_memory_mib", peak, sync_dist=True)
-
-
-class AdaptiveGradientClipping(Callback):
-    """Clip the gradient norm at a multiple of its moving average, as P3M-Net's 2024 code offers.
-
-    Args:
-        momentum: of the moving average of the norm; 0.999 in that code.
-        factor: the norm is clipped at this many times the average; 2 in that code.
-    """
-
-    def __init__(self, momentum: float = 0.999, factor: float = 2.0) -> None:
-        self.momentum = momentum
-        self.factor = factor
-        self.average: float | None = None
-
-    def on_before_optimizer_step(self, trainer: Trainer, module: LightningModule, optimizer: Optimizer) -> None:
-        """Clip, then let the clipped norm enter the average."""
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        limit = float("inf") if self.average is None else self.factor * self.average
-        norm = float(nn.utils.clip_grad_norm_(parameters, limit))
-        if norm == norm and norm != float("inf"):
-            clipped = min(norm, limit)
-            self.average = (
-                clipped if self.average is None else (self.momentum * self.average + (1 - self.momentum) * clipped)
-            )
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the average, so that a resumed run clips alike."""
-        return {"average": self.average}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the average back."""
-        self.average = state["average"]

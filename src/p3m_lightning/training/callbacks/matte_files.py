@@ -1,0 +1,34 @@
+"""Mattes of every test image as small files, for comparisons of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from p3m_lightning.images import from_unit, write_image
+from p3m_lightning.schema import Sample
+from p3m_lightning.sheets import reduced
+
+
+class MatteFiles(Callback):
+    """Write the matte of every test image as 8-bit PNG, `<set>/<stem>.png`: `p3m compare` shows them side by side.
+
+    Args:
+        folder: where the folders of the sets go.
+        side: longer side of a file in pixels, larger mattes are reduced to it; None for full size, for `p3m score`.
+    """
+
+    def __init__(self, folder: str | Path, side: int | None = 384) -> None:
+        self.folder = Path(folder)
+        self.side = side
+
+    def on_test_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Tensor, batch: Sample, index: int, which: int = 0
+    ) -> None:
+        """Write the mattes (N, 1, H, W) of a batch."""
+        for alpha, name in zip(outputs, batch["name"], strict=True):
+            matte = from_unit(alpha[0].float().cpu().numpy())
+            path = self.folder / trainer.datamodule.test_names[which] / f"{name}.png"
+            write_image(path, matte if self.side is None else reduced(matte, self.side))
