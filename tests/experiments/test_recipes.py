@@ -16,7 +16,7 @@ from p3m_lightning.training.module import weighted
 from p3m_lightning.training.quoted_figures import figures_of_recipe
 from tiny_networks import TINY
 
-FILES = sorted((Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml"))
+FILES = sorted((Path(__file__).parents[2] / "conf" / "experiment").glob("*.yaml"))
 EXPERIMENTS = [path.stem for path in FILES if path.read_text().splitlines()[1].startswith("# p3m train ")]
 SIDE = 64
 

@@ -211,7 +211,7 @@ def test_every_preset_weighs_exactly_the_terms_that_its_loss_returns(name):
 
 
 def test_every_file_in_conf_loss_is_a_tested_preset():
-    files = {path.stem for path in (Path(__file__).parents[1] / "conf" / "loss").glob("*.yaml")}
+    files = {path.stem for path in (Path(__file__).parents[2] / "conf" / "loss").glob("*.yaml")}
     assert files == set(PRESETS)
 
 

@@ -160,7 +160,7 @@ def test_two_processes_hold_the_same_weights_and_draw_different_noise(discs, tmp
         "callbacks.snapshots=null",
         "+callbacks.ranks={_target_: gan_ranks.SameWeights}",
     ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == str(tmp_path / "run")

@@ -13,7 +13,7 @@ from p3m_lightning.models.weights import save_weights
 from p3m_lightning.schema import InputError, MattingOutput
 from tiny_networks import TINY
 
-CONF = Path(__file__).resolve().parents[1] / "conf" / "model"
+CONF = Path(__file__).resolve().parents[2] / "conf" / "model"
 
 LEARNING = [name for name, card in MODELS.items() if not card.builder.startswith("classical:")]
 # Tracing is slow, and the two left out are a part and a size of others.

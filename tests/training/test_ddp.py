@@ -34,7 +34,7 @@ def test_metrics_of_two_and_three_processes_are_those_of_one(portraits, tmp_path
     done = subprocess.run(
         [sys.executable, "-c", code, str(portraits), str(tmp_path)],
         cwd=Path(__file__).parent,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
         capture_output=True,
         text=True,
     )

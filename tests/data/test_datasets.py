@@ -74,7 +74,7 @@ def test_every_data_set_is_read_in_the_layout_of_its_card(tmp_path, name):
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_card_is_told_to_users(name):
-    pages = Path(__file__).parents[1] / "docs/data.md"
+    pages = Path(__file__).parents[2] / "docs/data.md"
     assert f"| `{name}` |" in pages.read_text()
 
 
