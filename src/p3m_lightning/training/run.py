@@ -22,13 +22,14 @@ from p3m_lightning.metrics.report import metric_report
 from p3m_lightning.models import create_model, load_model, load_reference_weights
 from p3m_lightning.models.weights import read_checkpoint, read_weights
 from p3m_lightning.schema import InputError
+from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.callbacks.interrupt import StopBetweenBatches
 from p3m_lightning.training.history import recorded_history, seen_in_training
 from p3m_lightning.training.loggers import RunWandbLogger
 from p3m_lightning.training.module import MattingModule
 from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
-from p3m_lightning.training.start import freeze, start_from
+from p3m_lightning.training.start import freeze, start_from, verify_start
 
 
 def train(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,12 +46,13 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     started = time.time()
     seed_everything(config["seed"], workers=True, verbose=False)
-    data = build(config["data"])
     net = build(config["model"])
+    verify_start(net, config["ckpt"], config["init_from"])
     start_from(net, config["init_from"])
     freeze(net, config["frozen"])
     config = with_mode(config, net)
     module = build_module(config, net)
+    data = build(config["data"])
     trainer = build_trainer(config)
     if trainer.is_global_zero:
         save_config(config, Path(config["paths"]["run"]))
@@ -144,6 +146,7 @@ def build_module(config: Mapping[str, Any], net: nn.Module) -> MattingModule:
         optimizer=build(config["optimizer"]),
         scheduler=build(config["scheduler"]),
         lr_scaling=config["lr_scaling"],
+        sync_batchnorm=config["trainer"].get("sync_batchnorm", False),
         config=config,
     )
 
@@ -227,7 +230,7 @@ def finish(
         "seconds": round(time.time() - started, 1),
     }
     for callback in trainer.callbacks:
-        results |= callback.results() if hasattr(callback, "results") else {}
+        results |= callback.results() if isinstance(callback, RunCallback) else {}
     if trainer.is_global_zero:
         for name, report in reports.items():
             write_json(folder / f"metrics_{name}.json", report)

@@ -14,8 +14,8 @@ from p3m_lightning.schema import InputError
 from p3m_lightning.training.results import save_config
 from p3m_lightning.training.run import build
 from p3m_lightning.training.run import train as train_once
-from p3m_lightning.training.stage_records import RESULTS, gather
-from p3m_lightning.training.start import frozen_names
+from p3m_lightning.training.stage_records import RESULTS, record_stages
+from p3m_lightning.training.start import frozen_names, verify_start
 
 say = rank_zero_only(print)
 CHANGEABLE = ("data", "loss", "optimizer", "scheduler", "trainer", "callbacks", "inference", "frozen")
@@ -84,7 +84,7 @@ def train_stages(config: Mapping[str, Any]) -> dict[str, Any]:
         weights = stage.folder / "checkpoints" / results["checkpoint"]
     objects = {key: results.pop(key) for key in ("trainer", "module", "data")}
     if objects["trainer"].is_global_zero:
-        results = gather(folder, [(stage.name, stage.folder) for stage in stages], results, started)
+        results = record_stages(folder, [(stage.name, stage.folder) for stage in stages], results, started)
     return results | objects
 
 
@@ -98,10 +98,12 @@ def list_stages(config: Mapping[str, Any]) -> list[Stage]:
     """
     named = {name: changes for name, changes in config["stages"].items() if changes is not None}
     net = build(config["model"])
+    verify_start(net, None, config["init_from"])
     stages = []
     for number, (name, changes) in enumerate(named.items(), 1):
         stage = Stage(name, stage_config(config, changes, f"stages/{number}_{name}", where=f"stages.{name}"))
         try:
+            verify_start(net, ready(stage, None)["ckpt"], None)
             frozen_names(net, stage.config["frozen"])
             for node in (stage.config[key] for key in ("data", "optimizer", "scheduler")):
                 build(node)
