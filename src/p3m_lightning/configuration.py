@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from p3m_lightning.added_keys import refuse_unread
 from p3m_lightning.schema import InputError
 
 
@@ -24,6 +25,7 @@ def compose_run(verb: str, overrides: Sequence[str], folder: str | Path) -> dict
     from omegaconf import open_dict
 
     config = compose(verb, overrides)
+    refuse_unread_keys(verb, overrides, config)
     with open_dict(config):
         config.hydra.runtime.output_dir = str(folder)
     with as_hydra_job(config):
@@ -48,6 +50,32 @@ def compose(verb: str, overrides: Sequence[str]) -> Any:
         raise InputError(one_line(error)) from error
 
 
+def refuse_unread_keys(verb: str, overrides: Sequence[str], config: Any = None) -> None:
+    """Raise InputError in one line where `overrides` add a key to `conf/<verb>.yaml` that nothing reads.
+
+    `config` is what they compose to, where that is known.
+    """
+    added = [o.lstrip("+").split("=")[0] for o in overrides if o.startswith("+")]
+    if not added:
+        return
+
+    def plain(tree: Any) -> dict[str, Any]:
+        from omegaconf import OmegaConf
+
+        container = OmegaConf.to_container(OmegaConf.masked_copy(tree, [key for key in tree if key != "hydra"]))
+        return cast("dict[str, Any]", container)
+
+    def declared() -> dict[str, Any]:
+        files = [o for o in overrides if not any(_within(o.lstrip("+~").split("=")[0], key) for key in added)]
+        return plain(compose(verb, files))
+
+    refuse_unread(overrides, plain(config or compose(verb, overrides)), declared)
+
+
+def _within(key: str, other: str) -> bool:
+    return key == other or key.startswith(f"{other}.")
+
+
 def resolve(config: Any) -> dict[str, Any]:
     """Turn an OmegaConf tree into plain containers, without Hydra's own keys.
 
@@ -59,7 +87,7 @@ def resolve(config: Any) -> dict[str, Any]:
 
     tree = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     try:
-        return OmegaConf.to_container(tree, resolve=True, throw_on_missing=True)
+        return cast("dict[str, Any]", OmegaConf.to_container(tree, resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:
         raise InputError(one_line(error)) from error
 

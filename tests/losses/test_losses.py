@@ -337,14 +337,14 @@ def test_vitmatte_regions_are_means_of_their_own_and_an_empty_one_is_zero():
     assert nothing["gradient"] == 0
 
 
-def test_gradient_penalty_of_a_ramp_is_its_slope():
+def test_flat_gradient_loss_of_a_ramp_is_its_slope():
     ramp = torch.arange(16.0).div(16).expand(1, 1, 16, 16)
     inside = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
     inside[..., 1:-1, 1:-1] = True
     flat = torch.full_like(ramp, 0.5)
     slope = 8 / 16  # a Sobel derivative is 8 times the slope
-    assert losses.gradient_penalty(flat, ramp, inside).item() == pytest.approx(slope)
-    assert losses.gradient_penalty(ramp, ramp, inside).item() == pytest.approx(0.01 * slope)
+    assert losses.flat_gradient_loss(flat, ramp, inside).item() == pytest.approx(slope)
+    assert losses.flat_gradient_loss(ramp, ramp, inside).item() == pytest.approx(0.01 * slope)
 
 
 def test_weighted_laplacian_doubles_with_each_level():

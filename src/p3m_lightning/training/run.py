@@ -31,6 +31,8 @@ from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
 from p3m_lightning.training.start import freeze, start_from, verify_start
 
+NARROW = ("16-true", "bf16-true")
+
 
 def train(config: Mapping[str, Any]) -> dict[str, Any]:
     """Train, then evaluate the chosen checkpoint on the test sets.
@@ -50,6 +52,7 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     verify_start(net, config["ckpt"], config["init_from"])
     start_from(net, config["init_from"])
     freeze(net, config["frozen"])
+    verify_length(config)
     config = with_mode(config, net)
     module = build_module(config, net)
     data = build(config["data"])
@@ -151,18 +154,35 @@ def build_module(config: Mapping[str, Any], net: nn.Module) -> MattingModule:
     )
 
 
+def verify_length(config: Mapping[str, Any]) -> None:
+    """Raise an InputError where the schedule wants to know how long the training is, and it has no end of its own."""
+    trainer = config["trainer"]
+    by_time = trainer.get("max_epochs") == -1 or (trainer.get("max_epochs") is None and trainer.get("max_time"))
+    if by_time and trainer.get("max_steps") in (-1, None) and (config["scheduler"] or {}).get("needs_total_steps"):
+        raise InputError(
+            "trainer.max_epochs: this schedule runs over the whole training and has to know its length; give"
+            " trainer.max_epochs or trainer.max_steps beside max_time, or take scheduler=constant"
+        )
+
+
 def build_trainer(config: Mapping[str, Any]) -> Trainer:
     """Build the Trainer from the groups trainer, callbacks and logger."""
     callbacks = [StopBetweenBatches(), *(build(node) for node in config["callbacks"].values() if node)]
     loggers = [build(node) for node in config["logger"].values() if node]
     if not loggers:  # Lightning refuses a callback that only logs
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
+    precision = config["trainer"].get("precision")
+    if precision in NARROW:
+        raise InputError(
+            f"trainer.precision: {precision} would keep the weights themselves in 16 bits, in which small steps get lost;"
+            " take bf16-mixed or 16-mixed"
+        )
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its hints would bury the results
     try:
         # Lightning would add a bar of its own, on stdout, where none is wanted
         bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
         trainer = build(config["trainer"])(callbacks=callbacks, logger=loggers, enable_progress_bar=bar)
-    except MisconfigurationException as error:
+    except (MisconfigurationException, TypeError, ValueError) as error:
         raise InputError(f"trainer: {error}") from error
     if config["trainer"].get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":
         raise InputError("trainer.sync_batchnorm: PyTorch synchronizes batch norm on GPUs only")
