@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from p3m_lightning import losses
 from p3m_lightning.schema import UNKNOWN, InputError, MattingOutput
+from p3m_lightning.training.module import verify_weights
 
 P = "predict"
 
@@ -220,6 +221,16 @@ def test_paper_differs_from_released_in_the_fused_matte_only():
     assert paper["function"] == released["function"]
     differing = {k: v for k, v in paper["weights"].items() if v != released["weights"][k]}
     assert differing == {"fusion_alpha": 2.0, "fusion_laplacian": 2.0}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_terms_are_those_announced_and_weighted(name):
+    output, batch, coarse = _batch()
+    if name.startswith("modnet"):
+        output = output._replace(semantic=coarse)
+    loss = instantiate(preset(name)["function"])
+    assert loss.names == tuple(loss(output, batch))
+    verify_weights(loss.names, preset(name)["weights"])
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -13,9 +13,13 @@ from p3m_lightning.schema import InputError, MattingOutput, Sample
 class Loss(ABC):
     """A loss is called as `loss(output, batch) -> {term: scalar}`; terms are unweighted, their names never vary.
 
-    The names depend only on the constructor's arguments, so that a table of weights can be verified against them.
+    The names depend only on the constructor's arguments, so that a table of weights can be verified against them before
+    anything is computed.
     Everything is computed outside of autocast, in float32 or, for float64 outputs, in float64.
     """
+
+    names: tuple[str, ...]
+    """Of the terms, as `terms` returns them."""
 
     def __call__(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the terms of a network's `output` for a collated `batch`."""

@@ -82,6 +82,8 @@ class MODNetLoss(Loss):
         boundary_weight: see `matte_loss`.
     """
 
+    names = ("semantic", "detail", "matte")
+
     def __init__(self, boundary_weight: float = 4.0) -> None:
         self.boundary_weight = boundary_weight
 
@@ -136,6 +138,8 @@ class MODNetConsistencyLoss(Loss):
     The batch carries `before`, the output of the network from before the adaptation
     (`p3m_lightning.training.callbacks.adaptation.KeepBefore` puts it there).
     """
+
+    names = ("semantic", "detail")
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the two terms."""

@@ -60,6 +60,7 @@ class StyleMatteSegmentationLoss(Loss):
                 f"loss.function.hausdorff: no form {hausdorff!r}; choose from {', '.join(HAUSDORFF_FORMS)}"
             )
         self.hausdorff = HAUSDORFF_FORMS[hausdorff] if hausdorff else None
+        self.names = ("dice", "bce", "hausdorff") if hausdorff else ("dice", "bce")
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the two or three terms."""
@@ -79,6 +80,7 @@ class StyleMatteMattingLoss(Loss):
 
     def __init__(self, composition: bool = False) -> None:
         self.composition = composition
+        self.names = ("squared", "laplacian", "composition") if composition else ("squared", "laplacian")
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the two or three terms."""

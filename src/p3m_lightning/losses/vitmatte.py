@@ -64,6 +64,8 @@ class ViTMatteLoss(Loss):
     Taken on the network's own matte (`detail`) where known pixels are put back in the final one.
     """
 
+    names = ("unknown", "known", "laplacian", "gradient")
+
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the four terms."""
         alpha = output.alpha if output.detail is None else output.detail

@@ -37,7 +37,9 @@ class P3MNet(nn.Module):
 
     needs_trimap = False
 
-    def __init__(self, encoder: nn.Module, reduce_last: bool, tfi: bool = True, sbfi: bool = True, dbfi: bool = True):
+    def __init__(
+        self, encoder: nn.Module, *, reduce_last: bool, tfi: bool = True, sbfi: bool = True, dbfi: bool = True
+    ):
         super().__init__()
         self.encoder = encoder
         self.semantic = SemanticDecoder(encoder.channels, reduce_last, dbfi)
@@ -166,24 +168,24 @@ class DBFI(nn.Module):
 
 def p3mnet_r34(tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width: float = 1.0) -> P3MNet:
     """P3M-Net (ResNet-34); `width` scales every channel count."""
-    return P3MNet(ResNet34(width), True, tfi, sbfi, dbfi)
+    return P3MNet(ResNet34(width), reduce_last=True, tfi=tfi, sbfi=sbfi, dbfi=dbfi)
 
 
 def p3mnet_swin_t(
     tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width: float = 1.0, drop_path: float = 0.0
 ) -> P3MNet:
     """P3M-Net (Swin-T); `width` scales every channel count, `drop_path` as in `SwinT` (the authors: 0.2)."""
-    return P3MNet(SwinT(width, drop_path), False, tfi, sbfi, dbfi)
+    return P3MNet(SwinT(width, drop_path), reduce_last=False, tfi=tfi, sbfi=sbfi, dbfi=dbfi)
 
 
 def p3mnet_vitae_s(tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width: float = 1.0) -> P3MNet:
     """P3M-Net (ViTAE-S); `width` scales every channel count."""
-    return P3MNet(ViTAES(width), False, tfi, sbfi, dbfi)
+    return P3MNet(ViTAES(width), reduce_last=False, tfi=tfi, sbfi=sbfi, dbfi=dbfi)
 
 
 def basic(width: float = 1.0) -> P3MNet:
     """BASIC, the papers' multi-task baseline: P3M-Net (ResNet-34) without TFI, sBFI and dBFI."""
-    return P3MNet(ResNet34(width), True, tfi=False, sbfi=False, dbfi=False)
+    return P3MNet(ResNet34(width), reduce_last=True, tfi=False, sbfi=False, dbfi=False)
 
 
 def _stage(

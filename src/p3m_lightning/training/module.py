@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from p3m_lightning.losses import Loss
 from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.metrics.baselines import TrivialPredictors
 from p3m_lightning.schema import InputError, MattingOutput, Sample
@@ -27,8 +28,8 @@ class MattingModule(LightningModule):
     Args:
         net: a network of `p3m_lightning.models`.
         infer: `(net, images, trimap=) -> alpha`, how the network is applied to whole pictures.
-        loss: `(output, batch) -> {term: scalar}`; not needed for evaluation alone.
-        weights: weight of every term; total = sum of weight times term.
+        loss: gives the terms; not needed for evaluation alone.
+        weights: weight of every term of the loss; total = sum of weight times term.
         optimizer: factory `(parameters) -> Optimizer`.
         scheduler: `factory` as `(optimizer) -> scheduler` (None keeps the rate), `interval` (step or epoch), and
             `needs_total_steps` where the factory is to be told `total_steps`.
@@ -37,13 +38,16 @@ class MattingModule(LightningModule):
             under DDP only.
         config: the resolved configuration, plain containers; travels in every checkpoint so that `load_model` can
             rebuild the network from it.
+
+    Raises:
+        InputError: the names of terms and weights differ.
     """
 
     def __init__(
         self,
         net: nn.Module,
         infer: Callable[..., Tensor],
-        loss: Callable[[MattingOutput, Sample], dict[str, Tensor]] | None = None,
+        loss: Loss | None = None,
         weights: Mapping[str, float] | None = None,
         optimizer: Callable[..., Optimizer] | None = None,
         scheduler: Mapping[str, Any] | None = None,
@@ -56,6 +60,8 @@ class MattingModule(LightningModule):
         self.infer = infer
         self.loss = loss
         self.weights = dict(weights or {})
+        if loss is not None:
+            verify_weights(loss.names, self.weights)
         self.weighted_terms: dict[str, Tensor] = {}  # of the batch at hand, for callbacks before its backward pass
         self.optimizer_factory = optimizer
         self.scheduler = scheduler
@@ -111,7 +117,7 @@ class MattingModule(LightningModule):
     def training_step(self, batch: Sample, index: int) -> Tensor:
         """Weigh the loss terms and log each one."""
         terms = self.loss(self(batch), batch)
-        self.weighted_terms = weighted(terms, self.weights)
+        self.weighted_terms = {name: self.weights[name] * value for name, value in terms.items()}
         total = sum(self.weighted_terms.values())
         logged = {f"train/loss/{name}": value.detach() for name, value in terms.items()}
         self.log_dict(logged, batch_size=len(batch["name"]))
@@ -194,13 +200,12 @@ class MattingModule(LightningModule):
         return means
 
 
-def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
-    """Return weight times term by name; the loss is their sum.
+def verify_weights(names: Collection[str], weights: Mapping[str, float]) -> None:
+    """Compare the names of loss terms and weights: a forgotten weight must not silently drop a term.
 
     Raises:
-        InputError: the names differ; a forgotten weight must not silently drop a term.
+        InputError: they differ.
     """
-    if terms.keys() != weights.keys():
-        unweighted, unknown = sorted(terms.keys() - weights.keys()), sorted(weights.keys() - terms.keys())
+    unweighted, unknown = sorted(set(names) - weights.keys()), sorted(weights.keys() - set(names))
+    if unweighted or unknown:
         raise InputError(f"loss.weights: terms without a weight: {unweighted}; weights without a term: {unknown}")
-    return {name: weights[name] * value for name, value in terms.items()}

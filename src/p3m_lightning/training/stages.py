@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pytorch_lightning.utilities import rank_zero_only
 
 from p3m_lightning.schema import InputError
+from p3m_lightning.training.module import verify_weights
 from p3m_lightning.training.results import save_config
 from p3m_lightning.training.run import build
 from p3m_lightning.training.run import train as train_once
@@ -107,7 +108,8 @@ def list_stages(config: Mapping[str, Any]) -> list[Stage]:
             frozen_names(net, stage.config["frozen"])
             for node in (stage.config[key] for key in ("data", "optimizer", "scheduler")):
                 build(node)
-            build(stage.config["loss"]["function"])
+            loss = build(stage.config["loss"]["function"])
+            verify_weights(loss.names, stage.config["loss"].get("weights", {}))
         except InputError as error:
             raise InputError(f"stages.{name}: {error}") from None
         stages.append(stage)

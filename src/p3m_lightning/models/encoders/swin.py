@@ -44,7 +44,7 @@ class SwinT(nn.Module):
     def forward(self, images: Tensor) -> EncoderFeatures:
         """Extract the features."""
         tokens, skips, indices = self.stem(images)
-        for stage, merge in zip(self.stages, self.merges, strict=False):
+        for stage, merge in zip(self.stages[:-1], self.merges, strict=True):
             tokens, skip, index = merge(stage(tokens))
             skips, indices = (*skips, skip), (*indices, index)
         deepest = self.norm(self.stages[-1](tokens)).permute(0, 3, 1, 2)
