@@ -174,8 +174,8 @@ def build_trainer(config: Mapping[str, Any]) -> Trainer:
     precision = config["trainer"].get("precision")
     if precision in NARROW:
         raise InputError(
-            f"trainer.precision: {precision} would keep the weights themselves in 16 bits, in which small steps get lost;"
-            " take bf16-mixed or 16-mixed"
+            f"trainer.precision: {precision} would keep the weights themselves in 16 bits, in which small steps get"
+            " lost; take bf16-mixed or 16-mixed"
         )
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its hints would bury the results
     try:
