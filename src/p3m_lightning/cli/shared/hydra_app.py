@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from p3m_lightning.cli.shared.processes import shared_run_folder
-from p3m_lightning.configuration import one_line, own_launchers, resolve
+from p3m_lightning.configuration import one_line, resolve
 from p3m_lightning.schema import InputError
 
 CONFIG_PATH = "pkg://p3m_lightning.conf"
@@ -43,7 +43,6 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
         finally:
             _remove_if_empty(own)
 
-    own_launchers()
     failures: list[Exception] = []
     command = sys.argv[0]
     saved = sys.argv

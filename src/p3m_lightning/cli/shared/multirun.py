@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p3m_lightning.configuration import as_hydra_job, compose, compose_run, one_line, own_launchers
+from p3m_lightning.configuration import as_hydra_job, compose, compose_run, one_line
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resum
     subdir = OmegaConf.to_container(config.hydra.sweep)["subdir"]
     params = sweeper.pop("params") or {}
     if "storage" not in sweeper or not config.hydra.launcher["_target_"].startswith("p3m_lightning."):
-        raise InputError("-m: hydra/sweeper is one of grid, random, tpe; hydra/launcher one of local, joblib, submitit")
+        raise InputError("-m: hydra/sweeper is one of grid, random, tpe; hydra/launcher one of local, processes, submitit")
     if subdir != "${hydra.job.num}":
         raise InputError(f"hydra.sweep.subdir: {subdir!r} cannot be; the folders of jobs are numbered")
     if not config.callbacks.get("best"):
@@ -130,7 +130,6 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    own_launchers()
     parsed = []
     with initialize_config_module("p3m_lightning.conf", version_base="1.3"):
         parser = OverridesParser.create(GlobalHydra.instance().config_loader())
