@@ -28,6 +28,15 @@ def test_elements_and_trimaps_are_the_recorded_ones(golden, size):
     assert elliptic_kernel(size).sum(1).tolist() == facts["row_widths"]
 
 
+@pytest.mark.parametrize("size", range(1, 61))
+def test_elements_have_rows_as_wide_as_the_disc_rounded_to_pixels(size):
+    radius = size // 2
+    for row, ones in enumerate(elliptic_kernel(size)):
+        reach = round(float(np.sqrt(radius**2 - (row - radius) ** 2)))
+        first, last = max(radius - reach, 0), min(radius + reach, size - 1)
+        assert np.flatnonzero(ones).tolist() == list(range(first, last + 1))
+
+
 @pytest.mark.parametrize("size", [22, 29, 30])
 def test_even_elements_reach_further_down_and_right(golden, size):
     recorded = np.load(golden / "data/trimap.npz")

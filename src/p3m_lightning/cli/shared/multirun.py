@@ -79,7 +79,9 @@ def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resum
     subdir = OmegaConf.to_container(config.hydra.sweep)["subdir"]
     params = sweeper.pop("params") or {}
     if "storage" not in sweeper or not config.hydra.launcher["_target_"].startswith("p3m_lightning."):
-        raise InputError("-m: hydra/sweeper is one of grid, random, tpe; hydra/launcher one of local, processes, submitit")
+        raise InputError(
+            "-m: hydra/sweeper is one of grid, random, tpe; hydra/launcher one of local, processes, submitit"
+        )
     if subdir != "${hydra.job.num}":
         raise InputError(f"hydra.sweep.subdir: {subdir!r} cannot be; the folders of jobs are numbered")
     if not config.callbacks.get("best"):

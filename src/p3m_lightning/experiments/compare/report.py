@@ -20,6 +20,7 @@ from p3m_lightning.experiments.statistics import (
     bootstrap,
     holm,
     mean,
+    median,
     paired_test,
     tail_mean,
 )
@@ -109,7 +110,7 @@ def score_table(runs: Sequence[Run], name: str, stems: Sequence[str], settings: 
     for key in metric_keys(runs, name):
         add(f"{key} mean", key, mean)
         if key == "sad":
-            add("sad median", key, lambda values: np.median(values, axis=-1))
+            add("sad median", key, median)
             add(f"sad mean of the worst {TAIL:.0%}", key, tail_mean)
     best = {(number, int(np.argmin([e.value for e in row]))) for number, row in enumerate(rows) if len(row) > 1}
     cells = [[title, *map(estimate_text, row)] for title, row in zip(titles, rows, strict=True)]
