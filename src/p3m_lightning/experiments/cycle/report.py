@@ -14,6 +14,7 @@ from p3m_lightning.data.datasets import MattingDataset
 from p3m_lightning.files import atomic_path
 from p3m_lightning.images import from_unit, list_images, open_image, read_image, write_image
 from p3m_lightning.inference import Predictor
+from p3m_lightning.markdown import inline, markdown_table
 from p3m_lightning.sheets import matting_panels, sheet
 
 SHOWN = ("sad", "mse", "sad_unknown", "gradient", "connectivity")
@@ -37,17 +38,15 @@ def write_report(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str,
     some_refused = show_portraits(folder)
     shown = [name for name in outcomes["after"]["sets"] if show_mattes(config, folder, outcomes, name)]
     lines = [
-        f"# {config['experiment_name']}",
+        f"# {inline(config['experiment_name'])}",
         "",
-        *score_table(outcomes),
+        score_table(outcomes),
         "",
-        *production_table(outcomes),
+        production_table(outcomes),
         "",
         *(f"![{text}](report/{name}.jpg)\n" for name, text in PICTURES.items() if name != "refused" or some_refused),
         *(f"![{name}: before and after](report/{name}.jpg)\n" for name in shown),
-        "| step | seconds |",
-        "|---|--:|",
-        *(f"| {name} | {outcome['seconds']:.0f} |" for name, outcome in outcomes.items()),
+        markdown_table(["step", "seconds"], [[name, f"{each['seconds']:.0f}"] for name, each in outcomes.items()]),
     ]
     report = folder / "report.md"
     with atomic_path(report) as aside:
@@ -62,31 +61,29 @@ PICTURES = {
 }
 
 
-def score_table(outcomes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def score_table(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
     """Lay out the mean metrics of every test set, before and after, as Markdown."""
-    lines = ["| test set | network | " + " | ".join(SHOWN) + " |", "|---|---|" + "--:|" * len(SHOWN)]
+    rows = []
     for name in outcomes["after"]["sets"]:
         for arm in (arm for arm in ARMS if arm in outcomes):
             scores = outcomes[arm]["sets"][name]
-            cells = [f"{scores[key]:.4g}" if key in scores else "-" for key in SHOWN]
-            lines.append(f"| {name} | {ARMS[arm]} | " + " | ".join(cells) + " |")
-    return lines
+            rows.append([name, ARMS[arm], *(f"{scores[key]:.4g}" if key in scores else "-" for key in SHOWN)])
+    return markdown_table(["test set", "network", *SHOWN], rows)
 
 
-def production_table(outcomes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def production_table(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
     """Lay out what the steps between made, as Markdown."""
     made, learned = outcomes["portraits"], outcomes["gan"]
     distances = {when: learned["distance"][when] for when in ("start", "best") if learned["distance"][when]}
-    return [
-        "| what | number |",
-        "|---|--:|",
-        f"| photographs cut out | {outcomes['mattes']['photographs'] - len(outcomes['mattes']['failed'])} |",
-        f"| pictures shown to the generator | {learned['images']:,} |",
-        *(f"| distance at {when}: {key} | {value:.4g} |" for when, d in distances.items() for key, value in numbers(d)),
-        f"| portraits sampled | {made['candidates']} |",
-        f"| portraits kept | {made['kept']} |",
-        *(f"| refused for {key} | {count} |" for key, count in made["refused"].items()),
-    ]
+    rows = {
+        "photographs cut out": f"{outcomes['mattes']['photographs'] - len(outcomes['mattes']['failed'])}",
+        "pictures shown to the generator": f"{learned['images']:,}",
+        **{f"distance at {when}: {key}": f"{value:.4g}" for when, d in distances.items() for key, value in numbers(d)},
+        "portraits sampled": f"{made['candidates']}",
+        "portraits kept": f"{made['kept']}",
+        **{f"refused for {key}": f"{count}" for key, count in made["refused"].items()},
+    }
+    return markdown_table(["what", "number"], list(rows.items()))
 
 
 def numbers(entries: Mapping[str, Any]) -> list[tuple[str, float]]:

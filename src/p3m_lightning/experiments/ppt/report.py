@@ -12,7 +12,6 @@ from p3m_lightning.experiments.pages import (
     Table,
     Text,
     latex_table,
-    markdown_table,
     write_html,
     write_markdown,
 )
@@ -31,6 +30,7 @@ from p3m_lightning.experiments.ppt.scores import OURS, Score, find, headline, ow
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import LEVEL, SAMPLES
 from p3m_lightning.files import atomic_path
+from p3m_lightning.markdown import markdown_table
 
 REGIONS = {TRIMAP_FREE: "whole image", TRIMAP_BASED: "unknown region", TRADITIONAL: "unknown region"}
 TITLES = {
@@ -72,7 +72,7 @@ def write_report(plan: Plan, runs: Mapping[Cell, Run]) -> str:
         modes_tex = latex_table(_mode_table(modes), "How the networks were applied.")
         aside.write_text("\n\n".join([*tex, modes_tex]) + "\n")
     write_scores(plan.folder / "ppt.csv", scores)
-    return "\n\n".join([*(f"{TITLES[kind]}\n{markdown_table(table)}" for kind, table in tables.items()), *sentences])
+    return "\n\n".join([*(f"{TITLES[kind]}\n{markdown_table(*table)}" for kind, table in tables.items()), *sentences])
 
 
 def main_table(plan: Plan, kind: str, scores: Sequence[Score], modes: Sequence[tuple[str, str]]) -> Table:
