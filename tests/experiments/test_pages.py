@@ -25,9 +25,21 @@ def test_markup_in_names_stays_text_on_the_page(blocks, tmp_path):
     assert f"<p>{SHOWN}</p>" in body
     assert re.search(rf"<td>{re.escape(SHOWN)}</td>\s*<td[^>]*><strong>2</strong></td>", body)
     assert f"<figcaption>{SHOWN}</figcaption>" in body
-    assert set(re.findall(r"<(\w+)", body)) == set(
-        ["h1", "p", "div", "table", "thead", "tbody", "tr", "th", "td", "strong", "figure", "img", "figcaption"]
-    )
+    assert set(re.findall(r"<(\w+)", body)) == {
+        "h1",
+        "p",
+        "div",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "strong",
+        "figure",
+        "img",
+        "figcaption",
+    }
     assert len(re.findall("<img", body)) == 1
 
 
