@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p3m_lightning.cli.shared.network import add_network, check_network, make_predictor
+from p3m_lightning.messages import shortened
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
@@ -169,10 +170,8 @@ def report(outcomes: Iterable[Outcome], options: argparse.Namespace) -> int:
         if failures and many:
             with atomic_path(manifest) as aside:
                 aside.write_text(json.dumps([{"file": str(f.source), "reason": f.reason} for f in failures], indent=1))
-    for failure in failures[:SHOWN]:
-        print(f"p3m: {failure.reason}", file=sys.stderr)
-    if len(failures) > SHOWN:
-        print(f"p3m: and {len(failures) - SHOWN} more, see {manifest}", file=sys.stderr)
+    for reason in shortened((failure.reason for failure in failures), SHOWN, f", see {manifest}"):
+        print(f"p3m: {reason}", file=sys.stderr)
     return len(failures)
 
 

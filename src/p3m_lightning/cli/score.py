@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from p3m_lightning.messages import shortened
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
@@ -63,10 +64,8 @@ def run(options: argparse.Namespace) -> int:
     reports = {name: metric_report(scores.rows[name], name) for name in conventions}
     print_reports(reports, _trimap_origin(options))
     _write(options, reports, scores.skipped)
-    for name, reason in list(scores.skipped.items())[:SHOWN]:
-        print(f"p3m: {name} left out: {reason}", file=sys.stderr)
-    if len(scores.skipped) > SHOWN:
-        print(f"p3m: and {len(scores.skipped) - SHOWN} more left out", file=sys.stderr)
+    for line in shortened((f"{name} left out: {why}" for name, why in scores.skipped.items()), SHOWN, " left out"):
+        print(f"p3m: {line}", file=sys.stderr)
     return 2 if scores.skipped else 0
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from p3m_lightning.gan.generator import Generator, movement
 from p3m_lightning.images import from_unit, open_image, write_image
 from p3m_lightning.inference.torch_engine import choose_device
+from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 
@@ -145,7 +146,5 @@ def _is_there(file: Path, expected: dict[str, str]) -> bool:
         return False
     with open_image(file) as image:
         texts = getattr(image, "text", {})
-    for key, value in expected.items():
-        if texts.get(key) != value:
-            raise InputError(f"{file}: is there, with {key} {texts.get(key)} instead of {value}; take another folder")
+    refuse_other_settings(file, {key: texts.get(key) for key in expected}, expected, "take another folder")
     return True

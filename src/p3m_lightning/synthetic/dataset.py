@@ -12,6 +12,7 @@ import numpy as np
 from p3m_lightning.files import atomic_path
 from p3m_lightning.images import write_image
 from p3m_lightning.landmarks import rounded
+from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.ops.faces import obfuscate
 from p3m_lightning.ops.matting import trimap_from_alpha
 from p3m_lightning.parallel import check_workers, run_parallel
@@ -153,9 +154,7 @@ def _claim(root: Path, parameters: dict[str, Any], overwrite: bool) -> None:
         if found == parameters:
             return
         if not overwrite:
-            differing = [key for key in {**parameters, **found} if found.get(key) != parameters.get(key)]
-            other = ", ".join(f"{key} {found.get(key)} instead of {parameters.get(key)}" for key in differing)
-            raise InputError(f"{root}: holds a synthetic set with {other}; use --overwrite or another folder")
+            refuse_other_settings(root, found, parameters, "use --overwrite or another folder")
         for folder, _ in SPLITS.values():
             shutil.rmtree(root / folder, ignore_errors=True)
     elif root.exists() and (not root.is_dir() or any(root.iterdir())):

@@ -91,7 +91,7 @@ def test_what_is_finished_is_not_run_again_and_other_settings_are_refused(finish
     assert main(["ppt", *overrides]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(folder)
     assert main(["ppt", *overrides, "seed=5"]) == 2
-    assert "seed=0, not 5" in capsys.readouterr().err
+    assert "seed 0 instead of 5" in capsys.readouterr().err
 
 
 def test_a_checkpoint_takes_the_place_of_a_training(finished, portraits, tmp_path, monkeypatch):

@@ -147,7 +147,7 @@ def test_more_trials_are_added_to_a_study_that_is_there(make, runs):
 
 def test_another_space_under_the_same_name_is_refused(make):
     plan(make())
-    with pytest.raises(InputError, match="sweeps over"):
+    with pytest.raises(InputError, match=r"space\.b x,y,z instead of None; name another"):
         plan(make((A,)))
 
 

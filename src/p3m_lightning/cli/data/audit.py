@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from p3m_lightning.messages import shortened
+
 SHOWN = 20
 
 
@@ -74,6 +76,5 @@ def _print(report: dict, folder: Path) -> None:
     failed = [f"{image['name']} ({image['reason']})" for image in report["images"] if image["reason"]]
     for what, files in (("failed", failed), ("not in the destination", report["missing"])):
         if files:
-            rest = [f"... and {len(files) - SHOWN} more, see audit.json"] if len(files) > SHOWN else []
-            print("\n  ".join([f"{len(files)} {what}:", *files[:SHOWN], *rest]))
+            print("\n  ".join([f"{len(files)} {what}:", *shortened(files, SHOWN, ", see audit.json")]))
     print(folder)

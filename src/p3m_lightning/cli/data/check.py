@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from p3m_lightning.messages import shortened
+
 if TYPE_CHECKING:
     from p3m_lightning.data.prepare.check import CheckReport
 
@@ -61,8 +63,7 @@ def print_report(report: CheckReport, shown: int | None) -> None:
             found = [finding for finding in report.findings if finding.fault == fault]
             if not found:
                 continue
-            lines = [f"{_short(one.file, report.root)}  {one.detail}".rstrip() for one in found[:shown]]
-            lines += [f"and {len(found) - len(lines)} more"] if len(found) > len(lines) else []
+            lines = shortened((f"{_short(one.file, report.root)}  {one.detail}".rstrip() for one in found), shown)
             style = "red" if level == ERROR else "yellow"
             table.add_row(fault, f"[{style}]{level}[/]", str(len(found)), "\n".join([meaning + ":", *lines]))
         console.print(table)

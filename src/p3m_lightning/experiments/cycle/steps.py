@@ -23,6 +23,7 @@ from p3m_lightning.inference import Predictor
 from p3m_lightning.inference.finder import Finder
 from p3m_lightning.inference.folder import predict_files
 from p3m_lightning.inference.products import Products
+from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 from p3m_lightning.training import evaluate, train
@@ -68,7 +69,7 @@ def run_cycle(config: Config) -> dict[str, Any]:
     check_gate(config["gate"])
     for key in PLANS:
         plan(config, key, {"start": "", "portraits": "", "mattes": ""}, folder)  # typing errors come out before a night
-    refuse_other_settings(config, folder, steps)
+    refuse_changed_steps(config, folder, steps)
     for node in filter(None, config["prepare"].values()):
         build(node)
     for place in ("data", "photographs", "backgrounds"):
@@ -92,25 +93,21 @@ def run_cycle(config: Config) -> dict[str, Any]:
     return outcomes
 
 
-def refuse_other_settings(config: Config, folder: Path, steps: Mapping[str, Step]) -> None:
+def refuse_changed_steps(config: Config, folder: Path, steps: Mapping[str, Step]) -> None:
     """Raise an InputError if a finished step was made with other settings than those given now."""
     for name, step in steps.items():
         marker = folder / name / MARKER
         if not marker.is_file():
             continue
-        then, now = json.loads(marker.read_text())["settings"], settings_of(config, step)
-        changed = sorted(key for key in now if then.get(key) != now[key])
-        if changed:
-            raise InputError(
-                f"{folder / name}: was made with another {', '.join(changed)}; give paths.run=FOLDER for another cycle,"
-                f" or delete this step and those after it"
-            )
+        cure = "give paths.run=FOLDER for another cycle, or delete this step and those after it"
+        settings, then = settings_of(config, step), json.loads(marker.read_text())["settings"]
+        refuse_other_settings(folder / name, {key: then.get(key) for key in settings}, settings, cure)
 
 
 def settings_of(config: Config, step: Step) -> dict[str, Any]:
-    """Return the keys on which the outcome of a step depends, as they come back from JSON."""
+    """Return the keys on which the outcome of a step depends."""
     places = {key: value for key, value in config["paths"].items() if key not in ("run", "output")}
-    return json.loads(json.dumps({key: config[key] for key in (*step.keys, "seed")} | {"paths": places}))
+    return {key: config[key] for key in (*step.keys, "seed")} | {"paths": places}
 
 
 def start(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import yaml
 from p3m_lightning.configuration import compose_run
 from p3m_lightning.experiments.ppt.images import hide_faces
 from p3m_lightning.experiments.run_folders import Run, flatten, read_run
+from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.models import model_card
 from p3m_lightning.models.classical import METHODS
 from p3m_lightning.models.weights import read_checkpoint
@@ -237,14 +238,9 @@ def is_finished(folder: Path, config: Mapping[str, Any], ignored: Sequence[str] 
     if not (folder / "config.yaml").is_file():
         return False
     before, now = (flatten(one, str(folder)) for one in (yaml.safe_load((folder / "config.yaml").read_text()), config))
-    differing = [
-        key for key, value in now.items() if value is not None and key not in ignored and before.get(key) != value
-    ]
-    if differing:
-        key = differing[0]
-        raise InputError(
-            f"{folder}: made with {key}={before.get(key)}, not {now[key]}; delete it, or choose another paths.run"
-        )
+    given = {key: value for key, value in now.items() if value is not None and key not in ignored}
+    recorded = {key: before.get(key) for key in given}
+    refuse_other_settings(folder, recorded, given, "delete it, or choose another paths.run")
     results, checkpoint = folder / "results.json", config["ckpt"]
     if not results.is_file():
         return False

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from p3m_lightning.experiments.sweep.jobs import Job, Outcome, run_job, try_lock
 from p3m_lightning.experiments.sweep.space import Dimension, grid
-from p3m_lightning.schema import InputError
+from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.study import build_part, one_at_a_time, open_storage, open_study, open_trial
 
 if TYPE_CHECKING:
@@ -213,11 +213,8 @@ def _joined(sweep: Sweep, patience: float = 60) -> Study:
     study = sweep.open()
     while "plan" not in study.user_attrs and time.monotonic() < until:
         time.sleep(0.2)
-    if study.user_attrs.get("plan", sweep.plan) != sweep.plan:
-        theirs = study.user_attrs["plan"]
-        raise InputError(
-            f"hydra.sweeper.study: {sweep.study!r} is there already and sweeps over {theirs}; name another"
-        )
+    place = f"hydra.sweeper.study={sweep.study}"
+    refuse_other_settings(place, study.user_attrs.get("plan", sweep.plan), sweep.plan, "name another")
     return study
 
 
