@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from p3m_lightning.cli.shared.options import AtLeast
 from p3m_lightning.messages import shortened
 
 SHOWN = 20
@@ -45,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--copy-unfound", action="store_true", help="also write images in which no face was found")
     parser.add_argument("--report", type=Path, metavar="JSON", help="what was done (DST.anonymize.json, beside DST)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (one per core)")
+    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
     parser.add_argument("--overwrite", action="store_true", help="discard what was done before")
 
 

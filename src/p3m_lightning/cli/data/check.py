@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from p3m_lightning.cli.shared.options import AtLeast
 from p3m_lightning.messages import shortened
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="layout, as p3m-10k (default: recognized by its folders)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every finding")
     parser.add_argument("--all", action="store_true", help=f"list every file, not only {SHOWN} of each fault")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (one per core)")
+    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
 
 
 def run(options: argparse.Namespace) -> int:
