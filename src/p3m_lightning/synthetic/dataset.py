@@ -42,7 +42,7 @@ SUFFIXES = {"blurred_image": ".jpg", "original_image": ".jpg", "bg": ".jpg", "la
 class _Task(NamedTuple):
     root: Path
     split: str
-    index: int
+    number: int
     seed: int
     size: int
     framing: str | None
@@ -50,7 +50,7 @@ class _Task(NamedTuple):
     def files(self) -> dict[str, Path]:
         """Folder name -> the file of this portrait in it."""
         home, folders = SPLITS[self.split]
-        stem = f"{self.split}_{self.index:05d}"
+        stem = f"{self.split}_{self.number:05d}"
         return {name: self.root / home / name / f"{stem}{SUFFIXES.get(name, '.png')}" for name in folders.split()}
 
 
@@ -87,14 +87,14 @@ def synthesize(
         InputError: impossible parameters; a folder that holds a set of other parameters, or something else.
     """
     root, counts = Path(root), {"train": train, "p": test, "np": test}
-    parameters = {"revision": REVISION, "train": train, "test": test, "size": size, "seed": seed}
+    parameters: dict[str, Any] = {"revision": REVISION, "train": train, "test": test, "size": size, "seed": seed}
     if framing is not None:  # older sets have no such entry
         parameters["framing"] = framing
     _check(parameters)
     check_workers(workers)
     _claim(root, parameters, overwrite)
     tasks = [
-        _Task(root, split, index, seed, size, framing) for split, count in counts.items() for index in range(count)
+        _Task(root, split, number, seed, size, framing) for split, count in counts.items() for number in range(count)
     ]
     missing = [task for task in tasks if not all(path.exists() for path in task.files().values())]
     if missing:
@@ -175,6 +175,6 @@ def _read_manifest(path: Path) -> dict[str, object]:
 
 
 def _render(task: _Task) -> None:
-    entropy = [task.seed, list(SPLITS).index(task.split), task.index]
+    entropy = [task.seed, list(SPLITS).index(task.split), task.number]
     seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
     write_portrait(render_portrait(seed, task.size, task.framing), task.files())

@@ -68,6 +68,8 @@ class Generator(nn.Module):
         InputError: a resolution or configuration that there is not.
     """
 
+    mean_w: Tensor
+
     def __init__(
         self,
         resolution: int,

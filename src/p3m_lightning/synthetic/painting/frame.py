@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,7 @@ class Frame(NamedTuple):
     lean: float  # radians, clockwise
     turn: float  # -1 to 1: how far the body is turned to a side
 
-    def place(self, points: np.ndarray | list) -> np.ndarray:
+    def place(self, points: np.ndarray | Sequence[Any]) -> np.ndarray:
         """Pixels (N, 2) of body points (N, 2)."""
         points = np.asarray(points, float)
         c, s = np.cos(self.lean), np.sin(self.lean)
