@@ -72,6 +72,23 @@ def test_heavy_packages_are_imported_inside_functions(path):
     assert not {n.split(".")[0] for n in names} & HEAVY
 
 
+ROOMS = sorted(path.parent for path in PACKAGE.rglob("__init__.py"))
+LARGEST = 12  # modules of a room, beside __init__.py and the rooms inside
+
+
+def modules_of(room: Path) -> list[str]:
+    return [path.name for path in room.glob("*.py") if path.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_room_is_overcrowded(room):
+    assert len(modules_of(room)) <= LARGEST
+
+
+def test_no_file_is_longer_than_300_lines():
+    assert not [path for path in FILES if len(path.read_text().splitlines()) > 300]
+
+
 def test_lightning_is_imported_only_where_it_belongs():
     for path in FILES:
         names = imported_modules(ast.parse(path.read_text()))

@@ -27,8 +27,9 @@ def run(options: argparse.Namespace) -> None:
 
     if (options.pred is None) != (options.gt is None):
         raise InputError("--pred and --gt: give both files or neither")
-    pair = [to_unit(read_matte(path), float) for path in (options.pred, options.gt)] if options.pred else drawn_pair()
-    results = bench(*pair, repeats=options.repeats)
+    given = (options.pred, options.gt)
+    pred, target = (to_unit(read_matte(path), float) for path in given) if options.pred else drawn_pair()
+    results = bench(pred, target, options.repeats)
     for name in ("gradient", "connectivity"):
         ours, published = (results[side][name] for side in ("seconds", "published_seconds"))
         print(f"{name}: {1000 * ours:.1f} ms, published procedure {1000 * published:.1f} ms")

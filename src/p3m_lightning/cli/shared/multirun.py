@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from p3m_lightning.configuration import as_hydra_job, compose, compose_run, one_line
 from p3m_lightning.schema import InputError
@@ -36,7 +36,7 @@ def run_sweep(overrides: Sequence[str]) -> None:
     from p3m_lightning.experiments.sweep.workers import plan, stopping_on_signals
 
     given = parse([override for override in overrides if override != "ckpt=last"])
-    fixed = [override.input_line for override in given if not override.is_sweep_override()]
+    fixed = [str(override.input_line) for override in given if not override.is_sweep_override()]
     config = compose("train", fixed)
     sweep = describe(config, fixed, given, resumed="ckpt=last" in overrides)
     compose_run(
@@ -74,9 +74,9 @@ def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resum
     from p3m_lightning.experiments.sweep.workers import Sweep
 
     with as_hydra_job(config):
-        sweeper = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
+        sweeper = cast(dict[str, Any], OmegaConf.to_container(config.hydra.sweeper, resolve=True))
         folder = Path(config.hydra.sweep.dir).absolute()
-    subdir = OmegaConf.to_container(config.hydra.sweep)["subdir"]
+    subdir = cast(dict[str, Any], OmegaConf.to_container(config.hydra.sweep))["subdir"]
     params = sweeper.pop("params") or {}
     if "storage" not in sweeper or not config.hydra.launcher["_target_"].startswith("p3m_lightning."):
         raise InputError(

@@ -16,7 +16,13 @@ class AtLeast(argparse.Action):
         super().__init__(option_strings, dest, type=int, **keys)
         self.least = least
 
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, name: Any) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
         """Take the value in.
 
         Raises:
@@ -24,5 +30,5 @@ class AtLeast(argparse.Action):
         """
         smallest = min(values) if isinstance(values, list) else values
         if smallest < self.least:
-            raise InputError(f"{name} {smallest}: give {self.least} or more")
+            raise InputError(f"{option_string} {smallest}: give {self.least} or more")
         setattr(namespace, self.dest, values)

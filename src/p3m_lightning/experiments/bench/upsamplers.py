@@ -117,7 +117,7 @@ def reduced(image: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return what an upsampler takes: logits of the matte at a quarter, the normalized picture, features."""
     small = nnf.avg_pool2d(alpha, FACTOR)
     normalized = normalize(image)
-    return torch.logit(small, CERTAIN), normalized, resize(normalized, small.shape[-2:])
+    return torch.logit(small, CERTAIN), normalized, resize(normalized, (small.shape[-2], small.shape[-1]))
 
 
 def save_comparison(path: str | Path, pairs: Sequence[Pair], results: Mapping[str, Result]) -> None:

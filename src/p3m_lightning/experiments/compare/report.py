@@ -125,9 +125,9 @@ def paired_table(runs: Sequence[Run], name: str, stems: Sequence[str], settings:
     for first, second in combinations(runs, 2):
         for key in (key for key in settings.tested if key in metric_keys(runs, name)):
             found = stems_with(runs, name, stems, key)
-            pair = (column(run, name, found, key) for run in (first, second))
+            one, other = (column(run, name, found, key) for run in (first, second))
             cases.append((f"{second.label} - {first.label}", key))
-            tests.append(paired_test(*pair, settings.samples, settings.seed))
+            tests.append(paired_test(one, other, settings.samples, settings.seed))
     corrected = zip(holm([t.wilcoxon for t in tests]), holm([t.permutation for t in tests]), strict=True)
     rows = [
         [*case, estimate_text(test.mean, signed=True), f"{test.median:+.3g}", f"{test.better:.0%}", *map(_p, pair)]

@@ -10,6 +10,7 @@ import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,17 +150,14 @@ def run_plan(plan: Plan) -> dict[Cell, Run]:
         for cell in cells
         if cell.trained_on != NOT_TRAINED and not (plan.checkpoints.get(cell.model) or {}).get(cell.trained_on)
     ]
-    steps = [*dict.fromkeys(trainings), *cells]
     prepare(plan)
+    steps = {f"{model}: training on {side}": partial(train_side, plan, model, side) for model, side in trainings}
+    steps |= {f"{cell.model}: {cell.title}": partial(test_cell, plan, cell) for cell in cells}
     with progress_bar() as bar:
         task = bar.add_task("", total=len(steps))
-        for step in steps:
-            if isinstance(step, Cell):
-                bar.update(task, description=f"{step.model}: {step.title}")
-                test_cell(plan, step)
-            else:
-                bar.update(task, description=f"{step[0]}: training on {step[1]}")
-                train_side(plan, *step)
+        for title, step in steps.items():
+            bar.update(task, description=title)
+            step()
             bar.advance(task)
     return {cell: read_run(plan.cell_folder(cell), cell.title) for cell in cells}
 
@@ -217,7 +215,11 @@ def test_cell(plan: Plan, cell: Cell) -> None:
 def quiet(folder: Path) -> Iterator[None]:
     """Let what a run prints, and what it is warned of, go to `log.txt` in its folder: the table comes at the end."""
     with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: log.write(f"warning: {message}\n")
+
+        def show(message: Warning | str, *_: object, **__: object) -> None:
+            log.write(f"warning: {message}\n")
+
+        warnings.showwarning = show
         yield
 
 

@@ -31,8 +31,8 @@ def processes(sweep: Sweep, stop: Stop, n_jobs: int = 2, gpus: Sequence[int | st
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     shared = {"OMP_NUM_THREADS": threads}  # else every job would take all cores
     own = [{"CUDA_VISIBLE_DEVICES": str(gpus[k % len(gpus)])} if gpus else {} for k in range(count)]
-    with ThreadPoolExecutor(count) as threads:
-        running = [threads.submit(work, sweep, stop, shared | variables) for variables in own]
+    with ThreadPoolExecutor(count) as pool:
+        running = [pool.submit(work, sweep, stop, shared | variables) for variables in own]
     for each in running:
         each.result()  # raises what a worker raised
 

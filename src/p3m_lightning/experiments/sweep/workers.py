@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from p3m_lightning.experiments.sweep.jobs import Job, Outcome, run_job, try_lock
 from p3m_lightning.experiments.sweep.space import Dimension, grid
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.samplers import BaseSampler
 
+DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {"min": "minimize", "max": "maximize"}
 PLANNED, RETRIED, SETTINGS = "planned", "retried", "settings"
 """Attributes of trials: whether the sweep wants it at all, the number of the failed trial that it tries again, and the
 overrides that it was last run with beside its own values."""
@@ -72,7 +73,7 @@ class Sweep:
 
     def sampler_of(self, number: int) -> BaseSampler:
         """Build the sampler of one trial."""
-        return build_part("sampler", self.sampler, seed=self.seed + number)
+        return build_part("sampler", self.sampler or {}, seed=self.seed + number)
 
 
 @dataclass
@@ -116,7 +117,7 @@ def plan(sweep: Sweep) -> None:
     import optuna
 
     try:
-        study = optuna.create_study(study_name=sweep.study, storage=storage, direction=f"{sweep.direction}imize")
+        study = optuna.create_study(study_name=sweep.study, storage=storage, direction=DIRECTIONS[sweep.direction])
     except optuna.exceptions.DuplicatedStudyError:
         study = _joined(sweep)
         first = [t for t in study.trials if PLANNED in t.user_attrs and RETRIED not in t.user_attrs]
