@@ -32,7 +32,7 @@ class Estimate(NamedTuple):
 
 
 class PairedTest(NamedTuple):
-    """How two runs differ on the same images."""
+    """Difference of two runs on the same images."""
 
     mean: Estimate  # of the differences, second minus first
     median: float  # of the differences

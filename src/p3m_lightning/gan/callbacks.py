@@ -18,7 +18,7 @@ from p3m_lightning.images import write_image
 from p3m_lightning.sheets import to_picture
 
 GREY = 0.5
-"""What portraits lie over when their distance is taken: the backdrop is no part of what is generated."""
+"""Backdrop of portraits when their distance is taken: it is no part of what is generated."""
 
 
 def distance_features(network: str, weights: str | None = None, size: int | None = None) -> nn.Module:

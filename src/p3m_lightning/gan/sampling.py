@@ -23,7 +23,7 @@ AUTHORS_PSIS = tuple(round(-0.9 + 0.1 * k, 1) for k in range(19))
 
 
 class SamplingProtocol(NamedTuple):
-    """What varies from portrait to portrait beside z; the defaults are StyleMatteGAN's."""
+    """Variation from portrait to portrait beside z; the defaults are StyleMatteGAN's."""
 
     psis: Sequence[float] = AUTHORS_PSIS  # truncation, one after another
     shift: float = 0.05  # largest shift of the input to either side and up or down, in sides of the picture

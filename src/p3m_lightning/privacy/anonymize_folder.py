@@ -43,7 +43,7 @@ FORMATS = ("same", "png")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How each image is anonymized: who finds the faces, and the keys of `obfuscate`."""
+    """Recipe by which each image is anonymized: who finds the faces, and the keys of `obfuscate`."""
 
     finder: FaceFinder  # a dataclass or a function of a module, so that it travels to the workers
     mode: str = "blur"
@@ -59,7 +59,7 @@ class Recipe:
         return {name: getattr(self, name) for name in names}
 
     def settings(self) -> dict[str, object]:
-        """What decides the pixels, as plain values: resuming with other settings is refused."""
+        """Settings that decide the pixels, as plain values: resuming with other settings is refused."""
         name = getattr(self.finder, "__qualname__", type(self.finder).__qualname__)
         return {**self.keys(), "finder": {"name": name, **(asdict(self.finder) if is_dataclass(self.finder) else {})}}
 
@@ -119,7 +119,7 @@ def anonymize_folder(
 
 
 def report_path(destination: str | Path) -> Path:
-    """Where the report of a destination lies: beside it, because landmarks are not for publishing."""
+    """Return the path of the report of a destination: beside it, because landmarks are not for publishing."""
     destination = Path(destination).resolve()
     return destination.with_name(destination.name + ".anonymize.json")
 

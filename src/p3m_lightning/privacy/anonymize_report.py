@@ -43,7 +43,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of one image."""
+    """Outcome of one image."""
 
     file: str
     status: str

@@ -1,4 +1,4 @@
-"""How anonymous are anonymized portraits? Re-identification distances, faces found again, pixels that changed.
+"""Audit of anonymized portraits: re-identification distances, faces found again, pixels that changed.
 
 The yardstick is dlib's face descriptor: two photographs of one person are usually closer than 0.6. Both versions of a
 face are described at the landmarks of the original, the best an attacker could do; the originals of different images
@@ -59,7 +59,7 @@ class AuditedFace:
 
     @property
     def recognized(self) -> bool:
-        """Whether it is found again and taken for the same person."""
+        """Tell whether it is found again and taken for the same person."""
         return self.found_again and self.distance < SAME_PERSON
 
 
@@ -87,7 +87,7 @@ class AuditedImage:
 
 @dataclass(frozen=True)
 class Auditor:
-    """How an image is audited; both functions travel to the workers."""
+    """Tools with which an image is audited; both functions travel to the workers."""
 
     finder: FaceFinder
     describe: FaceDescriber

@@ -1,4 +1,4 @@
-"""How quickly training crops of full-size portraits become batches, from published files and packs, and the plain way.
+"""Benchmark of training crops of full-size portraits: from published files, from packs, and the plain way.
 
 Every loader works in processes of its own, one after another in turns. Rates per core are samples by processor time of
 one process that does all the work of a loader's worker and makes the floats too; on a GPU these are made there. The
@@ -47,7 +47,7 @@ LOADERS = ("reference", "published", "packed")
 
 
 class Setting(NamedTuple):
-    """What is measured."""
+    """Data and extent of a measurement."""
 
     root: Path  # P3M-10k's layout, with foregrounds, backgrounds and packs
     samples: int  # in a turn

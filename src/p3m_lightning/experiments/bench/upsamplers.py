@@ -1,4 +1,4 @@
-"""What each of StyleMatte's upsamplers makes of a true matte reduced to a quarter: error, time, memory.
+"""Benchmark of StyleMatte's upsamplers on a true matte reduced to a quarter: error, time, memory.
 
 The network is left out: the logits are those of the truth itself, so that the way up alone is measured. The upsamplers
 that learn are trained here for a moment, on portraits that are not measured, or called untrained.
@@ -47,7 +47,7 @@ class Pair(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What an upsampler made of the pairs."""
+    """Mattes and measures of one upsampler."""
 
     summary: dict[str, Any]  # mean sad, mse and gradient; seconds, peak_bytes, parameters, train_steps
     mattes: list[Tensor]  # (1, 1, H, W) in [0, 1]

@@ -1,4 +1,4 @@
-"""Runs side by side: scores with intervals, paired tests, curves, the images on which they differ, their settings."""
+"""Report of runs side by side: scores, paired tests, curves, the images on which they differ, their settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from p3m_lightning.experiments.compare.differences import curve_chart, differing_images, sorted_chart
+from p3m_lightning.experiments.compare.figures import curve_chart, differing_images, sorted_chart
 from p3m_lightning.experiments.conditions import inference_text
 from p3m_lightning.experiments.pages import Block, Heading, Table, Text
 from p3m_lightning.experiments.run_folders import Run, common_sets, differing_keys
@@ -35,7 +35,7 @@ TESTED = ("sad", "mse", "gradient", "connectivity", "sad_unknown", "sad_face")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a comparison looks at."""
+    """Choices of a comparison."""
 
     only: str | None = None  # the one test set that is wanted; None for all that the runs share
     tested: Sequence[str] = TESTED  # metrics that are tested, where the runs have them

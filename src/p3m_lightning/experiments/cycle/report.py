@@ -1,4 +1,4 @@
-"""What a cycle came to: report.md with its tables, and pictures of every step."""
+"""Report of a cycle: report.md with its tables, and pictures of every step."""
 
 from __future__ import annotations
 

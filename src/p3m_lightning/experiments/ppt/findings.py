@@ -1,4 +1,4 @@
-"""Whether the published findings about blurred faces show in a PPT table; said from its numbers, whichever way."""
+"""Published findings about blurred faces, looked for in a PPT table and told from its numbers, whichever way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from p3m_lightning.data.storage.layout import find_samples
 from p3m_lightning.data.storage.readers import SampleFiles
-from p3m_lightning.experiments.ppt.protocol import NOT_TRAINED, TRIMAP_FREE, Cell, Plan, kind_of
+from p3m_lightning.experiments.ppt.plan import NOT_TRAINED, TRIMAP_FREE, Cell, Plan, kind_of
 from p3m_lightning.experiments.ppt.scores import Score, find, headline, image_scores
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import paired_test
@@ -19,7 +19,7 @@ HARDLY = 0.05  # a relative change of a score that counts as hardly any; publish
 CHANCE = 0.05  # a larger p does not tell a difference from the luck of the images
 LEARNED = 0.9  # a larger part of the error of a grey unknown region is no learned matte
 SIDES = (("B", "B"), ("B", "N"), ("N", "B"), ("N", "N"))
-"""What is trained on and what is tested on in the four cells of a method."""
+"""Training and test images of the four cells of a method."""
 
 
 def grey_error(plan: Plan) -> float:

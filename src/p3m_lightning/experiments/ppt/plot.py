@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from p3m_lightning.experiments.pages import Picture, chart
-from p3m_lightning.experiments.ppt.protocol import NOT_TRAINED, TRADITIONAL, TRIMAP_FREE, Cell, Plan, kind_of
+from p3m_lightning.experiments.ppt.plan import NOT_TRAINED, TRADITIONAL, TRIMAP_FREE, Cell, Plan, kind_of
 from p3m_lightning.experiments.ppt.scores import Score, headline, measured
 
 if TYPE_CHECKING:

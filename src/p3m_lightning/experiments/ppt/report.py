@@ -16,8 +16,7 @@ from p3m_lightning.experiments.pages import (
     write_markdown,
 )
 from p3m_lightning.experiments.ppt.findings import SIDES, findings, grey_error
-from p3m_lightning.experiments.ppt.plot import ppt_chart
-from p3m_lightning.experiments.ppt.protocol import (
+from p3m_lightning.experiments.ppt.plan import (
     NOT_TRAINED,
     TRADITIONAL,
     TRIMAP_BASED,
@@ -26,6 +25,7 @@ from p3m_lightning.experiments.ppt.protocol import (
     Plan,
     kind_of,
 )
+from p3m_lightning.experiments.ppt.plot import ppt_chart
 from p3m_lightning.experiments.ppt.scores import OURS, Score, find, headline, measured, own_scores, published_scores
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import LEVEL, SAMPLES

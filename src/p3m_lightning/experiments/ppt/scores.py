@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from p3m_lightning.experiments.conditions import resize_rule
-from p3m_lightning.experiments.ppt.protocol import NOT_TRAINED, TRIMAP_FREE, Cell, Plan, kind_of
+from p3m_lightning.experiments.ppt.plan import NOT_TRAINED, TRIMAP_FREE, Cell, Plan, kind_of
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import Estimate, bootstrap
 from p3m_lightning.metrics.definitions import FACE, P3M

@@ -1,4 +1,4 @@
-"""Where the workers of a sweep run: here, beside each other, or on a cluster."""
+"""Launchers of a sweep's workers: one here, several beside each other, or on a cluster."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def submitit(sweep: Sweep, stop: Stop, cluster: str = "slurm", workers: int = 1,
 
 
 class ClusterWorker:
-    """What a cluster runs: `work`, submitted again when it is cut off."""
+    """Job of a cluster: `work`, submitted again when it is cut off."""
 
     def __call__(self, sweep: Sweep) -> None:
         """Run jobs until none waits."""

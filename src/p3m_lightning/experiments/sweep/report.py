@@ -1,4 +1,4 @@
-"""What a sweep found: jobs ranked, in tables and files, and plots of what the weights do."""
+"""Report of a sweep: jobs ranked, in tables and files, and plots of what the weights do."""
 
 from __future__ import annotations
 

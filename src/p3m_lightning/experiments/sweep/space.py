@@ -1,4 +1,4 @@
-"""What a sweep varies: values in Hydra's override grammar, enumerated for a grid or suggested by Optuna."""
+"""Space of a sweep: values in Hydra's override grammar, enumerated for a grid or suggested by Optuna."""
 
 from __future__ import annotations
 

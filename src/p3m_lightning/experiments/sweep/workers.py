@@ -33,7 +33,7 @@ overrides that it was last run with beside its own values."""
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is swept, and where it is written down; travels to other machines as it is.
+    """Description of a sweep, and of where it is written down; travels to other machines as it is.
 
     Args:
         folder: holds one numbered folder for each job that runs here.
@@ -63,7 +63,7 @@ class Sweep:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """What a study must agree with to be taken for this sweep's."""
+        """Facts that a study must agree with to be taken for this sweep's."""
         method = self.sampler["_target_"] if self.sampler else "grid"
         return {"method": method, "space": {each.key: str(each) for each in self.space}}
 
@@ -78,7 +78,7 @@ class Sweep:
 
 @dataclass
 class Stop:
-    """Whether the user wants to leave: once lets jobs write their checkpoints, twice does not."""
+    """Wish of the user to leave: asked once lets jobs write their checkpoints, twice does not."""
 
     asked: threading.Event = field(default_factory=threading.Event)
     forced: threading.Event = field(default_factory=threading.Event)

@@ -1,4 +1,4 @@
-"""Where a body stands: body coordinates and pixels."""
+"""Frame of a body: body coordinates and pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from p3m_lightning.synthetic.painting.plate import Window
 
 
 class Frame(NamedTuple):
-    """Where a body is: units of half a head, y down, the origin in the middle of the head."""
+    """Place of a body: units of half a head, y down, the origin in the middle of the head."""
 
     origin: np.ndarray  # (2,), pixels of the plate
     unit: float  # pixels per unit

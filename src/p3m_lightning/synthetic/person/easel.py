@@ -18,7 +18,7 @@ Points = np.ndarray | Sequence[tuple[float, float]]
 
 
 class Easel(NamedTuple):
-    """What painting a body needs; all points and lengths below are in the frame's units."""
+    """Tools for painting a body; all points and lengths below are in the frame's units."""
 
     plate: Plate
     frame: Frame

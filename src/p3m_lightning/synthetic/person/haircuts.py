@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Style(NamedTuple):
-    """How hair is cut and worn; lengths in units of head space."""
+    """Cut of hair, and the way it is worn; lengths in units of head space."""
 
     length: float
     comb: tuple[float, float, float]  # direction laid over the roots, x away from the parting

@@ -74,7 +74,7 @@ def draw_face(rng: np.random.Generator) -> Face:
 
 
 class Pose(NamedTuple):
-    """Where a head is and how it is turned."""
+    """Place and rotation of a head."""
 
     rotation: np.ndarray  # (3, 3), head space to view space
     center: np.ndarray  # (2,), pixels of the plate

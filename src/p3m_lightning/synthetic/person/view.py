@@ -20,7 +20,7 @@ SUBSURFACE = np.array([0.55, 0.28, 0.22], np.float32)
 
 
 class View(NamedTuple):
-    """What is seen of a head from where the viewer stands: maps over a window of the plate, coarse."""
+    """Visible points of a head from where the viewer stands: maps over a window of the plate, coarse."""
 
     corner: np.ndarray  # (2,), plate pixels of the maps' top left corner
     step: float  # plate pixels per map pixel
