@@ -58,7 +58,7 @@ class Distance(TickCallback):
     Logged as `val/<name of the distance>`, and the Fréchet distance as `val/distance` too, whatever the features.
 
     Args:
-        features: of the pictures, see `metrics.distances.PictureDistance`.
+        features: of the pictures, see `distances.PictureDistance`.
         count: generated pictures; 50,000 in the papers.
         batch_size: pictures at a time.
         every: ticks from one measurement to the next; the last tick is always measured.

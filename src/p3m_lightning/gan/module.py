@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from p3m_lightning.gan.discriminators import AdaptiveStrength, Augmentation, VisionAidedDiscriminator
 from p3m_lightning.gan.generator import Generator
-from p3m_lightning.gan.losses import discriminator_loss, generator_loss, gradient_penalty
+from p3m_lightning.gan.losses import discriminator_loss, generator_loss, squared_gradient
 from p3m_lightning.ops import composite
 from p3m_lightning.schema import InputError
 
@@ -152,7 +152,7 @@ class StyleMatteGANModule(LightningModule):
         """Return R1 at the pictures as the discriminator is shown them; in full precision, its gradients are small."""
         pictures = shown.detach().float().requires_grad_()
         with torch.autocast(self.device.type, enabled=False):
-            return self.penalty["gamma"] / 2 * gradient_penalty(self.discriminator(pictures), pictures)
+            return self.penalty["gamma"] / 2 * squared_gradient(self.discriminator(pictures), pictures)
 
     def _shown(self, pictures: Tensor) -> Tensor:
         """Return what a discriminator is shown: blurred at the beginning of a run, and augmented."""

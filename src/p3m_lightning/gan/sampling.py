@@ -73,7 +73,7 @@ def sample_portraits(
     """Write portraits as RGBA files `seed<number>_psi<psi>.png`; those that are there already stay.
 
     Colors are straight, not multiplied with alpha. Each file's text chunks hold what it was made with: seed, psi,
-    shift, rotation, and the fingerprint of the generator.
+    shift, rotation, and a digest of the generator's weights.
 
     Args:
         generator: of RGBA pictures.
@@ -94,7 +94,7 @@ def sample_portraits(
     if not protocol.psis:
         raise InputError("psi: no value of the truncation given")
     folder, generator = Path(folder), generator.eval().to(choose_device(device))
-    made_by = fingerprint(generator)
+    made_by = weights_digest(generator)
     portraits = [plan_portrait(number, generator.noise, protocol, seed) for number in range(count)]
     files = [folder / portrait.file_name for portrait in portraits]
     missing = [k for k, file in enumerate(files) if not _is_there(file, description(portraits[k], made_by))]
@@ -132,7 +132,7 @@ def description(portrait: Portrait, made_by: str) -> dict[str, str]:
     }
 
 
-def fingerprint(generator: Generator) -> str:
+def weights_digest(generator: Generator) -> str:
     """Return the first 16 digits of the SHA-256 of the generator's weights."""
     digest = hashlib.sha256()
     for name, value in sorted(generator.state_dict().items()):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
@@ -53,7 +54,7 @@ class Recipe:
     smallest_piece: float = SMALLEST_PIECE
     copy_unfound: bool = False  # also write images in which no face was found, pixels as they are
 
-    def keys(self) -> dict[str, object]:
+    def keys(self) -> dict[str, Any]:
         """Arguments for `obfuscate`."""
         names = ("mode", "blur_sigma", "mosaic_cell", "transition_margin", "smallest_piece")
         return {name: getattr(self, name) for name in names}
@@ -152,7 +153,12 @@ def kept_share(mask: np.ndarray, faces: list[np.ndarray]) -> float:
     private = np.zeros_like(mask)
     for face in faces:
         private |= private_area(face, mask.shape)
-    return np.count_nonzero(mask) / max(1, np.count_nonzero(private))
+    return float(np.count_nonzero(mask) / max(1, int(np.count_nonzero(private))))
+
+
+def jpeg_tables(image: Image.Image) -> dict[int, list[int]]:
+    """Return the quantization tables of an opened JPEG."""
+    return cast(JpegImagePlugin.JpegImageFile, image).quantization
 
 
 def encoding(image: Image.Image, suffix: str) -> dict[str, object]:
@@ -167,7 +173,7 @@ def encoding(image: Image.Image, suffix: str) -> dict[str, object]:
         options |= {"quality": 95, "subsampling": 0, "optimize": True}
         sampling = JpegImagePlugin.get_sampling(image) if image.format == "JPEG" else -1
         if image.mode == "RGB" and sampling >= 0:
-            options |= {"qtables": image.quantization, "subsampling": sampling}
+            options |= {"qtables": jpeg_tables(image), "subsampling": sampling}
             del options["quality"]
     elif suffix.lower() == ".webp":
         options["lossless"] = True

@@ -87,7 +87,7 @@ class Report:
             return False
         if entry.given != (task.faces is not None):
             return False
-        if entry.given and rounded(self.landmarks[task.image.stem]) != rounded(task.faces):
+        if task.faces is not None and rounded(self.landmarks[task.image.stem]) != rounded(task.faces):
             return False
         if entry.status in WRITTEN or (entry.status == NO_FACE and copy_unfound):
             return task.target.exists() and (task.mask is None or task.mask.exists())

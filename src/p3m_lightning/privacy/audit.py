@@ -22,6 +22,7 @@ from p3m_lightning.images import list_images, open_image, read_image, rgb_pixels
 from p3m_lightning.landmarks import FaceFinder, Landmarks, box_overlap
 from p3m_lightning.ops.faces import private_area, transition_area
 from p3m_lightning.parallel import check_workers, run_parallel
+from p3m_lightning.privacy.anonymize_folder import jpeg_tables
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 
@@ -203,7 +204,7 @@ def _anonymized(path: Path, before: np.ndarray) -> tuple[np.ndarray, np.ndarray,
         if sampling < 0:
             return after, before, 0
         content = io.BytesIO()
-        Image.fromarray(before).save(content, "JPEG", qtables=image.quantization, subsampling=sampling)
+        Image.fromarray(before).save(content, "JPEG", qtables=jpeg_tables(image), subsampling=sampling)
     with open_image(content, str(path)) as image:
         return after, rgb_pixels(image), 16 if sampling else 8
 

@@ -20,11 +20,13 @@ TRAINING_PORTRAITS = 8
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.epilog = "example: p3m bench upsamplers --data P3M-10k --dataset p3m-10k --split P3M-500-NP --limit 20"
+    parser.epilog = "example: p3m bench upsamplers --data P3M-10k --dataset p3m-10k --split P3M-500-NP --pairs 20"
     parser.add_argument("--data", type=Path, metavar="DIR", help="images and mattes (default: synthetic portraits)")
     parser.add_argument("--dataset", default="folder", metavar="NAME", help="layout of DIR (default: folder)")
     parser.add_argument("--split", default="test", metavar="NAME", help="part of the data set (default: test)")
-    parser.add_argument("--limit", action=AtLeast, default=4, metavar="N", help="pairs to measure (default: 4)")
+    parser.add_argument(
+        "--pairs", "--limit", action=AtLeast, default=4, metavar="N", help="pairs to measure (default: 4)"
+    )
     parser.add_argument(
         "--size", action=AtLeast, least=64, default=512, metavar="N", help="side of synthetic portraits (default: 512)"
     )
@@ -63,9 +65,9 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--only {' '.join(unknown)}: no such upsampler; choose from {', '.join(UPSAMPLERS)}")
     device = choose_device(options.device)
     if options.data:
-        pairs = read_pairs(options.data, options.dataset, options.split, options.limit)
+        pairs = read_pairs(options.data, options.dataset, options.split, options.pairs)
     else:
-        pairs = synthetic_pairs(options.limit, options.size, FIRST_SEED)
+        pairs = synthetic_pairs(options.pairs, options.size, FIRST_SEED)
     learns = options.train_steps and not set(LEARNABLE).isdisjoint(names)
     training = synthetic_pairs(TRAINING_PORTRAITS, options.size, TRAINING_SEED) if learns else []
     pairs, training = ([pair.to(device) for pair in group] for group in (pairs, training))

@@ -64,13 +64,13 @@ def synthetic_pairs(count: int, size: int, seed: int) -> list[Pair]:
     return pairs
 
 
-def read_pairs(root: str | Path, dataset: str, split: str, limit: int) -> list[Pair]:
-    """Read the first `limit` images and mattes of a data set.
+def read_pairs(root: str | Path, dataset: str, split: str, count: int) -> list[Pair]:
+    """Read the first `count` images and mattes of a data set.
 
     Raises:
         InputError: see `MattingDataset`.
     """
-    samples = MattingDataset(root, dataset, split, limit=limit)
+    samples = MattingDataset(root, dataset, split, limit=count)
     return [_pair(s["name"], s["image"], s["alpha"]) for s in (samples[i] for i in range(len(samples)))]
 
 

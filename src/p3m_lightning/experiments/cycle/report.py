@@ -15,7 +15,7 @@ from p3m_lightning.files import atomic_path
 from p3m_lightning.images import from_unit, list_images, open_image, read_image, write_image
 from p3m_lightning.inference import Predictor
 from p3m_lightning.markdown import inline, markdown_table
-from p3m_lightning.sheets import matting_panels, sheet
+from p3m_lightning.sheets import error_picture, sheet, to_picture
 
 SHOWN = ("sad", "mse", "sad_unknown", "gradient", "connectivity")
 ARMS = {"before": "before", "control": "trained further without portraits", "after": "trained further with portraits"}
@@ -29,7 +29,7 @@ def write_report(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str,
     Args:
         config: of the cycle.
         folder: of the cycle.
-        outcomes: of every step; see `cycle.STEPS`.
+        outcomes: of every step; see `steps.STEPS`.
 
     Returns:
         The report.
@@ -102,11 +102,11 @@ def show_portraits(folder: Path) -> bool:
     home = folder / "portraits"
     with (home / "gate.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    kept = spread([row["name"] for row in rows if not row["refused"]])
+    kept = spaced([row["name"] for row in rows if not row["refused"]])
     image = {name: read_image(home / f"train/original_image/{name}.jpg") for name in kept}
     matte = {name: read_image(home / f"train/mask/{name}.png") for name in kept}
     write_image(folder / "report/portraits.jpg", sheet([image, matte], ["", ""], side=160))
-    refused = spread([row for row in rows if row["refused"]])
+    refused = spaced([row for row in rows if row["refused"]])
     pictures = {
         f"{number}: {row['refused']}": on_checkerboard(home / f"candidates/{row['name']}.png")
         for number, row in enumerate(refused, 1)
@@ -116,7 +116,7 @@ def show_portraits(folder: Path) -> bool:
     return bool(pictures)
 
 
-def spread(items: Sequence[Any]) -> Sequence[Any]:
+def spaced(items: Sequence[Any]) -> Sequence[Any]:
     """Return `COUNT` of the items, far from each other: neighbors have neighboring psis."""
     return items[:: max(1, len(items) // COUNT)][:COUNT]
 
@@ -136,22 +136,13 @@ def show_mattes(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str, 
         sample = tests[index]
         picture = from_unit(sample["image"].permute(1, 2, 0).numpy())
         mattes = {when: torch.from_numpy(net(picture).alpha)[None] for when, net in nets.items()}
-        panels = {
-            when: matting_panels(sample["image"], sample["trimap"], alpha, sample["alpha"])
-            for when, alpha in mattes.items()
-        }
-        error = next(key for key in panels["after"] if key.startswith("error"))
+        errors = {when: (alpha - sample["alpha"])[0].numpy() for when, alpha in mattes.items()}
         rows.append(
-            {
-                "image": panels["after"]["image"],
-                "truth": panels["after"]["ground truth"],
-                "before": panels["before"]["matte"],
-                "after": panels["after"]["matte"],
-                "error before": panels["before"][error],
-                "error after": panels["after"][error],
-            }
+            {"image": to_picture(sample["image"]), "truth": to_picture(sample["alpha"])}
+            | {when: to_picture(alpha) for when, alpha in mattes.items()}
+            | {f"error {when}": error_picture(error) for when, error in errors.items()}
         )
-        sads = {when: (alpha - sample["alpha"]).abs().sum().item() / 1000 for when, alpha in mattes.items()}
+        sads = {when: np.abs(error).sum() / 1000 for when, error in errors.items()}
         notes.append(f"SAD {sads['before']:.2f} -> {sads['after']:.2f}")
     write_image(folder / f"report/{name}.jpg", sheet(rows, notes, side=200))
     return True

@@ -123,7 +123,7 @@ def _timm_features(
 
 
 class PooledFeatures(nn.Module):
-    """The maps of frozen features, averaged over the places, as `metrics.distances` wants features.
+    """The maps of frozen features, averaged over the places, as `gan.distances` wants features.
 
     `forward(pictures)` takes uint8 RGB (N, 3, H, W) and gives (N, num_features).
     """
