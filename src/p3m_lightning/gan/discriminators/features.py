@@ -82,13 +82,13 @@ def _build(
 ) -> tuple[nn.Module, tuple[int, ...], tuple[float, ...], tuple[float, ...]]:
     """Return the network, the channels of its maps, and the mean and deviation of its training images."""
     if network == "random_resnet34":
-        encoder = _calibrated(ResNet34(RANDOM_WIDTH))
-        return _EncoderMaps(encoder), encoder.channels, IMAGENET_MEAN, IMAGENET_STD
+        resnet = _calibrated(ResNet34(RANDOM_WIDTH))
+        return _EncoderMaps(resnet), resnet.channels, IMAGENET_MEAN, IMAGENET_STD
     if Path(network).suffix in (".ckpt", ".safetensors"):
-        found = getattr(load_model(network), "encoder", None)
-        if found is None or not hasattr(found, "channels"):
+        encoder: Any = getattr(load_model(network), "encoder", None)
+        if not hasattr(encoder, "channels"):
             raise InputError(f"{network}: its network has no encoder to take features from; p3mnet has, for one")
-        return _EncoderMaps(found), tuple(found.channels), IMAGENET_MEAN, IMAGENET_STD
+        return _EncoderMaps(encoder), tuple(encoder.channels), IMAGENET_MEAN, IMAGENET_STD
     return _timm_features(network, weights)
 
 
