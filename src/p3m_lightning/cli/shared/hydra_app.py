@@ -7,10 +7,10 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from p3m_lightning.cli.shared.processes import shared_run_folder
-from p3m_lightning.configuration import one_line, own_launchers, refuse_unread_keys, resolve
+from p3m_lightning.configuration import one_line, refuse_unread_keys, resolve
 from p3m_lightning.schema import InputError
 
 CONFIG_PATH = "pkg://p3m_lightning.conf"
@@ -35,7 +35,7 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
         sys.argv = [command, *verb.split(), *overrides]  # by which Lightning starts the other processes of DDP
         own = HydraConfig.get().runtime.output_dir
         try:
-            with read_write(HydraConfig.get()):
+            with read_write(cast(DictConfig, HydraConfig.get())):
                 HydraConfig.get().runtime.output_dir = shared_run_folder(own)
             task(resolve(config))
         except Exception as error:
@@ -44,7 +44,6 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
             _remove_if_empty(own)
 
     refuse_unread_keys(verb.split()[0], overrides)
-    own_launchers()
     failures: list[Exception] = []
     command = sys.argv[0]
     saved = sys.argv
