@@ -11,7 +11,7 @@ PACKAGE = Path(p3m_lightning.__file__).parent
 
 FLOORS = [
     {"schema"},
-    {"added_keys", "files", "markdown", "messages", "progress"},
+    {"files", "markdown", "messages", "progress"},
     {"images"},
     {"ops", "landmarks", "parallel", "configuration", "study", "sheets"},
     {"losses", "metrics", "models", "synthetic"},

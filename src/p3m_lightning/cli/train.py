@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from p3m_lightning.schema import InputError
 
@@ -29,7 +31,7 @@ def run(options: argparse.Namespace) -> None:
     run_hydra("train", train_and_tell, overrides)
 
 
-def train_and_tell(config: dict) -> None:
+def train_and_tell(config: Mapping[str, Any]) -> None:
     """Train and print the run folder."""
     from p3m_lightning.training import PrunedError, train
 

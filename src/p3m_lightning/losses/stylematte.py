@@ -41,7 +41,7 @@ def binomial_laplacian_loss(alpha: Tensor, target: Tensor, levels: int = 3) -> T
         tensor(0.)
     """
     pairs = zip(binomial_pyramid(alpha, levels), binomial_pyramid(target, levels), strict=True)
-    return sum(nnf.l1_loss(ours, theirs) for ours, theirs in pairs)
+    return sum((nnf.l1_loss(ours, theirs) for ours, theirs in pairs), alpha.new_zeros(()))
 
 
 class StyleMatteSegmentationLoss(Loss):

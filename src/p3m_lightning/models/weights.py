@@ -172,7 +172,8 @@ def _load_mapped(model: nn.Module, foreign: Weights, keymaps: Sequence[KeyMap], 
 
 def _renamed(foreign: Weights, names: Mapping[str, str | None], source: str) -> dict[str, Tensor]:
     """Give the entries our names; two entries of one name are verified to agree."""
-    result, contradictory = {}, set()
+    result: dict[str, Tensor] = {}
+    contradictory: set[str] = set()
     for key, ours in names.items():
         if ours is None:
             continue

@@ -178,7 +178,7 @@ def run_id(folder: Path) -> str:
     file = folder / "wandb_id.txt"
     kept = file.read_text().strip() if file.is_file() else None
     chosen = os.environ.get("WANDB_RUN_ID") or kept or secrets.token_hex(4)
-    if chosen != kept and rank_zero_only.rank == 0:
+    if chosen != kept and getattr(rank_zero_only, "rank", 0) == 0:
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(chosen + "\n")
     return chosen

@@ -61,7 +61,7 @@ class Stage(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Keep the shape (N, H, W, C)."""
         size = tokens.shape[1:3]
-        masks = {shift: window_mask(*size, shift, tokens.device) for shift in (0, SHIFT)}
+        masks = {shift: window_mask(size[0], size[1], shift, tokens.device) for shift in (0, SHIFT)}
         for block in self.blocks:
             tokens = block(tokens, masks[block.shift])
         return tokens

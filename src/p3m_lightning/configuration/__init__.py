@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from p3m_lightning.added_keys import refuse_unread
+from p3m_lightning.configuration.added_keys import refuse_unread
 from p3m_lightning.schema import InputError
 
 
