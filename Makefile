@@ -34,9 +34,10 @@ ppt: setup ## methods trained and tested on blurred and on normal rendered faces
 test: setup ## run the tests (ARGS='-k name'; ARGS='-m slow': those that take long)
 	$(BIN)/pytest -n auto $(ARGS)
 
-lint: setup ## ruff: style and formatting
+lint: setup ## ruff and mypy: style, formatting, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 data: setup ## render the synthetic portraits only
 	$(BIN)/p3m data synthesize data/synthetic $(ARGS)
@@ -54,4 +55,4 @@ notebooks: setup ## run the notebooks from top to bottom
 	$(BIN)/pytest -n auto -m 'slow or not slow' tests/test_notebooks.py
 
 clean: ## remove what commands built, the environment too
-	rm -rf .venv build dist outputs .pytest_cache .ruff_cache src/*.egg-info
+	rm -rf .venv build dist outputs .pytest_cache .ruff_cache .mypy_cache src/*.egg-info

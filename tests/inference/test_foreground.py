@@ -51,9 +51,9 @@ def forked(function):
 
 
 @pytest.mark.parametrize("sample", ["p_22fc0130", "p_d684dae3"])
-def test_layers_are_the_recorded_ones(golden, sample):
-    expected = json.loads((golden / "foreground/foreground.json").read_text())["samples"][sample]
-    image, alpha = read_image(golden / expected["image"]), read_matte(golden / expected["alpha"])
+def test_layers_are_the_recorded_ones(golden_portraits, sample):
+    expected = json.loads((golden_portraits / "foreground/foreground.json").read_text())["samples"][sample]
+    image, alpha = read_image(golden_portraits / expected["image"]), read_matte(golden_portraits / expected["alpha"])
     layers = dict(zip(("foreground", "background"), estimate_foreground(image, alpha), strict=True))
     for name, layer in layers.items():
         assert layer.dtype == np.float32
