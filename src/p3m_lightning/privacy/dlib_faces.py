@@ -40,8 +40,8 @@ class DlibFaceFinder:
     times, one detection stays: those of the histogram detector go before the network's, because the landmark model was
     trained on its boxes, among them those that saw the face upright, and then the highest score.
 
-    Where a face is missing it looks closer: in the head of every person of the matte that holds none so far, or, for
-    an image without a matte in which there is none at all, in enlarged tiles. In a head lower scores count.
+    Where a face is missing it looks closer: in the head of every person of the matte that holds none so far (lower
+    scores count there), or, with "auto", in enlarged tiles of an image without a matte in which there is none at all.
 
     Attributes:
         detector: "hog" (frontal and half turned faces), "cnn" (also profiles, seconds an image), "both", or "auto":
@@ -81,14 +81,15 @@ class DlibFaceFinder:
             image: uint8 RGB (H, W, 3).
             person: matte of the people in it, uint8 or uint16 (H, W), full range.
         """
-        whole = tuple(slice(0, side) for side in image.shape[:2])
-        upright = self.detector == "auto"
-        found = self._faces(image, "image", whole, (0,) if upright else self.rotations, network=not upright)
+        whole = (slice(0, image.shape[0]), slice(0, image.shape[1]))
+        auto = self.detector == "auto"
+        found = self._faces(image, "image", whole, (0,) if auto else self.rotations, network=not auto)
         closer = [("head", window) for window in head_windows(person)] if person is not None else []
-        closer = closer or [("image", whole)] * upright + [("tile", tile) for tile in tiles(image.shape)]
+        if auto and not closer:
+            closer = [("image", whole), *[("tile", tile) for tile in tiles(image.shape)]]
         for where, window in closer:
-            looked_at = window if where == "head" else whole  # a tile may cut the face that another one held
-            if not any(holds(looked_at, face.points) for face in found):
+            missing_in = window if where == "head" else whole
+            if not any(holds(missing_in, face.points) for face in found):
                 found += self._faces(image, where, window, self.rotations, network=True)
         distinct = {id(points) for points in merge_faces([face.points for face in found])}
         return [face for face in found if id(face.points) in distinct]

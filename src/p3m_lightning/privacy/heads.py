@@ -46,13 +46,17 @@ def holds(window: Window, face: np.ndarray) -> bool:
 
 
 def _upper_part(piece: np.ndarray) -> Window:
-    rows = np.flatnonzero(piece.any(axis=1))
-    columns = np.flatnonzero(piece.any(axis=0))
-    tall, wide = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    top, bottom = _span(piece.any(axis=1))
+    left, right = _span(piece.any(axis=0))
+    tall, wide = bottom - top, right - left
     height = min(tall, round(max(HEAD_SHARE * tall, wide * wide / tall)))  # a head alone is about as wide as tall
-    columns = np.flatnonzero(piece[rows[0] : rows[0] + height].any(axis=0))
+    left, right = _span(piece[top : top + height].any(axis=0))
     margin = round(MARGIN * tall)
-    return (
-        slice(max(0, rows[0] - margin), min(piece.shape[0], rows[0] + height + margin)),
-        slice(max(0, columns[0] - margin), min(piece.shape[1], columns[-1] + 1 + margin)),
-    )
+    rows = slice(max(0, top - margin), min(piece.shape[0], top + height + margin))
+    return rows, slice(max(0, left - margin), min(piece.shape[1], right + margin))
+
+
+def _span(filled: np.ndarray) -> tuple[int, int]:
+    """First index that is filled, and the one after the last."""
+    indices = np.flatnonzero(filled)
+    return int(indices[0]), int(indices[-1]) + 1
