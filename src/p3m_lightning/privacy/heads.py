@@ -46,17 +46,17 @@ def holds(window: Window, face: np.ndarray) -> bool:
 
 
 def _upper_part(piece: np.ndarray) -> Window:
-    top, bottom = _span(piece.any(axis=1))
-    left, right = _span(piece.any(axis=0))
+    top, bottom = _span(piece, 0)
+    left, right = _span(piece, 1)
     tall, wide = bottom - top, right - left
     height = min(tall, round(max(HEAD_SHARE * tall, wide * wide / tall)))  # a head alone is about as wide as tall
-    left, right = _span(piece[top : top + height].any(axis=0))
+    left, right = _span(piece[top : top + height], 1)
     margin = round(MARGIN * tall)
     rows = slice(max(0, top - margin), min(piece.shape[0], top + height + margin))
     return rows, slice(max(0, left - margin), min(piece.shape[1], right + margin))
 
 
-def _span(filled: np.ndarray) -> tuple[int, int]:
-    """First index that is filled, and the one after the last."""
-    indices = np.flatnonzero(filled)
-    return int(indices[0]), int(indices[-1]) + 1
+def _span(piece: np.ndarray, axis: int) -> tuple[int, int]:
+    """First index along `axis` at which something is marked, and the one after the last."""
+    indices = np.nonzero(piece)[axis]
+    return int(indices.min()), int(indices.max()) + 1
