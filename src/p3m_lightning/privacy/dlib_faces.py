@@ -27,7 +27,7 @@ WINDOW = 80
 HOG_TILTED = (3, 4)
 """Which of the detector's five parts are for faces tilted by about 30 degrees; landmarks in their boxes are worse."""
 MAX_ENLARGEMENT = 4.0
-FACE_OF_HEAD = 0.15
+FACE_OF_HEAD = 0.13
 """Side of the smallest face in the head of a matte, as a share of the window's shorter side."""
 
 
