@@ -40,7 +40,7 @@ def join_video(
         stream = output.add_stream_from_template(first.streams.video[0])
         stream.time_base = time_base
         mark_alpha(stream, encoding)
-        tracks = {track.index: add_track(track, original, output) for track in sound}
+        tracks = {track.stream: add_track(track, original, output) for track in sound}
         pictures = _video_packets(parts, paths, stream, time_base)
         for packet in heapq.merge(pictures, _sound_packets(original, tracks), key=_seconds):
             output.mux(packet)

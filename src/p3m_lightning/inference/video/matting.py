@@ -175,7 +175,8 @@ class _Matting:
             self._smoother.restore({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
             stamps = state["stamps"].tolist()
             self._waiting = deque(
-                Frame(state[f"waiting{i}"], *stamp, state.get(f"opacity{i}")) for i, stamp in enumerate(stamps)
+                Frame(state[f"waiting{i}"], time, duration, state.get(f"opacity{i}"))
+                for i, (time, duration) in enumerate(stamps)
             )
 
     def _final(self, alphas: list[np.ndarray]) -> Iterator[tuple[Frame, np.ndarray]]:

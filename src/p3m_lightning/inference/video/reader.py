@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from p3m_lightning.inference.video.streams import choose_stream, decode, open_container
-from p3m_lightning.inference.video.streams import VideoError as VideoError
+from p3m_lightning.inference.video.streams import VideoError, choose_stream, decode, open_container
 
 if TYPE_CHECKING:
     import av
@@ -201,4 +200,4 @@ def _is_turned(matrix: np.ndarray | None) -> bool:
 
 def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
     data = frame.side_data.get("DISPLAYMATRIX")
-    return None if data is None else np.frombuffer(bytes(data), np.int32)
+    return None if data is None else np.frombuffer(bytes(data), np.int32)  # type: ignore[call-overload]  # a buffer, PyAV says object

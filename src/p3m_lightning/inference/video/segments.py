@@ -64,6 +64,11 @@ def encoding_for(format: str, suffix: str) -> Encoding | None:
     return encoding
 
 
+THREADS = 4
+"""Of an encoder, whatever the machine: what x264 and libvpx write depends on their number, and a run may go on where
+there are other cores to use."""
+
+
 @dataclass(frozen=True)
 class Stamps:
     """When the frames of one segment are shown, in units of the source's time base."""
@@ -111,6 +116,7 @@ class VideoSegment:
         stream.width, stream.height, stream.pix_fmt = width, height, self._encoding.pixel_format
         context = stream.codec_context
         context.max_b_frames = 0
+        context.thread_count = THREADS
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED
         context.sample_aspect_ratio = self._aspect

@@ -1,4 +1,4 @@
-"""The sound of a video: copied where the container takes it, else encoded; decided, and tried, before the first frame."""
+"""The sound of a video: copied where the container takes it, else encoded; decided and tried before any frame."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ TRIED = 30
 class Track(NamedTuple):
     """What becomes of one track of the source."""
 
-    index: int
-    codec: str | None = None  # the encoder; None to copy
+    stream: int  # its index
+    codec: str = ""  # the encoder; empty to copy
     layout: str = ""  # of the encoded sound, as rate
     rate: int = 0
     given: str = ""  # the layout that the source's sound is taken for
@@ -79,9 +79,8 @@ def plan_sound(source: Path, suffix: str, wanted: str | None, announce: Callable
 
 def add_track(track: Track, original: av.container.InputContainer, output: av.container.OutputContainer) -> Convert:
     """Add a track to `output`; return what turns a packet of the source into packets of it."""
-    stream = original.streams[track.index]
-    assert stream.type == "audio"
-    return _copied(stream, output) if track.codec is None else _encoded(track, stream, output)
+    stream = next(stream for stream in original.streams.audio if stream.index == track.stream)
+    return _encoded(track, stream, output) if track.codec else _copied(stream, output)
 
 
 def _plan_track(source: Path, track: av.AudioStream, suffix: str, wanted: str | None) -> Track | None:
@@ -122,7 +121,7 @@ def _succeeds(track: Track, source: Path, suffix: str) -> bool:
         with open_container(source) as original, av.open(io.BytesIO(), "w", format=MUXERS[suffix]) as trial:
             convert = add_track(track, original, trial)
             trial.start_encoding()
-            packets = original.demux(original.streams[track.index])
+            packets = original.demux(original.streams[track.stream])
             for packet in islice((packet for packet in packets if packet.size), TRIED):
                 trial.mux(list(convert(packet)))
     except (av.FFmpegError, ValueError):
