@@ -76,5 +76,7 @@ def _moved_change(pair: Pair, later: Pair, motion: np.ndarray) -> float:
     height, width = error.shape
     places = motion.astype(np.float32) + np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
     inside = ((places >= 0) & (places <= (width - 1, height - 1))).all(2)
-    arrived = cv2.remap(error_later, places, np.empty(0, np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    arrived = cv2.remap(  # type: ignore[call-overload]  # one map holds x and y
+        error_later, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return float(np.abs(error - arrived)[inside].mean()) if inside.any() else 0.0

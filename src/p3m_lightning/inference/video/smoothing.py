@@ -187,14 +187,12 @@ def correlation(before: np.ndarray, image: np.ndarray) -> float:
     return float((first * second).sum()) / energy if energy else 1.0
 
 
-_NO_MAP = np.empty(0, np.float32)  # x and y lie together in the first
-
-
 def carry(values: np.ndarray, motion: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
     """Fetch for every pixel p what lies at p + motion(p) in `values` (H, W) or (H, W, C); the border is repeated."""
     height, width = motion.shape[:2]
     places = motion + np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
-    return cv2.remap(values, places, _NO_MAP, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    border = cv2.BORDER_REPLICATE
+    return cv2.remap(values, places, None, interpolation, borderMode=border)  # type: ignore[call-overload]  # one map
 
 
 SMOOTHINGS: dict[str, Callable[[], Smoother]] = {
