@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from torch import nn
 
@@ -77,7 +78,8 @@ def write_streams(path: Path, kinds: Sequence[str], frames: int = 8, **keys) -> 
     """Write a file with streams of these kinds, in order.
 
     Kinds: `video` (a moving disc), `mjpeg` (the same as motion JPEG), `small` (a smaller black video), `cover` (a
-    picture of another size), `text` (subtitles), or a codec of sound, with its layout behind a colon: `ac3:5.1(side)`.
+    picture of another size), `attachment` (the same in Matroska), or a codec of sound, with its layout behind a colon:
+    `ac3:5.1(side)`.
     Keys: `default`, the number of the stream that is marked as default.
     """
     codecs = {"video": "h264", "small": "h264", "mjpeg": "mjpeg", "cover": "png"}
@@ -85,6 +87,10 @@ def write_streams(path: Path, kinds: Sequence[str], frames: int = 8, **keys) -> 
         streams = []
         for kind in kinds:
             codec, _, layout = kind.partition(":")
+            if kind == "attachment":
+                picture = cv2.imencode(".png", np.zeros((90, 90, 3), np.uint8))[1].tobytes()
+                streams.append(container.add_attachment("cover.png", "image/png", picture))
+                continue
             if kind in codecs:
                 stream = container.add_stream(codecs[kind], rate=25)
                 stream.height, stream.width = {"cover": (90, 90), "small": (32, 48)}.get(kind, (64, 96))
@@ -99,6 +105,8 @@ def write_streams(path: Path, kinds: Sequence[str], frames: int = 8, **keys) -> 
         if "default" in keys:
             streams[keys["default"]].disposition = av.stream.Disposition.default
         for kind, stream in zip(kinds, streams, strict=True):
+            if kind == "attachment":
+                continue
             if stream.type == "audio":
                 _write_layout(container, stream, frames)
                 continue
@@ -118,7 +126,8 @@ def _write_layout(container: av.container.OutputContainer, stream: av.AudioStrea
     samples = np.zeros((stream.codec_context.layout.nb_channels, len(time)), np.float32)
     for channel, hertz in zip(samples, (440, 880), strict=False):
         channel[:] = 0.3 * np.sin(2 * np.pi * hertz * time)
-    frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=stream.codec_context.layout.name)
+    interleaved = np.ascontiguousarray(samples.T).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=stream.codec_context.layout.name)
     frame.sample_rate, frame.pts = RATE, 0
     container.mux(stream.encode(frame))
     container.mux(stream.encode())

@@ -25,9 +25,9 @@ def channels(path, number=0):
     with av.open(str(path)) as container:
         track = container.streams.audio[number]
         layout = track.layout.name
-        resampler = av.AudioResampler("fltp", layout, RATE)
-        parts = [f.to_ndarray() for frame in container.decode(track) for f in resampler.resample(frame)]
-    return layout, np.concatenate(parts, 1)
+        resampler = av.AudioResampler("flt", layout, RATE)  # interleaved: PyAV reads beyond eight planes
+        parts = [f.to_ndarray()[0] for frame in container.decode(track) for f in resampler.resample(frame)]
+        return layout, np.concatenate(parts).reshape(-1, track.layout.nb_channels).T
 
 
 def pitch(samples):
@@ -47,7 +47,7 @@ def pitch(samples):
         ("ac3:mono", "in.mkv", "a.webm", "mono"),
         ("pcm_s16le:stereo", "in.avi", "a.mp4", "stereo"),
         ("adpcm_ms:stereo", "in.avi", "a.mp4", "stereo"),
-        ("pcm_s16le:mono", "in.avi", "a.mp4", "mono"),
+        ("pcm_s16le:mono", "in.avi", "a.mp4", None),
         ("pcm_s16le:4.0", "in.avi", "a.mp4", "4.0"),
         ("pcm_s16le:2.1", "in.avi", "a.mov", None),
         ("adpcm_ima_wav:stereo", "in.avi", "a.webm", "stereo"),

@@ -24,7 +24,7 @@ def predictor() -> Predictor:
     [
         ("cover_first.mp4", ["cover", "video"]),
         ("cover_last.mp4", ["video", "cover"]),
-        ("cover.mkv", ["cover", "video", "ac3"]),
+        ("cover.mkv", ["attachment", "video", "ac3"]),
         ("two.mkv", ["small", "video"]),
         ("sound_first.mkv", ["ac3", "small", "video"]),
         ("motion_jpeg.avi", ["mjpeg"]),
@@ -38,7 +38,9 @@ def test_the_moving_pictures_are_taken(tmp_path, name, kinds):
     assert len(frames) == 8
     difference = np.abs(np.stack([f.pixels for f in frames]).astype(int) - np.stack(moving_disc(8)))
     assert np.median(difference) < 12
-    assert bool(reader.choice) == (len([k for k in kinds if k in ("cover", "small", "video", "mjpeg")]) > 1)
+    assert bool(reader.choice) == (
+        len([k for k in kinds if k in ("attachment", "cover", "small", "video", "mjpeg")]) > 1
+    )
 
 
 def test_the_stream_marked_as_default_goes_before_a_larger_one(tmp_path):
