@@ -102,7 +102,13 @@ def verify_sha256(path: str | Path, expected: str) -> None:
 
 
 def load_strictly(model: nn.Module, state: Weights, source: str) -> None:
-    """Fill `model` from `state`, whose keys and shapes must be exactly the model's.
+    """Fill `model` from `state`, whose keys and shapes must be exactly the model's; raises as `verify_fit` does."""
+    verify_fit(model, state, source)
+    model.load_state_dict(state)
+
+
+def verify_fit(model: nn.Module, state: Weights, source: str) -> None:
+    """Compare the keys and shapes of `state` with the model's.
 
     Raises:
         InputError: names the entries that are missing, left over, or of another shape.
@@ -116,7 +122,6 @@ def load_strictly(model: nn.Module, state: Weights, source: str) -> None:
         if state[key].shape != value.shape
     }
     _refuse(source, "is made for another network: it has the shapes", shapes)
-    model.load_state_dict(state)
 
 
 def load_reference_weights(model: nn.Module, state_dict: Mapping, source: str = "state_dict") -> None:

@@ -14,8 +14,9 @@ from torch.optim import Optimizer
 from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.metrics.baselines import TrivialPredictors
 from p3m_lightning.schema import InputError, MattingOutput, Sample
+from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.optimization.learning_rate import effective_batch, scale_rate
-from p3m_lightning.training.sharding import FullySharded, gather, scatter, shard
+from p3m_lightning.training.sharding import FullySharded, reshard, shard, unshard
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ class MattingModule(LightningModule):
         scheduler: `factory` as `(optimizer) -> scheduler` (None keeps the rate), `interval` (step or epoch), and
             `needs_total_steps` where the factory is to be told `total_steps`.
         lr_scaling: `rule` and `reference` of `learning_rate.scale_rate`; None keeps the rate.
+        sync_batchnorm: batch statistics over all processes also where the strategy is FSDP2; Lightning sees to it
+            under DDP only.
         config: the resolved configuration, plain containers; travels in every checkpoint so that `load_model` can
             rebuild the network from it.
     """
@@ -45,6 +48,7 @@ class MattingModule(LightningModule):
         optimizer: Callable[..., Optimizer] | None = None,
         scheduler: Mapping[str, Any] | None = None,
         lr_scaling: Mapping[str, Any] | None = None,
+        sync_batchnorm: bool = False,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -56,6 +60,7 @@ class MattingModule(LightningModule):
         self.optimizer_factory = optimizer
         self.scheduler = scheduler
         self.lr_scaling = lr_scaling or {"rule": "none", "reference": None}
+        self.sync_batchnorm = sync_batchnorm
         self.config = dict(config or {})
         self.metrics = nn.ModuleDict()
         self.trivial = nn.ModuleList()
@@ -66,7 +71,7 @@ class MattingModule(LightningModule):
         Raises:
             InputError: the training images have no mattes.
         """
-        does_without = any(getattr(callback, "does_without_mattes", False) for callback in self.trainer.callbacks)
+        does_without = any(isinstance(c, RunCallback) and c.replaces_mattes for c in self.trainer.callbacks)
         if stage == "fit" and not does_without and not getattr(self.trainer.datamodule.train_set, "has_mattes", True):
             raise InputError("data: images without mattes, there is nothing to learn from; take data=p3m10k or another")
         names = {"val": self.trainer.datamodule.val_names, "test": self.trainer.datamodule.test_names}
@@ -77,25 +82,25 @@ class MattingModule(LightningModule):
     def configure_model(self) -> None:
         """Shard the network where the strategy is FSDP2."""
         if isinstance(self.trainer.strategy, FullySharded):
-            if self.config["trainer"]["sync_batchnorm"]:  # Lightning sees to it under DDP only
+            if self.sync_batchnorm:
                 self.net = nn.SyncBatchNorm.convert_sync_batchnorm(self.net)
             shard(self.net, self.device_mesh["data_parallel"])
 
     def on_validation_start(self) -> None:
-        """Gather what is sharded."""
-        gather(self.net)
+        """Make what is sharded whole."""
+        unshard(self.net)
 
     def on_validation_end(self) -> None:
         """Shard it again."""
-        scatter(self.net)
+        reshard(self.net)
 
     def on_test_start(self) -> None:
-        """Gather what is sharded."""
-        gather(self.net)
+        """Make what is sharded whole."""
+        unshard(self.net)
 
     def on_test_end(self) -> None:
         """Shard it again."""
-        scatter(self.net)
+        reshard(self.net)
 
     def forward(self, batch: Sample) -> MattingOutput:
         """Apply the network to a batch, with its trimap where the network takes one."""

@@ -22,13 +22,16 @@ from p3m_lightning.metrics.report import metric_report
 from p3m_lightning.models import create_model, load_model, load_reference_weights
 from p3m_lightning.models.weights import read_checkpoint, read_weights
 from p3m_lightning.schema import InputError
+from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.callbacks.interrupt import StopBetweenBatches
+from p3m_lightning.training.checkpointing import AtomicCheckpointIO
 from p3m_lightning.training.history import recorded_history, seen_in_training
-from p3m_lightning.training.loggers import RunWandbLogger
+from p3m_lightning.training.loggers import ForgetRepeatedRows, RunWandbLogger
 from p3m_lightning.training.module import MattingModule
 from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
-from p3m_lightning.training.start import freeze, start_from
+from p3m_lightning.training.resume import verify_resume
+from p3m_lightning.training.start import freeze, start_from, verify_start
 
 
 def train(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,12 +48,14 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     started = time.time()
     seed_everything(config["seed"], workers=True, verbose=False)
-    data = build(config["data"])
     net = build(config["model"])
+    verify_start(net, config["ckpt"], config["init_from"])
+    verify_resume(config)
     start_from(net, config["init_from"])
     freeze(net, config["frozen"])
     config = with_mode(config, net)
     module = build_module(config, net)
+    data = build(config["data"])
     trainer = build_trainer(config)
     if trainer.is_global_zero:
         save_config(config, Path(config["paths"]["run"]))
@@ -104,7 +109,7 @@ def fit(
         trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
     except SystemExit:
         if trainer.interrupted:
-            raise KeyboardInterrupt from None
+            raise next(c for c in trainer.callbacks if isinstance(c, StopBetweenBatches)).reason() from None
         raise
 
 
@@ -144,13 +149,18 @@ def build_module(config: Mapping[str, Any], net: nn.Module) -> MattingModule:
         optimizer=build(config["optimizer"]),
         scheduler=build(config["scheduler"]),
         lr_scaling=config["lr_scaling"],
+        sync_batchnorm=config["trainer"].get("sync_batchnorm", False),
         config=config,
     )
 
 
 def build_trainer(config: Mapping[str, Any]) -> Trainer:
     """Build the Trainer from the groups trainer, callbacks and logger."""
-    callbacks = [StopBetweenBatches(), *(build(node) for node in config["callbacks"].values() if node)]
+    callbacks = [
+        StopBetweenBatches(),
+        ForgetRepeatedRows(),
+        *(build(node) for node in config["callbacks"].values() if node),
+    ]
     loggers = [build(node) for node in config["logger"].values() if node]
     if not loggers:  # Lightning refuses a callback that only logs
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
@@ -158,7 +168,9 @@ def build_trainer(config: Mapping[str, Any]) -> Trainer:
     try:
         # Lightning would add a bar of its own, on stdout, where none is wanted
         bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
-        trainer = build(config["trainer"])(callbacks=callbacks, logger=loggers, enable_progress_bar=bar)
+        trainer = build(config["trainer"])(
+            callbacks=callbacks, logger=loggers, enable_progress_bar=bar, plugins=[AtomicCheckpointIO()]
+        )
     except MisconfigurationException as error:
         raise InputError(f"trainer: {error}") from error
     if config["trainer"].get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":
@@ -227,7 +239,7 @@ def finish(
         "seconds": round(time.time() - started, 1),
     }
     for callback in trainer.callbacks:
-        results |= callback.results() if hasattr(callback, "results") else {}
+        results |= callback.results() if isinstance(callback, RunCallback) else {}
     if trainer.is_global_zero:
         for name, report in reports.items():
             write_json(folder / f"metrics_{name}.json", report)

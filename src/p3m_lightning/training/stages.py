@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 from pytorch_lightning.utilities import rank_zero_only
 
+from p3m_lightning.configuration import relocated
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.results import save_config
+from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build
 from p3m_lightning.training.run import train as train_once
-from p3m_lightning.training.stage_records import RESULTS, gather
-from p3m_lightning.training.start import frozen_names
+from p3m_lightning.training.stage_records import RESULTS, record_stages
+from p3m_lightning.training.start import frozen_names, verify_start
 
 say = rank_zero_only(print)
 CHANGEABLE = ("data", "loss", "optimizer", "scheduler", "trainer", "callbacks", "inference", "frozen")
@@ -84,7 +86,7 @@ def train_stages(config: Mapping[str, Any]) -> dict[str, Any]:
         weights = stage.folder / "checkpoints" / results["checkpoint"]
     objects = {key: results.pop(key) for key in ("trainer", "module", "data")}
     if objects["trainer"].is_global_zero:
-        results = gather(folder, [(stage.name, stage.folder) for stage in stages], results, started)
+        results = record_stages(folder, [(stage.name, stage.folder) for stage in stages], results, started)
     return results | objects
 
 
@@ -98,10 +100,13 @@ def list_stages(config: Mapping[str, Any]) -> list[Stage]:
     """
     named = {name: changes for name, changes in config["stages"].items() if changes is not None}
     net = build(config["model"])
+    verify_start(net, None, config["init_from"])
     stages = []
     for number, (name, changes) in enumerate(named.items(), 1):
         stage = Stage(name, stage_config(config, changes, f"stages/{number}_{name}", where=f"stages.{name}"))
         try:
+            verify_start(net, ready(stage, None)["ckpt"], None)
+            verify_resume(ready(stage, None))
             frozen_names(net, stage.config["frozen"])
             for node in (stage.config[key] for key in ("data", "optimizer", "scheduler")):
                 build(node)
@@ -142,14 +147,3 @@ def merged(config: Any, changes: Any) -> Any:
     if whole or not isinstance(config, Mapping):
         return changes
     return {**config, **{key: merged(config.get(key), value) for key, value in changes.items()}}
-
-
-def relocated(node: Any, old: str, new: str) -> Any:
-    """Replace the folder `old` by `new` in all paths of a tree."""
-    if isinstance(node, Mapping):
-        return {key: relocated(value, old, new) for key, value in node.items()}
-    if isinstance(node, list):
-        return [relocated(value, old, new) for value in node]
-    if isinstance(node, str) and (node == old or node.startswith(f"{old}/")):
-        return new + node[len(old) :]
-    return node

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from p3m_lightning.models.weights import load_strictly, read_checkpoint
+from p3m_lightning.models.weights import load_strictly, read_checkpoint, verify_fit
 from p3m_lightning.schema import InputError
 
 
@@ -21,6 +21,19 @@ def start_from(net: nn.Module, path: str | Path | None) -> None:
     """
     if path:
         load_strictly(net, read_checkpoint(path).state, f"init_from: {path}")
+
+
+def verify_start(net: nn.Module, ckpt: str | Path | None, init_from: str | Path | None) -> None:
+    """Find out whether the files that a training is to go on from, or to start with, are of this network.
+
+    For before anything else is done: rendering and reading data can take hours.
+
+    Raises:
+        InputError: no such file, another kind of file, or weights of another network.
+    """
+    for key, path in {"ckpt": ckpt, "init_from": init_from}.items():
+        if path:
+            verify_fit(net, read_checkpoint(path).state, f"{key}: {path}")
 
 
 def freeze(net: nn.Module, patterns: Sequence[str]) -> None:

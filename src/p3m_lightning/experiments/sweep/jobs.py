@@ -72,8 +72,9 @@ class Job:
         """Return the command of the run, or of going on with it."""
         last = self.folder / "checkpoints" / "last.ckpt"
         resumed = [f"ckpt={quoted(last)}"] if last.is_file() else []
-        place = f"hydra.run.dir={quoted(self.folder)}"
-        return [sys.executable, "-m", "p3m_lightning", "train", *self.overrides, *resumed, place, REPORT]
+        sweep = "/".join(self.folder.absolute().parts[-3:-1])  # experiment and time
+        place = [f"sweep={quoted(sweep)}", f"hydra.run.dir={quoted(self.folder)}"]
+        return [sys.executable, "-m", "p3m_lightning", "train", *self.overrides, *resumed, *place, REPORT]
 
 
 def try_lock(folder: Path) -> BinaryIO | None:
