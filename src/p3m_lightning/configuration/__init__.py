@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -107,3 +107,54 @@ def as_hydra_job(config: Any) -> Iterator[None]:
         yield
     finally:
         HydraConfig.instance().cfg = around
+
+
+def relocated(node: Any, old: str, new: str) -> Any:
+    """Replace the folder `old` by `new` in all paths of a tree."""
+    if isinstance(node, Mapping):
+        return {key: relocated(value, old, new) for key, value in node.items()}
+    if isinstance(node, list):
+        return [relocated(value, old, new) for value in node]
+    if isinstance(node, str) and (node == old or node.startswith(f"{old}/")):
+        return new + node[len(old) :]
+    return node
+
+
+MOVED = {
+    "p3m_lightning.data.synthetic": "p3m_lightning.synthetic",
+    "p3m_lightning.data.copy_paste": "p3m_lightning.data.image_copy_paste",
+    "p3m_lightning.data.rgba": "p3m_lightning.gan.rgba",
+    "p3m_lightning.models.discriminators": "p3m_lightning.gan.discriminators",
+    "p3m_lightning.models.stylegan": "p3m_lightning.gan.generator",
+    "p3m_lightning.experiments.launchers": "p3m_lightning.experiments.sweep.launchers",
+    "p3m_lightning.training.adaptation": "p3m_lightning.training.callbacks.adaptation",
+    "p3m_lightning.training.callbacks.AdaptiveGradientClipping": (
+        "p3m_lightning.training.callbacks.gradient_clipping.AdaptiveGradientClipping"
+    ),
+    "p3m_lightning.training.callbacks.MatteFiles": "p3m_lightning.training.callbacks.matte_files.MatteFiles",
+    "p3m_lightning.training.callbacks.PictureSheet": "p3m_lightning.training.callbacks.picture_sheet.PictureSheet",
+    "p3m_lightning.training.callbacks.Throughput": "p3m_lightning.training.callbacks.throughput.Throughput",
+    "p3m_lightning.training.copy_paste": "p3m_lightning.training.callbacks.feature_copy_paste",
+    "p3m_lightning.training.copy_paste_sheet": "p3m_lightning.training.callbacks.image_paste_sheet",
+    "p3m_lightning.training.distillation": "p3m_lightning.training.callbacks.teacher",
+    "p3m_lightning.training.gan_callbacks": "p3m_lightning.gan.callbacks",
+    "p3m_lightning.training.gan_data": "p3m_lightning.gan.datamodule",
+    "p3m_lightning.training.gradient_shares": "p3m_lightning.training.callbacks.gradient_shares",
+    "p3m_lightning.training.pruning": "p3m_lightning.training.callbacks.pruning",
+    "p3m_lightning.training.schedulers": "p3m_lightning.training.optimization.schedulers",
+}
+"""Where what configurations of version 0.1.0 name stands today: modules, and classes where a module was divided."""
+
+
+def current_targets(node: Any) -> Any:
+    """Return a recorded configuration with the names that its `_target_`s have today."""
+    if isinstance(node, Mapping):
+        return {k: _moved(v) if k == "_target_" else current_targets(v) for k, v in node.items()}
+    return [current_targets(value) for value in node] if isinstance(node, list) else node
+
+
+def _moved(target: str) -> str:
+    for old in sorted(MOVED, key=len, reverse=True):
+        if target == old or target.startswith(f"{old}."):
+            return MOVED[old] + target[len(old) :]
+    return target

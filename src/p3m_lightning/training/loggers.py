@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import netrc
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
+from p3m_lightning.files import atomic_path
 from p3m_lightning.metrics.report import keys_of
 
 
@@ -31,6 +34,18 @@ class _AppendingWriter(ExperimentWriter):
         """Write the metrics; the hyperparameters are in the run folder's config.yaml already."""
         super(ExperimentWriter, self).save()
 
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        self.rewrite(fieldnames, lambda row: True)
+
+    def rewrite(self, columns: list[str], keep: Callable[[dict[str, str]], bool]) -> None:
+        """Write the file again, the whole of it or nothing, with these columns and the rows that are to be kept."""
+        with open(self.metrics_file_path, newline="") as file:
+            rows = [row for row in csv.DictReader(file) if keep(row)]
+        with atomic_path(self.metrics_file_path) as aside, aside.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
 
 class RunCSVLogger(CSVLogger):
     """Write `metrics.csv` into the run folder, and append to it when the run is resumed."""
@@ -44,6 +59,31 @@ class RunCSVLogger(CSVLogger):
         if self._experiment is None:
             self._experiment = _AppendingWriter(log_dir=self.log_dir)
         return self._experiment
+
+    def forget_from(self, step: int) -> None:
+        """Drop the rows from `step` on, and a last one that a kill cut: a run that goes on from there repeats them."""
+
+        def keep(row: dict[str, str]) -> bool:
+            return None not in row.values() and row["step"].isdecimal() and int(row["step"]) < step
+
+        if Path(self.experiment.metrics_file_path).is_file():
+            self.experiment.rewrite(self.experiment.metrics_keys, keep)
+
+
+class ForgetRepeatedRows(Callback):
+    """What a killed run logged after its last checkpoint leaves `metrics.csv` before a resumed run logs it again."""
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Drop the rows."""
+        for logger in trainer.loggers if trainer.is_global_zero else ():
+            if isinstance(logger, RunCSVLogger):
+                logger.forget_from(trainer.global_step)
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write what the end of the last epoch logged: its checkpoint is on the disk already."""
+        for logger in trainer.loggers:
+            if isinstance(logger, RunCSVLogger):
+                logger.save()
 
 
 class RunWandbLogger(WandbLogger):

@@ -24,11 +24,13 @@ from p3m_lightning.models.weights import read_checkpoint, read_weights
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.callbacks.interrupt import StopBetweenBatches
+from p3m_lightning.training.checkpointing import AtomicCheckpointIO
 from p3m_lightning.training.history import recorded_history, seen_in_training
-from p3m_lightning.training.loggers import RunWandbLogger
+from p3m_lightning.training.loggers import ForgetRepeatedRows, RunWandbLogger
 from p3m_lightning.training.module import MattingModule
 from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
+from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.start import freeze, start_from, verify_start
 
 NARROW = ("16-true", "bf16-true")
@@ -50,6 +52,7 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     seed_everything(config["seed"], workers=True, verbose=False)
     net = build(config["model"])
     verify_start(net, config["ckpt"], config["init_from"])
+    verify_resume(config)
     start_from(net, config["init_from"])
     freeze(net, config["frozen"])
     verify_length(config)
@@ -109,7 +112,7 @@ def fit(
         trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
     except SystemExit:
         if trainer.interrupted:
-            raise KeyboardInterrupt from None
+            raise next(c for c in trainer.callbacks if isinstance(c, StopBetweenBatches)).reason() from None
         raise
 
 
@@ -167,7 +170,11 @@ def verify_length(config: Mapping[str, Any]) -> None:
 
 def build_trainer(config: Mapping[str, Any]) -> Trainer:
     """Build the Trainer from the groups trainer, callbacks and logger."""
-    callbacks = [StopBetweenBatches(), *(build(node) for node in config["callbacks"].values() if node)]
+    callbacks = [
+        StopBetweenBatches(),
+        ForgetRepeatedRows(),
+        *(build(node) for node in config["callbacks"].values() if node),
+    ]
     loggers = [build(node) for node in config["logger"].values() if node]
     if not loggers:  # Lightning refuses a callback that only logs
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
@@ -181,7 +188,9 @@ def build_trainer(config: Mapping[str, Any]) -> Trainer:
     try:
         # Lightning would add a bar of its own, on stdout, where none is wanted
         bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
-        trainer = build(config["trainer"])(callbacks=callbacks, logger=loggers, enable_progress_bar=bar)
+        trainer = build(config["trainer"])(
+            callbacks=callbacks, logger=loggers, enable_progress_bar=bar, plugins=[AtomicCheckpointIO()]
+        )
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise InputError(f"trainer: {error}") from error
     if config["trainer"].get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 from pytorch_lightning.utilities import rank_zero_only
 
+from p3m_lightning.configuration import relocated
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.module import verify_weights
 from p3m_lightning.training.results import save_config
+from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build
 from p3m_lightning.training.run import train as train_once
 from p3m_lightning.training.stage_records import RESULTS, record_stages
@@ -105,6 +107,7 @@ def list_stages(config: Mapping[str, Any]) -> list[Stage]:
         stage = Stage(name, stage_config(config, changes, f"stages/{number}_{name}", where=f"stages.{name}"))
         try:
             verify_start(net, ready(stage, None)["ckpt"], None)
+            verify_resume(ready(stage, None))
             frozen_names(net, stage.config["frozen"])
             for node in (stage.config[key] for key in ("data", "optimizer", "scheduler")):
                 build(node)
@@ -146,14 +149,3 @@ def merged(config: Any, changes: Any) -> Any:
     if whole or not isinstance(config, Mapping):
         return changes
     return {**config, **{key: merged(config.get(key), value) for key, value in changes.items()}}
-
-
-def relocated(node: Any, old: str, new: str) -> Any:
-    """Replace the folder `old` by `new` in all paths of a tree."""
-    if isinstance(node, Mapping):
-        return {key: relocated(value, old, new) for key, value in node.items()}
-    if isinstance(node, list):
-        return [relocated(value, old, new) for value in node]
-    if isinstance(node, str) and (node == old or node.startswith(f"{old}/")):
-        return new + node[len(old) :]
-    return node
