@@ -11,6 +11,7 @@ from p3m_lightning.models.weights import read_weights
 from p3m_lightning.schema import InputError
 
 TAKES_EFFECT = (
+    "sweep",
     "trainer.max_epochs",
     "trainer.max_steps",
     "trainer.max_time",
