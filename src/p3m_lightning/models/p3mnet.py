@@ -9,6 +9,7 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from p3m_lightning.models.blocks import conv_bn_relu
+from p3m_lightning.models.encoders.hierarchical import HierarchicalEncoder
 from p3m_lightning.models.encoders.resnet import ResNet34
 from p3m_lightning.models.encoders.swin import SwinT
 from p3m_lightning.models.encoders.vitae import ViTAES
@@ -26,8 +27,8 @@ class P3MNet(nn.Module):
     all three it is the papers' BASIC.
 
     Args:
-        encoder: gives `EncoderFeatures` of normalized images, announces `channels` (six, at strides 1 to 32) and the
-            `minimum_size` of an image.
+        encoder: gives `EncoderFeatures` of normalized images, announces `channels` (six, at strides 1 to 32), the
+            `minimum_size` of an image, and the `mean` and `std` to normalize by.
         reduce_last: a decoder stage changes its width in its last convolution and the semantic decoder ends in its last
             stage (ResNet-34), else in its first one, with a separate last convolution (the transformers).
         tfi: the matting decoder sees semantic and encoder features of its size; else only what it unpooled itself.
@@ -54,7 +55,8 @@ class P3MNet(nn.Module):
             trimap logits (N, 3, H, W) of dBFI 2, 1, 0, or none without dBFI.
         """
         height, width = images.shape[-2:]
-        padded = pad_to_multiple(normalize(images), 32, minimum=self.encoder.minimum_size)
+        normalized = normalize(images, self.encoder.mean, self.encoder.std)
+        padded = pad_to_multiple(normalized, 32, minimum=self.encoder.minimum_size)
         features = self.encoder(padded)
         logits, maps, sides = self.semantic(features.deepest)
         detail = torch.sigmoid(self.matting(features, maps).to(images.dtype))  # 8 bits of bfloat16 would show
@@ -179,6 +181,21 @@ def p3mnet_swin_t(
 def p3mnet_vitae_s(tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width: float = 1.0) -> P3MNet:
     """P3M-Net (ViTAE-S); `width` scales every channel count."""
     return P3MNet(ViTAES(width), False, tfi, sbfi, dbfi)
+
+
+def p3mnet(
+    encoder: str = "tf_efficientnet_lite0",
+    pretrained: str | None = None,
+    tfi: bool = True,
+    sbfi: bool = True,
+    dbfi: bool = True,
+    stem_width: int = 32,
+    decoder_width: float = 1.0,
+) -> P3MNet:
+    """P3M-Net with an encoder of timm; arguments as of `HierarchicalEncoder` and `P3MNet`."""
+    hierarchical = HierarchicalEncoder(encoder, pretrained, stem_width, decoder_width)
+    hierarchical.freeze_what_only_places(tfi, sbfi)
+    return P3MNet(hierarchical, False, tfi, sbfi, dbfi)
 
 
 def basic(width: float = 1.0) -> P3MNet:

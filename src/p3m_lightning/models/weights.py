@@ -107,14 +107,14 @@ def load_strictly(model: nn.Module, state: Weights, source: str) -> None:
         InputError: names the entries that are missing, left over, or of another shape.
     """
     ours = model.state_dict()
-    _refuse(source, "is made for another network: it lacks", set(ours) - set(state))
-    _refuse(source, "is made for another network: it has", set(state) - set(ours))
+    refuse(source, "is made for another network: it lacks", set(ours) - set(state))
+    refuse(source, "is made for another network: it has", set(state) - set(ours))
     shapes = {
         f"{key} {tuple(state[key].shape)} instead of {tuple(value.shape)}"
         for key, value in ours.items()
         if state[key].shape != value.shape
     }
-    _refuse(source, "is made for another network: it has the shapes", shapes)
+    refuse(source, "is made for another network: it has the shapes", shapes)
     model.load_state_dict(state)
 
 
@@ -155,7 +155,7 @@ def _load_mapped(model: nn.Module, foreign: Weights, keymaps: Sequence[KeyMap], 
     layouts = [(keymap, keymap.translate(foreign)) for keymap in keymaps]
     unknown = [{key for key in foreign if names.get(key, "") not in places} for _, names in layouts]
     fitting = next((i for i, keys in enumerate(unknown) if not keys), 0)
-    _refuse(source, "is made for another network: it has", unknown[fitting])
+    refuse(source, "is made for another network: it has", unknown[fitting])
     keymap, names = layouts[fitting]
     state = {key: value for key, value in ours.items() if keymap.may_lack(key)}
     state |= _renamed(foreign, names, source)
@@ -173,7 +173,7 @@ def _renamed(foreign: Weights, names: Mapping[str, str | None], source: str) -> 
         if ours in result and not torch.equal(result[ours], foreign[key]):
             contradictory.add(key)
         result.setdefault(ours, foreign[key])
-    _refuse(source, "gives two values to one entry:", contradictory)
+    refuse(source, "gives two values to one entry:", contradictory)
     return result
 
 
@@ -200,7 +200,8 @@ def _maps_of(model: nn.Module, maps: Mapping[str, Sequence[KeyMap]], what: str) 
     return maps[name]
 
 
-def _refuse(source: str, reason: str, keys: set[str]) -> None:
+def refuse(source: str, reason: str, keys: set[str]) -> None:
+    """Raise InputError with the first of `keys`, the entries that do not fit; nothing where there are none."""
     if keys:
         shown = sorted(keys)[:4]
         more = f" and {len(keys) - len(shown)} more" if len(keys) > len(shown) else ""
