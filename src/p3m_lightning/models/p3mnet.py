@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from p3m_lightning.models.blocks import conv_bn_relu
 from p3m_lightning.models.encoders.hierarchical import HierarchicalEncoder
+from p3m_lightning.models.encoders.pretrained import DEFAULT_ENCODER
 from p3m_lightning.models.encoders.resnet import ResNet34
 from p3m_lightning.models.encoders.swin import SwinT
 from p3m_lightning.models.encoders.vitae import ViTAES
 from p3m_lightning.ops import crop_to, fuse, normalize, pad_to_multiple, unpool, upsample
-from p3m_lightning.schema import EncoderFeatures, MattingOutput
+from p3m_lightning.schema import EncoderFeatures, InputError, MattingOutput
 
 CLASSES = 3  # background, unknown, foreground
 
@@ -184,7 +185,7 @@ def p3mnet_vitae_s(tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width
 
 
 def p3mnet(
-    encoder: str = "tf_efficientnet_lite0",
+    encoder: str = DEFAULT_ENCODER,
     pretrained: str | None = None,
     tfi: bool = True,
     sbfi: bool = True,
@@ -198,8 +199,28 @@ def p3mnet(
     return P3MNet(hierarchical, False, tfi, sbfi, dbfi)
 
 
-def basic(width: float = 1.0) -> P3MNet:
-    """BASIC, the papers' multi-task baseline: P3M-Net (ResNet-34) without TFI, sBFI and dBFI."""
+def basic(
+    width: float = 1.0,
+    encoder: str | None = None,
+    pretrained: str | None = None,
+    stem_width: int = 32,
+    decoder_width: float = 1.0,
+) -> P3MNet:
+    """BASIC, the papers' multi-task baseline: P3M-Net without TFI, sBFI and dBFI.
+
+    Args:
+        width: scales every channel count of the published network, whose encoder is ResNet-34.
+        encoder: one of timm in its place; then the other arguments are those of `HierarchicalEncoder`.
+        pretrained: see there.
+        stem_width: see there.
+        decoder_width: see there.
+    """
+    if encoder is not None:
+        return p3mnet(encoder, pretrained, False, False, False, stem_width, decoder_width)
+    if pretrained is not None:
+        raise InputError(
+            f"model.pretrained={pretrained}: goes with model.encoder=NAME; ResNet-34 takes encoder_weights"
+        )
     return P3MNet(ResNet34(width), True, tfi=False, sbfi=False, dbfi=False)
 
 

