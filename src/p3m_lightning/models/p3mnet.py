@@ -195,8 +195,27 @@ def p3mnet(
 ) -> P3MNet:
     """P3M-Net with an encoder of timm; arguments as of `HierarchicalEncoder` and `P3MNet`."""
     hierarchical = HierarchicalEncoder(encoder, pretrained, stem_width, decoder_width)
-    hierarchical.freeze_what_only_places(tfi, sbfi)
-    return P3MNet(hierarchical, False, tfi, sbfi, dbfi)
+    net = P3MNet(hierarchical, False, tfi, sbfi, dbfi)
+    if not (tfi and sbfi):
+        freeze_what_only_places(net)
+    return net
+
+
+def freeze_what_only_places(net: P3MNet) -> None:
+    """Keep from learning what the outputs depend on through indices alone, which have no gradient.
+
+    Without TFI and sBFI that is the stem, and what leads only to skips: no decoder sees their values.
+    """
+    parameters = list(net.parameters())
+    was_training = net.training
+    net.eval()
+    with torch.enable_grad():
+        output = net(torch.zeros(1, 3, 64, 64))
+        total = sum(m.sum() for m in (output.alpha, output.semantic, output.detail, *output.sides))
+    gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+    net.train(was_training)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.requires_grad_(gradient is not None)
 
 
 def basic(

@@ -42,6 +42,7 @@ class HierarchicalEncoder(nn.Module):
 
     def __init__(self, name: str, pretrained: str | None = None, stem_width: int = 32, decoder_width: float = 1.0):
         super().__init__()
+        self.name = name
         self.backbone, found = create_backbone(name)
         widest = [scale_channels(widest, decoder_width, 8) for widest in WIDEST]
         half = found.get(2, min(found[4], 2 * stem_width))
@@ -73,20 +74,6 @@ class HierarchicalEncoder(nn.Module):
         maps = [project(m) for project, m in zip(self.projections, maps, strict=True)]
         skips = (full, *maps[:-1])
         return EncoderFeatures(maps[-1], skips, tuple(max_pool(skip)[1] for skip in skips))
-
-    def freeze_what_only_places(self, tfi: bool, sbfi: bool) -> None:
-        """Keep from learning what no output depends on but through indices, which have no gradient.
-
-        Args:
-            tfi: the decoder sees the maps at strides 2 to 16.
-            sbfi: the decoder sees the map at stride 1.
-        """
-        if not tfi:
-            self.projections[:-1].requires_grad_(False)
-            if self.stem2 is not None:
-                self.stem2.requires_grad_(False)
-        if not (sbfi or (tfi and self.stem2 is not None)):
-            self.stem.requires_grad_(False)
 
 
 def create_backbone(name: str) -> tuple[nn.Module, dict[int, int]]:

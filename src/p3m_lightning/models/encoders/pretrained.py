@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from p3m_lightning.models.weights import read_weights, refuse, unwrapped
@@ -56,7 +57,7 @@ def fill_backbone(backbone: nn.Module, name: str, source: str) -> None:
         state, where = packaged_weights(name), "model.pretrained=package"
     else:
         state, where = unwrapped(read_weights(source), str(source)), str(source)
-    load_backbone(backbone, whole_network(name), state, where)
+    load_backbone(backbone, whole_network(name).state_dict(), state, where)
 
 
 class Pretraining(NamedTuple):
@@ -122,7 +123,8 @@ def hub_weights(name: str) -> dict[str, Tensor]:
     import timm
 
     try:
-        return timm.create_model(name, pretrained=True).state_dict()
+        with torch.random.fork_rng(devices=[]):
+            return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # each of the layers below has its own kinds
         reason = " ".join(str(error).split())[:160]
         raise InputError(
@@ -135,15 +137,16 @@ def whole_network(name: str) -> nn.Module:
     """Build timm's network `name` with its head, random: its state dict is timm's naming."""
     import timm
 
-    return timm.create_model(name, pretrained=False)
+    with torch.random.fork_rng(devices=[]):  # the rest of a network is drawn as without pretrained weights
+        return timm.create_model(name, pretrained=False)
 
 
-def load_backbone(backbone: nn.Module, whole: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+def load_backbone(backbone: nn.Module, whole: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> None:
     """Fill a backbone from weights of the whole network, strictly but for the head.
 
     Args:
         backbone: a part of the network, its entries called as in it but for dots that became underscores.
-        whole: the network.
+        whole: entries of the network with its head.
         state: keys of the whole network.
         source: what to call `state` in an error.
 
@@ -151,7 +154,7 @@ def load_backbone(backbone: nn.Module, whole: nn.Module, state: Mapping[str, Ten
         InputError: names the entries that are missing, unknown, or of another shape.
     """
     ours = backbone.state_dict()
-    names = {_flat(key): key for key in whole.state_dict()}
+    names = {_flat(key): key for key in whole}
     wanted = {key: names[_flat(key.removeprefix("model."))] for key in ours}
     refuse(source, "is made for another encoder: it lacks", set(wanted.values()) - set(state))
     refuse(source, "is made for another encoder: it has", set(state) - set(names.values()))
