@@ -124,7 +124,7 @@ def test_basic_takes_the_same_encoders():
     assert isinstance(basic.encoder, HierarchicalEncoder)
     assert len(basic.matting.tfi) == len(basic.matting.sbfi) == len(basic.semantic.dbfi) == 0
     assert basic.name == "basic"
-    with pytest.raises(InputError, match="goes with model.encoder"):
+    with pytest.raises(InputError, match="goes with model"):
         create_model("basic", pretrained="package")
 
 
