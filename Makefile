@@ -25,7 +25,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 train: setup ## render synthetic portraits, train P3M-Net, evaluate (EXPERIMENT=..., ARGS='key=value ...')
 	$(BIN)/p3m train experiment=$(EXPERIMENT) $(ARGS)
 
-sweep: setup ## a grid over loss weights on rendered portraits, ranked (ARGS='hydra/launcher=joblib ...')
+sweep: setup ## a grid over loss weights on rendered portraits, ranked (ARGS='hydra/launcher=processes ...')
 	$(BIN)/p3m train -m experiment=sweep_loss_weights $(ARGS)
 
 ppt: setup ## methods trained and tested on blurred and on normal rendered faces: the privacy table

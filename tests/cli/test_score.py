@@ -220,8 +220,8 @@ def test_two_files_of_one_stem_are_refused(folders, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--trimap-kernel", "0"], "--trimap-kernel 0: must be 1 or more"),
-        (["--workers", "-1"], "--workers -1: must be 1 or more"),
+        (["--trimap-kernel", "0"], "--trimap-kernel 0: give 1 or more"),
+        (["--workers", "-1"], "--workers -1: give 1 or more"),
         (["--trimaps", "nowhere"], "nowhere: no such folder"),
         (["--csv", "."], "--csv .: is a folder"),
     ],

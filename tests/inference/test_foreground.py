@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
+from p3m_lightning import files
 from p3m_lightning.cli import main
-from p3m_lightning.data import disk
 from p3m_lightning.data.datasets import MattingDataset
 from p3m_lightning.data.foreground_colors import estimate_foreground
 from p3m_lightning.data.prepare import foreground_cache
@@ -123,7 +123,7 @@ def test_a_broken_image_is_named_at_the_end_and_the_others_are_made(root, capsys
 
 def test_the_disk_space_is_estimated_before_anything_is_written(root, monkeypatch, capsys):
     tight = shutil.disk_usage(root)._replace(free=100)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: tight)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: tight)
     assert main(["data", "foregrounds", str(root)]) == 2
     message = capsys.readouterr().err
     assert "100 bytes free" in message

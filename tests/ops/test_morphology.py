@@ -26,6 +26,15 @@ def test_elements_are_the_recorded_ones(golden, size):
     assert elliptic_kernel(size).sum(1).tolist() == facts["row_widths"]
 
 
+@pytest.mark.parametrize("size", range(1, 61))
+def test_elements_have_rows_as_wide_as_the_disc_rounded_to_pixels(size):
+    radius = size // 2
+    for row, ones in enumerate(elliptic_kernel(size)):
+        reach = round(float(np.sqrt(radius**2 - (row - radius) ** 2)))
+        first, last = max(radius - reach, 0), min(radius + reach, size - 1)
+        assert np.flatnonzero(ones).tolist() == list(range(first, last + 1))
+
+
 @pytest.mark.parametrize("size", [15, 22, 25, 29, 30])
 def test_trimaps_of_a_portrait_are_the_recorded_ones(golden_portraits, size):
     recorded = np.load(golden_portraits / "data/trimap.npz")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import cv2
 import numpy as np
 
 WORD = 64  # bits
@@ -86,10 +87,4 @@ def elliptic_kernel(size: int) -> np.ndarray:
                [1, 1, 1, 1, 1],
                [0, 0, 1, 0, 0]], dtype=uint8)
     """
-    radius = size // 2
-    kernel = np.zeros((size, size), np.uint8)
-    for row in range(size):
-        dy = row - radius
-        dx = round(float(np.sqrt(radius**2 - dy**2)))
-        kernel[row, max(radius - dx, 0) : min(radius + dx, size - 1) + 1] = 1
-    return kernel
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))

@@ -6,6 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.messages import shortened
+
 if TYPE_CHECKING:
     from p3m_lightning.data.prepare.check import CheckReport
 
@@ -24,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="layout, as p3m-10k (default: recognized by its folders)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every finding")
     parser.add_argument("--all", action="store_true", help=f"list every file, not only {SHOWN} of each fault")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (one per core)")
+    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,8 +64,7 @@ def print_report(report: CheckReport, shown: int | None) -> None:
             found = [finding for finding in report.findings if finding.fault == fault]
             if not found:
                 continue
-            lines = [f"{_short(one.file, report.root)}  {one.detail}".rstrip() for one in found[:shown]]
-            lines += [f"and {len(found) - len(lines)} more"] if len(found) > len(lines) else []
+            lines = shortened((f"{_short(one.file, report.root)}  {one.detail}".rstrip() for one in found), shown)
             style = "red" if level == ERROR else "yellow"
             table.add_row(fault, f"[{style}]{level}[/]", str(len(found)), "\n".join([meaning + ":", *lines]))
         console.print(table)
