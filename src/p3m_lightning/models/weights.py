@@ -114,14 +114,14 @@ def verify_fit(model: nn.Module, state: Weights, source: str) -> None:
         InputError: names the entries that are missing, left over, or of another shape.
     """
     ours = model.state_dict()
-    _refuse(source, "is made for another network: it lacks", set(ours) - set(state))
-    _refuse(source, "is made for another network: it has", set(state) - set(ours))
+    refuse(source, "is made for another network: it lacks", set(ours) - set(state))
+    refuse(source, "is made for another network: it has", set(state) - set(ours))
     shapes = {
         f"{key} {tuple(state[key].shape)} instead of {tuple(value.shape)}"
         for key, value in ours.items()
         if state[key].shape != value.shape
     }
-    _refuse(source, "is made for another network: it has the shapes", shapes)
+    refuse(source, "is made for another network: it has the shapes", shapes)
 
 
 def load_reference_weights(model: nn.Module, state_dict: Mapping, source: str = "state_dict") -> None:
@@ -136,7 +136,7 @@ def load_reference_weights(model: nn.Module, state_dict: Mapping, source: str = 
     Raises:
         InputError: a network without published layout; entries missing, unknown, contradictory, of another shape.
     """
-    _load_mapped(model, _unwrapped(state_dict, source), _maps_of(model, KEY_MAPS, "published checkpoint"), source)
+    _load_mapped(model, unwrapped(state_dict, source), _maps_of(model, KEY_MAPS, "published checkpoint"), source)
 
 
 def load_encoder_weights(model: nn.Module, weights: str | Path | Mapping) -> None:
@@ -152,7 +152,7 @@ def load_encoder_weights(model: nn.Module, weights: str | Path | Mapping) -> Non
     """
     source = "encoder_weights" if isinstance(weights, Mapping) else str(weights)
     content = weights if isinstance(weights, Mapping) else read_weights(weights)
-    _load_mapped(model, _unwrapped(content, source), _maps_of(model, ENCODER_MAPS, "encoder weights"), source)
+    _load_mapped(model, unwrapped(content, source), _maps_of(model, ENCODER_MAPS, "encoder weights"), source)
 
 
 def _load_mapped(model: nn.Module, foreign: Weights, keymaps: Sequence[KeyMap], source: str) -> None:
@@ -161,7 +161,7 @@ def _load_mapped(model: nn.Module, foreign: Weights, keymaps: Sequence[KeyMap], 
     layouts = [(keymap, keymap.translate(foreign)) for keymap in keymaps]
     unknown = [{key for key in foreign if names.get(key, "") not in places} for _, names in layouts]
     fitting = next((i for i, keys in enumerate(unknown) if not keys), 0)
-    _refuse(source, "is made for another network: it has", unknown[fitting])
+    refuse(source, "is made for another network: it has", unknown[fitting])
     keymap, names = layouts[fitting]
     state = {key: value for key, value in ours.items() if keymap.may_lack(key)}
     state |= _renamed(foreign, names, source)
@@ -180,7 +180,7 @@ def _renamed(foreign: Weights, names: Mapping[str, str | None], source: str) -> 
         if ours in result and not torch.equal(result[ours], foreign[key]):
             contradictory.add(key)
         result.setdefault(ours, foreign[key])
-    _refuse(source, "gives two values to one entry:", contradictory)
+    refuse(source, "gives two values to one entry:", contradictory)
     return result
 
 
@@ -190,7 +190,7 @@ def _with_more_inputs(weight: Tensor, channels: int) -> Tensor:
     return torch.cat([weight, weight.new_zeros(weight.shape[0], missing, *weight.shape[2:])], dim=1)
 
 
-def _unwrapped(content: Mapping, source: str) -> Weights:
+def unwrapped(content: Mapping, source: str) -> Weights:
     """Take off the wrappings in which state dicts are saved."""
     for wrapping in ("state_dict", "model"):
         if isinstance(content.get(wrapping), Mapping):
@@ -207,7 +207,8 @@ def _maps_of(model: nn.Module, maps: Mapping[str, Sequence[KeyMap]], what: str) 
     return maps[name]
 
 
-def _refuse(source: str, reason: str, keys: set[str]) -> None:
+def refuse(source: str, reason: str, keys: set[str]) -> None:
+    """Raise InputError with the first of `keys`, the entries that do not fit; nothing where there are none."""
     if keys:
         raise InputError(f"{source}: {reason} {', '.join(shortened(sorted(keys), 4))}")
 

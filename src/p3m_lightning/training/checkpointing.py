@@ -85,7 +85,13 @@ class LastCheckpoint(ModelCheckpoint):
         if self._kept_step is not None and trainer.global_step > self._kept_step:
             for logger in trainer.loggers:
                 logger.save()  # what the state has logged is on the disk before it
+            loop = trainer.fit_loop.epoch_loop
+            progress = loop.batch_progress.total
+            # a resumed loop takes the batch that was begun for one that stepped, and would log a step too far
+            begun = progress.ready > progress.processed and not loop._should_accumulate()
+            loop._batches_that_stepped -= begun
             super()._save_checkpoint(trainer, filepath)
+            loop._batches_that_stepped += begun
             self._kept_step, self._saved_at = trainer.global_step, time.monotonic()
 
 

@@ -17,6 +17,7 @@ from p3m_lightning.metrics.baselines import TrivialPredictors
 from p3m_lightning.schema import InputError, MattingOutput, Sample
 from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.optimization.learning_rate import effective_batch, scale_rate
+from p3m_lightning.training.optimization.parameter_groups import build_optimizer
 from p3m_lightning.training.sharding import FullySharded, reshard, shard, unshard
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class MattingModule(LightningModule):
         optimizer: factory `(parameters) -> Optimizer`.
         scheduler: `factory` as `(optimizer) -> scheduler` (None keeps the rate), `interval` (step or epoch), and
             `needs_total_steps` where the factory is to be told `total_steps`.
+        lr_factors: patterns of parameter names, and the share of the optimizer's rate that they learn with.
         lr_scaling: `rule` and `reference` of `learning_rate.scale_rate`; None keeps the rate.
         sync_batchnorm: batch statistics over all processes also where the strategy is FSDP2; Lightning sees to it
             under DDP only.
@@ -51,6 +53,7 @@ class MattingModule(LightningModule):
         weights: Mapping[str, float] | None = None,
         optimizer: Callable[..., Optimizer] | None = None,
         scheduler: Mapping[str, Any] | None = None,
+        lr_factors: Mapping[str, float] | None = None,
         lr_scaling: Mapping[str, Any] | None = None,
         sync_batchnorm: bool = False,
         config: Mapping[str, Any] | None = None,
@@ -65,6 +68,7 @@ class MattingModule(LightningModule):
         self.weighted_terms: dict[str, Tensor] = {}  # of the batch at hand, for callbacks before its backward pass
         self.optimizer_factory = optimizer
         self.scheduler = scheduler
+        self.lr_factors = lr_factors or {}
         self.lr_scaling = lr_scaling or {"rule": "none", "reference": None}
         self.sync_batchnorm = sync_batchnorm
         self.config = dict(config or {})
@@ -151,7 +155,9 @@ class MattingModule(LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimizer over the parameters that learn, and its schedule; state the batch and the rate."""
         try:
-            optimizer = self.optimizer_factory([p for p in self.net.parameters() if p.requires_grad])
+            optimizer = build_optimizer(self.optimizer_factory, self.net, self.lr_factors)
+        except InputError:
+            raise
         except (TypeError, ValueError) as error:
             raise InputError(f"optimizer: {error}") from error
         stated = scale_rate(optimizer, effective_batch(self.trainer), self.lr_scaling)

@@ -41,6 +41,7 @@ TAKES_EFFECT = (
     "distance",
     "paths",
     "published",
+    "pretrained",
     "experiment_name",
     "ckpt",
     "init_from",

@@ -19,7 +19,7 @@ from torch import nn
 
 from p3m_lightning.files import write_csv, write_json
 from p3m_lightning.metrics.report import metric_report
-from p3m_lightning.models import create_model, load_model, load_reference_weights
+from p3m_lightning.models import create_model, load_model, load_reference_weights, without_start
 from p3m_lightning.models.weights import read_checkpoint, read_weights
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.callbacks.base import RunCallback
@@ -31,7 +31,7 @@ from p3m_lightning.training.module import MattingModule
 from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
 from p3m_lightning.training.resume import verify_resume
-from p3m_lightning.training.start import freeze, start_from, verify_start
+from p3m_lightning.training.start import freeze, start_from, verify_start, with_pretraining
 
 NARROW = ("16-true", "bf16-true")
 
@@ -50,10 +50,12 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     started = time.time()
     seed_everything(config["seed"], workers=True, verbose=False)
-    net = build(config["model"])
+    resumed = config["ckpt"] or config["init_from"]  # its weights come from there, and nothing else is read
+    net = create_model(**without_start(config["model"])) if resumed else build(config["model"])
     verify_start(net, config["ckpt"], config["init_from"])
     verify_resume(config)
     start_from(net, config["init_from"])
+    config = with_pretraining(config)
     freeze(net, config["frozen"])
     verify_length(config)
     config = with_mode(config, net)
@@ -151,6 +153,7 @@ def build_module(config: Mapping[str, Any], net: nn.Module) -> MattingModule:
         weights=config["loss"].get("weights", {}),
         optimizer=build(config["optimizer"]),
         scheduler=build(config["scheduler"]),
+        lr_factors=config["lr_factors"],
         lr_scaling=config["lr_scaling"],
         sync_batchnorm=config["trainer"].get("sync_batchnorm", False),
         config=config,
@@ -204,7 +207,7 @@ def evaluation_net(config: Mapping[str, Any]) -> nn.Module:
         return load_model(config["ckpt"])
     if not config.get("model"):
         raise InputError("eval: give ckpt=PATH, or model=NAME weights=PATH, or a method without weights as closed_form")
-    net = create_model(**{k: v for k, v in config["model"].items() if k != "_target_"})
+    net = create_model(**without_start(config["model"]))
     if config["weights"]:
         load_reference_weights(net, read_weights(config["weights"]), source=config["weights"])
     elif any(True for _ in net.parameters()):
@@ -251,6 +254,7 @@ def finish(
         "data": data_fingerprints(trainer.datamodule),
         "sets": {name: {k: report[k] for k in ("mean", "median", "tail")} for name, report in reports.items()},
         "published": published_figures(config, history),
+        "pretrained": history.get("pretrained"),
         "seen_in_training": seen_in_training(history, config["data"]),
         "validation": validation_score(trainer),
         "trivial_sad": trivial,

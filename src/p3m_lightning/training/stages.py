@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 from pytorch_lightning.utilities import rank_zero_only
 
 from p3m_lightning.configuration import relocated
+from p3m_lightning.models import create_model, without_start
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.module import verify_weights
+from p3m_lightning.training.optimization.parameter_groups import parameter_groups
 from p3m_lightning.training.results import save_config
 from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build
@@ -21,7 +23,7 @@ from p3m_lightning.training.stage_records import RESULTS, record_stages
 from p3m_lightning.training.start import frozen_names, verify_start
 
 say = rank_zero_only(print)
-CHANGEABLE = ("data", "loss", "optimizer", "scheduler", "trainer", "callbacks", "inference", "frozen")
+CHANGEABLE = ("data", "loss", "optimizer", "lr_factors", "scheduler", "trainer", "callbacks", "inference", "frozen")
 """What a stage may have of its own; network, seed and loggers are those of the whole run."""
 
 
@@ -100,7 +102,7 @@ def list_stages(config: Mapping[str, Any]) -> list[Stage]:
         InputError: a key or value that does not fit; the message names the stage.
     """
     named = {name: changes for name, changes in config["stages"].items() if changes is not None}
-    net = build(config["model"])
+    net = create_model(**without_start(config["model"]))
     verify_start(net, None, config["init_from"])
     stages = []
     for number, (name, changes) in enumerate(named.items(), 1):
@@ -109,6 +111,7 @@ def list_stages(config: Mapping[str, Any]) -> list[Stage]:
             verify_start(net, ready(stage, None)["ckpt"], None)
             verify_resume(ready(stage, None))
             frozen_names(net, stage.config["frozen"])
+            parameter_groups(net, stage.config["lr_factors"])
             for node in (stage.config[key] for key in ("data", "optimizer", "scheduler")):
                 build(node)
             loss = build(stage.config["loss"]["function"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
+from p3m_lightning.models.encoders.pretrained import pretraining
 from p3m_lightning.models.weights import load_strictly, read_checkpoint, verify_fit
 from p3m_lightning.schema import InputError
 
@@ -34,6 +36,18 @@ def verify_start(net: nn.Module, ckpt: str | Path | None, init_from: str | Path 
     for key, path in {"ckpt": ckpt, "init_from": init_from}.items():
         if path:
             verify_fit(net, read_checkpoint(path).state, f"{key}: {path}")
+
+
+def with_pretraining(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Say in words, as `pretrained`, what the encoder had learned before, be it before the run that this one follows.
+
+    Args:
+        config: of a training.
+    """
+    followed = config["ckpt"] or config["init_from"]
+    source = read_checkpoint(followed).config if followed else config
+    found = pretraining(source["model"])
+    return {**config, "pretrained": source.get("pretrained") or (found and found.weights)}
 
 
 def freeze(net: nn.Module, patterns: Sequence[str]) -> None:

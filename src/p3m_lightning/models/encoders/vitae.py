@@ -7,6 +7,7 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from p3m_lightning.models.blocks import ConvStem, PoolingMerge, feed_forward, init_transformer, scale_channels
+from p3m_lightning.ops import IMAGENET_MEAN, IMAGENET_STD
 from p3m_lightning.schema import EncoderFeatures
 
 
@@ -20,6 +21,7 @@ class ViTAES(nn.Module):
         width: scales every channel count, the numbers of heads stay; 1 is the published network.
     """
 
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
     minimum_size = 32
 
     def __init__(self, width: float = 1.0):
