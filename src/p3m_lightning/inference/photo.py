@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from p3m_lightning.images import open_image, rgb_pixels
+from p3m_lightning.images import open_image, rgb_pixels, upright
 from p3m_lightning.schema import InputError
 
 Source = str | Path | bytes | Image.Image | np.ndarray
@@ -19,10 +19,11 @@ Source = str | Path | bytes | Image.Image | np.ndarray
 
 
 class Photo(NamedTuple):
-    """Upright RGB pixels and the color profile they are meant in."""
+    """Upright RGB pixels, the color profile they are meant in, and the photograph's own alpha."""
 
     pixels: np.ndarray  # uint8 or uint16 (H, W, 3)
     profile: bytes | None = None  # ICC, None for sRGB
+    alpha: np.ndarray | None = None  # (H, W) of the pixels' dtype; None where the photograph is opaque everywhere
 
 
 def read_photo(source: Source) -> Photo:
@@ -35,7 +36,7 @@ def read_photo(source: Source) -> Photo:
         InputError: not a whole image; the message names the file.
     """
     if isinstance(source, np.ndarray):
-        return Photo(_rgb_array(source))
+        return Photo(_rgb_array(source), alpha=_alpha_of(source))
     if isinstance(source, Image.Image):
         return _from_pillow(source)
     if isinstance(source, bytes | bytearray):
@@ -59,14 +60,25 @@ def _from_encoded(encoded: bytes, name: str) -> Photo:
         if pixels is None or pixels.dtype != np.uint16:
             return _from_pillow(image)
         if pixels.ndim == 3:
-            pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+            pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
         turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-        pixels = _rgb_array(np.ascontiguousarray(turn(pixels)) if turn else pixels)
-        return Photo(pixels, _rgb_profile(image))
+        pixels = np.ascontiguousarray(turn(pixels)) if turn else pixels
+        return Photo(_rgb_array(pixels), _rgb_profile(image), _alpha_of(pixels))
 
 
 def _from_pillow(image: Image.Image) -> Photo:
-    return Photo(rgb_pixels(image), _rgb_profile(image))
+    alpha = None
+    if image.has_transparency_data:
+        alpha = _unless_opaque(np.asarray(upright(image).convert("RGBA").getchannel("A")))
+    return Photo(rgb_pixels(image), _rgb_profile(image), alpha)
+
+
+def _alpha_of(pixels: np.ndarray) -> np.ndarray | None:
+    return _unless_opaque(pixels[..., 3]) if pixels.ndim == 3 and pixels.shape[2] == 4 else None
+
+
+def _unless_opaque(alpha: np.ndarray) -> np.ndarray | None:
+    return None if (alpha == np.iinfo(alpha.dtype).max).all() else alpha
 
 
 def _has_deep_color(encoded: bytes, image: Image.Image) -> bool:
