@@ -137,4 +137,6 @@ def silence_libraries() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
-    sys.stderr = sys.__stderr__ = open(terminal, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+    # a second name of the terminal, which stays open as long as the process
+    stderr = os.fdopen(terminal, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+    sys.stderr = sys.__stderr__ = stderr  # type: ignore[misc]  # the interpreter's last words go there too

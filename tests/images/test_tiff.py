@@ -14,7 +14,7 @@ from p3m_lightning.inference.photo import read_photo
 from p3m_lightning.schema import InputError
 
 RNG = np.random.default_rng(0)
-SMOOTH = cv2.resize(RNG.random((5, 4, 4)), (45, 37), interpolation=cv2.INTER_LINEAR)  # compresses, and needs several rows
+SMOOTH = cv2.resize(RNG.random((5, 4, 4)), (45, 37), interpolation=cv2.INTER_LINEAR)
 DTYPES = {"8": np.uint8, "16": np.uint16, "float": np.float32}
 
 
@@ -57,7 +57,9 @@ def test_what_pillow_compresses_is_what_it_was(tmp_path, mode, compression):
     depth = {"I;16": "16", "F": "float"}.get(mode, "8")
     pixels = picture({"RGB": 3, "RGBA": 4}.get(mode, 1), DTYPES[depth])
     Image.fromarray(pixels).save(tmp_path / "a.tif", compression=compression)
-    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels[..., 0], as_codes(pixels).reshape(37, 45, -1)[..., 0])
+    np.testing.assert_array_equal(
+        read_photo(tmp_path / "a.tif").pixels[..., 0], as_codes(pixels).reshape(37, 45, -1)[..., 0]
+    )
 
 
 @pytest.mark.parametrize("compression", [1, 5, 8, 32946])
@@ -71,7 +73,9 @@ def test_deep_color_that_opencv_compresses_is_what_it_was(tmp_path, channels, co
 
 def test_big_tiff_with_planes(tmp_path):
     pixels = picture(3, np.uint16)
-    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(pixels, 2, 0), bigtiff=True, photometric="rgb", planarconfig="separate")
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.moveaxis(pixels, 2, 0), bigtiff=True, photometric="rgb", planarconfig="separate"
+    )
     np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, pixels)
 
 
@@ -101,7 +105,8 @@ def test_integers_of_no_known_range_are_refused(tmp_path, dtype, reader):
 
 
 @pytest.mark.parametrize(
-    ("value", "reason"), [(1.5, "from 0 to 1.5"), (-1, "from -1"), (np.nan, "NaN"), (np.inf, "NaN or infinity"), (255, "to 255")]
+    ("value", "reason"),
+    [(1.5, "from 0 to 1.5"), (-1, "from -1"), (np.nan, "NaN"), (np.inf, "NaN or infinity"), (255, "to 255")],
 )
 @pytest.mark.parametrize("shape", [(9, 8), (9, 8, 3)])
 def test_floats_outside_the_unit_range_are_refused(tmp_path, value, reason, shape):

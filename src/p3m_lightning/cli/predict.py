@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p3m_lightning.cli.shared.network import add_network, check_network, make_predictor
+from p3m_lightning.notices import printable
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
@@ -84,8 +85,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _run_alone(options: argparse.Namespace, finder: Finder, products: Products) -> int:
     from p3m_lightning.inference.folder import predict_files
+    from p3m_lightning.parallel import silence_libraries
     from p3m_lightning.progress import track
 
+    silence_libraries()
     total = sum(1 for _ in finder)
     if total == 0:
         return _finish(options, 0, report((), options))
@@ -170,7 +173,7 @@ def report(outcomes: Iterable[Outcome], options: argparse.Namespace) -> int:
             with atomic_path(manifest) as aside:
                 aside.write_text(json.dumps([{"file": str(f.source), "reason": f.reason} for f in failures], indent=1))
     for failure in failures[:SHOWN]:
-        print(f"p3m: {failure.reason}", file=sys.stderr)
+        print(f"p3m: {printable(failure.reason)}", file=sys.stderr)
     if len(failures) > SHOWN:
         print(f"p3m: and {len(failures) - SHOWN} more, see {manifest}", file=sys.stderr)
     return len(failures)

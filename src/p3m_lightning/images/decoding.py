@@ -127,11 +127,19 @@ def grey_codes(image: Image.Image) -> np.ndarray:
     return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
 
 
+def is_upright(image: Image.Image) -> bool:
+    """Tell whether EXIF leaves the image as it lies; so does a broken block."""
+    try:
+        return image.getexif().get(_ORIENTATION, 1) == 1
+    except Exception:  # whatever a broken block makes Pillow raise
+        return True
+
+
 def upright(image: Image.Image) -> Image.Image:
     """Apply the EXIF rotation; an image whose EXIF block is broken stays as it lies."""
     try:
-        return image if image.getexif().get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
-    except Exception:  # whatever a broken block makes Pillow raise
+        return image if is_upright(image) else ImageOps.exif_transpose(image)
+    except Exception:  # a tag that is no number of those that there are
         return image
 
 

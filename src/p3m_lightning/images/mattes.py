@@ -132,5 +132,3 @@ def _matte_channel(pixels: np.ndarray, path: str | Path) -> np.ndarray:
             return alpha
         tell(f"{path}: given as a matte, its alpha is opaque everywhere; its first channel is read")
     return pixels[..., 0]
-
-

@@ -12,8 +12,9 @@ from p3m_lightning.notices import tell
 from p3m_lightning.schema import InputError
 
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .webp .bmp .dib .tif .tiff .gif .avif .avifs .heic .heif .hif "
-    ".jp2 .j2k .jpx .jpf .jpc .j2c .ppm .pgm .pbm .pnm .pfm .tga".split()
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".avif"}
+    | {".avifs", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", ".ppm", ".pgm", ".pbm"}
+    | {".pnm", ".tga"}
 )
 """Names by which a folder's images are known, in any case; what a file holds decides how it is read."""
 

@@ -88,7 +88,7 @@ def deep_pixels(content: bytes, page: Page, name: str) -> np.ndarray | None:
     bits, formats = set(_sequence(tags.get(_BITS, 1))), set(_sequence(tags.get(_FORMAT, _UNSIGNED)))
     if formats == {_FLOATS}:
         return _unit_codes(_samples(content, tags), name, inverted=tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE)
-    if _SIGNED in formats or max(bits) > 8 and bits != {16}:
+    if _SIGNED in formats or (max(bits) > 8 and bits != {16}):
         kind = "signed integers" if _SIGNED in formats else f"integers of {max(bits)} bits"
         raise InputError(f"{name}: {kind}, whose range is not known; save it with 8 or 16 bits")
     photometric, samples = tags.get(_PHOTOMETRIC), int(tags.get(_SAMPLES, 1))

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from p3m_lightning.notices import printable
+
 SHOWN = 20
 BARELY = 0.5
 
@@ -88,4 +90,4 @@ def run(options: argparse.Namespace) -> int:
 def _list(what: str, files: list[str]) -> None:
     if files:
         rest = [f"... and {len(files) - SHOWN} more, see the report"] if len(files) > SHOWN else []
-        print("\n  ".join([f"{len(files)} {what}:", *files[:SHOWN], *rest]))
+        print("\n  ".join([f"{len(files)} {what}:", *map(printable, files[:SHOWN]), *rest]))

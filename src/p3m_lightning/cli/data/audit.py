@@ -6,6 +6,9 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
+
+from p3m_lightning.notices import printable
 
 SHOWN = 20
 
@@ -65,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     return 2 if report["summary"]["failed"] else 0
 
 
-def _print(report: dict, folder: Path) -> None:
+def _print(report: dict[str, Any], folder: Path) -> None:
     summary = report["summary"]
     for key, value in summary.items():
         if isinstance(value, dict):
@@ -75,5 +78,5 @@ def _print(report: dict, folder: Path) -> None:
     for what, files in (("failed", failed), ("not in the destination", report["missing"])):
         if files:
             rest = [f"... and {len(files) - SHOWN} more, see audit.json"] if len(files) > SHOWN else []
-            print("\n  ".join([f"{len(files)} {what}:", *files[:SHOWN], *rest]))
+            print("\n  ".join([f"{len(files)} {what}:", *map(printable, files[:SHOWN]), *rest]))
     print(folder)

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from p3m_lightning.notices import printable
+
 SHOWN = 20  # broken files listed one by one
 
 
@@ -45,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     for folder in report.folders:
         print(folder)
     for reason in list(report.failed.values())[:SHOWN]:
-        print(f"p3m: {reason}", file=sys.stderr)
+        print(f"p3m: {printable(reason)}", file=sys.stderr)
     if len(report.failed) > SHOWN:
         print(f"p3m: and {len(report.failed) - SHOWN} more", file=sys.stderr)
     return 2 if report.failed else 0

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from p3m_lightning.notices import printable
+
 SHOWN = 20  # broken files listed one by one
 
 
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"{report.made} packed, {report.kept} were there, {len(report.failed)} failed")
     print(f"{report.folder}  {readable_bytes(report.size)}")
     for reason in list(report.failed.values())[:SHOWN]:
-        print(f"p3m: {reason}", file=sys.stderr)
+        print(f"p3m: {printable(reason)}", file=sys.stderr)
     if len(report.failed) > SHOWN:
         print(f"p3m: and {len(report.failed) - SHOWN} more", file=sys.stderr)
     return 2 if report.failed else 0
