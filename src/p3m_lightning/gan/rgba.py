@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from p3m_lightning.data.datasets import SeededIndex
 from p3m_lightning.data.storage.layout import find_samples
 from p3m_lightning.data.storage.readers import SampleFiles, read_color
 from p3m_lightning.images import images_by_stem, list_images, open_image, to_uint8

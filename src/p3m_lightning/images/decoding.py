@@ -180,6 +180,8 @@ def _opened(stream: BinaryIO, name: str) -> Iterator[Image.Image]:
         image = Image.open(stream, formats=[kind for kind in FORMATS if kind in Image.OPEN])
     except UnidentifiedImageError:
         raise InputError(f"{name}: not an image file{_what_it_is(head)}") from None
+    except Image.DecompressionBombError:  # Pillow's own limit, where it is lower
+        raise InputError(f"{name}: {_too_large('its size')}") from None
     except Exception as error:
         raise InputError(f"{name}: cannot be decoded ({_reason(error)})") from None
     with image:
@@ -248,10 +250,13 @@ def _reason(error: Exception) -> str:
 def _check_size(size: tuple[int, int], name: str) -> None:
     width, height = size
     if width * height > pixel_limit():
-        what = f"{width} x {height} pixels, more than {pixel_limit() / 1e6:g} megapixels"
-        raise InputError(f"{name}: {what}; {LIMIT_KEY}=N reads larger ones")
+        raise InputError(f"{name}: {_too_large(f'{width} x {height} pixels')}")
     if width < 1 or height < 1:
         raise InputError(f"{name}: cannot be decoded (no pixels)")
+
+
+def _too_large(what: str) -> str:
+    return f"{what} is more than {pixel_limit() / 1e6:g} megapixels; the environment's {LIMIT_KEY}=N reads larger ones"
 
 
 def _head(stream: BinaryIO) -> bytes:
