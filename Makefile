@@ -25,7 +25,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 train: setup ## render synthetic portraits, train P3M-Net, evaluate (EXPERIMENT=..., ARGS='key=value ...')
 	$(BIN)/p3m train experiment=$(EXPERIMENT) $(ARGS)
 
-sweep: setup ## a grid over loss weights on rendered portraits, ranked (ARGS='hydra/launcher=joblib ...')
+sweep: setup ## a grid over loss weights on rendered portraits, ranked (ARGS='hydra/launcher=processes ...')
 	$(BIN)/p3m train -m experiment=sweep_loss_weights $(ARGS)
 
 ppt: setup ## methods trained and tested on blurred and on normal rendered faces: the privacy table
@@ -34,9 +34,10 @@ ppt: setup ## methods trained and tested on blurred and on normal rendered faces
 test: setup ## run the tests (ARGS='-k name'; ARGS='-m slow': those that take long)
 	$(BIN)/pytest -n auto $(ARGS)
 
-lint: setup ## ruff: style and formatting
+lint: setup ## ruff and mypy: style, formatting, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 data: setup ## render the synthetic portraits only
 	$(BIN)/p3m data synthesize data/synthetic $(ARGS)
@@ -54,4 +55,4 @@ notebooks: setup ## run the notebooks from top to bottom
 	$(BIN)/pytest -n auto -m 'slow or not slow' tests/test_notebooks.py
 
 clean: ## remove what commands built, the environment too
-	rm -rf .venv build dist outputs .pytest_cache .ruff_cache src/*.egg-info
+	rm -rf .venv build dist outputs .pytest_cache .ruff_cache .mypy_cache src/*.egg-info

@@ -8,6 +8,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+REDUCED = Path(__file__).parent / "golden"
 
 
 def _shared(folder: str) -> Path:
@@ -19,7 +20,13 @@ def _shared(folder: str) -> Path:
 
 @pytest.fixture(scope="session")
 def golden() -> Path:
-    """Recorded numbers of the published implementations."""
+    """Recorded numbers of the published implementations: the whole set where it is, else the reduced one."""
+    return SHARED / "golden" if (SHARED / "golden").is_dir() else REDUCED
+
+
+@pytest.fixture(scope="session")
+def golden_portraits() -> Path:
+    """The whole set of recorded numbers: those about photographs do not travel with the package."""
     return _shared("golden")
 
 

@@ -77,6 +77,10 @@ def assert_outputs_match(
 
 def on_grid(recording: Recording, maps: Tensor, suffix: str) -> Tensor:
     """Keep the positions of 4-D `maps` that were stored: `[..., ::3, ::3]` in the JSON."""
-    rule = recording.spec["stored_grid"].get(suffix[-1:] or "a", "whole array")
-    step = int(rule.split("::")[1].split(",")[0]) if "::" in rule else 1
+    step = grid_step(recording.spec["stored_grid"].get(suffix[-1:] or "a", "whole array"))
     return maps[..., ::step, ::step]
+
+
+def grid_step(rule: str) -> int:
+    """Read which rows and columns a rule as `[..., ::3, ::3]` keeps; any other text means all of them."""
+    return int(rule.split("::")[1].split(",")[0]) if "::" in rule else 1

@@ -11,7 +11,7 @@ PACKAGE = Path(p3m_lightning.__file__).parent
 
 FLOORS = [
     {"schema"},
-    {"files", "progress", "notices"},
+    {"files", "markdown", "messages", "progress"},
     {"images"},
     {"ops", "landmarks", "parallel", "configuration", "study", "sheets"},
     {"losses", "metrics", "models", "synthetic"},
@@ -70,6 +70,23 @@ def test_heavy_packages_are_imported_inside_functions(path):
     top_level = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = imported_modules(ast.Module(body=top_level, type_ignores=[]))
     assert not {n.split(".")[0] for n in names} & HEAVY
+
+
+ROOMS = sorted(path.parent for path in PACKAGE.rglob("__init__.py"))
+LARGEST = 12  # modules of a room, beside __init__.py and the rooms inside
+
+
+def modules_of(room: Path) -> list[str]:
+    return [path.name for path in room.glob("*.py") if path.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_room_is_overcrowded(room):
+    assert len(modules_of(room)) <= LARGEST
+
+
+def test_no_file_is_longer_than_300_lines():
+    assert not [path for path in FILES if len(path.read_text().splitlines()) > 300]
 
 
 def test_lightning_is_imported_only_where_it_belongs():

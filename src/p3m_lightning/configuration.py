@@ -40,7 +40,6 @@ def compose(verb: str, overrides: Sequence[str]) -> Any:
     from hydra import initialize_config_module
     from hydra.errors import HydraException
 
-    own_launchers()
     try:
         with initialize_config_module("p3m_lightning.conf", version_base="1.3"):
             return hydra_compose(verb, overrides=list(overrides), return_hydra_config=True)
@@ -62,15 +61,6 @@ def resolve(config: Any) -> dict[str, Any]:
         return OmegaConf.to_container(tree, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise InputError(one_line(error)) from error
-
-
-def own_launchers() -> None:
-    """Keep hydra-joblib-launcher, where it is installed, from laying its keys over our `hydra/launcher/joblib`."""
-    from hydra.core.config_store import ConfigStore
-    from hydra.core.plugins import Plugins
-
-    Plugins.instance()  # loads the plugins, which fill the store
-    ConfigStore.instance().repo["hydra"]["launcher"].pop("joblib.yaml", None)
 
 
 def one_line(error: BaseException) -> str:

@@ -34,8 +34,8 @@ def open_study(storage: str, name: str, pruner: Mapping[str, Any] | None = None)
     storage = open_storage(storage)
     import optuna
 
-    pruner = build_part("pruner", pruner) if pruner else optuna.pruners.NopPruner()
-    return optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+    built = build_part("pruner", pruner) if pruner else optuna.pruners.NopPruner()
+    return optuna.load_study(study_name=name, storage=storage, pruner=built)
 
 
 def build_part(key: str, node: Mapping[str, Any], **arguments: Any) -> Any:
@@ -75,13 +75,14 @@ def open_storage(storage: str) -> Any:
         InputError: Optuna is not installed, or the storage cannot be opened.
     """
     need_optuna()
-    import optuna
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
 
     try:
         if "://" in storage:
-            return optuna.storages.RDBStorage(storage)
+            return RDBStorage(storage)
         Path(storage).parent.mkdir(parents=True, exist_ok=True)
-        return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(storage))
+        return JournalStorage(JournalFileBackend(storage))
     except Exception as error:  # of a driver, SQLAlchemy or the file system: many kinds, one meaning
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"hydra.sweeper.storage: {without_password(storage)} cannot be opened ({reason})") from error

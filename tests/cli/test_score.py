@@ -48,22 +48,22 @@ def pixels(folders, side, name):
     return np.asarray(Image.open(folders / side / f"{name}.png"))
 
 
-def test_the_samples_score_as_recorded(golden, samples, tmp_path, capsys):
+def test_the_samples_score_as_recorded(golden_portraits, samples, tmp_path, capsys):
     (tmp_path / "pred").mkdir()
     for path in (samples / "p3m/matte_p3mnet_vitae_s").glob("*.png"):
         (tmp_path / "pred" / path.name).symlink_to(path)
-    (tmp_path / "pred/p_71bcce3a.png").symlink_to(golden / "metrics/pred_p_71bcce3a.png")
+    (tmp_path / "pred/p_71bcce3a.png").symlink_to(golden_portraits / "metrics/pred_p_71bcce3a.png")
     (tmp_path / "gt").symlink_to(samples / "p3m/matte_p3mnet_r34")
 
     code, report = score(tmp_path, "--trimap-kernel", 25)
     assert code == 0
-    recorded = json.loads((golden / "metrics/p3m_metrics.json").read_text())
+    recorded = json.loads((golden_portraits / "metrics/p3m_metrics.json").read_text())
     for values, expected in [(report["mean"], recorded["mean"])] + [
         (row, sample["values"]) for row, sample in zip(report["images"], recorded["samples"], strict=True)
     ]:
         expected = {RECORDED[k]: v for k, v in expected.items()}
         assert {k: values[k] for k in expected} == pytest.approx(expected, rel=1e-4, abs=1e-9)
-    adobe = json.loads((golden / "metrics/adobe_metrics.json").read_text())["mean_unknown_region"]
+    adobe = json.loads((golden_portraits / "metrics/adobe_metrics.json").read_text())["mean_unknown_region"]
     expected = {f"{RECORDED_ADOBE[k]}_unknown": v for k, v in adobe.items()}
     assert {k: report["adobe"]["mean"][k] for k in expected} == pytest.approx(expected, rel=1e-4)
 
@@ -220,8 +220,8 @@ def test_two_files_of_one_stem_are_refused(folders, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--trimap-kernel", "0"], "--trimap-kernel 0: must be 1 or more"),
-        (["--workers", "-1"], "--workers -1: must be 1 or more"),
+        (["--trimap-kernel", "0"], "--trimap-kernel 0: give 1 or more"),
+        (["--workers", "-1"], "--workers -1: give 1 or more"),
         (["--trimaps", "nowhere"], "nowhere: no such folder"),
         (["--csv", "."], "--csv .: is a folder"),
     ],

@@ -46,14 +46,14 @@ def small(**arguments):
     return TrainTransform(UnknownBandCrop(sides=(64, 96, 128), size=64, kernels=(5, 9), **arguments))
 
 
-def golden_cases(golden):
-    return json.loads((golden / "data/data.json").read_text())["crop"]["cases"]
+def golden_cases(golden_portraits):
+    return json.loads((golden_portraits / "data/data.json").read_text())["crop"]["cases"]
 
 
 @pytest.mark.parametrize("index", range(6))
-def test_a_given_window_flip_and_kernel_give_the_recorded_crop(golden, samples, index):
-    case = golden_cases(golden)[index]
-    recorded = np.load(golden / "data/crop.npz")
+def test_a_given_window_flip_and_kernel_give_the_recorded_crop(golden_portraits, samples, index):
+    case = golden_cases(golden_portraits)[index]
+    recorded = np.load(golden_portraits / "data/crop.npz")
     window = Window(case["window"]["y"], case["window"]["x"], *2 * [case["window"]["crop_size_width"]])
     alpha = read_matte(samples / f"p3m/matte_p3mnet_r34/{case['id']}.png")
     image = read_image(samples / f"p3m/image/{case['id']}.jpg")
@@ -70,9 +70,9 @@ def test_a_given_window_flip_and_kernel_give_the_recorded_crop(golden, samples, 
 
 
 @pytest.mark.parametrize("index", range(6))
-def test_the_trimap_of_the_2024_rule_is_the_recorded_one_cut_at_its_thresholds(golden, samples, index):
-    case = golden_cases(golden)[index]
-    codes = np.load(golden / "data/crop.npz")[f"{case['array']}/trimap"]
+def test_the_trimap_of_the_2024_rule_is_the_recorded_one_cut_at_its_thresholds(golden_portraits, samples, index):
+    case = golden_cases(golden_portraits)[index]
+    codes = np.load(golden_portraits / "data/crop.npz")[f"{case['array']}/trimap"]
     window = Window(case["window"]["y"], case["window"]["x"], *2 * [case["window"]["crop_size_width"]])
     alpha = read_matte(samples / f"p3m/matte_p3mnet_r34/{case['id']}.png")
     crop = UnknownBandCrop()(image=alpha, alpha=alpha, plan=CropPlan(window, case["kernel_size"]))

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from p3m_lightning.experiments import statistics
-from p3m_lightning.experiments.statistics import bootstrap, holm, paired_test, tail_mean
+from p3m_lightning.experiments.statistics import bootstrap, holm, mean, median, paired_test, tail_mean
 
 
 @pytest.fixture
@@ -19,15 +19,21 @@ def test_interval_is_that_of_a_loop_over_resamples(scores, monkeypatch):
     resampled = []
     for size in [7] * 14 + [2]:
         for rows in draw.integers(0, 9, (size, 9)):
-            resampled.append(np.mean([scores[0][row] for row in rows]))
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    assert bootstrap(scores[0], samples=100, seed=5) == pytest.approx((scores[0].mean(), low, high))
+            resampled.append([scores[0][row] for row in rows])
+    for statistic, reference in ((mean, np.mean), (median, np.median), (tail_mean, np.max)):  # of 9 images
+        low, high = np.percentile([reference(one) for one in resampled], [2.5, 97.5])
+        found = bootstrap(scores[0], statistic, samples=100, seed=5)
+        assert found == pytest.approx((reference(scores[0]), low, high))
 
 
 def test_interval_covers_the_mean_about_as_often_as_it_says():
     draws = np.random.default_rng(0).normal(3, 1, (200, 60))
     intervals = [bootstrap(values, samples=300, seed=k) for k, values in enumerate(draws)]
     assert 0.88 < np.mean([low <= 3 <= high for _, low, high in intervals]) < 0.99
+
+
+def test_a_single_image_has_no_width():
+    assert bootstrap(np.array([3.0])) == (3, 3, 3)
 
 
 def test_tail_is_the_mean_of_the_worst_tenth_and_at_least_of_one_image():

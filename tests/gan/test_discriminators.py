@@ -16,7 +16,7 @@ from p3m_lightning.gan.discriminators import (
 from p3m_lightning.gan.discriminators.augment import move, random_colors, random_movements, recolor
 from p3m_lightning.gan.discriminators.residual import ResidualBlock, minibatch_deviation
 from p3m_lightning.gan.equalized import EqualizedConv, EqualizedLinear
-from p3m_lightning.gan.losses import discriminator_loss, generator_loss, gradient_penalty
+from p3m_lightning.gan.losses import discriminator_loss, generator_loss, squared_gradient
 from p3m_lightning.models import create_model
 from p3m_lightning.models.weights import save_weights
 from p3m_lightning.schema import InputError
@@ -121,7 +121,7 @@ def test_second_derivatives_of_a_residual_block_are_right():
 
 def test_r1_of_a_linear_judge_is_the_square_of_its_weights():
     weights, pictures = torch.randn(4, 3, 3), torch.rand(5, 4, 3, 3, requires_grad=True)
-    penalty = gradient_penalty((pictures * weights).sum(dim=(1, 2, 3)), pictures)
+    penalty = squared_gradient((pictures * weights).sum(dim=(1, 2, 3)), pictures)
     assert penalty.item() == pytest.approx(weights.square().sum().item(), rel=1e-5)
 
 

@@ -23,7 +23,7 @@ from p3m_lightning.images import (
     to_unit,
     write_image,
 )
-from p3m_lightning.notices import tell
+from p3m_lightning.messages import tell
 from p3m_lightning.schema import InputError
 
 RNG = np.random.default_rng(0)

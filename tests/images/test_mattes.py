@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from p3m_lightning.images import read_matte, read_trimap, trimap_classes
-from p3m_lightning.notices import tell
+from p3m_lightning.messages import tell
 from p3m_lightning.schema import InputError
 
 

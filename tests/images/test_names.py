@@ -5,7 +5,7 @@ from PIL import Image
 
 from p3m_lightning.images import IMAGE_SUFFIXES, images_by_stem, list_images
 from p3m_lightning.images.decoding import FORMATS
-from p3m_lightning.notices import tell
+from p3m_lightning.messages import tell
 from p3m_lightning.schema import InputError
 
 

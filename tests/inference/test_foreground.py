@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
+from p3m_lightning import files
 from p3m_lightning.cli import main
-from p3m_lightning.data import disk
 from p3m_lightning.data.datasets import MattingDataset
 from p3m_lightning.data.foreground_colors import estimate_foreground
 from p3m_lightning.data.prepare import foreground_cache
@@ -51,9 +51,9 @@ def forked(function):
 
 
 @pytest.mark.parametrize("sample", ["p_22fc0130", "p_d684dae3"])
-def test_layers_are_the_recorded_ones(golden, sample):
-    expected = json.loads((golden / "foreground/foreground.json").read_text())["samples"][sample]
-    image, alpha = read_image(golden / expected["image"]), read_matte(golden / expected["alpha"])
+def test_layers_are_the_recorded_ones(golden_portraits, sample):
+    expected = json.loads((golden_portraits / "foreground/foreground.json").read_text())["samples"][sample]
+    image, alpha = read_image(golden_portraits / expected["image"]), read_matte(golden_portraits / expected["alpha"])
     layers = dict(zip(("foreground", "background"), estimate_foreground(image, alpha), strict=True))
     for name, layer in layers.items():
         assert layer.dtype == np.float32
@@ -123,7 +123,7 @@ def test_a_broken_image_is_named_at_the_end_and_the_others_are_made(root, capsys
 
 def test_the_disk_space_is_estimated_before_anything_is_written(root, monkeypatch, capsys):
     tight = shutil.disk_usage(root)._replace(free=100)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: tight)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: tight)
     assert main(["data", "foregrounds", str(root)]) == 2
     message = capsys.readouterr().err
     assert "100 bytes free" in message

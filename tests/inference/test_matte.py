@@ -24,10 +24,10 @@ def scene(side=96):
 
 
 @pytest.mark.parametrize("name", ["p_22fc0130", "p_d684dae3"])
-def test_foreground_equals_the_recorded_estimates(golden, name):
-    recorded = json.loads((golden / "foreground/foreground.json").read_text())["samples"][name]
-    alpha = to_unit(read_matte(golden / recorded["alpha"]))
-    foreground = Matte(read_image(golden / recorded["image"]), alpha).foreground
+def test_foreground_equals_the_recorded_estimates(golden_portraits, name):
+    recorded = json.loads((golden_portraits / "foreground/foreground.json").read_text())["samples"][name]
+    alpha = to_unit(read_matte(golden_portraits / recorded["alpha"]))
+    foreground = Matte(read_image(golden_portraits / recorded["image"]), alpha).foreground
 
     np.testing.assert_allclose(foreground.mean((0, 1)), recorded["foreground"]["all"]["mean"], atol=1e-3)
     soft = (alpha > 0) & (alpha < 1)

@@ -68,19 +68,19 @@ def picture(height, width, seed=0):
 
 
 @pytest.fixture(scope="module")
-def recorded(golden):
-    return json.loads((golden / "inference/inference.json").read_text())["samples"]
+def recorded(golden_portraits):
+    return json.loads((golden_portraits / "inference/inference.json").read_text())["samples"]
 
 
 @pytest.fixture(scope="module")
-def arrays(golden):
-    return dict(np.load(golden / "inference/inference.npz"))
+def arrays(golden_portraits):
+    return dict(np.load(golden_portraits / "inference/inference.npz"))
 
 
 @pytest.fixture(scope="module")
-def nets(golden):
+def nets(golden_portraits):
     """The recorded network in both variants: as filled, and with an unsaturated local branch."""
-    spec, _, state = load_recording(golden, "p3mnet_r34")
+    spec, _, state = load_recording(golden_portraits, "p3mnet_r34")
     original = spec["aliases"]
     scales = {key: spec["scale"].get(original.get(key, key), 1) for key in state}
     state = {key: value if scales[key] == 1 else value / scales[key] for key, value in state.items()}  # as filled
@@ -96,9 +96,9 @@ def nets(golden):
 @pytest.mark.parametrize("variant", ["filled", "final_scaled"])
 @pytest.mark.parametrize("mode", ["resize", "hybrid"])
 @pytest.mark.parametrize("sample", ["p_22fc0130", "p_015cd10e"])
-def test_equals_the_authors_inference(golden, recorded, arrays, nets, sample, mode, variant):
+def test_equals_the_authors_inference(golden_portraits, recorded, arrays, nets, sample, mode, variant):
     key = f"{sample}/{variant}/{mode.upper()}"
-    alpha = Predictor(nets[variant], "cpu", mode)(golden / recorded[sample]["file"]).alpha
+    alpha = Predictor(nets[variant], "cpu", mode)(golden_portraits / recorded[sample]["file"]).alpha
 
     expected = arrays[f"{key}/alpha"].astype(np.float32)
     error = np.abs(alpha - expected)
@@ -111,11 +111,13 @@ def test_equals_the_authors_inference(golden, recorded, arrays, nets, sample, mo
 
 
 @pytest.mark.parametrize("sample", ["p_22fc0130", "p_015cd10e"])
-def test_limits_the_shorter_side_as_the_authors_do(golden, recorded, nets, sample):
+def test_limits_the_shorter_side_as_the_authors_do(golden_portraits, recorded, nets, sample):
     predictor = Predictor(nets["final_scaled"], "cpu", "hybrid", limit=160)
-    alpha = predictor(golden / recorded[sample]["file"]).alpha
+    alpha = predictor(golden_portraits / recorded[sample]["file"]).alpha
 
-    expected = np.asarray(Image.open(golden / recorded[sample]["folder_procedure_limit_160"]["alpha"])).astype(int)
+    expected = np.asarray(
+        Image.open(golden_portraits / recorded[sample]["folder_procedure_limit_160"]["alpha"])
+    ).astype(int)
     error = np.abs((alpha * 255).astype(int) - expected)
     assert (error > 1).mean() < 0.01
 

@@ -63,16 +63,16 @@ EDGE_CASES = [
 ]
 
 
-def portrait(golden, samples, name):
+def portrait(golden_portraits, samples, name):
     """Recorded values of both conventions and the 8-bit codes of prediction and truth."""
     records = []
     for file in ("p3m_metrics.json", "adobe_metrics.json"):
-        listed = json.loads((golden / "metrics" / file).read_text())["samples"]
+        listed = json.loads((golden_portraits / "metrics" / file).read_text())["samples"]
         records.append(next(record for record in listed if record["id"] == name))
     codes = []
     for side in ("pred", "gt"):
         path = records[0][side]
-        root = golden if path.startswith("metrics/") else samples / "p3m"
+        root = golden_portraits if path.startswith("metrics/") else samples / "p3m"
         codes.append(np.asarray(Image.open(root / path)))
     return *records, *codes
 
@@ -98,8 +98,8 @@ def soft_matte(seed, height=60, width=80):
 
 
 @pytest.mark.parametrize("name", PORTRAITS)
-def test_portraits_score_as_recorded_by_both_conventions(golden, samples, name):
-    p3m, adobe, pred, target = portrait(golden, samples, name)
+def test_portraits_score_as_recorded_by_both_conventions(golden_portraits, samples, name):
+    p3m, adobe, pred, target = portrait(golden_portraits, samples, name)
     trimap = trimap_from_alpha(target, 25)
     values = F.matting_metrics(pred / 255, target / 255, trimap)
     expect(values, p3m["values"], P3M_KEYS)

@@ -42,8 +42,9 @@ def test_refiner_equals_the_recorded_one(golden, variant):
     )
     with torch.no_grad():
         output = refiner(small_guide, torch.cat([given["fgr"], given["pha"]], 1), given["hid"], guide).numpy()
-    np.testing.assert_allclose(output[:, :3], data[f"refiner/{variant}/fgr"], atol=1e-4)
-    np.testing.assert_allclose(output[:, 3:], data[f"refiner/{variant}/pha"], atol=1e-4)
+    expected = np.concatenate([data[f"refiner/{variant}/fgr"], data[f"refiner/{variant}/pha"]], axis=1)
+    height, width = expected.shape[-2:]  # the reduced set holds a corner
+    np.testing.assert_allclose(output[..., :height, :width], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", UPSAMPLERS)

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def one_line(error: BaseException) -> str:
     """Return the message of `error` with its line breaks folded, and nothing in it that acts on a terminal."""
-    from p3m_lightning.notices import printable
+    from p3m_lightning.messages import printable
 
     return printable(" ".join(str(error).split()))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from p3m_lightning.cli.shared.options import AtLeast
 from p3m_lightning.schema import InputError
 
 
@@ -22,9 +23,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--set", metavar="NAME", help="one test set only (default: all that the runs share)")
     parser.add_argument("--metrics", nargs="+", metavar="KEY", help="metrics to test (default: the usual ones)")
-    parser.add_argument("--samples", type=int, default=10_000, metavar="N", help="resamples (default: 10000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resamples (default: 0)")
-    parser.add_argument("--images", type=int, default=6, metavar="N", help="portraits to show a set (default: 6)")
+    parser.add_argument("--samples", action=AtLeast, default=10_000, metavar="N", help="resamples (default: 10000)")
+    parser.add_argument("--seed", action=AtLeast, least=0, default=0, metavar="N", help="of the resamples (default: 0)")
+    parser.add_argument(
+        "--images", action=AtLeast, least=0, default=6, metavar="N", help="portraits to show a set (default: 6)"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -33,8 +36,6 @@ def run(options: argparse.Namespace) -> None:
     from p3m_lightning.experiments.pages import write_html, write_markdown
     from p3m_lightning.experiments.run_folders import read_runs
 
-    if options.samples < 1 or options.images < 0 or options.seed < 0:
-        raise InputError("--samples must be 1 or more, --images and --seed 0 or more")
     tested = tuple(options.metrics) if options.metrics else TESTED
     settings = Settings(options.set, tested, options.samples, options.seed, options.images)
     runs = read_runs(options.runs)

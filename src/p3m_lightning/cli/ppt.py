@@ -16,8 +16,9 @@ def run(options: argparse.Namespace) -> None:
     from p3m_lightning.configuration import compose_run
 
     config = compose_run("ppt", options.overrides, ".")  # what is wrong with it shows before torch is loaded
-    from p3m_lightning.experiments.ppt.protocol import Plan, run_plan
+    from p3m_lightning.experiments.ppt.plan import Plan
     from p3m_lightning.experiments.ppt.report import write_report
+    from p3m_lightning.experiments.ppt.steps import run_plan
 
     plan = Plan.from_config(config)
     table = write_report(plan, run_plan(plan))

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p3m_lightning.cli.shared.network import add_network, check_network, make_predictor
-from p3m_lightning.notices import printable
+from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.messages import shortened
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
@@ -56,8 +57,10 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N parts: one process each"
     )
-    group.add_argument("--batch-size", type=int, default=1, metavar="N", help="neighbors of equal size share a pass")
-    group.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read, and that write")
+    group.add_argument(
+        "--batch-size", action=AtLeast, default=1, metavar="N", help="neighbors of equal size share a pass"
+    )
+    group.add_argument("--workers", action=AtLeast, default=2, metavar="N", help="threads that read, and that write")
     group.add_argument(
         "--devices",
         type=_devices,
@@ -65,7 +68,7 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
         metavar="N|auto",
         help="N processes share the work, each on a GPU of its own, or on the CPU where there are none; auto: all GPUs",
     )
-    group.add_argument("--nodes", type=int, default=1, metavar="N", help="machines, under torchrun or srun")
+    group.add_argument("--nodes", action=AtLeast, default=1, metavar="N", help="machines, under torchrun or srun")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -172,18 +175,15 @@ def report(outcomes: Iterable[Outcome], options: argparse.Namespace) -> int:
         if failures and many:
             with atomic_path(manifest) as aside:
                 aside.write_text(json.dumps([{"file": str(f.source), "reason": f.reason} for f in failures], indent=1))
-    for failure in failures[:SHOWN]:
-        print(f"p3m: {printable(failure.reason)}", file=sys.stderr)
-    if len(failures) > SHOWN:
-        print(f"p3m: and {len(failures) - SHOWN} more, see {manifest}", file=sys.stderr)
+    for reason in shortened((failure.reason for failure in failures), SHOWN, f", see {manifest}"):
+        print(f"p3m: {reason}", file=sys.stderr)
     return len(failures)
 
 
 def _check(options: argparse.Namespace) -> None:
     check_network(options)
-    for name in ("batch_size", "workers", "devices", "nodes"):
-        if getattr(options, name) != "auto" and getattr(options, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: give 1 or more")
+    if options.devices == 0:
+        raise InputError("--devices 0: give 1 or more")
     check_light(options)
     if options.output.exists() and not options.output.is_dir():
         raise InputError(f"-o {options.output}: is a file; give a folder")

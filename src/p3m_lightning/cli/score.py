@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p3m_lightning.notices import printable
+from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.messages import printable, shortened
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
@@ -33,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--trimaps", type=Path, metavar="DIR", help="trimaps of 0 / 128 / 255 or 0 / 1 / 2; adds the regions"
     )
     trimaps.add_argument(
-        "--trimap-kernel", type=int, metavar="SIZE", help="instead, make trimaps of the true mattes (P3M: 25)"
+        "--trimap-kernel", action=AtLeast, metavar="SIZE", help="instead, make trimaps of the true mattes (P3M: 25)"
     )
     parser.add_argument("--faces", type=Path, metavar="DIR", help="face masks; adds the errors inside the face")
     parser.add_argument(
@@ -45,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write mean, median, tail and images")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write one line per image")
-    parser.add_argument("--workers", type=int, metavar="N", help="images at a time (default: one per core)")
+    parser.add_argument("--workers", action=AtLeast, metavar="N", help="images at a time (default: one per core)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -69,10 +70,8 @@ def run(options: argparse.Namespace) -> int:
     reports = {name: metric_report(scores.rows[name], name) for name in conventions}
     print_reports(reports, _trimap_origin(options))
     _write(options, reports, scores.skipped)
-    for name, reason in list(scores.skipped.items())[:SHOWN]:
-        print(f"p3m: {printable(f'{name} left out: {reason}')}", file=sys.stderr)
-    if len(scores.skipped) > SHOWN:
-        print(f"p3m: and {len(scores.skipped) - SHOWN} more left out", file=sys.stderr)
+    for line in shortened((f"{name} left out: {why}" for name, why in scores.skipped.items()), SHOWN, " left out"):
+        print(f"p3m: {line}", file=sys.stderr)
     return 2 if scores.skipped else 0
 
 
@@ -130,10 +129,6 @@ def _short(value: float) -> str:
 
 
 def _check(options: argparse.Namespace) -> None:
-    for name in ("trimap_kernel", "workers"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name.replace('_', '-')} {value}: must be 1 or more")
     for name in ("json", "csv"):
         path = getattr(options, name)
         if path is not None and path.is_dir():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from p3m_lightning.cli.predict import check_light, read_background
 from p3m_lightning.cli.shared.network import add_network, check_network, make_predictor
+from p3m_lightning.cli.shared.options import AtLeast
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
@@ -53,8 +54,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
     group = parser.add_argument_group("long videos")
     group.add_argument("--resume", action="store_true", help="go on where a broken run stopped (OUT.parts)")
-    group.add_argument("--segment", type=int, default=250, metavar="N", help="frames a break may cost (default 250)")
-    group.add_argument("--batch-size", type=int, default=1, metavar="N", help="frames that share a pass")
+    group.add_argument(
+        "--segment", action=AtLeast, default=250, metavar="N", help="frames a break may cost (default 250)"
+    )
+    group.add_argument("--batch-size", action=AtLeast, default=1, metavar="N", help="frames that share a pass")
 
 
 def run(options: argparse.Namespace) -> None:

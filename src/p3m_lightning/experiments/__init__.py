@@ -1,1 +1,1 @@
-"""Protocols made of the floors below: benchmarks."""
+"""Experiments made of trainings and evaluations: sweeps, comparisons, PPT, the cycle, benchmarks."""

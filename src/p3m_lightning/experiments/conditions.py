@@ -1,4 +1,4 @@
-"""Under which conditions a score was measured, in words: no number of a report stands without them."""
+"""Conditions under which a score was measured, in words: no number of a report stands without them."""
 
 from __future__ import annotations
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 
 from p3m_lightning.files import atomic_path
+from p3m_lightning.markdown import inline, markdown_table, paragraph
 
 if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
     from matplotlib.figure import Figure
 
 QUALITY = 88  # of JPEGs
@@ -100,11 +104,6 @@ def photograph(name: str, pixels: np.ndarray, caption: str) -> Picture:
     return Picture(f"{name}.jpg", encoded.tobytes(), caption)
 
 
-def markdown_table(table: Table) -> str:
-    """Return a table in GitHub's Markdown."""
-    return "\n".join(_markdown_lines(table))
-
-
 def latex_table(table: Table, caption: str) -> str:
     """Return a table for LaTeX with the package booktabs."""
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}"]
@@ -122,45 +121,28 @@ def _latex(text: str) -> str:
 
 
 def _html(block: Block) -> str:
-    match block:
-        case Heading(text, level):
-            return f"<h{level}>{html.escape(text)}</h{level}>"
-        case Text(text):
-            return f"<p>{html.escape(text)}</p>"
-        case Picture(name, content, caption):
-            kind = "png" if name.endswith(".png") else "jpeg"
-            source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-            text = html.escape(caption)
-            return f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in block.header)
-    rows = "\n".join(f"<tr>{''.join(_html_cells(block, row))}</tr>" for row in range(len(block.rows)))
-    return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>'
+    if isinstance(block, Picture):
+        kind = "png" if block.name.endswith(".png") else "jpeg"
+        source = f"data:image/{kind};base64,{base64.b64encode(block.content).decode()}"
+        text = html.escape(block.caption)
+        return f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+    rendered = _parser().render(_markdown(block, ""))
+    return f'<div class="scroll">\n{rendered}</div>' if isinstance(block, Table) else rendered
 
 
-def _html_cells(table: Table, row: int) -> Iterator[str]:
-    for column, cell in enumerate(table.rows[row]):
-        text = html.escape(cell)
-        yield f"<td><b>{text}</b></td>" if (row, column) in table.best else f"<td>{text}</td>"
+@cache
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 
 def _markdown(block: Block, folder: str) -> str:
     match block:
         case Heading(text, level):
-            return f"{'#' * level} {text}"
+            return f"{'#' * level} {inline(text)}"
         case Text(text):
-            return text
+            return paragraph(text)
         case Picture(name, _, caption):
-            return f"![{caption}]({folder}/{name})"
-    return markdown_table(block)
-
-
-def _markdown_lines(table: Table) -> Iterator[str]:
-    yield "| " + " | ".join(map(_escaped, table.header)) + " |"
-    yield "|---|" + "---:|" * (len(table.header) - 1)
-    for row, cells in enumerate(table.rows):
-        texts = (f"**{_escaped(c)}**" if (row, k) in table.best else _escaped(c) for k, c in enumerate(cells))
-        yield "| " + " | ".join(texts) + " |"
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")
+            return f"![{inline(caption)}]({quote(f'{folder}/{name}')})"
+    return markdown_table(*block)

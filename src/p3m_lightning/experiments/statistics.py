@@ -19,8 +19,8 @@ SAMPLES = 10_000
 LEVEL = 0.95
 AT_ONCE = 2**21  # values of all resamples held in memory together
 
-Statistic = Callable[[np.ndarray], np.ndarray]
-"""Takes (..., images) and returns (...)."""
+Statistic = Callable[..., np.ndarray]
+"""Takes (..., images) and `axis`, always the last, and returns (...)."""
 
 
 class Estimate(NamedTuple):
@@ -32,7 +32,7 @@ class Estimate(NamedTuple):
 
 
 class PairedTest(NamedTuple):
-    """How two runs differ on the same images."""
+    """Difference of two runs on the same images."""
 
     mean: Estimate  # of the differences, second minus first
     median: float  # of the differences
@@ -46,8 +46,14 @@ def mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
     return np.mean(values, axis=axis)
 
 
-def tail_mean(values: np.ndarray) -> np.ndarray:
-    """Return the mean of the largest tenth of the last axis, at least one value."""
+def median(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the median over one axis, by default the last."""
+    return np.median(values, axis=axis)
+
+
+def tail_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the mean of the largest tenth along one axis, by default the last; of at least one value."""
+    values = np.moveaxis(values, axis, -1)
     count = int(np.ceil(TAIL * values.shape[-1]))
     return np.partition(values, -count, axis=-1)[..., -count:].mean(axis=-1)
 
@@ -64,11 +70,20 @@ def bootstrap(values: np.ndarray, statistic: Statistic = mean, samples: int = SA
         seed: of the resamples.
     """
     values = np.asarray(values, np.float64)
-    generator, count = np.random.default_rng(seed), len(values)
-    sizes = [min(samples - begin, max(1, AT_ONCE // count)) for begin in range(0, samples, max(1, AT_ONCE // count))]
-    found = [statistic(values[generator.integers(0, count, (size, count))]) for size in sizes]
-    low, high = np.quantile(np.concatenate(found), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(statistic(values)), float(low), float(high))
+    value = float(statistic(values, axis=-1))
+    if len(values) < 2:  # scipy refuses it: every resample is the image itself
+        return Estimate(value, value, value)
+    interval = stats.bootstrap(
+        (values,),
+        statistic,
+        n_resamples=samples,
+        batch=max(1, AT_ONCE // len(values)),
+        vectorized=True,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Estimate(value, float(interval.low), float(interval.high))
 
 
 def paired_test(first: np.ndarray, second: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> PairedTest:

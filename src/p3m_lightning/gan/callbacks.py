@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from p3m_lightning.gan.discriminators.features import FrozenFeatures, PooledFeatures
 from p3m_lightning.gan.distances import PictureDistance, inception
 from p3m_lightning.gan.module import StyleMatteGANModule, over
-from p3m_lightning.gan.rgba import stack_pictures
+from p3m_lightning.gan.rgba import GANDataset, stack_pictures
 from p3m_lightning.images import write_image
 from p3m_lightning.sheets import to_picture
 
 GREY = 0.5
-"""What portraits lie over when their distance is taken: the backdrop is no part of what is generated."""
+"""Backdrop of portraits when their distance is taken: it is no part of what is generated."""
 
 
 def distance_features(network: str, weights: str | None = None, size: int | None = None) -> nn.Module:
@@ -34,13 +34,31 @@ def distance_features(network: str, weights: str | None = None, size: int | None
     return PooledFeatures(FrozenFeatures(network, weights, size))
 
 
-class Distance(Callback):
+class TickCallback(Callback):
+    """Base of what happens in a run of `StyleMatteGANModule`: at its start, and at the end of every tick."""
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Call `start`."""
+        self.start(trainer, cast(StyleMatteGANModule, module))
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Call `tick`: a tick is Lightning's epoch."""
+        self.tick(trainer, cast(StyleMatteGANModule, module))
+
+    def start(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
+        """Do nothing, unless overridden."""
+
+    def tick(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
+        """Do nothing, unless overridden."""
+
+
+class Distance(TickCallback):
     """Measure how far the generated portraits are from the real ones, at the start and after every so many ticks.
 
     Logged as `val/<name of the distance>`, and the Fréchet distance as `val/distance` too, whatever the features.
 
     Args:
-        features: of the pictures, see `metrics.distances.PictureDistance`.
+        features: of the pictures, see `distances.PictureDistance`.
         count: generated pictures; 50,000 in the papers.
         batch_size: pictures at a time.
         every: ticks from one measurement to the next; the last tick is always measured.
@@ -51,16 +69,16 @@ class Distance(Callback):
         self.count, self.batch_size, self.every = count, batch_size, every
         self.history: list[dict[str, float]] = []
 
-    def on_train_start(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
+    def start(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
         """Take in the real portraits, and in a fresh run measure what the generator begins with."""
         self.metric.to(module.device)
-        portraits = trainer.datamodule.dataset.portraits
+        portraits = dataset_of(trainer).portraits
         for indices in shares(len(portraits), trainer, self.batch_size):
             self._take(stack_pictures([portraits[k] for k in indices]).to(module.device) / 255, real=True)
         if int(module.seen) == 0:
             self._measure(trainer, module)
 
-    def on_train_epoch_end(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
+    def tick(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
         """Measure when it is time."""
         if (trainer.current_epoch + 1) % self.every == 0 or trainer.current_epoch + 1 == trainer.max_epochs:
             self._measure(trainer, module)
@@ -87,7 +105,7 @@ class Distance(Callback):
         self.history = state["history"]
 
 
-class Snapshots(Callback):
+class Snapshots(TickCallback):
     """Write grids of generated portraits, always of the same z, on a checkerboard and on backgrounds.
 
     Args:
@@ -102,15 +120,15 @@ class Snapshots(Callback):
         self.folder = Path(folder)
         self.columns, self.count, self.psi, self.every = columns, columns * rows, psi, every
 
-    def on_train_start(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
+    def start(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
         """Show the real portraits, and in a fresh run what the generator begins with."""
         if trainer.is_global_zero and int(module.seen) == 0:
-            portraits = trainer.datamodule.dataset.portraits
+            portraits = dataset_of(trainer).portraits
             real = stack_pictures([portraits[k % len(portraits)] for k in range(self.count)]) / 255
             self._write(trainer, "real", real)
             self._show(trainer, module)
 
-    def on_train_epoch_end(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
+    def tick(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
         """Show what the averaged generator makes when it is time."""
         if trainer.is_global_zero and (trainer.current_epoch + 1) % self.every == 0:
             self._show(trainer, module)
@@ -122,13 +140,13 @@ class Snapshots(Callback):
 
     def _write(self, trainer: Trainer, name: str, pictures: Tensor) -> None:
         generator = np.random.default_rng(0)
-        photographs = [trainer.datamodule.dataset.backgrounds.draw(generator) for _ in range(self.count)]
+        photographs = [dataset_of(trainer).backgrounds.draw(generator) for _ in range(self.count)]
         backdrops = {"checkerboard": checkerboard(pictures.shape[-1]), "backgrounds": stack_pictures(photographs) / 255}
         for kind, backdrop in backdrops.items():
             write_image(self.folder / f"{kind}_{name}.png", mosaic(over(pictures, backdrop), self.columns))
 
 
-class TickCheckpoints(Callback):
+class TickCheckpoints(TickCallback):
     """Save `last.ckpt` after every tick, and `best.ckpt` when the distance was never smaller.
 
     Only whole ticks are saved: from there a run goes on exactly as if it had never stopped.
@@ -140,7 +158,7 @@ class TickCheckpoints(Callback):
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
-    def on_train_epoch_end(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
+    def tick(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
         """Save; this callback stands behind the measurement."""
         trainer.save_checkpoint(self.folder / "last.ckpt")
         best = best_of(measured(trainer))
@@ -150,7 +168,14 @@ class TickCheckpoints(Callback):
 
 def measured(trainer: Trainer) -> list[dict[str, float]]:
     """Return what the run's `Distance` has measured."""
-    return next((callback.history for callback in trainer.callbacks if isinstance(callback, Distance)), [])
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]  # a connector of Lightning's sets it
+    return next((callback.history for callback in callbacks if isinstance(callback, Distance)), [])
+
+
+def dataset_of(trainer: Trainer) -> GANDataset:
+    """Return what the run learns from."""
+    data = trainer.datamodule  # type: ignore[attr-defined]  # a connector of Lightning's sets it
+    return data.dataset
 
 
 def best_of(history: list[dict[str, float]]) -> dict[str, float] | None:

@@ -56,6 +56,8 @@ class PortraitDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """One tick after another, dealt out to the processes."""
+        assert self.trainer is not None  # Lightning asks, in a run
+        assert self.dataset is not None  # after `setup`
         world = self.trainer.world_size
         tick = self.tick // (self.batch_size * world) * self.batch_size * world
         if not tick:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,7 @@ class _Once(nn.Module):
     def __init__(self, features: nn.Module) -> None:
         super().__init__()
         self.network, self.num_features = features, features.num_features
-        self.last: Tensor | None = None
+        self.last = torch.empty(0)
 
     @torch.no_grad()
     def remember(self, pictures: Tensor) -> None:
@@ -86,7 +87,7 @@ def inception(weights: str | Path) -> nn.Module:
     except Exception as error:  # a broken file can fail in any way
         raise InputError(f"{weights}: not a PyTorch file of plain tensors; take the one at {INCEPTION}") from error
     try:
-        network = FrechetInceptionDistance(2048, feature_extractor_weights_path=str(weights)).inception
+        network: Any = FrechetInceptionDistance(2048, feature_extractor_weights_path=str(weights)).inception
     except ModuleNotFoundError:
         raise InputError("distance: needs the package torch-fidelity; pip install 'p3m_lightning[gan]'") from None
     except RuntimeError as error:

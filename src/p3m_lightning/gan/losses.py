@@ -17,7 +17,7 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
-def gradient_penalty(logits: Tensor, pictures: Tensor) -> Tensor:
+def squared_gradient(logits: Tensor, pictures: Tensor) -> Tensor:
     """Return the mean over the pictures of the squared norm of the logit's gradient: R1 is gamma / 2 times this.
 
     Args:

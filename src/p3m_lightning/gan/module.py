@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningModule
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from p3m_lightning.gan.discriminators import AdaptiveStrength, Augmentation
+from p3m_lightning.gan.discriminators import AdaptiveStrength, Augmentation, VisionAidedDiscriminator
 from p3m_lightning.gan.generator import Generator
-from p3m_lightning.gan.losses import discriminator_loss, generator_loss, gradient_penalty
+from p3m_lightning.gan.losses import discriminator_loss, generator_loss, squared_gradient
 from p3m_lightning.ops import composite
 from p3m_lightning.schema import InputError
 
@@ -43,6 +43,7 @@ class StyleMatteGANModule(LightningModule):
     """
 
     automatic_optimization = False
+    seen: Tensor
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class StyleMatteGANModule(LightningModule):
         augmentation: Augmentation,
         controller: AdaptiveStrength,
         optimizers: Mapping[str, Callable[..., Optimizer]],
-        vision: nn.Module | None = None,
+        vision: VisionAidedDiscriminator | None = None,
         penalty: Mapping[str, float] | None = None,
         mixing: float = 0.0,
         averaging: Mapping[str, float] | None = None,
@@ -88,10 +89,10 @@ class StyleMatteGANModule(LightningModule):
         seen = int(self.seen)
         torch.manual_seed(step_seed(self.seed, seen, self.global_rank))
         real, backgrounds = batch["rgba"], batch["background"]
-        uses_vision = self.vision is not None and seen >= self.vision_warmup
+        vision = self.vision if seen >= self.vision_warmup else None
         regularizes = (seen // (len(real) * self.trainer.world_size)) % self.penalty["interval"] == 0
-        fake, logged = self._teach_generator(backgrounds, uses_vision)
-        logged |= self._teach_discriminators(real, fake.detach(), backgrounds, uses_vision, regularizes)
+        fake, logged = self._teach_generator(backgrounds, vision)
+        logged |= self._teach_discriminators(real, fake.detach(), backgrounds, vision, regularizes)
         self.seen += len(real) * self.trainer.world_size
         self._average(len(real) * self.trainer.world_size)
         logged |= {
@@ -101,54 +102,68 @@ class StyleMatteGANModule(LightningModule):
         }
         self.log_dict({f"train/{name}": value for name, value in logged.items()}, batch_size=len(real))
 
-    def _teach_generator(self, backgrounds: Tensor, uses_vision: bool) -> tuple[Tensor, dict[str, Tensor]]:
+    def _teach_generator(
+        self, backgrounds: Tensor, vision: VisionAidedDiscriminator | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Make one step of the generator; returns its pictures and the losses by name."""
-        optimizer, _ = self.optimizers()
-        judges = [m for m in (self.discriminator, self.vision and self.vision.heads) if m is not None]
+        optimizer = self._optimizer_of(0)
+        judges = [self.discriminator, *([self.vision.heads] if self.vision else [])]
         for judge in judges:
             judge.requires_grad_(False)
         z = torch.randn(len(backgrounds), self.generator.noise, device=self.device)
         fake = self.generator.synthesize(self.generator.training_latents(z, self.mixing), update=True)
         losses = {"loss/generator": generator_loss(self.discriminator(self._shown(fake)))}
-        if uses_vision:
-            losses["loss/generator_vision"] = generator_loss(self.vision(self._shown(over(fake, backgrounds))))
+        if vision:
+            losses["loss/generator_vision"] = generator_loss(vision(self._shown(over(fake, backgrounds))))
         optimizer.zero_grad()
-        self._backward(sum(losses.values()))
+        self._backward(torch.stack(list(losses.values())).sum())
         self._step(optimizer)
         for judge in judges:
             judge.requires_grad_(True)
         return fake, {name: loss.detach() for name, loss in losses.items()}
 
     def _teach_discriminators(
-        self, real: Tensor, fake: Tensor, backgrounds: Tensor, uses_vision: bool, regularizes: bool
+        self,
+        real: Tensor,
+        fake: Tensor,
+        backgrounds: Tensor,
+        vision: VisionAidedDiscriminator | None,
+        regularizes: bool,
     ) -> dict[str, Tensor]:
         """Make one step of the discriminators; returns the losses by name."""
-        _, optimizer = self.optimizers()
+        optimizer = self._optimizer_of(1)
         shown = self._shown(real)
         logits = self.discriminator(shown)
         losses = {"loss/discriminator": discriminator_loss(logits, self.discriminator(self._shown(fake)))}
-        if uses_vision:
-            composites = [self.vision(self._shown(over(pictures, backgrounds))) for pictures in (real, fake)]
+        if vision:
+            composites = [vision(self._shown(over(pictures, backgrounds))) for pictures in (real, fake)]
             losses["loss/discriminator_vision"] = discriminator_loss(*composites)
         optimizer.zero_grad()
-        self._backward(sum(losses.values()))
+        self._backward(torch.stack(list(losses.values())).sum())
         if regularizes:
             losses["loss/r1"] = self._r1(shown)
             self._backward(losses["loss/r1"] * self.penalty["interval"])
         self._step(optimizer)
-        self.controller.update(self.all_gather(logits.detach()).flatten(), self.augmentation)
+        everywhere = cast(Tensor, self.all_gather(logits.detach()))
+        self.controller.update(everywhere.flatten(), self.augmentation)
         return {name: loss.detach() for name, loss in losses.items()} | {"logits_real": logits.detach().mean()}
 
     def _r1(self, shown: Tensor) -> Tensor:
         """Return R1 at the pictures as the discriminator is shown them; in full precision, its gradients are small."""
         pictures = shown.detach().float().requires_grad_()
         with torch.autocast(self.device.type, enabled=False):
-            return self.penalty["gamma"] / 2 * gradient_penalty(self.discriminator(pictures), pictures)
+            return self.penalty["gamma"] / 2 * squared_gradient(self.discriminator(pictures), pictures)
 
     def _shown(self, pictures: Tensor) -> Tensor:
         """Return what a discriminator is shown: blurred at the beginning of a run, and augmented."""
         fading = max(1 - int(self.seen) / self.blur["images"], 0) if self.blur["images"] else 0
         return self.augmentation(gaussian_blur(pictures, self.blur["deviation"] * fading))
+
+    def _optimizer_of(self, number: int) -> Any:
+        """Return the optimizer of the generator (0), or of all that judges (1)."""
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        return optimizers[number]
 
     def _backward(self, loss: Tensor) -> None:
         """Propagate without DDP's hooks: with two networks in one step, `_step` averages the gradients itself."""
@@ -167,8 +182,8 @@ class StyleMatteGANModule(LightningModule):
         decay = 0.5 ** (images / max(half_life, 1e-8))
         for mean, value in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
-        for mean, value in zip(self.averaged.buffers(), self.generator.buffers(), strict=True):
-            mean.copy_(value)
+        for kept, present in zip(self.averaged.buffers(), self.generator.buffers(), strict=True):
+            kept.copy_(present)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the configuration beside the weights."""

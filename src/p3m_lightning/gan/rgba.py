@@ -1,4 +1,4 @@
-"""What a GAN of portraits learns from: square RGBA pictures, each with a background to lie over."""
+"""Pictures that a GAN of portraits learns from: square RGBA pictures, each with a background to lie over."""
 
 from __future__ import annotations
 

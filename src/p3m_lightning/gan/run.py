@@ -1,4 +1,4 @@
-"""train_gan(config): a straight line from a resolved configuration to a run folder with a generator in it."""
+"""Training of a GAN: a straight line from a resolved configuration to a run folder with a generator in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from p3m_lightning.training.run import build, build_trainer, fit
 
 
 class GanRun(NamedTuple):
-    """What a training run leaves."""
+    """Results of a training run."""
 
     folder: Path  # the run folder
     checkpoint: Path  # the averaged generator of the smallest distance; `load_generator` reads it

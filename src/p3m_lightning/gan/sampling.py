@@ -15,6 +15,7 @@ from torch import Tensor
 from p3m_lightning.gan.generator import Generator, movement
 from p3m_lightning.images import from_unit, open_image, write_image
 from p3m_lightning.inference.torch_engine import choose_device
+from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 
@@ -22,7 +23,7 @@ AUTHORS_PSIS = tuple(round(-0.9 + 0.1 * k, 1) for k in range(19))
 
 
 class SamplingProtocol(NamedTuple):
-    """What varies from portrait to portrait beside z; the defaults are StyleMatteGAN's."""
+    """Variation from portrait to portrait beside z; the defaults are StyleMatteGAN's."""
 
     psis: Sequence[float] = AUTHORS_PSIS  # truncation, one after another
     shift: float = 0.05  # largest shift of the input to either side and up or down, in sides of the picture
@@ -72,7 +73,7 @@ def sample_portraits(
     """Write portraits as RGBA files `seed<number>_psi<psi>.png`; those that are there already stay.
 
     Colors are straight, not multiplied with alpha. Each file's text chunks hold what it was made with: seed, psi,
-    shift, rotation, and the fingerprint of the generator.
+    shift, rotation, and a digest of the generator's weights.
 
     Args:
         generator: of RGBA pictures.
@@ -93,7 +94,7 @@ def sample_portraits(
     if not protocol.psis:
         raise InputError("psi: no value of the truncation given")
     folder, generator = Path(folder), generator.eval().to(choose_device(device))
-    made_by = fingerprint(generator)
+    made_by = weights_digest(generator)
     portraits = [plan_portrait(number, generator.noise, protocol, seed) for number in range(count)]
     files = [folder / portrait.file_name for portrait in portraits]
     missing = [k for k, file in enumerate(files) if not _is_there(file, description(portraits[k], made_by))]
@@ -131,7 +132,7 @@ def description(portrait: Portrait, made_by: str) -> dict[str, str]:
     }
 
 
-def fingerprint(generator: Generator) -> str:
+def weights_digest(generator: Generator) -> str:
     """Return the first 16 digits of the SHA-256 of the generator's weights."""
     digest = hashlib.sha256()
     for name, value in sorted(generator.state_dict().items()):
@@ -145,7 +146,5 @@ def _is_there(file: Path, expected: dict[str, str]) -> bool:
         return False
     with open_image(file) as image:
         texts = getattr(image, "text", {})
-    for key, value in expected.items():
-        if texts.get(key) != value:
-            raise InputError(f"{file}: is there, with {key} {texts.get(key)} instead of {value}; take another folder")
+    refuse_other_settings(file, {key: texts.get(key) for key in expected}, expected, "take another folder")
     return True

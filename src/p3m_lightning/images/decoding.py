@@ -18,7 +18,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from p3m_lightning.images import tiff
 from p3m_lightning.images.scaling import to_uint8
-from p3m_lightning.notices import tell
+from p3m_lightning.messages import tell
 from p3m_lightning.schema import InputError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM", "TGA")

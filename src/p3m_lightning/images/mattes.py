@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from p3m_lightning.images.decoding import grey_codes, open_image, read_deep, rgb_pixels, upright
-from p3m_lightning.notices import tell
+from p3m_lightning.messages import tell
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 
 SHOWN = 5  # foreign codes in a message

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from p3m_lightning.notices import tell
+from p3m_lightning.messages import tell
 from p3m_lightning.schema import InputError
 
 IMAGE_SUFFIXES = frozenset(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from p3m_lightning.images import IMAGE_SUFFIXES, is_image_name, plain_name, tell_left_out
-from p3m_lightning.notices import tell
+from p3m_lightning.messages import tell
 from p3m_lightning.schema import InputError
 
 

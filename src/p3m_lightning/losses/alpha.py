@@ -27,6 +27,11 @@ def alpha_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) -> T
     Returns:
         Scalar: the mean, or with a region the sum over its pixels divided by their number + 1, as released with P3M
         (every pixel outside still adds 1e-6 to that sum).
+
+    Example:
+        >>> import torch
+        >>> alpha_loss(torch.zeros(1, 1, 4, 4), torch.full((1, 1, 4, 4), 0.5))
+        tensor(0.5000)
     """
     if region is None:
         return _smooth_abs(alpha - target).mean()
@@ -43,6 +48,12 @@ def laplacian_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) 
 
     Returns:
         Scalar; not divided by the area of the region.
+
+    Example:
+        >>> import torch
+        >>> matte = torch.rand(1, 1, 64, 64)
+        >>> laplacian_loss(matte, matte) < 1e-4
+        tensor(True)
     """
     if region is not None:
         alpha, target = alpha * region, target * region
@@ -69,6 +80,13 @@ def composition_loss(
 
     Returns:
         Scalar: sum of sqrt(d^2 + 1e-12) over pixels and channels by the number of pixels (in the region: + 1).
+
+    Example:
+        >>> import torch
+        >>> image = foreground = torch.ones(1, 3, 4, 4)
+        >>> background = torch.zeros(1, 3, 4, 4)
+        >>> composition_loss(torch.full((1, 1, 4, 4), 0.5), image, foreground, background, scale=1.0)
+        tensor(1.5000)
     """
     factor = image.new_tensor(scale).view(1, -1, 1, 1)
     difference = (composite(foreground, background, alpha) - image) * factor
@@ -84,6 +102,11 @@ def mrsd_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) -> Te
         alpha: (N, 1, H, W) in [0, 1].
         target: the same.
         region: bool (N, 1, H, W); pixels outside do not count. None for the whole image.
+
+    Example:
+        >>> import torch
+        >>> mrsd_loss(torch.zeros(1, 1, 4, 4), torch.full((1, 1, 4, 4), 0.5))
+        tensor(0.5000)
     """
     distance = torch.sqrt((alpha - target) ** 2 + 1e-6)
     return distance.mean() if region is None else (distance * region).sum() / (region.sum() + 1e-6)
@@ -97,6 +120,13 @@ def gradient_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) -
         target: the same.
         region: bool (N, 1, H, W) by which both mattes are multiplied first, and by whose size the sum is divided;
             None for the whole image.
+
+    Example:
+        >>> import torch
+        >>> step = torch.zeros(1, 1, 8, 8)
+        >>> step[..., 4:] = 1
+        >>> gradient_loss(step, step) < 1e-4
+        tensor(True)
     """
     if region is None:
         return nnf.l1_loss(_slope(alpha), _slope(target))

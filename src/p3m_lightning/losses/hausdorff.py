@@ -20,6 +20,11 @@ def boundary_distance(masks: Tensor) -> Tensor:
     Returns:
         float32 (N, 1, H, W), in pixels: inside, the distance to the nearest pixel outside, and the other way round;
         zero for a mask without boundary, empty or full.
+
+    Example:
+        >>> import torch
+        >>> boundary_distance(torch.tensor([[[[True, True, True, False, False]]]])).flatten()
+        tensor([3., 2., 1., 1., 2.])
     """
     fields = np.zeros(masks.shape, np.float32)
     for mask, field in zip(masks.flatten(0, 1).cpu().numpy(), fields.reshape(-1, *fields.shape[-2:]), strict=True):
@@ -40,6 +45,13 @@ def hausdorff_distance_loss(alpha: Tensor, target: Tensor, exponent: float = 2.0
 
     Returns:
         Scalar, in pixels^p.
+
+    Example:
+        >>> import torch
+        >>> target = torch.zeros(1, 1, 32, 32)
+        >>> target[..., :16] = 1
+        >>> hausdorff_distance_loss(target, target)
+        tensor(0.)
     """
     with torch.no_grad():
         fields = [boundary_distance(matte > 0.5).to(alpha) ** exponent for matte in (alpha, target)]
@@ -57,6 +69,11 @@ def hausdorff_erosion_loss(alpha: Tensor, target: Tensor, exponent: float = 2.0,
         target: the same.
         exponent: p; the authors take 2.
         erosions: how often to erode; the authors take 10.
+
+    Example:
+        >>> import torch
+        >>> hausdorff_erosion_loss(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8))
+        tensor(0.)
     """
     kernel = alpha.new_tensor([[0.0, 0.2, 0.0], [0.2, 0.2, 0.2], [0.0, 0.2, 0.0]]).view(1, 1, 3, 3)
     error = (alpha - target) ** 2

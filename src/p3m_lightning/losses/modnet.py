@@ -30,6 +30,11 @@ def semantic_loss(semantic: Tensor, target: Tensor) -> Tensor:
     """Compare the coarse prediction (N, 1, h, w) with the reduced and blurred matte (N, 1, H, W), mean squared (eq. 1).
 
     The network pads its input to multiples of 32 and so the matte is padded here.
+
+    Example:
+        >>> import torch
+        >>> semantic_loss(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 64, 64)) < 1e-6
+        tensor(True)
     """
     return nnf.mse_loss(semantic, coarse_matte(pad_to_multiple(target, 32), semantic.shape[-2:]))
 
@@ -39,6 +44,12 @@ def detail_loss(detail: Tensor, target: Tensor, trimap: Tensor) -> Tensor:
 
     Returns:
         Scalar: sum of absolute differences there, divided by the number of all pixels.
+
+    Example:
+        >>> import torch
+        >>> trimap = torch.tensor([[[[0, 1, 1, 2]]]])
+        >>> detail_loss(torch.zeros(1, 1, 1, 4), torch.ones(1, 1, 1, 4), trimap)
+        tensor(0.5000)
     """
     return ((detail - target).abs() * (trimap == UNKNOWN)).mean()
 
@@ -52,6 +63,12 @@ def matte_loss(alpha: Tensor, target: Tensor, trimap: Tensor, image: Tensor, bou
         trimap: int64 (N, 1, H, W) of classes.
         image: (N, 3, H, W), normalized as the network sees it.
         boundary_weight: of the difference that is left once the prediction is replaced by the trimap where it is known.
+
+    Example:
+        >>> import torch
+        >>> matte, trimap = torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2, dtype=torch.int64)
+        >>> matte_loss(matte, matte, trimap, torch.rand(1, 3, 2, 2))
+        tensor(0.)
     """
     pairs = [(alpha, 1.0), (impose_trimap(alpha, trimap), boundary_weight)]
     matte = sum(weight * nnf.l1_loss(matte, target) for matte, weight in pairs)
@@ -92,6 +109,13 @@ def consistency_terms(output: MattingOutput, before: MattingOutput) -> dict[str,
 
     Returns:
         The unweighted terms `semantic` and `detail`.
+
+    Example:
+        >>> import torch
+        >>> output = MattingOutput(torch.ones(1, 1, 64, 64), torch.ones(1, 1, 4, 4), torch.ones(1, 1, 64, 64))
+        >>> terms = consistency_terms(output, output)  # branches that agree, and nothing has moved
+        >>> bool(terms["semantic"] < 1e-6), terms["detail"]
+        (True, tensor(0.))
     """
     matte, semantic = output.alpha, output.semantic
     coarse = coarse_matte(matte, semantic.shape[-2:])

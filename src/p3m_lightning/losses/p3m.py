@@ -16,7 +16,13 @@ P3M_COLOR_SCALE = tuple(1 / std for std in IMAGENET_STD)
 
 
 def trimap_loss(logits: Tensor, trimap: Tensor) -> Tensor:
-    """Compare trimap logits (N, 3, H, W) with classes, int64 (N, 1, H, W), by the mean softmax cross entropy."""
+    """Compare trimap logits (N, 3, H, W) with classes, int64 (N, 1, H, W), by the mean softmax cross entropy.
+
+    Example:
+        >>> import torch
+        >>> trimap_loss(torch.zeros(1, 3, 2, 2), torch.ones(1, 1, 2, 2, dtype=torch.int64))  # log 3
+        tensor(1.0986)
+    """
     return nnf.cross_entropy(logits, trimap.squeeze(1))
 
 
@@ -29,6 +35,11 @@ def opaque_loss(logits: Tensor, target: Tensor) -> Tensor:
 
     Returns:
         Scalar: the mean softmax cross entropy.
+
+    Example:
+        >>> import torch
+        >>> opaque_loss(torch.zeros(1, 2, 2, 2), torch.ones(1, 1, 2, 2))  # log 2
+        tensor(0.6931)
     """
     return nnf.cross_entropy(logits, (target == 1).long().squeeze(1))
 
@@ -45,6 +56,11 @@ def classes_from_codes(codes: Tensor) -> Tensor:
 
     Returns:
         int64 (N, 1, H, W) of BACKGROUND, UNKNOWN, FOREGROUND.
+
+    Example:
+        >>> import torch
+        >>> classes_from_codes(torch.tensor([0.0, 2.0, 3.0, 128.0, 254.0, 255.0]).view(1, 1, 1, 6)).flatten()
+        tensor([0, 2, 1, 1, 1, 2])
     """
     between = torch.where(codes > 2, UNKNOWN, codes.long())
     return torch.where(codes == 255, FOREGROUND, between)

@@ -14,7 +14,14 @@ from p3m_lightning.schema import InputError, MattingOutput, Sample
 
 
 def dice_loss(alpha: Tensor, target: Tensor, smoothing: float = 1.0) -> Tensor:
-    """Return 1 - (2 sum(a t) + s) / (sum(a) + sum(t) + s) over the whole batch; (N, 1, H, W) in [0, 1] each."""
+    """Return 1 - (2 sum(a t) + s) / (sum(a) + sum(t) + s) over the whole batch; (N, 1, H, W) in [0, 1] each.
+
+    Example:
+        >>> import torch
+        >>> matte = torch.ones(1, 1, 8, 8)
+        >>> dice_loss(matte, matte), dice_loss(0 * matte, matte)
+        (tensor(0.), tensor(0.9846))
+    """
     common = (alpha * target).sum()
     return 1 - (2 * common + smoothing) / (alpha.sum() + target.sum() + smoothing)
 
@@ -26,6 +33,12 @@ def binomial_laplacian_loss(alpha: Tensor, target: Tensor, levels: int = 3) -> T
         alpha: (N, 1, H, W) in [0, 1], both sides at least 2^(levels + 1).
         target: the same.
         levels: number of levels.
+
+    Example:
+        >>> import torch
+        >>> matte = torch.rand(1, 1, 64, 64)
+        >>> binomial_laplacian_loss(matte, matte)
+        tensor(0.)
     """
     pairs = zip(binomial_pyramid(alpha, levels), binomial_pyramid(target, levels), strict=True)
     return sum(nnf.l1_loss(ours, theirs) for ours, theirs in pairs)

@@ -23,6 +23,12 @@ def weighted_laplacian_loss(alpha: Tensor, target: Tensor, levels: int = 5) -> T
         alpha: (N, 1, H, W) in [0, 1], both sides at least 2^(levels + 1).
         target: the same.
         levels: number of levels; the rest is left out.
+
+    Example:
+        >>> import torch
+        >>> matte = torch.rand(1, 1, 64, 64)
+        >>> weighted_laplacian_loss(matte, matte)
+        tensor(0.)
     """
     pairs = zip(binomial_pyramid(alpha, levels), binomial_pyramid(target, levels), strict=True)
     return sum(2**k * nnf.l1_loss(ours, theirs) for k, (ours, theirs) in enumerate(pairs)) / levels
@@ -39,6 +45,12 @@ def gradient_penalty(alpha: Tensor, target: Tensor, region: Tensor, flatness: fl
 
     Returns:
         Scalar: mean over the region of |dx a - dx t| + |dy a - dy t| + flatness (|dx a| + |dy a|).
+
+    Example:
+        >>> import torch
+        >>> flat = torch.zeros(1, 1, 8, 8)
+        >>> gradient_penalty(flat, flat, flat == 0)
+        tensor(0.)
     """
     pairs = list(zip(sobel(alpha, "constant"), sobel(target, "constant"), strict=True))
     difference = sum((ours - theirs).abs() for ours, theirs in pairs)

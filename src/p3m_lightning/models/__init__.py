@@ -94,6 +94,13 @@ def create_model(name: str, *, encoder_weights: str | Path | None = None, **argu
 
     Raises:
         InputError: unknown name or argument, a package that is not installed, a file that does not fit.
+
+    Example:
+        >>> from p3m_lightning import create_model
+        >>> import torch
+        >>> net = create_model("p3mnet_r34", width=0.125).eval()
+        >>> net(torch.rand(1, 3, 50, 70)).alpha.shape
+        torch.Size([1, 1, 50, 70])
     """
     card = model_card(name)
     try:
@@ -118,7 +125,13 @@ def create_model(name: str, *, encoder_weights: str | Path | None = None, **argu
 
 
 def list_models() -> dict[str, str]:
-    """Return the name of every network with the title, venue and year of its paper."""
+    """Return the name of every network with the title, venue and year of its paper.
+
+    Example:
+        >>> from p3m_lightning import list_models
+        >>> list_models()["p3mnet_r34"]
+        'Privacy-Preserving Portrait Matting (ACM MM, 2021)'
+    """
     return {name: card.paper for name, card in MODELS.items()}
 
 

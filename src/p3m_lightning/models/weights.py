@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from p3m_lightning.files import atomic_path
+from p3m_lightning.messages import shortened
 from p3m_lightning.models.keymaps import ENCODER_MAPS, KEY_MAPS, KeyMap
 from p3m_lightning.schema import InputError
 
@@ -202,9 +203,7 @@ def _maps_of(model: nn.Module, maps: Mapping[str, Sequence[KeyMap]], what: str) 
 
 def _refuse(source: str, reason: str, keys: set[str]) -> None:
     if keys:
-        shown = sorted(keys)[:4]
-        more = f" and {len(keys) - len(shown)} more" if len(keys) > len(shown) else ""
-        raise InputError(f"{source}: {reason} {', '.join(shown)}{more}")
+        raise InputError(f"{source}: {reason} {', '.join(shortened(sorted(keys), 4))}")
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

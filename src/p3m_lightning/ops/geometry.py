@@ -17,6 +17,11 @@ def pad_to_multiple(images: Tensor, multiple: int, minimum: int = 0) -> Tensor:
 
     Returns:
         (N, C, H', W') with H' >= H and W' >= W; the same tensor if nothing is to be done.
+
+    Example:
+        >>> import torch
+        >>> pad_to_multiple(torch.rand(1, 3, 33, 64), 32).shape
+        torch.Size([1, 3, 64, 64])
     """
     height, width = images.shape[-2:]
     # not -(-side // multiple): ONNX rounds the quotient of a negative number the other way
@@ -27,19 +32,37 @@ def pad_to_multiple(images: Tensor, multiple: int, minimum: int = 0) -> Tensor:
 
 
 def crop_to(maps: Tensor, height: int, width: int) -> Tensor:
-    """Undo `pad_to_multiple`: the top left (N, C, height, width) of (N, C, H, W)."""
+    """Undo `pad_to_multiple`: the top left (N, C, height, width) of (N, C, H, W).
+
+    Example:
+        >>> import torch
+        >>> crop_to(torch.rand(1, 1, 64, 64), 33, 64).shape
+        torch.Size([1, 1, 33, 64])
+    """
     return maps[..., :height, :width]
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (N, C, H, W) to `size` (height, width) bilinearly, half-pixel centers, no smoothing before reduction."""
+    """Resize (N, C, H, W) to `size` (height, width) bilinearly, half-pixel centers, no smoothing before reduction.
+
+    Example:
+        >>> import torch
+        >>> resize(torch.tensor([[[[0.0, 1.0]]]]), (1, 4))
+        tensor([[[[0.0000, 0.2500, 0.7500, 1.0000]]]])
+    """
     if maps.shape[-2:] == size:
         return maps
     return nnf.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
 def upsample(maps: Tensor, factor: int) -> Tensor:
-    """Enlarge (N, C, H, W) `factor` times bilinearly with half-pixel centers."""
+    """Enlarge (N, C, H, W) `factor` times bilinearly with half-pixel centers.
+
+    Example:
+        >>> import torch
+        >>> upsample(torch.rand(1, 1, 8, 6), 4).shape
+        torch.Size([1, 1, 32, 24])
+    """
     return nnf.interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
@@ -48,6 +71,12 @@ def region_means(maps: Tensor, regions: int) -> Tensor:
 
     Returns:
         (N, C, regions, regions); regions overlap by a pixel where a side is no multiple of their number.
+
+    Example:
+        >>> import torch
+        >>> region_means(torch.arange(16.0).view(1, 1, 4, 4), 2)
+        tensor([[[[ 2.5000,  4.5000],
+                  [10.5000, 12.5000]]]])
     """
     rows, columns = (_averaging(side, regions, maps) for side in maps.shape[-2:])
     return rows @ maps @ columns.T
@@ -70,6 +99,11 @@ def resize_smooth(maps: Tensor, size: tuple[int, int]) -> Tensor:
     Args:
         maps: float (N, C, H, W).
         size: (height, width) to return.
+
+    Example:
+        >>> import torch
+        >>> resize_smooth(torch.arange(6.0).view(1, 1, 1, 6), (1, 3))
+        tensor([[[[0.6072, 2.5000, 4.3928]]]])
     """
     if maps.shape[-2:] == size:
         return maps

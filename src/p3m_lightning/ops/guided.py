@@ -28,6 +28,13 @@ def guided_filter(guide: Tensor, target: Tensor, radius: int, eps: float) -> Ten
 
     Returns:
         (N, C, H, W); half precision is computed in single and returned as it came.
+
+    Example:
+        >>> import torch
+        >>> guide = torch.rand(1, 1, 16, 16, dtype=torch.float64)
+        >>> filtered = guided_filter(guide, 2 * guide + 1, radius=2, eps=1e-9)  # linear in the guide: it stays
+        >>> bool((filtered - (2 * guide + 1)).abs().max() < 1e-4)
+        True
     """
     slope, offset = _coefficients(guide, target, radius, eps)
     result = box_mean(slope, radius) * _widened(guide) + box_mean(offset, radius)
@@ -49,6 +56,13 @@ def fast_guided_filter(small_guide: Tensor, small_target: Tensor, guide: Tensor,
 
     Returns:
         (N, C, H, W); half precision is computed in single and returned as it came.
+
+    Example:
+        >>> import torch
+        >>> guide = torch.rand(1, 1, 64, 48)
+        >>> small = guide[..., ::4, ::4]
+        >>> fast_guided_filter(small, small, guide, radius=1, eps=1e-4).shape
+        torch.Size([1, 1, 64, 48])
     """
     slope, offset = _coefficients(small_guide, small_target, radius, eps)
     guide = _widened(guide)

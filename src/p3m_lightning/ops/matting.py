@@ -14,13 +14,26 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def normalize(images: Tensor, mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD) -> Tensor:
-    """Subtract `mean` from and divide by `std` the RGB channels of (N, 3, H, W) images in [0, 1]."""
+    """Subtract `mean` from and divide by `std` the RGB channels of (N, 3, H, W) images in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> normalize(torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)).abs().max()
+        tensor(0.)
+    """
     shape = (1, -1, 1, 1)
     return (images - images.new_tensor(mean).view(shape)) / images.new_tensor(std).view(shape)
 
 
 def composite(foreground: Tensor, background: Tensor, alpha: Tensor) -> Tensor:
-    """Lay `foreground` (N, 3, H, W) over `background` (N, 3, H, W) by `alpha` (N, 1, H, W) in [0, 1]."""
+    """Lay `foreground` (N, 3, H, W) over `background` (N, 3, H, W) by `alpha` (N, 1, H, W) in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> white, black = torch.ones(1, 3, 1, 1), torch.zeros(1, 3, 1, 1)
+        >>> composite(white, black, torch.full((1, 1, 1, 1), 0.25)).flatten()
+        tensor([0.2500, 0.2500, 0.2500])
+    """
     return alpha * foreground + (1 - alpha) * background
 
 
@@ -33,12 +46,24 @@ def fuse(semantic: Tensor, detail: Tensor) -> Tensor:
 
     Returns:
         (N, 1, H, W) in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> scores = torch.eye(3).view(1, 3, 1, 3)  # background, unknown, foreground
+        >>> fuse(scores, torch.full((1, 1, 1, 3), 0.7)).flatten()
+        tensor([0.0000, 0.7000, 1.0000])
     """
     return impose_trimap(detail, semantic.argmax(dim=1, keepdim=True))
 
 
 def impose_trimap(alpha: Tensor, trimap: Tensor) -> Tensor:
-    """Set `alpha` (N, 1, H, W) to 0 and 1 where `trimap`, classes of the same shape, knows background or foreground."""
+    """Set `alpha` (N, 1, H, W) to 0 and 1 where `trimap`, classes of the same shape, knows background or foreground.
+
+    Example:
+        >>> import torch
+        >>> impose_trimap(torch.full((1, 1, 1, 3), 0.7), torch.tensor([[[[0, 1, 2]]]])).flatten()
+        tensor([0.0000, 0.7000, 1.0000])
+    """
     return torch.where(trimap == UNKNOWN, alpha, (trimap == FOREGROUND).to(alpha.dtype))
 
 
@@ -54,6 +79,14 @@ def unpool(maps: Tensor, indices: Tensor) -> Tensor:
 
     Returns:
         (N, C, 2 H, 2 W), zero where nothing was put.
+
+    Example:
+        >>> import torch
+        >>> from torch.nn.functional import max_pool2d
+        >>> maps = torch.tensor([[[[1.0, 4.0], [2.0, 3.0]]]])
+        >>> unpool(*max_pool2d(maps, 2, return_indices=True))
+        tensor([[[[0., 4.],
+                  [0., 0.]]]])
     """
     batch, channels, height, width = maps.shape
     flat = maps.new_zeros(batch, channels, 4 * height * width)
@@ -70,6 +103,12 @@ def trimap_from_alpha(alpha: np.ndarray, kernel_size: int) -> np.ndarray:
 
     Returns:
         uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND; pixels outside the image neither dilate nor erode.
+
+    Example:
+        >>> import numpy as np
+        >>> alpha = np.array([[0, 0, 0, 0, 255, 255, 255, 255]], np.uint8)
+        >>> trimap_from_alpha(alpha, 3)
+        array([[0, 0, 0, 1, 1, 2, 2, 2]], dtype=uint8)
     """
     dilated = dilate(alpha > 0, kernel_size)
     eroded = ~dilate(alpha < np.iinfo(alpha.dtype).max, kernel_size)

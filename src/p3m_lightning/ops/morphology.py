@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import cv2
 import numpy as np
 
 WORD = 64  # bits
@@ -22,6 +23,11 @@ def dilate(mask: np.ndarray, size: int) -> np.ndarray:
 
     Returns:
         bool (H, W).
+
+    Example:
+        >>> import numpy as np
+        >>> dilate(np.array([[False, False, True, False, False]]), 3).astype(int)
+        array([[0, 1, 1, 1, 0]])
     """
     height, width = mask.shape
     packed = np.packbits(mask, axis=1, bitorder="little")
@@ -71,11 +77,14 @@ def _runs(size: int) -> list[tuple[tuple[int, int], list[int]]]:
 
 @cache
 def elliptic_kernel(size: int) -> np.ndarray:
-    """Structuring element of the P3M trimaps, uint8 (size, size) of 0 and 1; not symmetric for even sizes."""
-    radius = size // 2
-    kernel = np.zeros((size, size), np.uint8)
-    for row in range(size):
-        dy = row - radius
-        dx = round(float(np.sqrt(radius**2 - dy**2)))
-        kernel[row, max(radius - dx, 0) : min(radius + dx, size - 1) + 1] = 1
-    return kernel
+    """Structuring element of the P3M trimaps, uint8 (size, size) of 0 and 1; not symmetric for even sizes.
+
+    Example:
+        >>> elliptic_kernel(5)
+        array([[0, 0, 1, 0, 0],
+               [1, 1, 1, 1, 1],
+               [1, 1, 1, 1, 1],
+               [1, 1, 1, 1, 1],
+               [0, 0, 1, 0, 0]], dtype=uint8)
+    """
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))

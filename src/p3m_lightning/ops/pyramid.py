@@ -24,6 +24,11 @@ def average_pyramid(maps: Tensor, levels: int = 5) -> list[Tensor]:
 
     Raises:
         InputError: a side is too small.
+
+    Example:
+        >>> import torch
+        >>> [tuple(level.shape[-2:]) for level in average_pyramid(torch.rand(1, 1, 32, 64), levels=3)]
+        [(32, 64), (16, 32), (8, 16), (4, 8)]
     """
     _demand_side(maps, 2**levels, levels)
     bell = torch.exp(-(torch.arange(-2.0, 3.0, dtype=torch.float64) ** 2))
@@ -52,6 +57,11 @@ def binomial_pyramid(maps: Tensor, levels: int) -> list[Tensor]:
 
     Raises:
         InputError: a side is too small.
+
+    Example:
+        >>> import torch
+        >>> [tuple(level.shape[-2:]) for level in binomial_pyramid(torch.rand(1, 1, 32, 64), levels=3)]
+        [(32, 64), (16, 32), (8, 16)]
     """
     _demand_side(maps, 2 ** (levels + 1), levels)
     binomial = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], dtype=torch.float64) / 16

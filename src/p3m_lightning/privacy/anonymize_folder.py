@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
@@ -43,7 +44,7 @@ FORMATS = ("same", "png")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How each image is anonymized: who finds the faces, and the keys of `obfuscate`."""
+    """Recipe by which each image is anonymized: who finds the faces, and the keys of `obfuscate`."""
 
     finder: FaceFinder  # a dataclass or a function of a module, so that it travels to the workers
     mode: str = "blur"
@@ -53,13 +54,13 @@ class Recipe:
     smallest_piece: float = SMALLEST_PIECE
     copy_unfound: bool = False  # also write images in which no face was found, pixels as they are
 
-    def keys(self) -> dict[str, object]:
+    def keys(self) -> dict[str, Any]:
         """Arguments for `obfuscate`."""
         names = ("mode", "blur_sigma", "mosaic_cell", "transition_margin", "smallest_piece")
         return {name: getattr(self, name) for name in names}
 
     def settings(self) -> dict[str, object]:
-        """What decides the pixels, as plain values: resuming with other settings is refused."""
+        """Settings that decide the pixels, as plain values: resuming with other settings is refused."""
         name = getattr(self.finder, "__qualname__", type(self.finder).__qualname__)
         return {**self.keys(), "finder": {"name": name, **(asdict(self.finder) if is_dataclass(self.finder) else {})}}
 
@@ -119,7 +120,7 @@ def anonymize_folder(
 
 
 def report_path(destination: str | Path) -> Path:
-    """Where the report of a destination lies: beside it, because landmarks are not for publishing."""
+    """Return the path of the report of a destination: beside it, because landmarks are not for publishing."""
     destination = Path(destination).resolve()
     return destination.with_name(destination.name + ".anonymize.json")
 
@@ -152,7 +153,12 @@ def kept_share(mask: np.ndarray, faces: list[np.ndarray]) -> float:
     private = np.zeros_like(mask)
     for face in faces:
         private |= private_area(face, mask.shape)
-    return np.count_nonzero(mask) / max(1, np.count_nonzero(private))
+    return float(np.count_nonzero(mask) / max(1, int(np.count_nonzero(private))))
+
+
+def jpeg_tables(image: Image.Image) -> dict[int, list[int]]:
+    """Return the quantization tables of an opened JPEG."""
+    return cast(JpegImagePlugin.JpegImageFile, image).quantization
 
 
 def encoding(image: Image.Image, suffix: str) -> dict[str, object]:
@@ -167,7 +173,7 @@ def encoding(image: Image.Image, suffix: str) -> dict[str, object]:
         options |= {"quality": 95, "subsampling": 0, "optimize": True}
         sampling = JpegImagePlugin.get_sampling(image) if image.format == "JPEG" else -1
         if image.mode == "RGB" and sampling >= 0:
-            options |= {"qtables": image.quantization, "subsampling": sampling}
+            options |= {"qtables": jpeg_tables(image), "subsampling": sampling}
             del options["quality"]
     elif suffix.lower() == ".webp":
         options["lossless"] = True

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from p3m_lightning.landmarks import read_landmarks, rounded, write_landmarks
+from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.schema import InputError
 
 OBFUSCATED = "obfuscated"
@@ -42,7 +43,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of one image."""
+    """Outcome of one image."""
 
     file: str
     status: str
@@ -86,7 +87,7 @@ class Report:
             return False
         if entry.given != (task.faces is not None):
             return False
-        if entry.given and rounded(self.landmarks[task.image.stem]) != rounded(task.faces):
+        if task.faces is not None and rounded(self.landmarks[task.image.stem]) != rounded(task.faces):
             return False
         if entry.status in WRITTEN or (entry.status == NO_FACE and copy_unfound):
             return task.target.exists() and (task.mask is None or task.mask.exists())
@@ -121,13 +122,8 @@ class Report:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"{self.path}: not a report of this command; move it away or use --overwrite") from None
         self.landmarks = read_landmarks(self.path)
-        differing = [key for key in self.settings if before.get(key) != json.loads(json.dumps(self.settings[key]))]
-        if differing:
-            key = differing[0]
-            raise InputError(
-                f"{self.path}: made with {key} {before.get(key)} instead of {self.settings[key]}; "
-                "use --overwrite or another folder"
-            )
+        recorded = {key: before.get(key) for key in self.settings}
+        refuse_other_settings(self.path, recorded, self.settings, "use --overwrite or another folder")
 
     def __enter__(self) -> Report:
         return self

@@ -1,4 +1,4 @@
-"""How anonymous are anonymized portraits? Re-identification distances, faces found again, pixels that changed.
+"""Audit of anonymized portraits: re-identification distances, faces found again, pixels that changed.
 
 The yardstick is dlib's face descriptor: two photographs of one person are usually closer than 0.6. Both versions of a
 face are described at the landmarks of the original, the best an attacker could do; the originals of different images
@@ -22,6 +22,7 @@ from p3m_lightning.images import images_by_stem, open_image, read_image, rgb_pix
 from p3m_lightning.landmarks import FaceFinder, Landmarks, box_overlap
 from p3m_lightning.ops.faces import private_area, transition_area
 from p3m_lightning.parallel import check_workers, run_parallel
+from p3m_lightning.privacy.anonymize_folder import jpeg_tables
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 
@@ -59,7 +60,7 @@ class AuditedFace:
 
     @property
     def recognized(self) -> bool:
-        """Whether it is found again and taken for the same person."""
+        """Tell whether it is found again and taken for the same person."""
         return self.found_again and self.distance < SAME_PERSON
 
 
@@ -87,7 +88,7 @@ class AuditedImage:
 
 @dataclass(frozen=True)
 class Auditor:
-    """How an image is audited; both functions travel to the workers."""
+    """Tools with which an image is audited; both functions travel to the workers."""
 
     finder: FaceFinder
     describe: FaceDescriber
@@ -202,7 +203,7 @@ def _anonymized(path: Path, before: np.ndarray) -> tuple[np.ndarray, np.ndarray,
         if sampling < 0:
             return after, before, 0
         content = io.BytesIO()
-        Image.fromarray(before).save(content, "JPEG", qtables=image.quantization, subsampling=sampling)
+        Image.fromarray(before).save(content, "JPEG", qtables=jpeg_tables(image), subsampling=sampling)
     with open_image(content, str(path)) as image:
         return after, rgb_pixels(image), 16 if sampling else 8
 

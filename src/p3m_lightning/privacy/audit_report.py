@@ -1,4 +1,4 @@
-"""What an audit found, in numbers and in pictures."""
+"""Findings of an audit, in numbers and in pictures."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def draw_shot(rng: np.random.Generator, size: int) -> Shot:
     soft = rng.uniform(0.3, 0.75) if rng.random() < 0.85 else rng.uniform(0.8, 2.2)
     return Shot(
         softness=soft * max(0.6, size / 512),
-        gain=np.float32(rng.uniform(0.85, 1.1) * (1 + rng.normal(0, 0.03, 3))),
+        gain=(rng.uniform(0.85, 1.1) * (1 + rng.normal(0, 0.03, 3))).astype(np.float32),
         contrast=rng.uniform(0.9, 1.2),
         gray=1.0 if rng.random() < 0.08 else max(0.0, rng.normal(0.0, 0.15)),
         vignette=max(0.0, rng.normal(0.05, 0.12)),
@@ -90,7 +90,7 @@ def _grade(picture: np.ndarray, shot: Shot) -> np.ndarray:
     # a soft shoulder instead of clipping, as film and cameras have it
     bright = picture > 210
     picture[bright] = 255 - 45 * np.exp((210 - picture[bright]) / 45)
-    luma = picture @ np.float32([0.299, 0.587, 0.114])
+    luma = picture @ np.array([0.299, 0.587, 0.114], np.float32)
     picture += np.float32(shot.gray) * (luma[..., None] - picture)
     return np.rint(np.clip(picture, 0, 255)).astype(np.uint8)
 
@@ -120,9 +120,9 @@ def cast_shadow(
         lamp: direction (3,) towards the lamp.
         strength: 0 to 1.
     """
-    small = cv2.resize(figure[..., 3], (128, 128), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    small: np.ndarray = cv2.resize(figure[..., 3], (128, 128), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     distance = rng.uniform(6, 22)
-    move = np.float32([[1, 0, -distance * lamp[0]], [0, 1, -distance * lamp[1]]])
+    move = np.array([[1, 0, -distance * lamp[0]], [0, 1, -distance * lamp[1]]], np.float32)
     small = cv2.warpAffine(small, move, (128, 128), borderMode=cv2.BORDER_REPLICATE)
     small = cv2.GaussianBlur(small, (0, 0), 0.6 + 0.12 * distance)
     shade = cv2.resize(small, scene.shape[1::-1], interpolation=cv2.INTER_LINEAR)

@@ -16,13 +16,13 @@ MARGIN = 1.3
 """Side of the rendered portrait over the longer side of a frame: room to move in."""
 
 PAN, ZOOM, TURN = 0.05, 0.05, 3.0
-"""How far a window moves at most: part of the frame's longer side, part of its scale, degrees."""
+"""Largest movement of a window: part of the frame's longer side, part of its scale, degrees."""
 
 PERIODS = (30, 120)
 """Frames that a motion takes to come back, from the fastest to the slowest."""
 
 FACE = 0.45
-"""Where the face is, part of the height."""
+"""Height of the face, part of the frame's."""
 
 
 class ClipFrame(NamedTuple):
@@ -69,7 +69,7 @@ def render_clip(
 
 
 class _Path(NamedTuple):
-    """How a window moves over the plate: each of its four quantities is a sum of two waves."""
+    """Movement of a window over the plate: each of its four quantities is a sum of two waves."""
 
     size: tuple[int, int]
     center: np.ndarray  # (2,), x and y on the plate

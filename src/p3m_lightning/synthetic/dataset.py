@@ -12,6 +12,7 @@ import numpy as np
 from p3m_lightning.files import atomic_path
 from p3m_lightning.images import write_image
 from p3m_lightning.landmarks import rounded
+from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.ops.faces import obfuscate
 from p3m_lightning.ops.matting import trimap_from_alpha
 from p3m_lightning.parallel import check_workers, run_parallel
@@ -41,7 +42,7 @@ SUFFIXES = {"blurred_image": ".jpg", "original_image": ".jpg", "bg": ".jpg", "la
 class _Task(NamedTuple):
     root: Path
     split: str
-    index: int
+    number: int
     seed: int
     size: int
     framing: str | None
@@ -49,7 +50,7 @@ class _Task(NamedTuple):
     def files(self) -> dict[str, Path]:
         """Folder name -> the file of this portrait in it."""
         home, folders = SPLITS[self.split]
-        stem = f"{self.split}_{self.index:05d}"
+        stem = f"{self.split}_{self.number:05d}"
         return {name: self.root / home / name / f"{stem}{SUFFIXES.get(name, '.png')}" for name in folders.split()}
 
 
@@ -86,14 +87,14 @@ def synthesize(
         InputError: impossible parameters; a folder that holds a set of other parameters, or something else.
     """
     root, counts = Path(root), {"train": train, "p": test, "np": test}
-    parameters = {"revision": REVISION, "train": train, "test": test, "size": size, "seed": seed}
+    parameters: dict[str, Any] = {"revision": REVISION, "train": train, "test": test, "size": size, "seed": seed}
     if framing is not None:  # older sets have no such entry
         parameters["framing"] = framing
     _check(parameters)
     check_workers(workers)
     _claim(root, parameters, overwrite)
     tasks = [
-        _Task(root, split, index, seed, size, framing) for split, count in counts.items() for index in range(count)
+        _Task(root, split, number, seed, size, framing) for split, count in counts.items() for number in range(count)
     ]
     missing = [task for task in tasks if not all(path.exists() for path in task.files().values())]
     if missing:
@@ -153,9 +154,7 @@ def _claim(root: Path, parameters: dict[str, Any], overwrite: bool) -> None:
         if found == parameters:
             return
         if not overwrite:
-            differing = [key for key in {**parameters, **found} if found.get(key) != parameters.get(key)]
-            other = ", ".join(f"{key} {found.get(key)} instead of {parameters.get(key)}" for key in differing)
-            raise InputError(f"{root}: holds a synthetic set with {other}; use --overwrite or another folder")
+            refuse_other_settings(root, found, parameters, "use --overwrite or another folder")
         for folder, _ in SPLITS.values():
             shutil.rmtree(root / folder, ignore_errors=True)
     elif root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -176,6 +175,6 @@ def _read_manifest(path: Path) -> dict[str, object]:
 
 
 def _render(task: _Task) -> None:
-    entropy = [task.seed, list(SPLITS).index(task.split), task.index]
+    entropy = [task.seed, list(SPLITS).index(task.split), task.number]
     seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
     write_portrait(render_portrait(seed, task.size, task.framing), task.files())

@@ -17,7 +17,7 @@ OVERSAMPLING = 2
 
 
 SHADOW_ODDS = 0.5
-"""How often a wall close behind shows the figure's shadow."""
+"""Share of walls close behind that show the figure's shadow."""
 
 
 class Portrait(NamedTuple):

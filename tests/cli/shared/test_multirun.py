@@ -74,7 +74,7 @@ def test_a_sweep_trains_numbered_jobs_and_ranks_them(sweep):
         ([], "nothing to sweep"),
         (["optimizer.lr=interval(0,1)"], "optimizer.lr"),
         (["hydra/sweeper=basic", "seed=1,2"], "hydra/sweeper"),
-        (["hydra/launcher=joblib", "hydra.launcher.jobs=3", "seed=1,2"], "jobs"),
+        (["hydra/launcher=processes", "hydra.launcher.jobs=3", "seed=1,2"], "jobs"),
         (["hydra.sweep.subdir=x", "seed=1,2"], "hydra.sweep.subdir"),
         (["seed=1,"], "seed=1,"),
         (["hydra/sweeper=random", "hydra.sweeper.trials=0", "seed=1,2"], "hydra.sweeper.trials"),

@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
+from p3m_lightning import files
 from p3m_lightning.cli import main
-from p3m_lightning.data import disk
 from p3m_lightning.data.datasets import MattingDataset, SeededIndex
 from p3m_lightning.data.loading.batches import ROLES
 from p3m_lightning.data.prepare import pack_folder
@@ -153,7 +153,7 @@ def test_a_pack_cut_short_is_written_again(root):
 
 def test_the_disk_space_is_estimated_before_anything_is_written(root, monkeypatch, capsys):
     tight = shutil.disk_usage(root)._replace(free=100)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: tight)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: tight)
     assert main(["data", "pack", str(root), "--name", "synthetic", "--workers", "1"]) == 2
     message = capsys.readouterr().err
     assert "100 bytes free" in message

@@ -81,7 +81,7 @@ def test_command_measures_a_folder_and_ends_with_json(folder, capsys):
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        (["--limit", "0"], "--limit 0: must be 1 or more"),
+        (["--limit", "0"], "--limit 0: give 1 or more"),
         (["--only", "nearest"], "no such upsampler"),
         (["--data", "nowhere"], "nowhere: no such folder"),
         (["--device", "abacus"], "device=abacus"),

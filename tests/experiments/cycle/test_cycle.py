@@ -8,7 +8,7 @@ from p3m_lightning import compose_run
 from p3m_lightning.cli import main
 from p3m_lightning.experiments.cycle import steps as cycle
 from p3m_lightning.experiments.cycle.portraits import MEASURES, check_gate, enlarged, faults_of, largest_piece, measure
-from p3m_lightning.experiments.cycle.report import spread
+from p3m_lightning.experiments.cycle.report import spaced
 from p3m_lightning.experiments.cycle.steps import STEPS, Step, option, run_cycle
 from p3m_lightning.models import create_model
 from p3m_lightning.schema import InputError
@@ -184,5 +184,5 @@ def test_overrides_may_hold_any_path():
 
 
 def test_a_sheet_shows_pictures_from_the_whole_range():
-    assert spread(list(range(4))) == [0, 1, 2, 3]
-    assert spread(list(range(60))) == [0, 10, 20, 30, 40, 50]
+    assert spaced(list(range(4))) == [0, 1, 2, 3]
+    assert spaced(list(range(60))) == [0, 10, 20, 30, 40, 50]

@@ -12,9 +12,9 @@ from PIL import Image
 from p3m_lightning.cli import main
 from p3m_lightning.configuration import compose_run
 from p3m_lightning.experiments.pages import Table, latex_table
-from p3m_lightning.experiments.ppt import protocol as ppt
+from p3m_lightning.experiments.ppt import steps
 from p3m_lightning.experiments.ppt.findings import blur_effect, findings, grey_error
-from p3m_lightning.experiments.ppt.protocol import Cell, Plan, kind_of, training_config
+from p3m_lightning.experiments.ppt.plan import TRADITIONAL, TRIMAP_FREE, Cell, Plan, kind_of
 from p3m_lightning.experiments.ppt.report import main_table
 from p3m_lightning.experiments.ppt.scores import OURS, Score, published_scores
 from p3m_lightning.schema import InputError
@@ -87,16 +87,16 @@ def test_the_table_is_written_for_people_papers_and_programs(finished, capsys):
 def test_what_is_finished_is_not_run_again_and_other_settings_are_refused(finished, monkeypatch, capsys):
     folder, overrides = finished
     for name in ("train", "evaluate"):
-        monkeypatch.setattr(ppt, name, lambda config: pytest.fail("run again"))
+        monkeypatch.setattr(steps, name, lambda config: pytest.fail("run again"))
     assert main(["ppt", *overrides]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(folder)
     assert main(["ppt", *overrides, "seed=5"]) == 2
-    assert "seed=0, not 5" in capsys.readouterr().err
+    assert "seed 0 instead of 5" in capsys.readouterr().err
 
 
 def test_a_checkpoint_takes_the_place_of_a_training(finished, portraits, tmp_path, monkeypatch):
     file = finished[0] / "p3mnet_r34" / "trained_on_B" / "checkpoints" / "best.ckpt"
-    monkeypatch.setattr(ppt, "train", lambda config: pytest.fail("trained"))
+    monkeypatch.setattr(steps, "train", lambda config: pytest.fail("trained"))
     overrides = [*SMALL, "train_on=[B]", "test_on=[N]", "models=[p3mnet_r34]", f"checkpoints.p3mnet_r34.B={file}"]
     assert main(["ppt", *overrides, f"paths.data={portraits}", f"paths.run={tmp_path}"]) == 0
     before, after = (
@@ -125,7 +125,7 @@ def test_wrong_names_are_one_line(tmp_path, capsys, override, named):
 
 def made_up(method, cell, value):
     trained, _, tested = cell.rpartition(":")
-    metric = "sad" if kind_of(method) == ppt.TRIMAP_FREE else "sad_unknown"
+    metric = "sad" if kind_of(method) == TRIMAP_FREE else "sad_unknown"
     numbers = {"value": value, "low": value, "high": value, "median": value, "images": 3}
     texts = {"mode": "", "resize": "", "definition": "", "test": "P", "source": OURS}
     return Score(method, kind_of(method), cell, trained or "-", tested, metric, **numbers, **texts)
@@ -197,7 +197,7 @@ def test_recipes_bring_the_published_table(tmp_path):
     }
     assert quoted == expected
     scores = table_of(PUBLISHED)
-    table = main_table(plan, ppt.TRIMAP_FREE, scores, [("", "")])
+    table = main_table(plan, TRIMAP_FREE, scores, [("", "")])
     assert [row[:2] for row in table.rows] == [["basic", "15.13 [15.1, 15.1]"], ["p3mnet_r34", "8.73 [8.73, 8.73]"]]
     assert table.best == {(0, 4), (1, 1)}
 
@@ -207,9 +207,9 @@ def test_every_method_of_a_protocol_composes_to_a_training_of_itself(protocol, t
     config = compose_run("ppt", [f"protocol={protocol}"], tmp_path)
     plan = Plan.from_config(config)
     for name in plan.methods:
-        assert name in config["checkpoints"] or kind_of(name) == ppt.TRADITIONAL
-        if kind_of(name) != ppt.TRADITIONAL:
-            trained = training_config(plan, name, "N")
+        assert name in config["checkpoints"] or kind_of(name) == TRADITIONAL
+        if kind_of(name) != TRADITIONAL:
+            trained = steps.training_config(plan, name, "N")
             assert trained["model"]["name"] == name
             assert trained["data"]["train"]["images"] == "original_image"
             assert trained["data"]["tests"] == {}
@@ -224,4 +224,4 @@ def test_latex_escapes_what_latex_would_read():
 def test_a_mixture_for_training_is_refused(tmp_path):
     mixed = 'data_overrides=["data=synthetic_both","data.prepare=null"]'
     with pytest.raises(InputError, match="single data sets"):
-        ppt.prepare(Plan.from_config(compose_run("ppt", [mixed], tmp_path)))
+        steps.prepare(Plan.from_config(compose_run("ppt", [mixed], tmp_path)))

@@ -197,7 +197,7 @@ def test_a_run_that_broke_while_joining_pictures_goes_on(clip, tmp_path, monkeyp
 def test_a_broken_run_of_other_parameters_is_not_mixed_in(clip, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         matte_video(predictor(alive=9), clip, tmp_path / "out.mov", Product("prores"), segment=4)
-    with pytest.raises(InputError, match="another smoothing"):
+    with pytest.raises(InputError, match="smoothing none instead of flow"):
         matte_video(predictor(), clip, tmp_path / "out.mov", Product("prores"), "flow", segment=4, resume=True)
     assert (tmp_path / "out.mov.parts").is_dir()
     assert matte_video(predictor(), clip, tmp_path / "out.mov", Product("prores"), segment=4) == FRAMES  # anew

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from p3m_lightning.schema import InputError
+from p3m_lightning.cli.shared.options import AtLeast
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,21 +21,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: p3m bench loader --data P3M-10k --pairs 50"
     parser.add_argument("--data", type=Path, metavar="DIR", help="pairs with foregrounds (default: rendered portraits)")
     parser.add_argument("--dataset", default="p3m-10k", metavar="NAME", help="layout of DIR (default: p3m-10k)")
-    parser.add_argument("--pairs", type=int, default=12, metavar="N", help="full-size pairs (default: 12)")
-    parser.add_argument("--samples", type=int, default=160, metavar="N", help="crops measured in a turn (default: 160)")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="turns; the median counts (default: 3)")
+    parser.add_argument("--pairs", action=AtLeast, default=12, metavar="N", help="full-size pairs (default: 12)")
     parser.add_argument(
-        "--workers", type=int, nargs="+", default=[1, 2, 4], metavar="N", help="loader processes (default: 1 2 4)"
+        "--samples", action=AtLeast, least=8, default=160, metavar="N", help="crops measured in a turn (default: 160)"
+    )
+    parser.add_argument(
+        "--repeats", action=AtLeast, default=3, metavar="N", help="turns; the median counts (default: 3)"
+    )
+    parser.add_argument(
+        "--workers", action=AtLeast, nargs="+", default=[1, 2, 4], metavar="N", help="loader processes (default: 1 2 4)"
     )
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure and print; the last line is JSON."""
-    for name, least in (("pairs", 1), ("samples", 8), ("repeats", 1)):
-        if getattr(options, name) < least:
-            raise InputError(f"--{name} {getattr(options, name)}: must be {least} or more")
-    if min(options.workers) < 1:
-        raise InputError(f"--workers {min(options.workers)}: must be 1 or more")
     from p3m_lightning.experiments.bench.loader import Setting, bench, copy_pairs, render_pairs
 
     with tempfile.TemporaryDirectory(prefix="p3m-bench-") as folder:

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from p3m_lightning.cli.shared.options import AtLeast
 from p3m_lightning.schema import InputError
 
 
@@ -14,7 +15,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: p3m bench metrics --pred matte.png --gt mask.png"
     parser.add_argument("--pred", type=Path, metavar="FILE", help="predicted matte (default: a drawn pair)")
     parser.add_argument("--gt", type=Path, metavar="FILE", help="true matte of the same size")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="the fastest of N runs counts (default: 3)")
+    parser.add_argument(
+        "--repeats", action=AtLeast, default=3, metavar="N", help="the fastest of N runs counts (default: 3)"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -24,10 +27,9 @@ def run(options: argparse.Namespace) -> None:
 
     if (options.pred is None) != (options.gt is None):
         raise InputError("--pred and --gt: give both files or neither")
-    if options.repeats < 1:
-        raise InputError(f"--repeats {options.repeats}: must be 1 or more")
-    pair = [to_unit(read_matte(path), float) for path in (options.pred, options.gt)] if options.pred else drawn_pair()
-    results = bench(*pair, repeats=options.repeats)
+    given = (options.pred, options.gt)
+    pred, target = (to_unit(read_matte(path), float) for path in given) if options.pred else drawn_pair()
+    results = bench(pred, target, options.repeats)
     for name in ("gradient", "connectivity"):
         ours, published = (results[side][name] for side in ("seconds", "published_seconds"))
         print(f"{name}: {1000 * ours:.1f} ms, published procedure {1000 * published:.1f} ms")

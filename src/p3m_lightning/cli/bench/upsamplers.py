@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from p3m_lightning.cli.shared.options import AtLeast
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
@@ -19,21 +20,26 @@ TRAINING_PORTRAITS = 8
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.epilog = "example: p3m bench upsamplers --data P3M-10k --dataset p3m-10k --split P3M-500-NP --limit 20"
+    parser.epilog = "example: p3m bench upsamplers --data P3M-10k --dataset p3m-10k --split P3M-500-NP --pairs 20"
     parser.add_argument("--data", type=Path, metavar="DIR", help="images and mattes (default: synthetic portraits)")
     parser.add_argument("--dataset", default="folder", metavar="NAME", help="layout of DIR (default: folder)")
     parser.add_argument("--split", default="test", metavar="NAME", help="part of the data set (default: test)")
-    parser.add_argument("--limit", type=int, default=4, metavar="N", help="pairs to measure (default: 4)")
-    parser.add_argument("--size", type=int, default=512, metavar="N", help="side of synthetic portraits (default: 512)")
+    parser.add_argument(
+        "--pairs", "--limit", action=AtLeast, default=4, metavar="N", help="pairs to measure (default: 4)"
+    )
+    parser.add_argument(
+        "--size", action=AtLeast, least=64, default=512, metavar="N", help="side of synthetic portraits (default: 512)"
+    )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="upsamplers to measure (default: all)")
     parser.add_argument(
         "--train-steps",
-        type=int,
+        action=AtLeast,
+        least=0,
         default=1000,
         metavar="N",
         help="training of those that learn; 0: none (default: 1000)",
     )
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="the median of N times (default: 5)")
+    parser.add_argument("--repeats", action=AtLeast, default=5, metavar="N", help="the median of N times (default: 5)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     parser.add_argument(
         "-o",
@@ -47,9 +53,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure and print; the last line is JSON."""
-    for name, least in (("limit", 1), ("size", 64), ("train_steps", 0), ("repeats", 1)):
-        if getattr(options, name) < least:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: must be {least} or more")
     if options.out.suffix.lower() not in (".png", ".jpg"):
         raise InputError(f"--out {options.out}: must end in .png or .jpg")
     from p3m_lightning.experiments.bench.upsamplers import bench, read_pairs, save_comparison, synthetic_pairs
@@ -62,9 +65,9 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--only {' '.join(unknown)}: no such upsampler; choose from {', '.join(UPSAMPLERS)}")
     device = choose_device(options.device)
     if options.data:
-        pairs = read_pairs(options.data, options.dataset, options.split, options.limit)
+        pairs = read_pairs(options.data, options.dataset, options.split, options.pairs)
     else:
-        pairs = synthetic_pairs(options.limit, options.size, FIRST_SEED)
+        pairs = synthetic_pairs(options.pairs, options.size, FIRST_SEED)
     learns = options.train_steps and not set(LEARNABLE).isdisjoint(names)
     training = synthetic_pairs(TRAINING_PORTRAITS, options.size, TRAINING_SEED) if learns else []
     pairs, training = ([pair.to(device) for pair in group] for group in (pairs, training))

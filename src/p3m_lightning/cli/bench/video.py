@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from p3m_lightning.schema import InputError
+from p3m_lightning.cli.shared.options import AtLeast
 
 MEASURES = {"dtssd": "dtSSD", "messddt": "MESSDdt", "sad": "SAD"}
 
@@ -18,20 +18,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode", help="how the network is applied, see p3m predict (default: as it was evaluated, else resize)"
     )
-    parser.add_argument("--clips", type=int, default=3, metavar="N", help="how many (default: 3)")
-    parser.add_argument("--frames", type=int, default=24, metavar="N", help="length of each (default: 24)")
-    parser.add_argument("--width", type=int, default=512, metavar="PIXELS", help="(default: 512)")
-    parser.add_argument("--height", type=int, default=288, metavar="PIXELS", help="(default: 288)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the first clip (default: 0)")
+    parser.add_argument("--clips", action=AtLeast, default=3, metavar="N", help="how many (default: 3)")
+    parser.add_argument(
+        "--frames", action=AtLeast, least=2, default=24, metavar="N", help="length of each (default: 24)"
+    )
+    parser.add_argument("--width", action=AtLeast, least=32, default=512, metavar="PIXELS", help="(default: 512)")
+    parser.add_argument("--height", action=AtLeast, least=32, default=288, metavar="PIXELS", help="(default: 288)")
+    parser.add_argument(
+        "--seed", action=AtLeast, least=0, default=0, metavar="N", help="of the first clip (default: 0)"
+    )
     parser.add_argument("--still", action="store_true", help="the background does not move")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure and print; the last line is JSON."""
-    for name, least in (("clips", 1), ("frames", 2), ("width", 32), ("height", 32), ("seed", 0)):
-        if getattr(options, name) < least:
-            raise InputError(f"--{name} {getattr(options, name)}: must be {least} or more")
     from p3m_lightning.experiments.bench.video import bench, by_network, by_simulation, summary
     from p3m_lightning.inference import Predictor
 

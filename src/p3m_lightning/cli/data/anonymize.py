@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from p3m_lightning.notices import printable
+from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.messages import shortened
 
 SHOWN = 20
 BARELY = 0.5
@@ -45,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--copy-unfound", action="store_true", help="also write images in which no face was found")
     parser.add_argument("--report", type=Path, metavar="JSON", help="what was done (DST.anonymize.json, beside DST)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (one per core)")
+    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
     parser.add_argument("--overwrite", action="store_true", help="discard what was done before")
 
 
@@ -89,5 +90,4 @@ def run(options: argparse.Namespace) -> int:
 
 def _list(what: str, files: list[str]) -> None:
     if files:
-        rest = [f"... and {len(files) - SHOWN} more, see the report"] if len(files) > SHOWN else []
-        print("\n  ".join([f"{len(files)} {what}:", *map(printable, files[:SHOWN]), *rest]))
+        print("\n  ".join([f"{len(files)} {what}:", *shortened(files, SHOWN, ", see the report")]))

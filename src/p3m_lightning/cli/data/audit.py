@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from p3m_lightning.notices import printable
+from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.messages import shortened
 
 SHOWN = 20
 
@@ -34,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--smallest-face", type=float, default=0.04, metavar="S", help="share of the image's longer side (0.04)"
     )
     parser.add_argument("--worst", type=int, default=8, metavar="N", help="faces in the sheet (8)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (one per core)")
+    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -77,6 +78,5 @@ def _print(report: dict[str, Any], folder: Path) -> None:
     failed = [f"{image['name']} ({image['reason']})" for image in report["images"] if image["reason"]]
     for what, files in (("failed", failed), ("not in the destination", report["missing"])):
         if files:
-            rest = [f"... and {len(files) - SHOWN} more, see audit.json"] if len(files) > SHOWN else []
-            print("\n  ".join([f"{len(files)} {what}:", *map(printable, files[:SHOWN]), *rest]))
+            print("\n  ".join([f"{len(files)} {what}:", *shortened(files, SHOWN, ", see audit.json")]))
     print(folder)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from p3m_lightning.notices import printable
+from p3m_lightning.cli.shared.options import AtLeast
 
 if TYPE_CHECKING:
     from p3m_lightning.data.prepare.check import CheckReport
@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help=f"list every file on a terminal too, not only {SHOWN} of each fault"
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (one per core)")
+    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
 
 
 def run(options: argparse.Namespace) -> int:

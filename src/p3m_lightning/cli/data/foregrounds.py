@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from p3m_lightning.notices import printable
+from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.messages import shortened
 
 SHOWN = 20  # broken files listed one by one
 
@@ -25,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="another place to write to; then data.train.cache=DIR")
     parser.add_argument("--method", default="multilevel", help="multilevel (default) or closed_form (slow)")
     parser.add_argument("--format", default="png", help="of the foregrounds: png (default) or jpg (smaller)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (one per core)")
+    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,8 +47,6 @@ def run(options: argparse.Namespace) -> int:
     print(f"{report.made} made, {report.kept} were there, {len(report.failed)} failed")
     for folder in report.folders:
         print(folder)
-    for reason in list(report.failed.values())[:SHOWN]:
-        print(f"p3m: {printable(reason)}", file=sys.stderr)
-    if len(report.failed) > SHOWN:
-        print(f"p3m: and {len(report.failed) - SHOWN} more", file=sys.stderr)
+    for reason in shortened(report.failed.values(), SHOWN):
+        print(f"p3m: {reason}", file=sys.stderr)
     return 2 if report.failed else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from p3m_lightning.cli.shared.options import AtLeast
 from p3m_lightning.schema import InputError
 
 
@@ -24,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="where seed<n>_psi<psi>.png go; run again to resume",
     )
     protocol = parser.add_argument_group("protocol (the defaults are the authors')")
-    protocol.add_argument("--count", type=int, default=10_000, metavar="N", help="portraits in all (10000)")
+    protocol.add_argument("--count", action=AtLeast, default=10_000, metavar="N", help="portraits in all (10000)")
     protocol.add_argument(
         "--psi",
         type=float,
@@ -39,20 +40,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     protocol.add_argument(
         "--rotation", type=float, default=10.0, metavar="DEGREES", help="rotation from 0 to this (10)"
     )
-    protocol.add_argument("--seed", type=int, default=0, metavar="N", help="of the first portrait (0)")
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="portraits at a time (16)")
+    protocol.add_argument("--seed", action=AtLeast, least=0, default=0, metavar="N", help="of the first portrait (0)")
+    parser.add_argument("--batch-size", action=AtLeast, default=16, metavar="N", help="portraits at a time (16)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
 
 
 def run(options: argparse.Namespace) -> None:
     """Sample, and print the folder."""
     psis = truncations(*options.psi)
-    for name in ("count", "batch_size"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: give at least 1")
-    if options.seed < 0:
-        raise InputError(f"--seed {options.seed}: give 0 or more")
-
     from p3m_lightning.gan.generator import load_generator
     from p3m_lightning.gan.sampling import SamplingProtocol, sample_portraits
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +24,7 @@ def run(options: argparse.Namespace) -> None:
     run_hydra("gan train", train_and_tell, overrides)
 
 
-def train_and_tell(config: dict) -> None:
+def train_and_tell(config: Mapping[str, Any]) -> None:
     """Train, print the distances and the run folder."""
     from p3m_lightning.gan.run import print_distances, train_gan
 

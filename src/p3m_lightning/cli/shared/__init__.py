@@ -1,1 +1,1 @@
-"""What several verbs share: Hydra, processes, and the options that name a network."""
+"""Parts of several verbs: Hydra, processes, sweeps, and options."""

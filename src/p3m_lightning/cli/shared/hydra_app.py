@@ -7,10 +7,10 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from p3m_lightning.cli.shared.processes import shared_run_folder
-from p3m_lightning.configuration import one_line, own_launchers, resolve
+from p3m_lightning.configuration import one_line, resolve
 from p3m_lightning.schema import InputError
 
 CONFIG_PATH = "pkg://p3m_lightning.conf"
@@ -35,7 +35,7 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
         sys.argv = [command, *verb.split(), *overrides]  # by which Lightning starts the other processes of DDP
         own = HydraConfig.get().runtime.output_dir
         try:
-            with read_write(HydraConfig.get()):
+            with read_write(cast(DictConfig, HydraConfig.get())):
                 HydraConfig.get().runtime.output_dir = shared_run_folder(own)
             task(resolve(config))
         except Exception as error:
@@ -43,7 +43,6 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
         finally:
             _remove_if_empty(own)
 
-    own_launchers()
     failures: list[Exception] = []
     command = sys.argv[0]
     saved = sys.argv

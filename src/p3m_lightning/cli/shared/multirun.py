@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from p3m_lightning.configuration import as_hydra_job, compose, compose_run, one_line, own_launchers
+from p3m_lightning.configuration import as_hydra_job, compose, compose_run, one_line
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def run_sweep(overrides: Sequence[str]) -> None:
     from p3m_lightning.experiments.sweep.workers import plan, stopping_on_signals
 
     given = parse([override for override in overrides if override != "ckpt=last"])
-    fixed = [override.input_line for override in given if not override.is_sweep_override()]
+    fixed = [str(override.input_line) for override in given if not override.is_sweep_override()]
     config = compose("train", fixed)
     sweep = describe(config, fixed, given, resumed="ckpt=last" in overrides)
     compose_run(
@@ -74,12 +74,14 @@ def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resum
     from p3m_lightning.experiments.sweep.workers import Sweep
 
     with as_hydra_job(config):
-        sweeper = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
+        sweeper = cast(dict[str, Any], OmegaConf.to_container(config.hydra.sweeper, resolve=True))
         folder = Path(config.hydra.sweep.dir).absolute()
-    subdir = OmegaConf.to_container(config.hydra.sweep)["subdir"]
+    subdir = cast(dict[str, Any], OmegaConf.to_container(config.hydra.sweep))["subdir"]
     params = sweeper.pop("params") or {}
     if "storage" not in sweeper or not config.hydra.launcher["_target_"].startswith("p3m_lightning."):
-        raise InputError("-m: hydra/sweeper is one of grid, random, tpe; hydra/launcher one of local, joblib, submitit")
+        raise InputError(
+            "-m: hydra/sweeper is one of grid, random, tpe; hydra/launcher one of local, processes, submitit"
+        )
     if subdir != "${hydra.job.num}":
         raise InputError(f"hydra.sweep.subdir: {subdir!r} cannot be; the folders of jobs are numbered")
     if not config.callbacks.get("best"):
@@ -130,7 +132,6 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    own_launchers()
     parsed = []
     with initialize_config_module("p3m_lightning.conf", version_base="1.3"):
         parser = OverridesParser.create(GlobalHydra.instance().config_loader())

@@ -1,4 +1,4 @@
-"""How large a network is: parameters and multiply-adds."""
+"""Size of a network: parameters and multiply-adds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How quickly training crops of full-size portraits become batches, from published files and packs, and the plain way.
+"""Benchmark of training crops of full-size portraits: from published files, from packs, and the plain way.
 
 Every loader works in processes of its own, one after another in turns. Rates per core are samples by processor time of
 one process that does all the work of a loader's worker and makes the floats too; on a GPU these are made there. The
@@ -38,6 +38,7 @@ from p3m_lightning.experiments.bench.reference_loader import ROLES, ReferenceDat
 from p3m_lightning.images import write_image
 from p3m_lightning.parallel import run_parallel
 from p3m_lightning.progress import track
+from p3m_lightning.schema import InputError
 from p3m_lightning.synthetic import render_portrait
 
 HEIGHT, WIDTH = 1620, 1080
@@ -46,7 +47,7 @@ LOADERS = ("reference", "published", "packed")
 
 
 class Setting(NamedTuple):
-    """What is measured."""
+    """Data and extent of a measurement."""
 
     root: Path  # P3M-10k's layout, with foregrounds, backgrounds and packs
     samples: int  # in a turn
@@ -159,6 +160,7 @@ def _our_batches(setting: Setting, packed: bool) -> Iterator[tuple[float, float]
         start = time.process_time()
         batch = collate([dataset.maps(SeededIndex(at % len(dataset), at)) for at in range(first, first + BATCH)])
         made = time.process_time()
+        assert not isinstance(batch, InputError)  # `Guarded` alone makes such
         as_floats(batch)
         end = time.process_time()
         yield end - start, end - made
@@ -170,6 +172,7 @@ def _with_workers(loader: str, setting: Setting, workers: int) -> float:
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores are measured on purpose
     ahead = 2 * workers
     length = (ahead + -(-setting.samples // BATCH)) * BATCH
+    batches: Iterator[Any]
     if loader == "reference":
         batches = iter(DataLoader(_reference(setting, length), BATCH, shuffle=True, num_workers=workers))
     else:

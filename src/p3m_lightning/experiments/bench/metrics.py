@@ -1,4 +1,4 @@
-"""How much faster the gradient and connectivity errors are than the published procedure, on one thread.
+"""Benchmark of the gradient and connectivity errors against the published procedure, on one thread.
 
 The procedure is written here from its description, with scipy's quick labeling. One of its steps, the distance
 transform at every threshold, has no influence on the result and takes most of the time; the ratio without it is given

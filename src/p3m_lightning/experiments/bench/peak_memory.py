@@ -1,4 +1,4 @@
-"""How many bytes of tensors a computation holds at once, on any device."""
+"""Peak of the bytes of tensors that a computation holds at once, on any device."""
 
 from __future__ import annotations
 

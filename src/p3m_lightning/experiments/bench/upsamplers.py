@@ -1,4 +1,4 @@
-"""What each of StyleMatte's upsamplers makes of a true matte reduced to a quarter: error, time, memory.
+"""Benchmark of StyleMatte's upsamplers on a true matte reduced to a quarter: error, time, memory.
 
 The network is left out: the logits are those of the truth itself, so that the way up alone is measured. The upsamplers
 that learn are trained here for a moment, on portraits that are not measured, or called untrained.
@@ -47,7 +47,7 @@ class Pair(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What an upsampler made of the pairs."""
+    """Mattes and measures of one upsampler."""
 
     summary: dict[str, Any]  # mean sad, mse and gradient; seconds, peak_bytes, parameters, train_steps
     mattes: list[Tensor]  # (1, 1, H, W) in [0, 1]
@@ -64,13 +64,13 @@ def synthetic_pairs(count: int, size: int, seed: int) -> list[Pair]:
     return pairs
 
 
-def read_pairs(root: str | Path, dataset: str, split: str, limit: int) -> list[Pair]:
-    """Read the first `limit` images and mattes of a data set.
+def read_pairs(root: str | Path, dataset: str, split: str, count: int) -> list[Pair]:
+    """Read the first `count` images and mattes of a data set.
 
     Raises:
         InputError: see `MattingDataset`.
     """
-    samples = MattingDataset(root, dataset, split, limit=limit)
+    samples = MattingDataset(root, dataset, split, limit=count)
     return [_pair(s["name"], s["image"], s["alpha"]) for s in (samples[i] for i in range(len(samples)))]
 
 
@@ -117,7 +117,7 @@ def reduced(image: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return what an upsampler takes: logits of the matte at a quarter, the normalized picture, features."""
     small = nnf.avg_pool2d(alpha, FACTOR)
     normalized = normalize(image)
-    return torch.logit(small, CERTAIN), normalized, resize(normalized, small.shape[-2:])
+    return torch.logit(small, CERTAIN), normalized, resize(normalized, (small.shape[-2], small.shape[-1]))
 
 
 def save_comparison(path: str | Path, pairs: Sequence[Pair], results: Mapping[str, Result]) -> None:

@@ -1,4 +1,4 @@
-"""How much flicker each smoothing takes away, and what it costs, on synthetic clips of which the matte is known."""
+"""Benchmark of smoothings: flicker taken away, and what it costs, on synthetic clips of which the matte is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs side by side: scores with intervals, paired tests, curves, the images on which they differ, their settings."""
+"""Report of runs side by side: scores, paired tests, curves, the images on which they differ, their settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from p3m_lightning.experiments.compare.differences import curve_chart, differing_images, sorted_chart
+from p3m_lightning.experiments.compare.figures import curve_chart, differing_images, sorted_chart
 from p3m_lightning.experiments.conditions import inference_text
 from p3m_lightning.experiments.pages import Block, Heading, Table, Text
 from p3m_lightning.experiments.run_folders import Run, common_sets, differing_keys
@@ -20,6 +20,7 @@ from p3m_lightning.experiments.statistics import (
     bootstrap,
     holm,
     mean,
+    median,
     paired_test,
     tail_mean,
 )
@@ -34,7 +35,7 @@ TESTED = ("sad", "mse", "gradient", "connectivity", "sad_unknown", "sad_face")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a comparison looks at."""
+    """Choices of a comparison."""
 
     only: str | None = None  # the one test set that is wanted; None for all that the runs share
     tested: Sequence[str] = TESTED  # metrics that are tested, where the runs have them
@@ -109,7 +110,7 @@ def score_table(runs: Sequence[Run], name: str, stems: Sequence[str], settings: 
     for key in metric_keys(runs, name):
         add(f"{key} mean", key, mean)
         if key == "sad":
-            add("sad median", key, lambda values: np.median(values, axis=-1))
+            add("sad median", key, median)
             add(f"sad mean of the worst {TAIL:.0%}", key, tail_mean)
     best = {(number, int(np.argmin([e.value for e in row]))) for number, row in enumerate(rows) if len(row) > 1}
     cells = [[title, *map(estimate_text, row)] for title, row in zip(titles, rows, strict=True)]
@@ -124,9 +125,9 @@ def paired_table(runs: Sequence[Run], name: str, stems: Sequence[str], settings:
     for first, second in combinations(runs, 2):
         for key in (key for key in settings.tested if key in metric_keys(runs, name)):
             found = stems_with(runs, name, stems, key)
-            pair = (column(run, name, found, key) for run in (first, second))
+            one, other = (column(run, name, found, key) for run in (first, second))
             cases.append((f"{second.label} - {first.label}", key))
-            tests.append(paired_test(*pair, settings.samples, settings.seed))
+            tests.append(paired_test(one, other, settings.samples, settings.seed))
     corrected = zip(holm([t.wilcoxon for t in tests]), holm([t.permutation for t in tests]), strict=True)
     rows = [
         [*case, estimate_text(test.mean, signed=True), f"{test.median:+.3g}", f"{test.better:.0%}", *map(_p, pair)]

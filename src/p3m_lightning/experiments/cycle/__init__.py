@@ -1,1 +1,1 @@
-"""The cycle between StyleMatte and StyleMatteGAN."""
+"""Cycle between StyleMatte and StyleMatteGAN: mattes teach a generator, its portraits teach the network."""

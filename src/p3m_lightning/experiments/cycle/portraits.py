@@ -10,11 +10,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from torch import nn
 
 from p3m_lightning.data.composition import random_part
 from p3m_lightning.data.storage.readers import read_color
 from p3m_lightning.files import write_csv
+from p3m_lightning.gan.generator import Generator
 from p3m_lightning.gan.sampling import SamplingProtocol, sample_portraits
 from p3m_lightning.images import from_unit, list_images, open_image, to_unit, write_image
 from p3m_lightning.inference import Predictor
@@ -27,7 +27,7 @@ CLEAR = 0.05
 
 
 def make_portraits(
-    config: Mapping[str, Any], folder: Path, generator: nn.Module, predictor: Predictor
+    config: Mapping[str, Any], folder: Path, generator: Generator, predictor: Predictor
 ) -> dict[str, Any]:
     """Sample candidates into `folder/candidates` and write those that pass as a training set, P3M-10k's layout.
 
@@ -59,7 +59,8 @@ def make_portraits(
         device=config["device"],
     )
     backgrounds = list_images(config["paths"]["backgrounds"])
-    rows, refused = [], Counter()
+    rows: list[dict[str, Any]] = []
+    refused: Counter[str] = Counter()
     for number, file in enumerate(track(files, "sifting portraits")):
         colors, alpha = read_rgba(file)
         draws = random.Random(f"{config['seed']} {number}")

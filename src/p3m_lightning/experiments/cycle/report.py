@@ -1,4 +1,4 @@
-"""What a cycle came to: report.md with its tables, and pictures of every step."""
+"""Report of a cycle: report.md with its tables, and pictures of every step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from p3m_lightning.data.datasets import MattingDataset
 from p3m_lightning.files import atomic_path
 from p3m_lightning.images import from_unit, list_images, open_image, read_image, write_image
 from p3m_lightning.inference import Predictor
-from p3m_lightning.sheets import matting_panels, sheet
+from p3m_lightning.markdown import inline, markdown_table
+from p3m_lightning.sheets import error_picture, sheet, to_picture
 
 SHOWN = ("sad", "mse", "sad_unknown", "gradient", "connectivity")
 ARMS = {"before": "before", "control": "trained further without portraits", "after": "trained further with portraits"}
@@ -28,7 +29,7 @@ def write_report(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str,
     Args:
         config: of the cycle.
         folder: of the cycle.
-        outcomes: of every step; see `cycle.STEPS`.
+        outcomes: of every step; see `steps.STEPS`.
 
     Returns:
         The report.
@@ -37,17 +38,15 @@ def write_report(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str,
     some_refused = show_portraits(folder)
     shown = [name for name in outcomes["after"]["sets"] if show_mattes(config, folder, outcomes, name)]
     lines = [
-        f"# {config['experiment_name']}",
+        f"# {inline(config['experiment_name'])}",
         "",
-        *score_table(outcomes),
+        score_table(outcomes),
         "",
-        *production_table(outcomes),
+        production_table(outcomes),
         "",
         *(f"![{text}](report/{name}.jpg)\n" for name, text in PICTURES.items() if name != "refused" or some_refused),
         *(f"![{name}: before and after](report/{name}.jpg)\n" for name in shown),
-        "| step | seconds |",
-        "|---|--:|",
-        *(f"| {name} | {outcome['seconds']:.0f} |" for name, outcome in outcomes.items()),
+        markdown_table(["step", "seconds"], [[name, f"{each['seconds']:.0f}"] for name, each in outcomes.items()]),
     ]
     report = folder / "report.md"
     with atomic_path(report) as aside:
@@ -62,31 +61,29 @@ PICTURES = {
 }
 
 
-def score_table(outcomes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def score_table(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
     """Lay out the mean metrics of every test set, before and after, as Markdown."""
-    lines = ["| test set | network | " + " | ".join(SHOWN) + " |", "|---|---|" + "--:|" * len(SHOWN)]
+    rows = []
     for name in outcomes["after"]["sets"]:
         for arm in (arm for arm in ARMS if arm in outcomes):
             scores = outcomes[arm]["sets"][name]
-            cells = [f"{scores[key]:.4g}" if key in scores else "-" for key in SHOWN]
-            lines.append(f"| {name} | {ARMS[arm]} | " + " | ".join(cells) + " |")
-    return lines
+            rows.append([name, ARMS[arm], *(f"{scores[key]:.4g}" if key in scores else "-" for key in SHOWN)])
+    return markdown_table(["test set", "network", *SHOWN], rows)
 
 
-def production_table(outcomes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def production_table(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
     """Lay out what the steps between made, as Markdown."""
     made, learned = outcomes["portraits"], outcomes["gan"]
     distances = {when: learned["distance"][when] for when in ("start", "best") if learned["distance"][when]}
-    return [
-        "| what | number |",
-        "|---|--:|",
-        f"| photographs cut out | {outcomes['mattes']['photographs'] - len(outcomes['mattes']['failed'])} |",
-        f"| pictures shown to the generator | {learned['images']:,} |",
-        *(f"| distance at {when}: {key} | {value:.4g} |" for when, d in distances.items() for key, value in numbers(d)),
-        f"| portraits sampled | {made['candidates']} |",
-        f"| portraits kept | {made['kept']} |",
-        *(f"| refused for {key} | {count} |" for key, count in made["refused"].items()),
-    ]
+    rows = {
+        "photographs cut out": f"{outcomes['mattes']['photographs'] - len(outcomes['mattes']['failed'])}",
+        "pictures shown to the generator": f"{learned['images']:,}",
+        **{f"distance at {when}: {key}": f"{value:.4g}" for when, d in distances.items() for key, value in numbers(d)},
+        "portraits sampled": f"{made['candidates']}",
+        "portraits kept": f"{made['kept']}",
+        **{f"refused for {key}": f"{count}" for key, count in made["refused"].items()},
+    }
+    return markdown_table(["what", "number"], list(rows.items()))
 
 
 def numbers(entries: Mapping[str, Any]) -> list[tuple[str, float]]:
@@ -105,11 +102,11 @@ def show_portraits(folder: Path) -> bool:
     home = folder / "portraits"
     with (home / "gate.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    kept = spread([row["name"] for row in rows if not row["refused"]])
+    kept = spaced([row["name"] for row in rows if not row["refused"]])
     image = {name: read_image(home / f"train/original_image/{name}.jpg") for name in kept}
     matte = {name: read_image(home / f"train/mask/{name}.png") for name in kept}
     write_image(folder / "report/portraits.jpg", sheet([image, matte], ["", ""], side=160))
-    refused = spread([row for row in rows if row["refused"]])
+    refused = spaced([row for row in rows if row["refused"]])
     pictures = {
         f"{number}: {row['refused']}": on_checkerboard(home / f"candidates/{row['name']}.png")
         for number, row in enumerate(refused, 1)
@@ -119,7 +116,7 @@ def show_portraits(folder: Path) -> bool:
     return bool(pictures)
 
 
-def spread(items: Sequence[Any]) -> Sequence[Any]:
+def spaced(items: Sequence[Any]) -> Sequence[Any]:
     """Return `COUNT` of the items, far from each other: neighbors have neighboring psis."""
     return items[:: max(1, len(items) // COUNT)][:COUNT]
 
@@ -139,22 +136,13 @@ def show_mattes(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str, 
         sample = tests[index]
         picture = from_unit(sample["image"].permute(1, 2, 0).numpy())
         mattes = {when: torch.from_numpy(net(picture).alpha)[None] for when, net in nets.items()}
-        panels = {
-            when: matting_panels(sample["image"], sample["trimap"], alpha, sample["alpha"])
-            for when, alpha in mattes.items()
-        }
-        error = next(key for key in panels["after"] if key.startswith("error"))
+        errors = {when: (alpha - sample["alpha"])[0].numpy() for when, alpha in mattes.items()}
         rows.append(
-            {
-                "image": panels["after"]["image"],
-                "truth": panels["after"]["ground truth"],
-                "before": panels["before"]["matte"],
-                "after": panels["after"]["matte"],
-                "error before": panels["before"][error],
-                "error after": panels["after"][error],
-            }
+            {"image": to_picture(sample["image"]), "truth": to_picture(sample["alpha"])}
+            | {when: to_picture(alpha) for when, alpha in mattes.items()}
+            | {f"error {when}": error_picture(error) for when, error in errors.items()}
         )
-        sads = {when: (alpha - sample["alpha"]).abs().sum().item() / 1000 for when, alpha in mattes.items()}
+        sads = {when: np.abs(error).sum() / 1000 for when, error in errors.items()}
         notes.append(f"SAD {sads['before']:.2f} -> {sads['after']:.2f}")
     write_image(folder / f"report/{name}.jpg", sheet(rows, notes, side=200))
     return True

@@ -23,13 +23,14 @@ from p3m_lightning.inference import Predictor
 from p3m_lightning.inference.finder import Finder
 from p3m_lightning.inference.folder import predict_files
 from p3m_lightning.inference.products import Products
+from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 from p3m_lightning.training import evaluate, train
 from p3m_lightning.training.run import build
 
 MARKER = "done.json"
-PLANS = {
+RUNS = {
     "start": ("train", {"paths.data": "data"}),
     "score": ("eval", {"paths.data": "data", "ckpt": "start"}),
     "gan": ("gan", {"paths.backgrounds": "backgrounds", "data.portraits.root": "mattes"}),
@@ -66,9 +67,11 @@ def run_cycle(config: Config) -> dict[str, Any]:
     folder = Path(config["paths"]["run"])
     steps = {name: step for name, step in STEPS.items() if name != "control" or config["control"]}
     check_gate(config["gate"])
-    for key in PLANS:
-        plan(config, key, {"start": "", "portraits": "", "mattes": ""}, folder)  # typing errors come out before a night
-    refuse_other_settings(config, folder, steps)
+    for key in RUNS:
+        compose_step(
+            config, key, {"start": "", "portraits": "", "mattes": ""}, folder
+        )  # typing errors come out before a night
+    refuse_changed_steps(config, folder, steps)
     for node in filter(None, config["prepare"].values()):
         build(node)
     for place in ("data", "photographs", "backgrounds"):
@@ -92,25 +95,21 @@ def run_cycle(config: Config) -> dict[str, Any]:
     return outcomes
 
 
-def refuse_other_settings(config: Config, folder: Path, steps: Mapping[str, Step]) -> None:
+def refuse_changed_steps(config: Config, folder: Path, steps: Mapping[str, Step]) -> None:
     """Raise an InputError if a finished step was made with other settings than those given now."""
     for name, step in steps.items():
         marker = folder / name / MARKER
         if not marker.is_file():
             continue
-        then, now = json.loads(marker.read_text())["settings"], settings_of(config, step)
-        changed = sorted(key for key in now if then.get(key) != now[key])
-        if changed:
-            raise InputError(
-                f"{folder / name}: was made with another {', '.join(changed)}; give paths.run=FOLDER for another cycle,"
-                f" or delete this step and those after it"
-            )
+        cure = "give paths.run=FOLDER for another cycle, or delete this step and those after it"
+        settings, then = settings_of(config, step), json.loads(marker.read_text())["settings"]
+        refuse_other_settings(folder / name, {key: then.get(key) for key in settings}, settings, cure)
 
 
 def settings_of(config: Config, step: Step) -> dict[str, Any]:
-    """Return the keys on which the outcome of a step depends, as they come back from JSON."""
+    """Return the keys on which the outcome of a step depends."""
     places = {key: value for key, value in config["paths"].items() if key not in ("run", "output")}
-    return json.loads(json.dumps({key: config[key] for key in (*step.keys, "seed")} | {"paths": places}))
+    return {key: config[key] for key in (*step.keys, "seed")} | {"paths": places}
 
 
 def start(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
@@ -118,12 +117,12 @@ def start(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
     if config["ckpt"]:
         Predictor.from_checkpoint(config["ckpt"], "cpu", mode=None)  # says at once what is wrong with it
         return {"checkpoint": str(config["ckpt"])}
-    return trained(plan(config, "start", {}, folder), folder)
+    return trained(compose_step(config, "start", {}, folder), folder)
 
 
 def before(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
     """Score the network that the cycle starts with."""
-    return {"sets": means(evaluate(plan(config, "score", places_of(folder, outcomes), folder)))}
+    return {"sets": means(evaluate(compose_step(config, "score", places_of(folder, outcomes), folder)))}
 
 
 def mattes(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
@@ -146,7 +145,7 @@ def mattes(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
 
 def gan(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
     """Train the generator on the cut-outs."""
-    run = train_gan(going_on(plan(config, "gan", places_of(folder, outcomes), folder), folder))
+    run = train_gan(going_on(compose_step(config, "gan", places_of(folder, outcomes), folder), folder))
     distances = {key: run.results[key] for key in ("start", "best")}
     return {"checkpoint": str(run.checkpoint), "images": run.results["images"], "distance": distances}
 
@@ -170,7 +169,7 @@ def after(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
 
 def further(config: Config, folder: Path, outcomes: Outcomes, changes: Sequence[str]) -> dict[str, Any]:
     """Go on from the first checkpoint with the generated portraits at hand."""
-    return trained(plan(config, "further", places_of(folder, outcomes), folder, changes), folder)
+    return trained(compose_step(config, "further", places_of(folder, outcomes), folder, changes), folder)
 
 
 def trained(run: Config, folder: Path) -> dict[str, Any]:
@@ -179,14 +178,14 @@ def trained(run: Config, folder: Path) -> dict[str, Any]:
     return {"checkpoint": str(folder / "checkpoints" / results["checkpoint"]), "sets": means(results)}
 
 
-def plan(
+def compose_step(
     config: Config, key: str, places: Mapping[str, str], folder: Path, changes: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Compose the configuration of a training or evaluation of the cycle.
 
     Args:
         config: of the cycle.
-        key: of `PLANS`, and of the configuration: overrides.
+        key: of `RUNS`, and of the configuration: overrides.
         places: see `places_of`.
         folder: of the step.
         changes: more overrides.
@@ -194,7 +193,7 @@ def plan(
     Raises:
         InputError: an override that Hydra refuses, or several processes.
     """
-    verb, fixed = PLANS[key]
+    verb, fixed = RUNS[key]
     where = [option(name, {**config["paths"], **places}[place]) for name, place in fixed.items()]
     run = compose_run(verb, [*config[key], *where, f"seed={config['seed']}", *FIXED.get(key, ()), *changes], folder)
     if "ddp" in str(run["trainer"].get("strategy")):
@@ -209,10 +208,10 @@ def places_of(folder: Path, outcomes: Outcomes) -> dict[str, str]:
     return {"start": start, "mattes": str(home / "mattes" / "cutout"), "portraits": str(home / "portraits")}
 
 
-def going_on(plan: Config, folder: Path) -> dict[str, Any]:
+def going_on(run: Config, folder: Path) -> dict[str, Any]:
     """Let a run be resumed from its last checkpoint if it has one."""
     last = folder / "checkpoints" / "last.ckpt"
-    return {**plan, "ckpt": str(last) if last.is_file() else None}
+    return {**run, "ckpt": str(last) if last.is_file() else None}
 
 
 def option(key: str, value: object) -> str:

@@ -1,4 +1,4 @@
-"""Whether the published findings about blurred faces show in a PPT table; said from its numbers, whichever way."""
+"""Published findings about blurred faces, looked for in a PPT table and told from its numbers, whichever way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from p3m_lightning.data.storage.layout import find_samples
 from p3m_lightning.data.storage.readers import SampleFiles
-from p3m_lightning.experiments.ppt.protocol import TRIMAP_FREE, Cell, Plan, kind_of
+from p3m_lightning.experiments.ppt.plan import NOT_TRAINED, TRIMAP_FREE, Cell, Plan, kind_of
 from p3m_lightning.experiments.ppt.scores import Score, find, headline, image_scores
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import paired_test
@@ -18,7 +18,8 @@ from p3m_lightning.schema import UNKNOWN
 HARDLY = 0.05  # a relative change of a score that counts as hardly any; published: 0.7 % at most
 CHANCE = 0.05  # a larger p does not tell a difference from the luck of the images
 LEARNED = 0.9  # a larger part of the error of a grey unknown region is no learned matte
-CELLS = ("B:B", "B:N", "N:B", "N:N")
+SIDES = (("B", "B"), ("B", "N"), ("N", "B"), ("N", "N"))
+"""Training and test images of the four cells of a method."""
 
 
 def grey_error(plan: Plan) -> float:
@@ -27,7 +28,9 @@ def grey_error(plan: Plan) -> float:
     for files in find_samples(plan.root, "p3m-10k", plan.test, plan.folders["B"], {"trimap"}).values():
         sample = SampleFiles(files)
         alpha = to_unit(sample.alpha())
-        unknown = sample.trimap(alpha.shape) == UNKNOWN
+        trimap = sample.trimap(alpha.shape)
+        assert trimap is not None  # it was asked for
+        unknown = trimap == UNKNOWN
         errors.append(np.square(alpha[unknown] - 0.5).mean() if unknown.any() else 0.0)
     return float(np.mean(errors))
 
@@ -60,8 +63,8 @@ def blur_effect(scores: Sequence[Score], method: str) -> float | None:
     """Return by what share blurring the test faces changes a method's score, the larger of what it was trained on."""
     metric = headline(kind_of(method))[0]
     changes = []
-    for side in ("", "B:", "N:"):
-        blurred, normal = (find(scores, method, f"{side}{condition}", metric) for condition in "BN")
+    for side in (NOT_TRAINED, "B", "N"):
+        blurred, normal = (find(scores, Cell(method, side, condition), metric) for condition in "BN")
         if blurred and normal:
             changes.append(abs(blurred.value / normal.value - 1))
     return max(changes, default=None)
@@ -69,7 +72,8 @@ def blur_effect(scores: Sequence[Score], method: str) -> float | None:
 
 def _learned(scores: Sequence[Score], method: str, grey: float) -> bool:
     """Tell whether every training of a method with a trimap came to more than what the trimap alone says."""
-    errors = (find(scores, method, f"{side}{c}", "mse_unknown") for side in ("", "B:", "N:") for c in "BN")
+    cells = (Cell(method, side, condition) for side in (NOT_TRAINED, "B", "N") for condition in "BN")
+    errors = (find(scores, cell, "mse_unknown") for cell in cells)
     return all(error.value < LEARNED * grey for error in errors if error)
 
 
@@ -90,9 +94,10 @@ def _trimaps_help(scores: Sequence[Score], based: Sequence[str], free: Sequence[
 def _worst_direction(scores: Sequence[Score], runs: Mapping[Cell, Run], test: str, free: Sequence[str]) -> str | None:
     parts, agree = [], []
     for method in free:
-        row = {cell: found.value for cell in CELLS if (found := find(scores, method, cell, "sad"))}
-        if len(row) == len(CELLS):
-            worst = max(row, key=row.get)
+        cells = [Cell(method, *sides) for sides in SIDES]
+        row = {cell.title: found.value for cell in cells if (found := find(scores, cell, "sad"))}
+        if len(row) == len(cells):
+            worst = max(row, key=row.__getitem__)
             blurred, normal = (image_scores(runs[Cell(method, "N", c)], test, "sad") for c in "BN")
             p = paired_test(normal, blurred).permutation
             agree.append(worst == "N:B" and p < CHANCE)
@@ -112,7 +117,7 @@ def _worst_direction(scores: Sequence[Score], runs: Mapping[Cell, Run], test: st
 def _integration(scores: Sequence[Score]) -> str | None:
     ratios = {}
     for method in ("basic", "p3mnet_r34"):
-        blurred, normal = (find(scores, method, cell, "sad") for cell in ("N:B", "N:N"))
+        blurred, normal = (find(scores, Cell(method, "N", condition), "sad") for condition in "BN")
         if blurred and normal:
             ratios[method] = blurred.value / normal.value
     if len(ratios) < 2:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from p3m_lightning.experiments.pages import Picture, chart
-from p3m_lightning.experiments.ppt.protocol import NOT_TRAINED, TRADITIONAL, TRIMAP_FREE, Cell, Plan, kind_of
-from p3m_lightning.experiments.ppt.scores import Score, find, headline
+from p3m_lightning.experiments.ppt.plan import NOT_TRAINED, TRADITIONAL, TRIMAP_FREE, Cell, Plan, kind_of
+from p3m_lightning.experiments.ppt.scores import Score, headline, measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ def ppt_chart(scores: Sequence[Score], plan: Plan) -> Picture:
     count = len(groups) + styles
     figure = Figure(figsize=(4.6 * count, 3.8), layout="constrained")
     panels = figure.subplots(1, count, squeeze=False)[0]
-    for axes, (methods, title) in zip(panels, groups, strict=False):
+    for axes, (methods, title) in zip(panels[: len(groups)], groups, strict=True):
         _draw_cells(axes, scores, methods, plan)
         axes.set(title=f"SAD, {title}", ylabel="SAD")
         axes.legend(fontsize=8)
@@ -43,7 +43,7 @@ def _draw_cells(axes: Axes, scores: Sequence[Score], methods: Sequence[str], pla
         sides = [NOT_TRAINED] if kind_of(method) == TRADITIONAL else [s for s in plan.train_on if s in COLORS]
         cells = [Cell(method, side, test) for side in sides for test in plan.test_on if test in COLORS]
         for number, cell in enumerate(cells):
-            score = find(scores, method, cell.title, headline(kind_of(method))[0])
+            score = measured(scores, cell, headline(kind_of(method))[0])
             x = place + (number - (len(cells) - 1) / 2) * WIDTH
             axes.bar(
                 x,
@@ -66,7 +66,7 @@ def _draw_styles(axes: Axes, scores: Sequence[Score], plan: Plan) -> None:
     for number, method in enumerate(plan.models):
         metric = headline(kind_of(method))[0]
         for side in [NOT_TRAINED] if kind_of(method) == TRADITIONAL else plan.train_on:
-            found = [find(scores, method, Cell(method, side, condition).title, metric) for condition in conditions]
+            found = [measured(scores, Cell(method, side, condition), metric) for condition in conditions]
             changes = [100 * (score.value / found[0].value - 1) for score in found]
             label = method if side == NOT_TRAINED else f"{method}, trained on {side}"
             style = {NOT_TRAINED: ":", "N": "-"}.get(side, "--")

@@ -12,13 +12,11 @@ from p3m_lightning.experiments.pages import (
     Table,
     Text,
     latex_table,
-    markdown_table,
     write_html,
     write_markdown,
 )
-from p3m_lightning.experiments.ppt.findings import CELLS, findings, grey_error
-from p3m_lightning.experiments.ppt.plot import ppt_chart
-from p3m_lightning.experiments.ppt.protocol import (
+from p3m_lightning.experiments.ppt.findings import SIDES, findings, grey_error
+from p3m_lightning.experiments.ppt.plan import (
     NOT_TRAINED,
     TRADITIONAL,
     TRIMAP_BASED,
@@ -27,10 +25,12 @@ from p3m_lightning.experiments.ppt.protocol import (
     Plan,
     kind_of,
 )
-from p3m_lightning.experiments.ppt.scores import OURS, Score, find, headline, own_scores, published_scores
+from p3m_lightning.experiments.ppt.plot import ppt_chart
+from p3m_lightning.experiments.ppt.scores import OURS, Score, find, headline, measured, own_scores, published_scores
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import LEVEL, SAMPLES
 from p3m_lightning.files import atomic_path
+from p3m_lightning.markdown import markdown_table
 
 REGIONS = {TRIMAP_FREE: "whole image", TRIMAP_BASED: "unknown region", TRADITIONAL: "unknown region"}
 TITLES = {
@@ -72,18 +72,20 @@ def write_report(plan: Plan, runs: Mapping[Cell, Run]) -> str:
         modes_tex = latex_table(_mode_table(modes), "How the networks were applied.")
         aside.write_text("\n\n".join([*tex, modes_tex]) + "\n")
     write_scores(plan.folder / "ppt.csv", scores)
-    return "\n\n".join([*(f"{TITLES[kind]}\n{markdown_table(table)}" for kind, table in tables.items()), *sentences])
+    return "\n\n".join([*(f"{TITLES[kind]}\n{markdown_table(*table)}" for kind, table in tables.items()), *sentences])
 
 
 def main_table(plan: Plan, kind: str, scores: Sequence[Score], modes: Sequence[tuple[str, str]]) -> Table:
     """Return the cells of one kind of method, and below each method what is published of it; the least is bold."""
     sides = [NOT_TRAINED] if kind == TRADITIONAL else [side for side in plan.train_on if side in ("B", "N")]
     tested = [condition for condition in plan.test_on if condition in ("B", "N")]
-    cells = [Cell("", side, condition).title for side in sides for condition in tested]
-    rows, best = [], set()
+    pairs = [(side, condition) for side in sides for condition in tested]
+    rows: list[list[str]] = []
+    best = set()
     for method in (method for method in plan.models if kind_of(method) == kind):
         for source in dict.fromkeys(score.source for score in scores if score.method == method):
-            found = [[find(scores, method, cell, metric, source) for metric in headline(kind)] for cell in cells]
+            cells = [Cell(method, *pair) for pair in pairs]
+            found = [[find(scores, cell, metric, source) for metric in headline(kind)] for cell in cells]
             label = method if source == OURS else f"{method}, published: {source}"
             first = next((pair[0] for pair in found if pair[0]), None)
             if first is None:
@@ -91,20 +93,21 @@ def main_table(plan: Plan, kind: str, scores: Sequence[Score], modes: Sequence[t
             values = [pair[0].value if pair[0] else float("inf") for pair in found]
             best.add((len(rows), 1 + values.index(min(values))))
             rows.append([label, *map(_pair_text, found), _mode_mark(first, modes)])
-    return Table(["method", *cells, "applied"], rows, frozenset(best))
+    return Table(["method", *(Cell("", *pair).title for pair in pairs), "applied"], rows, frozenset(best))
 
 
 def face_table(plan: Plan, scores: Sequence[Score], modes: Sequence[tuple[str, str]]) -> Table:
     """Return the SAD inside the face region."""
     rows = []
     for method in plan.models:
-        found = [find(scores, method, cell, "sad_face") for cell in CELLS]
-        if kind_of(method) == TRADITIONAL:
-            found = [find(scores, method, cell[-1], "sad_face") if cell[0] == "B" else None for cell in CELLS]
+        cells = [Cell(method, *sides) for sides in SIDES]
+        if kind_of(method) == TRADITIONAL:  # under what would be trained on B
+            cells[:2] = [Cell(method, NOT_TRAINED, condition) for condition in "BN"]
+        found = [find(scores, cell, "sad_face") for cell in cells]
         given = [score for score in found if score]
         if given:
             rows.append([method, *(_text(score) for score in found), _mode_mark(given[0], modes)])
-    return Table(["method", *CELLS, "applied"], rows)
+    return Table(["method", *(Cell("", *sides).title for sides in SIDES), "applied"], rows)
 
 
 def style_table(plan: Plan, scores: Sequence[Score], modes: Sequence[tuple[str, str]]) -> Table:
@@ -114,8 +117,8 @@ def style_table(plan: Plan, scores: Sequence[Score], modes: Sequence[tuple[str, 
         metric = headline(kind_of(method))[0]
         sides = [NOT_TRAINED] if kind_of(method) == TRADITIONAL else plan.train_on
         for side in sides:
-            found = [find(scores, method, Cell(method, side, condition).title, metric) for condition in plan.test_on]
-            normal = find(scores, method, Cell(method, side, "N").title, metric)
+            found = [measured(scores, Cell(method, side, condition), metric) for condition in plan.test_on]
+            normal = find(scores, Cell(method, side, "N"), metric)
             texts = [_with_change(score, normal) for score in found]
             rows.append([method, side, metric, *texts, _mode_mark(found[0], modes)])
     return Table(["method", "trained on", "metric", *plan.test_on, "applied"], rows)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from p3m_lightning.experiments.conditions import resize_rule
-from p3m_lightning.experiments.ppt.protocol import NOT_TRAINED, TRIMAP_FREE, Cell, Plan, kind_of
+from p3m_lightning.experiments.ppt.plan import NOT_TRAINED, TRIMAP_FREE, Cell, Plan, kind_of
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import Estimate, bootstrap
 from p3m_lightning.metrics.definitions import FACE, P3M
@@ -55,7 +55,7 @@ def own_scores(plan: Plan, runs: Mapping[Cell, Run]) -> list[Score]:
 
 def published_scores(plan: Plan) -> list[Score]:
     """Return what the recipes of the methods quote about PPT, on `PPT_TEST`."""
-    found = []
+    found: list[Score] = []
     for model in plan.models:
         recipe = plan.methods.get(model, {}).get("published")
         for entry in figures_of_recipe(recipe) if recipe else ():
@@ -69,10 +69,17 @@ def image_scores(run: Run, test: str, metric: str) -> np.ndarray:
     return np.array([row[metric] for _, row in sorted(run.images[test].items()) if metric in row], np.float64)
 
 
-def find(scores: Sequence[Score], method: str, cell: str, metric: str, source: str = OURS) -> Score | None:
+def find(scores: Sequence[Score], cell: Cell, metric: str, source: str = OURS) -> Score | None:
     """Return a number, None where there is none."""
-    wanted = (method, cell, metric, source)
-    return next((s for s in scores if (s.method, s.cell, s.metric, s.source) == wanted), None)
+    wanted = (cell.model, cell.trained_on, cell.tested_on, metric, source)
+    return next((s for s in scores if (s.method, s.trained_on, s.tested_on, s.metric, s.source) == wanted), None)
+
+
+def measured(scores: Sequence[Score], cell: Cell, metric: str) -> Score:
+    """Return a number of a cell that was tested in this run."""
+    found = find(scores, cell, metric)
+    assert found is not None, (cell, metric)
+    return found
 
 
 def _scores_of(plan: Plan, cell: Cell, run: Run) -> Iterator[Score]:

@@ -29,7 +29,7 @@ REPORT = "++callbacks.trial._target_=p3m_lightning.training.callbacks.pruning.Tr
 
 @dataclass
 class Outcome:
-    """How a job ended.
+    """End of a job.
 
     Args:
         state: `done`, `pruned`, `failed` or `interrupted`.

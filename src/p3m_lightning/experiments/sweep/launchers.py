@@ -1,13 +1,15 @@
-"""Where the workers of a sweep run: here, beside each other, or on a cluster."""
+"""Launchers of a sweep's workers: one here, several beside each other, or on a cluster."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from p3m_lightning.experiments.sweep.workers import Stop, Sweep, stopping_on_signals, work
+from p3m_lightning.parallel import available_cores
 from p3m_lightning.schema import InputError
 
 
@@ -16,29 +18,23 @@ def local(sweep: Sweep, stop: Stop) -> None:
     work(sweep, stop)
 
 
-def joblib(sweep: Sweep, stop: Stop, n_jobs: int = 2, gpus: Sequence[int | str] = ()) -> None:
-    """Run `n_jobs` jobs beside each other on this machine.
-
-    Threads do: each only waits for the process of its job.
+def processes(sweep: Sweep, stop: Stop, n_jobs: int = 2, gpus: Sequence[int | str] = ()) -> None:
+    """Run `n_jobs` jobs beside each other on this machine, each in a process for which a thread waits.
 
     Args:
         sweep: planned before.
         stop: the user's wish to leave.
-        n_jobs: as joblib counts: -1 is one for each core.
+        n_jobs: at least 1, or -1 for one for each core.
         gpus: the k-th worker's jobs see the k-th of these alone; none for all GPUs to all jobs.
-
-    Raises:
-        InputError: joblib is not installed.
     """
-    try:
-        from joblib import Parallel, delayed, effective_n_jobs
-    except ImportError:
-        raise InputError("hydra/launcher=joblib: pip install 'p3m_lightning[sweep]'") from None
-    count = effective_n_jobs(n_jobs)
+    count = available_cores() if n_jobs == -1 else n_jobs
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     shared = {"OMP_NUM_THREADS": threads}  # else every job would take all cores
     own = [{"CUDA_VISIBLE_DEVICES": str(gpus[k % len(gpus)])} if gpus else {} for k in range(count)]
-    Parallel(n_jobs=count, backend="threading")(delayed(work)(sweep, stop, shared | own[k]) for k in range(count))
+    with ThreadPoolExecutor(count) as pool:
+        running = [pool.submit(work, sweep, stop, shared | variables) for variables in own]
+    for each in running:
+        each.result()  # raises what a worker raised
 
 
 def submitit(sweep: Sweep, stop: Stop, cluster: str = "slurm", workers: int = 1, **parameters: Any) -> None:
@@ -78,7 +74,7 @@ def submitit(sweep: Sweep, stop: Stop, cluster: str = "slurm", workers: int = 1,
 
 
 class ClusterWorker:
-    """What a cluster runs: `work`, submitted again when it is cut off."""
+    """Job of a cluster: `work`, submitted again when it is cut off."""
 
     def __call__(self, sweep: Sweep) -> None:
         """Run jobs until none waits."""

@@ -17,7 +17,7 @@ def plot_metrics(rows: Sequence[Row], keys: Sequence[str], score: str, file: Pat
     """Draw one panel for each metric (row) and varied key (column): a point a job, a line through the means.
 
     Args:
-        rows: finished jobs of `sweep_report.rank`.
+        rows: finished jobs of `report.rank`.
         keys: what varies.
         score: what the jobs are ranked by, the first row.
         file: a PNG.
@@ -50,7 +50,7 @@ def plot_gradient_shares(rows: Sequence[Row], file: Path) -> None:
     """Draw one bar a job, best first, divided among the loss terms.
 
     Args:
-        rows: finished jobs of `sweep_report.rank`.
+        rows: finished jobs of `report.rank`.
         file: a PNG.
     """
     import matplotlib

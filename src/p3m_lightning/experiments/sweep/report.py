@@ -1,4 +1,4 @@
-"""What a sweep found: jobs ranked, in tables and files, and plots of what the weights do."""
+"""Report of a sweep: jobs ranked, in tables and files, and plots of what the weights do."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.table import Table
 from p3m_lightning.experiments.sweep.plots import plot_gradient_shares, plot_metrics, short
 from p3m_lightning.experiments.sweep.workers import PLANNED, RETRIED, SETTINGS
 from p3m_lightning.files import atomic_path
+from p3m_lightning.markdown import markdown_table, paragraph
 from p3m_lightning.metrics.definitions import FACE, P3M
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ def write_report(rows: Sequence[Row], keys: Sequence[str], score: str, folder: P
     note = settings_note(rows)
     written = tables | {"metrics": _definitions(done)}
     with atomic_path(folder / "ranking.md") as aside:
-        parts = [f"## {title}\n\n{_markdown(cells)}" for title, cells in written.items()]
-        aside.write_text("\n".join([*([f"{note}\n"] if note else []), *parts]))
+        parts = [f"## {title}\n\n{markdown_table(head, lines)}" for title, (head, *lines) in written.items()]
+        aside.write_text("\n\n".join([*([paragraph(note)] if note else []), *parts]) + "\n")
     for title, cells in tables.items():
         _print(title, cells)
     if note:
@@ -161,11 +162,6 @@ def _print(title: str, cells: Sequence[Sequence[str]]) -> None:
         table.add_row(*line)
     console = Console()
     (console if console.is_terminal else Console(width=140)).print(table)
-
-
-def _markdown(cells: Sequence[Sequence[str]]) -> str:
-    lines = [cells[0], ["---"] * len(cells[0]), *cells[1:]]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 def _said(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a sweep varies: values in Hydra's override grammar, enumerated for a grid or suggested by Optuna."""
+"""Space of a sweep: values in Hydra's override grammar, enumerated for a grid or suggested by Optuna."""
 
 from __future__ import annotations
 
@@ -43,16 +43,17 @@ class Dimension:
 
         if self.choices:
             return CategoricalDistribution(self.choices)
-        kind = IntDistribution if isinstance(self.low, int) else FloatDistribution
-        return kind(self.low, self.high, log=self.log)
+        if isinstance(self.low, int):
+            return IntDistribution(self.low, int(self.high), log=self.log)
+        return FloatDistribution(self.low, self.high, log=self.log)
 
     def suggest(self, trial: Trial) -> str | float:
         """Let the study's sampler choose a value; one that the trial has already stays."""
-        distribution = self.distribution()
         if self.choices:
-            return trial.suggest_categorical(self.key, distribution.choices)
-        suggest = trial.suggest_int if isinstance(self.low, int) else trial.suggest_float
-        return suggest(self.key, self.low, self.high, log=self.log)
+            return str(trial.suggest_categorical(self.key, self.choices))
+        if isinstance(self.low, int):
+            return trial.suggest_int(self.key, self.low, int(self.high), log=self.log)
+        return trial.suggest_float(self.key, self.low, self.high, log=self.log)
 
     def __str__(self) -> str:
         return ",".join(self.choices) or f"{'log ' * self.log}{self.low} to {self.high}"
@@ -83,12 +84,14 @@ def dimension(override: Override) -> Dimension:
     Raises:
         InputError: no values, or an interval that is none.
     """
+    from hydra.core.override_parser.types import IntervalSweep
+
     key, value = override.get_key_element(), override.value()
-    if override.is_interval_sweep():
-        log = "log" in value.tags
-        if value.start > value.end or (log and value.start <= 0):
+    if isinstance(value, IntervalSweep):
+        low, high, log = value.start, value.end, "log" in value.tags
+        if low is None or high is None or low > high or (log and low <= 0):
             raise InputError(f"{key}: {override.get_value_string()} is no interval" + " above 0" * log)
-        return Dimension(key, low=value.start, high=value.end, log=log)
+        return Dimension(key, low=low, high=high, log=log)
     choices = tuple(dict.fromkeys(override.sweep_string_iterator()))
     if not choices:
         raise InputError(f"{key}: {override.get_value_string()} has no values")

@@ -14,17 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from p3m_lightning.experiments.sweep.jobs import Job, Outcome, run_job, try_lock
 from p3m_lightning.experiments.sweep.space import Dimension, grid
-from p3m_lightning.schema import InputError
+from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.study import build_part, one_at_a_time, open_storage, open_study, open_trial
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.samplers import BaseSampler
 
+DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {"min": "minimize", "max": "maximize"}
 PLANNED, RETRIED, SETTINGS = "planned", "retried", "settings"
 """Attributes of trials: whether the sweep wants it at all, the number of the failed trial that it tries again, and the
 overrides that it was last run with beside its own values."""
@@ -32,7 +33,7 @@ overrides that it was last run with beside its own values."""
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is swept, and where it is written down; travels to other machines as it is.
+    """Description of a sweep, and of where it is written down; travels to other machines as it is.
 
     Args:
         folder: holds one numbered folder for each job that runs here.
@@ -62,7 +63,7 @@ class Sweep:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """What a study must agree with to be taken for this sweep's."""
+        """Facts that a study must agree with to be taken for this sweep's."""
         method = self.sampler["_target_"] if self.sampler else "grid"
         return {"method": method, "space": {each.key: str(each) for each in self.space}}
 
@@ -72,12 +73,12 @@ class Sweep:
 
     def sampler_of(self, number: int) -> BaseSampler:
         """Build the sampler of one trial."""
-        return build_part("sampler", self.sampler, seed=self.seed + number)
+        return build_part("sampler", self.sampler or {}, seed=self.seed + number)
 
 
 @dataclass
 class Stop:
-    """Whether the user wants to leave: once lets jobs write their checkpoints, twice does not."""
+    """Wish of the user to leave: asked once lets jobs write their checkpoints, twice does not."""
 
     asked: threading.Event = field(default_factory=threading.Event)
     forced: threading.Event = field(default_factory=threading.Event)
@@ -116,7 +117,7 @@ def plan(sweep: Sweep) -> None:
     import optuna
 
     try:
-        study = optuna.create_study(study_name=sweep.study, storage=storage, direction=f"{sweep.direction}imize")
+        study = optuna.create_study(study_name=sweep.study, storage=storage, direction=DIRECTIONS[sweep.direction])
     except optuna.exceptions.DuplicatedStudyError:
         study = _joined(sweep)
         first = [t for t in study.trials if PLANNED in t.user_attrs and RETRIED not in t.user_attrs]
@@ -213,11 +214,8 @@ def _joined(sweep: Sweep, patience: float = 60) -> Study:
     study = sweep.open()
     while "plan" not in study.user_attrs and time.monotonic() < until:
         time.sleep(0.2)
-    if study.user_attrs.get("plan", sweep.plan) != sweep.plan:
-        theirs = study.user_attrs["plan"]
-        raise InputError(
-            f"hydra.sweeper.study: {sweep.study!r} is there already and sweeps over {theirs}; name another"
-        )
+    place = f"hydra.sweeper.study={sweep.study}"
+    refuse_other_settings(place, study.user_attrs.get("plan", sweep.plan), sweep.plan, "name another")
     return study
 
 

@@ -33,6 +33,9 @@ class Augmentation(nn.Module):
         color: change brightness, contrast, luma, hue and saturation.
     """
 
+    strength: Tensor
+    kernel: Tensor
+
     def __init__(self, strength: float = 0.0, geometry: bool = True, color: bool = True) -> None:
         super().__init__()
         self.register_buffer("strength", torch.tensor(float(strength)))
@@ -196,6 +199,11 @@ class AdaptiveStrength(nn.Module):
         images: over which the strength could grow from 0 to 1; 500,000 in the paper.
         limit: largest strength; above 0.8 the augmentations begin to leak, says the paper.
     """
+
+    signs: Tensor
+    seen: Tensor
+    steps: Tensor
+    overfitting: Tensor
 
     def __init__(self, target: float = 0.6, interval: int = 4, images: float = 500_000, limit: float = 1.0) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from p3m_lightning.models import load_model
 from p3m_lightning.models.encoders.resnet import ResNet34
 from p3m_lightning.ops import IMAGENET_MEAN, IMAGENET_STD, normalize, resize
 from p3m_lightning.schema import InputError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 RANDOM_WIDTH = 0.25
 """Width of the ResNet-34 with random weights."""
@@ -79,10 +82,10 @@ def _build(
 ) -> tuple[nn.Module, tuple[int, ...], tuple[float, ...], tuple[float, ...]]:
     """Return the network, the channels of its maps, and the mean and deviation of its training images."""
     if network == "random_resnet34":
-        encoder = _calibrated(ResNet34(RANDOM_WIDTH))
-        return _EncoderMaps(encoder), encoder.channels, IMAGENET_MEAN, IMAGENET_STD
+        resnet = _calibrated(ResNet34(RANDOM_WIDTH))
+        return _EncoderMaps(resnet), resnet.channels, IMAGENET_MEAN, IMAGENET_STD
     if Path(network).suffix in (".ckpt", ".safetensors"):
-        encoder = getattr(load_model(network), "encoder", None)
+        encoder: Any = getattr(load_model(network), "encoder", None)
         if not hasattr(encoder, "channels"):
             raise InputError(f"{network}: its network has no encoder to take features from; p3mnet has, for one")
         return _EncoderMaps(encoder), tuple(encoder.channels), IMAGENET_MEAN, IMAGENET_STD
@@ -90,7 +93,7 @@ def _build(
 
 
 @torch.no_grad()
-def _calibrated(encoder: nn.Module) -> nn.Module:
+def _calibrated(encoder: Network) -> Network:
     """Set the normalization statistics of random weights by random pictures, so that no map grows with the depth."""
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -108,9 +111,9 @@ def _timm_features(
         raise InputError(f"network={network}: needs the package timm; pip install 'p3m_lightning[zoo]'") from None
     if weights is not None and not Path(weights).is_file():
         raise InputError(f"{weights}: no such file")
-    options = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights)}} if weights else {}
+    options: dict[str, Any] = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights)}} if weights else {}
     try:
-        body = timm.create_model(network, features_only=True, **options)
+        body: Any = timm.create_model(network, features_only=True, **options)
     except Exception as error:  # timm raises whatever its builders run into
         raise InputError(
             f"network={network}: timm cannot build it with features_only and these weights: {error}"
@@ -120,7 +123,7 @@ def _timm_features(
 
 
 class PooledFeatures(nn.Module):
-    """The maps of frozen features, averaged over the places, as `metrics.distances` wants features.
+    """The maps of frozen features, averaged over the places, as `gan.distances` wants features.
 
     `forward(pictures)` takes uint8 RGB (N, 3, H, W) and gives (N, num_features).
     """

@@ -25,6 +25,8 @@ class Blur(nn.Module):
         stride: keep every so many samples.
     """
 
+    kernel: Tensor
+
     def __init__(self, padding: int, stride: int = 1) -> None:
         super().__init__()
         row = torch.tensor(BLUR)

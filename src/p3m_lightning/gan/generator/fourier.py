@@ -34,6 +34,9 @@ class FourierInput(nn.Module):
         rate: multiplies the learning rate of the movement by the latent.
     """
 
+    frequencies: Tensor
+    phases: Tensor
+
     def __init__(self, band: Band, latent: int, rate: float = 1.0) -> None:
         super().__init__()
         self.band = band
@@ -43,6 +46,7 @@ class FourierInput(nn.Module):
         self.register_buffer("phases", torch.rand(band.channels))
         self.mixing = nn.Parameter(torch.randn(band.channels, band.channels))
         self.affine = EqualizedLinear(latent, 4, weight=0, rate=rate)
+        assert self.affine.bias is not None
         with torch.no_grad():
             self.affine.bias.copy_(torch.tensor([1 / rate, 0, 0, 0]))  # cosine, sine, shift: not moved at first
 
@@ -61,7 +65,8 @@ class FourierInput(nn.Module):
     def _learned_inverse(self, w: Tensor) -> Tensor:
         """Return the matrices (N, 3, 3) from where a point is shown to where its wave is taken."""
         raw = self.affine(w)
-        cosine, sine, shift = *(raw / raw[:, :2].norm(dim=1, keepdim=True))[:, :2].unbind(1), raw[:, 2:]
+        turn, shift = raw[:, :2], raw[:, 2:]
+        cosine, sine = (turn / turn.norm(dim=1, keepdim=True)).unbind(1)
         rotation = torch.stack([cosine, sine, -sine, cosine], dim=1).unflatten(1, (2, 2))
         top = torch.cat([rotation, -rotation @ shift[:, :, None]], dim=2)
         return torch.cat([top, top.new_tensor([[[0, 0, 1]]]).expand(len(w), 1, 3)], dim=1)

@@ -32,6 +32,8 @@ class ModulatedConv(nn.Module):
         half_life: of the running mean of the input's squared magnitude, in images.
     """
 
+    magnitude: Tensor
+
     def __init__(self, inputs: int, outputs: int, kernel: int, latent: int, demodulate: bool, half_life: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
@@ -44,7 +46,8 @@ class ModulatedConv(nn.Module):
         if update:
             decay = 0.5 ** (len(maps) / self.half_life)
             self.magnitude.lerp_(maps.detach().float().square().mean(), 1 - decay)
-        weight, style = self.weight, self.style(w)
+        weight: Tensor = self.weight
+        style = self.style(w)
         if self.demodulate:  # the scale of both cancels: keep them where float16 is precise
             weight = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
             style = style * style.square().mean().rsqrt()
@@ -67,6 +70,9 @@ class AliasFreeLayer(nn.Module):
         latent: features of w.
         half_life: see `ModulatedConv`.
     """
+
+    up_filter: Tensor
+    down_filter: Tensor
 
     def __init__(self, before: Band, after: Band, kernel: int, radial: bool, latent: int, half_life: float) -> None:
         super().__init__()

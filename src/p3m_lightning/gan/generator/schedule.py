@@ -1,4 +1,4 @@
-"""Which frequencies every layer may hold: the critical sampling schedule of StyleGAN3 (section 3.2, appendix C)."""
+"""Frequencies that every layer may hold: the critical sampling schedule of StyleGAN3 (section 3.2, appendix C)."""
 
 from __future__ import annotations
 

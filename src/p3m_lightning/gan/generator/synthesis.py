@@ -68,6 +68,8 @@ class Generator(nn.Module):
         InputError: a resolution or configuration that there is not.
     """
 
+    mean_w: Tensor
+
     def __init__(
         self,
         resolution: int,
@@ -106,7 +108,7 @@ class Generator(nn.Module):
 
     @property
     def places(self) -> int:
-        """How many places take a w: the input, every layer, the color layer."""
+        """Number of places that take a w: the input, every layer, the color layer."""
         return len(self.layers) + 2
 
     def forward(self, z: Tensor, psi: float | Tensor = 1.0, transform: Tensor | None = None) -> Tensor:

@@ -10,6 +10,7 @@ from torch import nn
 from p3m_lightning import __version__
 from p3m_lightning.inference.export.metadata import Facts, checkpoint_facts, published_facts
 from p3m_lightning.inference.predictor import Predictor
+from p3m_lightning.markdown import markdown_table
 from p3m_lightning.models import load_model, model_card
 from p3m_lightning.models.weights import save_weights
 
@@ -144,11 +145,6 @@ def _results_table(results: dict[str, dict[str, float]]) -> str:
     if not results:
         return "No evaluation is recorded."
     keys = [key for key in SHOWN if all(key in means for means in results.values())]
-    lines = [
-        "Means over whole images (SAD and connectivity over 1000, gradient over 10):",
-        "",
-        f"| test set | {' | '.join(SHOWN[key] for key in keys)} |",
-        "|---" * (len(keys) + 1) + "|",
-        *(f"| {data} | {' | '.join(f'{means[key]:.4g}' for key in keys)} |" for data, means in results.items()),
-    ]
-    return "\n".join(lines)
+    rows = [[data, *(f"{means[key]:.4g}" for key in keys)] for data, means in results.items()]
+    table = markdown_table(["test set", *(SHOWN[key] for key in keys)], rows)
+    return f"Means over whole images (SAD and connectivity over 1000, gradient over 10):\n\n{table}"

@@ -16,6 +16,7 @@ import numpy as np
 
 from p3m_lightning.files import atomic_path
 from p3m_lightning.images import write_image
+from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:
@@ -170,7 +171,8 @@ class Parts:
         wanted = json.loads(json.dumps(parameters, default=str))
         manifest = self.folder / "manifest.json"
         if resume and manifest.is_file():
-            self._compare(json.loads(manifest.read_text()), wanted)
+            cure = "give the same, or begin anew without --resume"
+            refuse_other_settings(self.folder, json.loads(manifest.read_text()), wanted, cure)
         else:
             self.remove()
         self.finished = self._find_finished()
@@ -241,14 +243,6 @@ class Parts:
             record = self._read(len(finished))
             finished.append(Stamps(record["times"], record["duration"]))
         return finished
-
-    def _compare(self, found: Mapping[str, object], wanted: Mapping[str, object]) -> None:
-        differing = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
-        if differing:
-            raise InputError(
-                f"{self.folder}: was begun with another {', '.join(differing)}; give the same, or begin anew without"
-                " --resume"
-            )
 
     def _read(self, number: int) -> dict:
         return json.loads(self._path(number, ".json").read_text())

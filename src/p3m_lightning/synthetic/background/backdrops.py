@@ -57,7 +57,7 @@ def lights(rng: np.random.Generator, side: int) -> np.ndarray:
         if x1 <= x0 or y1 <= y0:
             continue
         disk = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        at = fixed_point(center - (x0, y0))
+        at = fixed_point(center - (x0, y0)).tolist()
         cv2.circle(disk, at, round(size * 16), 190, -1, cv2.LINE_AA, SHIFT)
         cv2.circle(disk, at, round(size * 16), 255, max(1, round(size * 0.12)), cv2.LINE_AA, SHIFT)
         glow[y0:y1, x0:x1] += disk[..., None] * (color / 255).astype(np.float32)

@@ -17,8 +17,8 @@ def room(rng: np.random.Generator, side: int) -> np.ndarray:
     rectangle(picture, 0, horizon, 1, 1, np.array([150, 110, 78]) * rng.uniform(0.5, 1.2))
     rectangle(picture, 0, horizon - 0.025, 1, 0.025, np.minimum(wall * 1.25, 250))
     for _ in range(rng.integers(2, 6)):
-        thing = rng.choice([_window, _frame, _shelf, _door, _curtain, _lamp])
-        thing(rng, picture, rng.uniform(-0.1, 0.9), horizon)
+        things = (_window, _frame, _shelf, _door, _curtain, _lamp)
+        things[rng.integers(len(things))](rng, picture, rng.uniform(-0.1, 0.9), horizon)
     shade = noise(rng, (side, side), 2, 2)[..., None] * 0.12 + 1
     return picture * shade
 

@@ -36,7 +36,7 @@ def paint_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, bool]:
     """Paint a background, float32 (size, size, 3), RGB in 0..255; also tell whether it is a wall shadows fall on."""
     kind = str(rng.choice(list(SCENES), p=np.array(list(_ODDS.values())) / sum(_ODDS.values())))
     side = min(size, SIDE)
-    picture = SCENES[kind](rng, side).astype(np.float32)
+    picture: np.ndarray = SCENES[kind](rng, side).astype(np.float32)
     focus = rng.choice([0.0, 0.004, 0.01, 0.02], p=[0.25, 0.3, 0.3, 0.15]) * side
     if focus:
         picture = defocus(picture, focus)
@@ -48,12 +48,14 @@ def paint_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, bool]:
 def defocus(picture: np.ndarray, radius: float) -> np.ndarray:
     """Blur with a disk, as a lens does; bright spots keep their weight."""
     size = picture.shape[1::-1]
-    light = np.power(np.clip(picture, 0, 255) / np.float32(255), np.float32(2.2))
+    light: np.ndarray = np.power(np.clip(picture, 0, 255) / np.float32(255), np.float32(2.2))
     if radius > 4:  # what such a blur leaves is there at half the size too
         light, radius = cv2.resize(light, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), radius / 2
     side = 2 * int(np.ceil(radius)) + 1
     disk = np.zeros((side, side), np.float32)
-    cv2.circle(disk, fixed_point(np.array([side / 2 - 0.5] * 2)), round(radius * 16), 1.0, -1, cv2.LINE_8, SHIFT)
+    cv2.circle(
+        disk, fixed_point(np.array([side / 2 - 0.5] * 2)).tolist(), round(radius * 16), 1.0, -1, cv2.LINE_8, SHIFT
+    )
     light = cv2.filter2D(light, -1, disk / disk.sum(), borderType=cv2.BORDER_REFLECT)
     if light.shape[1::-1] != size:
         light = cv2.resize(light, size, interpolation=cv2.INTER_CUBIC)

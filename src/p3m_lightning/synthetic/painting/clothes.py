@@ -98,7 +98,7 @@ def draw_cloth(rng: np.random.Generator, color: np.ndarray | None = None, patter
 def _folds(rng: np.random.Generator) -> np.ndarray:
     """Relief of wrinkles: ridged noise, drawn out in one direction."""
     waves = noise(rng, (96, 96), rng.uniform(3, 6), 3)
-    slant = cv2.getRotationMatrix2D((48, 48), rng.uniform(-60, 60), 1.0)
+    slant: np.ndarray = cv2.getRotationMatrix2D((48, 48), rng.uniform(-60, 60), 1.0)
     slant[:, 0] *= rng.uniform(0.35, 0.8)
     waves = cv2.warpAffine(waves, slant, (96, 96), borderMode=cv2.BORDER_REFLECT)
     return (0.5 - np.abs(waves)) * np.float32(rng.uniform(0.03, 0.11))

@@ -1,8 +1,9 @@
-"""Where a body stands: body coordinates and pixels."""
+"""Frame of a body: body coordinates and pixels."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,14 +11,14 @@ from p3m_lightning.synthetic.painting.plate import Window
 
 
 class Frame(NamedTuple):
-    """Where a body is: units of half a head, y down, the origin in the middle of the head."""
+    """Place of a body: units of half a head, y down, the origin in the middle of the head."""
 
     origin: np.ndarray  # (2,), pixels of the plate
     unit: float  # pixels per unit
     lean: float  # radians, clockwise
     turn: float  # -1 to 1: how far the body is turned to a side
 
-    def place(self, points: np.ndarray | list) -> np.ndarray:
+    def place(self, points: np.ndarray | Sequence[Any]) -> np.ndarray:
         """Pixels (N, 2) of body points (N, 2)."""
         points = np.asarray(points, float)
         c, s = np.cos(self.lean), np.sin(self.lean)

@@ -48,7 +48,7 @@ class Mural:
 
     def disk(
         self,
-        center: Sequence[float],
+        center: Sequence[float] | np.ndarray,
         radii: Sequence[float],
         color: np.ndarray,
         opacity: float = 1,
@@ -59,7 +59,7 @@ class Mural:
         turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
         self.area(np.column_stack([np.cos(turn), np.sin(turn)]) * radii + center, color, opacity, blur, clip)
 
-    def glow(self, center: Sequence[float], radii: Sequence[float]) -> np.ndarray:
+    def glow(self, center: Sequence[float] | np.ndarray, radii: Sequence[float]) -> np.ndarray:
         """A Gaussian spot of height 1 over the whole mural, (h, w)."""
         (cx, cy), (rx, ry) = center, radii
         return np.exp(-(((self.y - cy) / ry) ** 2)) * np.exp(-(((self.x - cx) / rx) ** 2))
@@ -93,7 +93,7 @@ class Mural:
         else:
             cv2.polylines(mask, lines, False, 255, max(1, round(width * self.density)), cv2.LINE_AA, SHIFT)
             opacity *= min(1.0, width * self.density)  # a line thinner than a pixel covers part of it
-        share = mask.astype(np.float32) * (opacity / 255)
+        share: np.ndarray = mask.astype(np.float32) * (opacity / 255)
         if sigma > 0.3:
             share = cv2.GaussianBlur(share, (0, 0), sigma)
         if clip is not None:

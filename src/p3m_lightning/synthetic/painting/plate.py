@@ -18,7 +18,9 @@ def fixed_point(points: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(points, -1e5, 1e5) * (1 << SHIFT)).astype(np.int32)
 
 
-def spline(points: Sequence[Sequence[float]] | np.ndarray, closed: bool = False, steps: int = 8) -> np.ndarray:
+def spline(
+    points: Sequence[Sequence[float] | np.ndarray] | np.ndarray, closed: bool = False, steps: int = 8
+) -> np.ndarray:
     """Run a smooth curve (Catmull-Rom) through `points` (N, D); float (M, D), `steps` samples per span."""
     knots = np.asarray(points, float)
     ends = (knots[-1:], knots[:2]) if closed else (2 * knots[:1] - knots[1:2], 2 * knots[-1:] - knots[-2:-1])
@@ -86,7 +88,7 @@ class Plate:
         window = plate.painted()
         if window is None:
             return
-        top = plate.pixels[window]
+        top: np.ndarray = plate.pixels[window]
         if opacity < 1:
             top = cv2.convertScaleAbs(top, alpha=opacity)
         through = cv2.merge([255 - top[..., 3]] * 4)
@@ -102,7 +104,7 @@ class Plate:
         under = self.pixels[window]
         under[..., :3] = np.rint(under[..., :3] * (1 - cover[..., None] * np.asarray(strength, np.float32)))
 
-    def stroke(self, lines: Sequence[np.ndarray], color: Sequence[float], width: float = 1) -> None:
+    def stroke(self, lines: Sequence[np.ndarray], color: Sequence[float] | np.ndarray, width: float = 1) -> None:
         """Draw polylines in one opaque color.
 
         Args:
@@ -122,5 +124,5 @@ def polygon_cover(outline: np.ndarray | list[np.ndarray], window: Window) -> np.
     return mask.astype(np.float32) / 255
 
 
-def _ink(color: Sequence[float]) -> tuple[float, ...]:
+def _ink(color: Sequence[float] | np.ndarray) -> tuple[float, ...]:
     return (*(min(max(float(channel), 0.0), 255.0) for channel in color), 255.0)

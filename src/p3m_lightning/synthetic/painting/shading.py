@@ -121,7 +121,7 @@ def _arriving(
         cv2.fillPoly(mask, [fixed_point((part - low) * scale)], 255, shift=SHIFT)
     arriving = light.on(unit_normals(_inflate(mask, bulge, reach, folds)), wrap).astype(np.float32)
     rows, columns = window
-    place = np.float32([[scale, 0, 0], [0, scale, 0]])
+    place = np.array([[scale, 0, 0], [0, scale, 0]], np.float32)
     place[:, 2] = (np.array([columns.start, rows.start]) - low + 0.5) * scale - 0.5
     size = (columns.stop - columns.start, rows.stop - rows.start)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -96,7 +96,7 @@ def _draw_arms(rng: np.random.Generator, shoulder: float, holding: bool) -> tupl
     for side, pose in zip((-1, 1), poses, strict=True):
         elbow, wrist = (np.array(place) + rng.normal(0, 0.18, 2) for place in ARM_POSES[pose])
         arms.append(np.array([(shoulder - 0.27, 2.3), elbow - (2.0 - shoulder, 0), wrist]) * (side, 1))
-    return tuple(arms)
+    return arms[0], arms[1]
 
 
 def paint_legs(easel: Easel, body: Body, skin: np.ndarray) -> None:

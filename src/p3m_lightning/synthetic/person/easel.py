@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,27 +18,30 @@ Points = np.ndarray | Sequence[tuple[float, float]]
 
 
 class Easel(NamedTuple):
-    """What painting a body needs; all points and lengths below are in the frame's units."""
+    """Tools for painting a body; all points and lengths below are in the frame's units."""
 
     plate: Plate
     frame: Frame
     light: Light
 
-    def solid(self, outline: Points | list[np.ndarray], paint: Cloth | np.ndarray, folds: float = 1, **relief) -> None:
+    def solid(
+        self, outline: Points | list[np.ndarray], paint: Cloth | np.ndarray, folds: float = 1, **relief: Any
+    ) -> None:
         """Lay a thing, or several that make one, in cloth or in one color; `relief` as in `shading.solid`."""
-        many = isinstance(outline, list) and isinstance(outline[0], np.ndarray) and outline[0].ndim == 2
-        places = [self.frame.place(part) for part in outline] if many else self.frame.place(outline)
+        parts = [part for part in outline if isinstance(part, np.ndarray) and part.ndim == 2]
+        many = isinstance(outline, list) and bool(parts)
+        places = [self.frame.place(part) for part in parts] if many else self.frame.place(outline)
         if isinstance(paint, Cloth):
             relief["folds"] = paint.folds * folds
             solid(self.plate, places, paint.painter(self.frame), self.light, **relief)
         else:
             solid(self.plate, places, paint, self.light, **relief)
 
-    def skin(self, outline: Points | list[np.ndarray], color: np.ndarray, **relief) -> None:
+    def skin(self, outline: Points | list[np.ndarray], color: np.ndarray, **relief: Any) -> None:
         """Lay a part of bare skin."""
         self.solid(outline, color, wrap=SUBSURFACE, **relief)
 
-    def rope(self, line: Points, widths: Sequence[float], paint: Cloth | np.ndarray, **relief) -> None:
+    def rope(self, line: Points, widths: Sequence[float], paint: Cloth | np.ndarray, **relief: Any) -> None:
         """Lay a line thickened to `widths` (half)."""
         self.solid(tube(np.asarray(line, float), widths), paint, **relief)
 

@@ -96,7 +96,7 @@ def paint_person(rng: np.random.Generator, plate: Plate, person: Person, light: 
         worn.paint_glasses(rng, plate, pose, person.face, relief)
     if strands is not None:
         _paint_front_hair(plate, strands, pose, light, look.hair, seen)
-        if person.style.worn_up and not person.hat:
+        if person.style is not None and person.style.worn_up and not person.hat:
             worn.paint_bun(rng, plate, pose, look.hair, light)
     if person.hat == "scarf":
         worn.paint_headscarf(easel, pose, person.cloth)
@@ -130,12 +130,12 @@ def _paint_body(rng: np.random.Generator, easel: Easel, person: Person) -> None:
     for index in (0, 1):
         if not bare:
             body.paint_arm(easel, figure, index, skin)
-        holds = index == 1 and person.thing is not None
-        if holds:
+        thing = person.thing if index == 1 else None
+        if thing is not None:
             hand = easel.frame.place([figure.arms[1][2] - (0.45, 0.35)])[0]
             unit = 0.9 * easel.frame.unit
-            held.paint_thing(rng, easel.plate, person.thing, hand, unit, rng.normal(0, 0.15), easel.light)
-        body.paint_hand(easel, figure, index, skin, 0.8 if holds else rng.uniform(0, 0.7))
+            held.paint_thing(rng, easel.plate, thing, hand, unit, rng.normal(0, 0.15), easel.light)
+        body.paint_hand(easel, figure, index, skin, 0.8 if thing is not None else rng.uniform(0, 0.7))
     garments.paint_fluff(rng, easel, figure)
 
 
@@ -167,7 +167,7 @@ def _paint_front_hair(
         return
     mask = top.pixels[window][..., 3]
     small = cv2.resize(mask, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-    move = np.float32([[1, 0, -0.012 * pose.unit * light.direction[0]], [0, 1, 0.02 * pose.unit]])
+    move = np.array([[1, 0, -0.012 * pose.unit * light.direction[0]], [0, 1, 0.02 * pose.unit]], np.float32)
     small = cv2.warpAffine(cv2.GaussianBlur(small, (0, 0), max(0.6, 0.012 * pose.unit)), move, small.shape[::-1])
     shade = cv2.resize(small, mask.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
     plate.darken(window, shade, 0.45)

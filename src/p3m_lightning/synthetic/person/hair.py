@@ -110,7 +110,7 @@ def _curls(rng: np.random.Generator, style: Style, own: np.ndarray, t: np.ndarra
 
 
 def scalp_cover(view: View, relief: Relief, raised: float) -> np.ndarray:
-    """How much of the visible points of a head is covered with hair close to the skin, (h, w) in [0, 1]."""
+    """Return the share of hair close to the skin at the visible points of a head, (h, w) in [0, 1]."""
     both = np.dstack([relief.front, -relief.back])
     surfaces = cv2.remap(both, *pixel_maps(view.u, view.v), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     depth = np.where(view.rear, surfaces[..., 1], surfaces[..., 0]) - SKULL_CENTER[2]

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Style(NamedTuple):
-    """How hair is cut and worn; lengths in units of head space."""
+    """Cut of hair, and the way it is worn; lengths in units of head space."""
 
     length: float
     comb: tuple[float, float, float]  # direction laid over the roots, x away from the parting
@@ -66,10 +66,10 @@ _KEYS = ("length", "lift", "gravity", "volume", "spread", "curl", "turns", "guar
 
 
 def _cuts(table: dict[str, tuple[tuple[float, float], ...]]) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
-    return {
-        kind: tuple(dict(zip(_KEYS, (pair[end] for pair in pairs), strict=True)) for end in (0, 1))
-        for kind, pairs in table.items()
-    }
+    def end(pairs: tuple[tuple[float, float], ...], number: int) -> dict[str, float]:
+        return dict(zip(_KEYS, (pair[number] for pair in pairs), strict=True))
+
+    return {kind: (end(pairs, 0), end(pairs, 1)) for kind, pairs in table.items()}
 
 
 _LONG = _cuts(

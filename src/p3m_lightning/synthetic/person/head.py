@@ -18,7 +18,7 @@ RELIEF = 96
 """Relief pixels per unit."""
 LOW, HIGH = np.array([-1.0, -1.2]), np.array([1.0, 1.25])
 """Corners (x, y) of what the relief covers."""
-SKULL_CENTER, SKULL_RADII = np.float32([0.0, -0.2, -0.06]), np.float32([0.76, 0.82, 0.88])
+SKULL_CENTER, SKULL_RADII = np.array([0.0, -0.2, -0.06], np.float32), np.array([0.76, 0.82, 0.88], np.float32)
 """Ellipsoid under the hair."""
 
 
@@ -74,7 +74,7 @@ def draw_face(rng: np.random.Generator) -> Face:
 
 
 class Pose(NamedTuple):
-    """Where a head is and how it is turned."""
+    """Place and rotation of a head."""
 
     rotation: np.ndarray  # (3, 3), head space to view space
     center: np.ndarray  # (2,), pixels of the plate
@@ -112,7 +112,8 @@ def pixel(points: np.ndarray, density: float = RELIEF) -> np.ndarray:
 
 def pixel_maps(x: np.ndarray, y: np.ndarray, density: float = RELIEF) -> tuple[np.ndarray, np.ndarray]:
     """The same for maps of head space x and y, float32 (h, w) each, as OpenCV's `remap` takes them."""
-    return tuple((v - np.float32(low)) * np.float32(density) - np.float32(0.5) for v, low in ((x, LOW[0]), (y, LOW[1])))
+    scale, half = np.float32(density), np.float32(0.5)
+    return (x - np.float32(LOW[0])) * scale - half, (y - np.float32(LOW[1])) * scale - half
 
 
 def grid(density: float = RELIEF) -> tuple[np.ndarray, np.ndarray]:

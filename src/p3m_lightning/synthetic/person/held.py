@@ -83,7 +83,7 @@ def _flowers(rng: np.random.Generator, plate: Plate, place: Place, unit: float, 
                 petal,
                 light,
             )
-        solid(plate, place(_ellipse(*tip, 0.07, 0.07)), np.array([225, 180, 60]), light)
+        solid(plate, place(_ellipse(tip[0], tip[1], 0.07, 0.07)), np.array([225, 180, 60]), light)
 
 
 def _wine(rng: np.random.Generator, plate: Plate, place: Place, unit: float, light: Light) -> None:

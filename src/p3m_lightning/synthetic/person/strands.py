@@ -109,7 +109,7 @@ def _sheen(strands: Strands, pose: Pose, light: Light) -> np.ndarray:
     """Brightness (n, pieces): hair shines across its run (Kajiya and Kay 1989) and is darker inside."""
     turn = pose.rotation.astype(np.float32)
     lamp = light.direction.astype(np.float32)
-    half = lamp - np.float32([0, 0, -1])
+    half = lamp - np.array([0, 0, -1], np.float32)
     half /= np.linalg.norm(half)
     middle = strands.points[:, 2::4]
     run = (strands.points[:, 4::4] - strands.points[:, :-4:4]) @ turn.T

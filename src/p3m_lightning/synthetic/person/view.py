@@ -20,7 +20,7 @@ SUBSURFACE = np.array([0.55, 0.28, 0.22], np.float32)
 
 
 class View(NamedTuple):
-    """What is seen of a head from where the viewer stands: maps over a window of the plate, coarse."""
+    """Visible points of a head from where the viewer stands: maps over a window of the plate, coarse."""
 
     corner: np.ndarray  # (2,), plate pixels of the maps' top left corner
     step: float  # plate pixels per map pixel
@@ -40,6 +40,8 @@ def look_at(relief: Relief, pose: Pose) -> View:
     x, y = np.meshgrid(axis, axis)
     back = pose.rotation.T.astype(np.float32)
 
+    surfaces = np.dstack([relief.front, relief.back])
+
     def outside(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         hx, hy, hz = (back[i, 0] * x + back[i, 1] * y + back[i, 2] * z for i in range(3))
         at = head.pixel_maps(hx, hy)
@@ -47,7 +49,6 @@ def look_at(relief: Relief, pose: Pose) -> View:
         front, rear = hz - both[..., 0], -hz - both[..., 1]
         return np.maximum(front, rear), hx, hy, rear > front
 
-    surfaces = np.dstack([relief.front, relief.back])
     near = np.full_like(x, 1.15)
     far = np.full_like(x, -9)
     for z in np.arange(1.06, -0.8, -0.11, dtype=np.float32):
@@ -92,8 +93,8 @@ def paint_head(
     spread = cv2.GaussianBlur(hit, (0, 0), 2)[..., None]
     # beyond the outline the map continues with its neighbors' values, so that enlarging it does not darken the rim
     arriving = np.where(hit[..., None] > 0, arriving, cv2.GaussianBlur(arriving, (0, 0), 2) / (spread + 1e-4))
-    maps = [view.u, view.v, cv2.GaussianBlur(hit, (0, 0), 1.0), hit if scalp is None else scalp[0]]
-    maps = _enlarge(np.dstack([*maps, arriving.astype(np.float32)]), view, window)
+    layers = [view.u, view.v, cv2.GaussianBlur(hit, (0, 0), 1.0), hit if scalp is None else scalp[0]]
+    maps = _enlarge(np.dstack([*layers, arriving.astype(np.float32)]), view, window)
     at = head.pixel_maps(maps[..., 0], maps[..., 1], mural.density)
     color = cv2.remap(mural.pixels, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if scalp is not None:
@@ -105,7 +106,7 @@ def paint_head(
 def _enlarge(maps: np.ndarray, view: View, window: Window) -> np.ndarray:
     """Bring the maps of a view, float32 (h, w, C), to the pixels of a window of the plate."""
     rows, columns = window
-    place = np.float32([[1 / view.step, 0, 0], [0, 1 / view.step, 0]])
+    place = np.array([[1 / view.step, 0, 0], [0, 1 / view.step, 0]], np.float32)
     place[:, 2] = (np.array([columns.start, rows.start]) - view.corner + 0.5) / view.step - 0.5
     size = (columns.stop - columns.start, rows.stop - rows.start)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -137,7 +138,9 @@ def _cast(relief: Relief, lamp: np.ndarray) -> np.ndarray:
     height, width = relief.front.shape
     shadow = np.zeros((height, width), np.float32)
     for distance in (0.04, 0.08, 0.12, 0.17, 0.23, 0.3):
-        shift = np.float32([[1, 0, -lamp[0] * distance * head.RELIEF], [0, 1, -lamp[1] * distance * head.RELIEF]])
+        shift = np.array(
+            [[1, 0, -lamp[0] * distance * head.RELIEF], [0, 1, -lamp[1] * distance * head.RELIEF]], np.float32
+        )
         ahead = cv2.warpAffine(relief.front, shift, (width, height), borderMode=cv2.BORDER_CONSTANT, borderValue=-1)
         np.maximum(shadow, (ahead - relief.front - np.float32(lamp[2] * distance)) * 22, out=shadow)
     return cv2.GaussianBlur(np.clip(shadow, 0, 1), (0, 0), 1.5)

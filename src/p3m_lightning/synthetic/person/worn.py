@@ -1,4 +1,4 @@
-"""What belongs to the head besides face and hair: ears, beards, glasses, hats, headscarves."""
+"""Things on the head besides face and hair: ears, beards, glasses, hats, headscarves."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _dome(grown: float, low: float, tilt: float) -> np.ndarray:
 
 
 def _ring(grown: float, low: float, tilt: float, reach: float = 1.0) -> np.ndarray:
-    """Where that plane cuts the grown skull, (60, 3) from behind around to behind; `reach` widens it."""
+    """Return the cut of that plane through the grown skull, (60, 3) from behind around to behind; `reach` widens it."""
     azimuth = np.linspace(-np.pi, np.pi, 60)
     y = np.full(60, low)
     for _ in range(3):

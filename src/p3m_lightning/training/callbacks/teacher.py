@@ -15,6 +15,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from p3m_lightning.files import atomic_path
+from p3m_lightning.markdown import markdown_table
 from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.models import load_model
 from p3m_lightning.models.weights import read_checkpoint
@@ -116,7 +117,7 @@ class Teacher(Callback):
         if teacher["images_per_second"]:
             self.found["times_as_fast"] = student["images_per_second"] / teacher["images_per_second"]
         if trainer.is_global_zero and self.metrics:
-            table = markdown_table(self.found)
+            table = comparison_table(self.found)
             with atomic_path(self.folder / "teacher_student.md") as aside:
                 aside.write_text(table)
             print(table)
@@ -143,22 +144,19 @@ def describe(net: nn.Module, sets: Mapping[str, Mapping[str, float]], seconds: l
     }
 
 
-def markdown_table(found: Mapping[str, Any]) -> str:
+def comparison_table(found: Mapping[str, Any]) -> str:
     """Lay out what `Teacher` found as a Markdown table: SAD lost against speed won."""
     names = list(found["sad_lost"])
-    lines = [
-        "| | parameters | " + " | ".join(f"SAD {name}" for name in names) + " | images/s |",
-        "|---|--:|" + "--:|" * (len(names) + 1),
-    ]
+    header = ["", "parameters", *(f"SAD {name}" for name in names), "images/s"]
+    rows = []
     for who in ("teacher", "student"):
         one = found[who]
         cells = [f"{one['sets'][name]['sad']:.2f}" for name in names]
-        speed = f"{one['images_per_second']:.2f}"
-        lines.append(f"| {who}: {one['name']} | {one['parameters']:,} | " + " | ".join([*cells, speed]) + " |")
+        rows.append([f"{who}: {one['name']}", f"{one['parameters']:,}", *cells, f"{one['images_per_second']:.2f}"])
     cells = [f"{found['sad_lost'][name]:+.2f}" for name in names]
     share = found["student"]["parameters"] / found["teacher"]["parameters"]
-    lines.append(f"| lost, won | x {share:.2f} | " + " | ".join([*cells, f"x {found['times_as_fast']:.2f}"]) + " |")
-    return "\n".join(lines) + "\n"
+    rows.append(["lost, won", f"x {share:.2f}", *cells, f"x {found['times_as_fast']:.2f}"])
+    return markdown_table(header, rows) + "\n"
 
 
 def _native(net: nn.Module, images: Tensor, trimap: Tensor | None = None) -> Tensor:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from torch.utils.data import Dataset
 
+from p3m_lightning.data.datasets import MattingDataset
 from p3m_lightning.experiments.pages import Block, Heading, Picture, Text, chart, photograph
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.images import read_matte, to_uint8, to_unit
@@ -48,7 +48,7 @@ def curve_chart(runs: Sequence[Run]) -> list[Block]:
     rows = -(-len(keys) // COLUMNS)
     figure = Figure(figsize=(4 * COLUMNS, 2.6 * rows), layout="constrained")
     grid = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
-    for axes, key in zip(grid, keys, strict=False):
+    for axes, key in zip(grid[: len(keys)], keys, strict=True):
         for number, (label, found) in enumerate(curves.items()):
             if key in found:
                 axes.plot(*zip(*found[key], strict=True), color=f"C{number}", label=label, linewidth=1)
@@ -89,7 +89,7 @@ def _is_shown(key: str, curve: Sequence[tuple[int, float]]) -> bool:
     return len(curve) > 1 and (key.startswith(("train/loss/", "val/")))
 
 
-def _test_set(run: Run, name: str) -> tuple[Dataset | None, str]:
+def _test_set(run: Run, name: str) -> tuple[MattingDataset | None, str]:
     """Build the test set of a run again; None and the reason where its files are gone."""
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
@@ -101,9 +101,10 @@ def _test_set(run: Run, name: str) -> tuple[Dataset | None, str]:
         return None, str(error)
 
 
-def _panels(runs: Sequence[Run], name: str, stem: str, dataset: Dataset | None) -> dict[str, np.ndarray]:
+def _panels(runs: Sequence[Run], name: str, stem: str, dataset: MattingDataset | None) -> dict[str, np.ndarray]:
     """Return the columns of one image's row: image, truth, and each run's matte and its error."""
-    mattes = {run.label: to_uint8(read_matte(run.matte(name, stem))) for run in runs}
+    files = {run.label: run.matte(name, stem) for run in runs}
+    mattes = {label: to_uint8(read_matte(file)) for label, file in files.items() if file}
     panels: dict[str, np.ndarray] = {}
     truth = None
     if dataset is not None and stem in dataset.names:

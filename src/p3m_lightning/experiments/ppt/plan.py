@@ -1,0 +1,129 @@
+"""Plan of privacy-preserving training (PPT, Li et al., ACM MM 2021): what is trained on B or N, and tested on B and N.
+
+A cell is a method, what it was trained on, and what it is tested on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from p3m_lightning.models import model_card
+from p3m_lightning.models.classical import METHODS
+from p3m_lightning.models.weights import read_checkpoint
+from p3m_lightning.schema import InputError
+
+TRADITIONAL, TRIMAP_BASED, TRIMAP_FREE = "traditional", "trimap-based", "trimap-free"
+NOT_TRAINED = "-"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One field of the table."""
+
+    model: str
+    trained_on: str  # a condition, or NOT_TRAINED for a traditional method
+    tested_on: str  # a condition
+
+    @property
+    def title(self) -> str:
+        """Title in tables: `B:N` is trained on blurred and tested on normal images."""
+        return self.tested_on if self.trained_on == NOT_TRAINED else f"{self.trained_on}:{self.tested_on}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Trainings and tests of a table; `conf/ppt.yaml`, resolved."""
+
+    folder: Path
+    models: Sequence[str]
+    train_on: Sequence[str]
+    test_on: Sequence[str]
+    seed: int
+    root: str  # of the data set
+    folders: Mapping[str, str]  # condition -> folder of images that the data set has
+    styles: Mapping[str, Mapping[str, Any]]  # condition -> keys of `obfuscate`
+    test: str  # name of the test set
+    data: Sequence[str]  # overrides of every training and every test
+    train: Sequence[str]  # overrides of every training
+    methods: Mapping[str, Mapping[str, Any]]  # model -> experiment, train (overrides), published (a recipe)
+    train_overrides: Sequence[str] = ()  # of every training, after those of the methods
+    checkpoints: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # model -> condition -> file
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Plan:
+        """Read a plan out of the resolved configuration.
+
+        Raises:
+            InputError: a model, a condition or a checkpoint that nothing is known of.
+        """
+        protocol = config["protocol"]
+        keys = ("models", "train_on", "test_on", "seed", "train_overrides", "styles", "checkpoints")
+        own = {key: protocol[key] for key in ("folders", "test", "train", "methods")}
+        own["data"] = [*protocol["data"], *config["data_overrides"]]
+        paths = config["paths"]
+        plan = cls(Path(paths["run"]), root=paths["data"], **own, **{key: config[key] for key in keys})
+        plan.check()
+        return plan
+
+    def check(self) -> None:
+        """Refuse names that nothing is known of, before anything is trained."""
+        for name in self.models:
+            model_card(name)
+            if name not in self.methods and kind_of(name) != TRADITIONAL:
+                raise InputError(
+                    f"models: the protocol does not say how to train {name}; it knows {_listed(self.methods)}"
+                )
+        for condition in (*self.train_on, *self.test_on):
+            if condition not in self.folders and condition not in self.styles:
+                known = _listed([*self.folders, *self.styles])
+                raise InputError(f"train_on, test_on: {condition!r} is not one of {known}")
+        for name, files in self.checkpoints.items():
+            for condition, path in files.items():
+                if path and condition not in self.train_on:
+                    raise InputError(f"checkpoints.{name}.{condition}: not among train_on, {_listed(self.train_on)}")
+                if path:
+                    self._check_checkpoint(name, path)
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield all cells, method by method."""
+        for model in self.models:
+            trained = [NOT_TRAINED] if kind_of(model) == TRADITIONAL else self.train_on
+            yield from (Cell(model, side, condition) for side in trained for condition in self.test_on)
+
+    def training_folder(self, model: str, side: str) -> Path:
+        """Return the run folder of a training."""
+        return self.folder / model / f"trained_on_{side}"
+
+    def cell_folder(self, cell: Cell) -> Path:
+        """Return the run folder of a test."""
+        if cell.trained_on == NOT_TRAINED:
+            return self.folder / cell.model / f"tested_on_{cell.tested_on}"
+        return self.folder / cell.model / f"{cell.trained_on}_tested_on_{cell.tested_on}"
+
+    def images(self, condition: str, split: str) -> str:
+        """Return the folder of images of a condition, as `images` of a data set takes it."""
+        return self.folders.get(condition) or str((self.folder / "images" / condition / split).absolute())
+
+    def checkpoint(self, model: str, side: str) -> Path:
+        """Return the file of a trained network: the one that was given, else the best of our training."""
+        given = (self.checkpoints.get(model) or {}).get(side)
+        return Path(given) if given else self.training_folder(model, side) / "checkpoints" / "best.ckpt"
+
+    def _check_checkpoint(self, name: str, path: str) -> None:
+        found = read_checkpoint(path).config["model"]["name"]
+        if found != name:
+            raise InputError(f"checkpoints.{name}: {path} holds {found}")
+
+
+def kind_of(model: str) -> str:
+    """Return TRADITIONAL (nothing to train), TRIMAP_BASED or TRIMAP_FREE."""
+    if model in METHODS:
+        return TRADITIONAL
+    return TRIMAP_BASED if model_card(model).needs_trimap else TRIMAP_FREE
+
+
+def _listed(names: Sequence[str] | Mapping[str, Any]) -> str:
+    return ", ".join(names)

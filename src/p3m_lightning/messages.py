@@ -1,0 +1,77 @@
+"""What messages for people share: words said once, names escaped, lists cut short, settings that have changed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from p3m_lightning.schema import InputError
+
+LOG = logging.getLogger("p3m_lightning")
+
+NAMED = 3
+"""Differing settings that a message names."""
+
+
+@lru_cache(maxsize=10_000)
+def tell(message: str) -> None:
+    """Log a warning, the first time it comes up in this process; without any logging set up it goes to stderr."""
+    LOG.warning("p3m: %s", printable(message))
+
+
+def printable(text: str) -> str:
+    r"""Return `text` in one line with what a terminal would act on, or cannot show, written as an escape (\x1b)."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
+    )
+
+
+def shortened(items: Iterable[str], most: int | None, rest: str = "") -> list[str]:
+    """Return the first items, made `printable`, and behind them how many more there are, if any.
+
+    >>> shortened("abcd", 2, " in all.txt")
+    ['a', 'b', 'and 2 more in all.txt']
+
+    Args:
+        items: of any number.
+        most: how many of them are shown; None for all.
+        rest: follows the number.
+    """
+    items = list(items)
+    more = len(items) - most if most is not None else 0
+    shown = [printable(item) for item in items[:most]]
+    return [*shown, f"and {more} more{rest}"] if more > 0 else shown
+
+
+def refuse_other_settings(place: str | Path, recorded: Mapping[str, Any], wanted: Mapping[str, Any], cure: str) -> None:
+    """Refuse to go on with what was made with other settings.
+
+    Args:
+        place: what was made, the subject of the message.
+        recorded: settings with which it was made; nested mappings are compared key by key.
+        wanted: settings of now, as plain values that JSON holds; others are compared as texts.
+        cure: what to do about it.
+
+    Raises:
+        InputError: the message names the settings that differ, with both values.
+    """
+    before, now = _flat(_plain(recorded)), _flat(_plain(wanted))
+    differing = [key for key in {**now, **before} if before.get(key) != now.get(key)]
+    if differing:
+        texts = shortened([f"{key} {before.get(key)} instead of {now.get(key)}" for key in differing], NAMED)
+        raise InputError(f"{place}: made with {', '.join(texts)}; {cure}")
+
+
+def _plain(settings: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(settings, default=str))
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return leaves
