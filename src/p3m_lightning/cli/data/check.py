@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.messages import printable
 
 if TYPE_CHECKING:
     from p3m_lightning.data.prepare.check import CheckReport
