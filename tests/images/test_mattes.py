@@ -34,7 +34,18 @@ def test_a_class_may_be_absent(codes):
 
 @pytest.mark.parametrize(
     "codes",
-    [[0, 127, 254], [0, 254], [0, 128, 254, 255], [0, 1], [1], [0, 1, 255], [0, 3], [0, 127, 128, 255], [0, 1, 2, 3]],
+    [
+        [0, 127, 254],
+        [0, 254],
+        [0, 128, 254, 255],
+        [0, 1],
+        [1],
+        [0, 1, 255],
+        [0, 3],
+        [0, 100, 255],
+        [0, 127, 128, 255],
+        [0, 1, 2, 3],
+    ],
 )
 def test_other_codes_are_refused_by_name_with_a_cure(tmp_path, codes):
     path = saved(tmp_path / "odd.png", np.array([codes], np.uint8))

@@ -97,8 +97,8 @@ def trimap_classes(codes: np.ndarray) -> np.ndarray:
     """Map trimap codes to classes, uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND.
 
     Args:
-        codes: uint8 or uint16 (H, W), in one of two codings: 0, one value of the middle half of the range (128, 127;
-            32768 of 16 bits) and the dtype's maximum; or the classes 0, 1, 2. A class may be absent, but 0 and 1 alone
+        codes: uint8 or uint16 (H, W), in one of two codings: 0, the middle of the range (128 or 127; of 16 bits
+            32639 to 32896) and the dtype's maximum; or the classes 0, 1, 2. A class may be absent, but 0 and 1 alone
             could be a mask.
 
     Raises:
@@ -109,7 +109,7 @@ def trimap_classes(codes: np.ndarray) -> np.ndarray:
     if 2 in values and values[-1] == 2:
         return codes.astype(np.uint8)
     middle = [value for value in values if 0 < value < top]
-    if len(middle) > 1 or any(not top / 4 <= value <= 3 * top / 4 for value in middle):
+    if len(middle) > 1 or any(abs(2 * value - top) > top // 254 for value in middle):
         raise InputError(f"a trimap of {_described(values)}; {TRIMAP_CURE}")
     trimap = np.full(codes.shape, UNKNOWN, np.uint8)
     trimap[codes == 0] = BACKGROUND
