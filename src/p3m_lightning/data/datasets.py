@@ -24,7 +24,7 @@ Transform = Callable[[SampleFiles, int], Maps]
 FOREGROUNDS = ("none", "cached", "crop")
 
 
-class Draw(NamedTuple):
+class SeededIndex(NamedTuple):
     """An index that carries its seed, so that a sample's random draws do not depend on the worker that makes it."""
 
     index: int
@@ -49,10 +49,10 @@ class NamedDataset(Dataset):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, item: int | Draw) -> Sample:
+    def __getitem__(self, item: int | SeededIndex) -> Sample:
         return to_sample(*self.maps(item))
 
-    def maps(self, item: int | Draw) -> tuple[Maps, str]:
+    def maps(self, item: int | SeededIndex) -> tuple[Maps, str]:
         """Return the arrays of one sample and its name."""
         raise NotImplementedError
 
@@ -77,8 +77,8 @@ class NamedDataset(Dataset):
 class MattingDataset(NamedDataset):
     """Images and mattes of one split, as `Sample`s.
 
-    A plain index takes its random draws from torch's generator, as people expect of a loader of their own; a `Draw`
-    fixes them.
+    A plain index takes its random draws from torch's generator, as people expect of a loader of their own; a
+    `SeededIndex` fixes them.
 
     Args:
         root: folder of the data set.
@@ -123,7 +123,7 @@ class MattingDataset(NamedDataset):
         files = find_samples(root, name, split, images, needed, wanted, cache)
         super().__init__(files, transform or EvalTransform(), limit)
 
-    def maps(self, item: int | Draw) -> tuple[Maps, str]:
+    def maps(self, item: int | SeededIndex) -> tuple[Maps, str]:
         """Return the arrays of one sample, cut and augmented, and its name."""
         index, seed = item if isinstance(item, tuple) else (item, int(torch.randint(2**31, ())))
         name = self.names[index]
@@ -156,7 +156,7 @@ class ImageDataset(NamedDataset):
     ) -> None:
         super().__init__(find_samples(root, name, split), transform, limit)
 
-    def maps(self, item: int | Draw) -> tuple[Maps, str]:
+    def maps(self, item: int | SeededIndex) -> tuple[Maps, str]:
         """Return the image, transformed, and its name."""
         index, seed = item if isinstance(item, tuple) else (item, int(torch.randint(2**31, ())))
         name = self.names[index]
