@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from p3m_lightning.schema import InputError, MattingOutput, Sample
+from p3m_lightning.schema import LABELS, UNKNOWN, InputError, MattingOutput, Sample
 
 
 class Loss(ABC):
@@ -21,7 +21,7 @@ class Loss(ABC):
         """Return the terms of a network's `output` for a collated `batch`."""
         with torch.autocast(output.alpha.device.type, enabled=False):
             wide = MattingOutput(*map(_widened, output[:3]), tuple(map(_widened, output.sides)))
-            return self.terms(wide, {key: _widened(value) for key, value in batch.items()})
+            return self.terms(as_labeled(wide, batch), {key: _widened(value) for key, value in batch.items()})
 
     @abstractmethod
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
@@ -49,6 +49,29 @@ def colors(batch: Sample) -> tuple[Tensor, Tensor, Tensor]:
             " take data that has them, or leave the term out of loss.function"
         )
     return batch["image"], batch["foreground"], batch["background"]
+
+
+def as_labeled(output: MattingOutput, batch: Sample) -> MattingOutput:
+    """Count the mattes of an output as right where the labels of a batch say nothing about them.
+
+    Masks and trimaps teach where the person is, by the semantic terms and by the final matte outside the unknown
+    region; inside it no error is seen and no gradient flows, whatever the loss.
+    """
+    if "labels" not in batch:
+        return output
+    exact = exact_region(batch)
+    alpha, detail = (
+        matte if matte is None else torch.where(exact, matte, batch["alpha"].to(matte)) for matte in output[::2]
+    )
+    return output._replace(alpha=alpha, detail=detail)
+
+
+def exact_region(batch: Sample) -> Tensor:
+    """Return where the labels of a batch are true mattes, bool (N, 1, H, W): all of a matte, the rest where known."""
+    known = batch["trimap"] != UNKNOWN
+    if "labels" not in batch:
+        return torch.ones_like(known)
+    return known | (batch["labels"] == LABELS.index("matte")).view(-1, 1, 1, 1)
 
 
 def _widened(value: object) -> object:

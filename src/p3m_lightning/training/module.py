@@ -11,6 +11,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from p3m_lightning.losses.base import exact_region
 from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.metrics.baselines import TrivialPredictors
 from p3m_lightning.schema import InputError, MattingOutput, Sample
@@ -140,7 +141,9 @@ class MattingModule(LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimizer over the parameters that learn, and its schedule; state the batch and the rate."""
         try:
-            optimizer = self.optimizer_factory([p for p in self.net.parameters() if p.requires_grad])
+            learning = [(name, p) for name, p in self.net.named_parameters() if p.requires_grad]
+            by_part = "parts" in getattr(self.optimizer_factory, "keywords", {})
+            optimizer = self.optimizer_factory(learning if by_part else [p for _, p in learning])
         except (TypeError, ValueError) as error:
             raise InputError(f"optimizer: {error}") from error
         stated = scale_rate(optimizer, effective_batch(self.trainer), self.lr_scaling)
@@ -175,7 +178,8 @@ class MattingModule(LightningModule):
         if not alpha.isfinite().all():
             name = batch["name"][0]
             raise InputError(f"{name}: the network's matte is not finite: the training diverged; lower optimizer.lr")
-        self.metrics[stage][which].update(alpha, batch["alpha"], batch["trimap"], batch["name"], batch.get("face"))
+        scored = alpha if "labels" not in batch else torch.where(exact_region(batch), alpha, batch["alpha"])
+        self.metrics[stage][which].update(scored, batch["alpha"], batch["trimap"], batch["name"], batch.get("face"))
         return alpha
 
     def _log_metrics(self, stage: str, reset: bool = True) -> list[dict[str, float]]:

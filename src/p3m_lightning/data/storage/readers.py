@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from p3m_lightning.data.labels import checked_label
 from p3m_lightning.data.storage.layout import PACK
 from p3m_lightning.data.storage.packs import Pack
 from p3m_lightning.images import read_image, read_matte, read_trimap
@@ -30,14 +31,18 @@ class SampleFiles:
         files: role -> path; `pack` is the file that `p3m data pack` wrote, read instead of those it was made of.
         estimate: the transform is to estimate foreground and background where there are no files of them.
         face: a black face mask stands in where there is no file of it.
+        labels: what the files of mattes hold, one of `schema.LABELS`.
 
     Raises:
         InputError: the pack is broken, or older than one of the files.
     """
 
-    def __init__(self, files: Mapping[str, Path], estimate: bool = False, face: bool = False) -> None:
+    def __init__(
+        self, files: Mapping[str, Path], estimate: bool = False, face: bool = False, labels: str = "matte"
+    ) -> None:
         self.files = {role: path for role, path in files.items() if role != PACK}
         self.face = face
+        self.labels = labels
         self.estimate = estimate and not {"foreground", "background"} <= files.keys()
         self.pack = Pack(files[PACK]) if PACK in files else None
         changed = self.pack and self.pack.changed(self.files)
@@ -50,9 +55,11 @@ class SampleFiles:
         Raises:
             InputError: broken file, or a matte of 0 and 1 in a file of 0 to 255.
         """
+        alpha = self.pack.read("alpha") if self.pack else read_matte(self.files["alpha"])
+        if self.labels != "matte":
+            return checked_label(alpha, self.labels, self.files["alpha"])
         if self.pack:
-            return self.pack.read("alpha")
-        alpha = read_matte(self.files["alpha"])
+            return alpha
         if alpha.max() == 1:
             raise InputError(f"{self.files['alpha']}: its values are 0 and 1, not 0 to 255; multiply them by 255")
         return alpha

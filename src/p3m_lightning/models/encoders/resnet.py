@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from p3m_lightning.models.blocks import scale_channels
+from p3m_lightning.ops import IMAGENET_MEAN, IMAGENET_STD
 from p3m_lightning.schema import EncoderFeatures
 
 
@@ -22,6 +23,7 @@ class ResNet34(nn.Module):
     """
 
     minimum_size = 32
+    mean, std = IMAGENET_MEAN, IMAGENET_STD  # of the images it takes
 
     def __init__(self, width: float = 1.0):
         super().__init__()

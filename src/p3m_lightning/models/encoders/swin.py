@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from p3m_lightning.models.blocks import ConvStem, PoolingMerge, feed_forward, init_transformer, scale_channels
+from p3m_lightning.ops import IMAGENET_MEAN, IMAGENET_STD
 from p3m_lightning.schema import EncoderFeatures
 
 WINDOW = 7
@@ -26,6 +27,7 @@ class SwinT(nn.Module):
     """
 
     minimum_size = 96  # the map at stride 32 is at least as long as the shift; the authors' code asks for 256
+    mean, std = IMAGENET_MEAN, IMAGENET_STD  # of the images it takes
 
     def __init__(self, width: float = 1.0, drop_path: float = 0.0):
         super().__init__()

@@ -7,6 +7,7 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from p3m_lightning.models.blocks import ConvStem, PoolingMerge, feed_forward, init_transformer, scale_channels
+from p3m_lightning.ops import IMAGENET_MEAN, IMAGENET_STD
 from p3m_lightning.schema import EncoderFeatures
 
 
@@ -21,6 +22,7 @@ class ViTAES(nn.Module):
     """
 
     minimum_size = 32
+    mean, std = IMAGENET_MEAN, IMAGENET_STD  # of the images it takes
 
     def __init__(self, width: float = 1.0):
         super().__init__()
