@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
 from p3m_lightning.schema import InputError
+from p3m_lightning.training.sharding import FullySharded
 
 
 class MovingAverage(WeightAveraging):
@@ -31,3 +35,15 @@ class MovingAverage(WeightAveraging):
             return averaged.lerp(current, 1 - kept) if averaged.is_floating_point() else current
 
         super().__init__(avg_fn=average)
+
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        """Copy the weights that the average starts from.
+
+        Raises:
+            InputError: the network is sharded, and no process holds all of its weights.
+        """
+        if isinstance(trainer.strategy, FullySharded):
+            raise InputError("callbacks=averaged: does not go with trainer=fsdp; take trainer=ddp or callbacks=default")
+        with warnings.catch_warnings():  # Lightning warns of sharding, which is refused above
+            warnings.filterwarnings("ignore", message="You're using the WeightAveraging callback with a model")
+            super().setup(trainer, module, stage)
