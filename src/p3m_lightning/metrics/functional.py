@@ -193,7 +193,7 @@ def mask_metrics(pred: Array, target: Array, trimap: Array | None = None) -> dic
     error = _error(pred, target)
     ours, truth = pred > 0.5, target > 0.5
     union = np.count_nonzero(ours | truth)
-    values = {"iou": np.count_nonzero(ours & truth) / union if union else 1.0, "sad": _sad(error)}
+    values = {"iou": float(np.count_nonzero(ours & truth) / union) if union else 1.0, "sad": _sad(error)}
     if trimap is not None:
         known = error[checked_trimap(trimap, target.shape) != UNKNOWN]
         values |= {"sad_known": _sad(known), "mad_known": float(known.mean()) if known.size else 0.0}
