@@ -28,7 +28,7 @@ from p3m_lightning.training.loggers import RunWandbLogger
 from p3m_lightning.training.module import MattingModule
 from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
-from p3m_lightning.training.start import freeze, start_from
+from p3m_lightning.training.start import freeze, refuse_weights_alone, start_from
 
 
 def train(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,6 +43,7 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: a key or file that does not fit; the message names it.
     """
+    refuse_weights_alone(config["ckpt"])
     started = time.time()
     seed_everything(config["seed"], workers=True, verbose=False)
     data = build(config["data"])

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from torch import nn
 
-from p3m_lightning.models.weights import load_strictly, read_checkpoint
+from p3m_lightning.files import weights_format
+from p3m_lightning.models.weights import load_strictly, read_checkpoint, read_weights
 from p3m_lightning.schema import InputError
 
 
@@ -21,6 +22,16 @@ def start_from(net: nn.Module, path: str | Path | None) -> None:
     """
     if path:
         load_strictly(net, read_checkpoint(path).state, f"init_from: {path}")
+
+
+def refuse_weights_alone(ckpt: str | Path | None) -> None:
+    """Refuse to go on from a file that holds no state of a training, such as the moments of its optimizer.
+
+    Raises:
+        InputError: such a file, none, or another kind of file.
+    """
+    if ckpt and (weights_format(Path(ckpt)) == "safetensors" or not read_weights(ckpt).get("optimizer_states")):
+        raise InputError(f"ckpt: {ckpt} holds weights alone, nothing to resume; init_from={ckpt} starts from them")
 
 
 def freeze(net: nn.Module, patterns: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from p3m_lightning.cli.shared.processes import shared_run_folder
-from p3m_lightning.configuration import one_line, resolve
+from p3m_lightning.configuration import one_line, resolve, with_quoted_paths
 from p3m_lightning.schema import InputError
 
 CONFIG_PATH = "pkg://p3m_lightning.conf"
@@ -44,6 +44,7 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
             _remove_if_empty(own)
 
     failures: list[Exception] = []
+    overrides = with_quoted_paths(overrides)
     command = sys.argv[0]
     saved = sys.argv
     sys.argv = [command, *overrides]
