@@ -13,6 +13,10 @@ import yaml
 
 from p3m_lightning import load_model
 from p3m_lightning.cli import main
+from p3m_lightning.configuration import of_today
+from p3m_lightning.experiments.ppt.steps import is_finished
+from p3m_lightning.experiments.run_folders import differing_keys, read_runs
+from p3m_lightning.schema import InputError
 
 RECORDED = Path(__file__).parent / "recorded_run"
 RECIPE = [
@@ -29,7 +33,7 @@ RECIPE = [
     "data.num_workers=0",
     "data.batch_size=2",
     "data.holdout=2",
-    "data.prepare=null",
+    *[f"data.prepare.{key}={value}" for key, value in {"train": 6, "test": 4, "size": 160, "seed": 1}.items()],
     "data.train.transform.crop.size=64",
     "data.train.transform.crop.sides=[96,128]",
     "callbacks.mattes.side=48",
@@ -73,8 +77,7 @@ def test_it_is_evaluated_and_compared_with_the_evaluation(recorded, portraits, t
     assert now["inference"] == then["inference"]
     assert now["sets"].keys() == then["sets"].keys()
     call("compare", f"then={recorded}", f"now={folder}", "-o", tmp_path / "comparison")
-    assert "then" in capsys.readouterr().out
-    assert (tmp_path / "comparison" / "compare.md").is_file()
+    assert "then" in (tmp_path / "comparison" / "compare.html").read_text()
 
 
 def test_it_is_resumed_as_the_next_epoch_with_the_optimizers_moments(recorded, portraits):
@@ -90,5 +93,18 @@ def test_it_is_resumed_as_the_next_epoch_with_the_optimizers_moments(recorded, p
     moved = {key for key, value in after["state_dict"].items() if not torch.equal(value, before["state_dict"][key])}
     assert moved
     assert not any(key.startswith("net.encoder.") for key in moved)
-    callbacks = yaml.safe_load((recorded / "config.yaml").read_text())["callbacks"]
-    assert callbacks["pictures"]["_target_"] == "p3m_lightning.training.callbacks.picture_sheet.PictureSheet"
+    differing = differing_keys(read_runs([str(RECORDED), str(recorded)]))
+    assert differing["trainer.max_epochs"] == [1, 2]
+    assert not [key for key in differing if key.endswith("_target_")]
+
+
+def test_what_it_finished_is_not_refused_for_names_that_have_moved(recorded):
+    config = yaml.safe_load((recorded / "config.yaml").read_text())
+    pictures = "p3m_lightning.training.callbacks.picture_sheet.PictureSheet"
+    config["callbacks"]["pictures"]["_target_"] = pictures
+    config["data"]["prepare"]["_target_"] = "p3m_lightning.synthetic.synthesize"
+    today = of_today(config)
+    assert is_finished(recorded, today)
+    today["callbacks"]["pictures"]["_target_"] = "another"
+    with pytest.raises(InputError, match=f"{pictures} instead of another"):
+        is_finished(recorded, today)

@@ -40,8 +40,9 @@ def read_weights(path: str | Path) -> dict:
     if weights_format(path) == "safetensors":
         return _read_safetensors(path)[0]
     try:
-        with warnings.catch_warnings(action="ignore"):  # about the protocol of a pickle that is refused anyway
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        # warnings are about the protocol of a pickle that is refused anyway; by its name torch would judge a file
+        with warnings.catch_warnings(action="ignore"), open(path, "rb") as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f": it brings {named[1]}" if named else ""

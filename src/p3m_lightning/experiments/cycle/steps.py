@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from p3m_lightning.configuration import compose_run, of_today, quoted
+from p3m_lightning.configuration import compose_run, quoted
 from p3m_lightning.experiments.cycle.portraits import check_gate, make_portraits
 from p3m_lightning.experiments.cycle.report import write_report
 from p3m_lightning.files import write_json
@@ -102,7 +102,7 @@ def refuse_changed_steps(config: Config, folder: Path, steps: Mapping[str, Step]
         if not marker.is_file():
             continue
         cure = "give paths.run=FOLDER for another cycle, or delete this step and those after it"
-        settings, then = settings_of(config, step), of_today(json.loads(marker.read_text())["settings"])
+        settings, then = settings_of(config, step), json.loads(marker.read_text())["settings"]
         refuse_other_settings(folder / name, {key: then.get(key) for key in settings}, settings, cure)
 
 
