@@ -1,9 +1,11 @@
 """Small videos with known pixels, and a network whose mattes are known too."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from torch import nn
 
@@ -70,6 +72,65 @@ def write_video(path: Path, images: list[np.ndarray], times: list[int] | None = 
             container.mux(track.encode(_tone(times[-1] + 40)))
             container.mux(track.encode())
     return path
+
+
+def write_streams(path: Path, kinds: Sequence[str], frames: int = 8, **keys) -> Path:
+    """Write a file with streams of these kinds, in order.
+
+    Kinds: `video` (a moving disc), `mjpeg` (the same as motion JPEG), `small` (a smaller black video), `cover` (a
+    picture of another size), `attachment` (the same in Matroska), or a codec of sound, with its layout behind a colon:
+    `ac3:5.1(side)`.
+    Keys: `default`, the number of the stream that is marked as default.
+    """
+    codecs = {"video": "h264", "small": "h264", "mjpeg": "mjpeg", "cover": "png"}
+    with av.open(str(path), "w") as container:
+        streams = []
+        for kind in kinds:
+            codec, _, layout = kind.partition(":")
+            if kind == "attachment":
+                picture = cv2.imencode(".png", np.zeros((90, 90, 3), np.uint8))[1].tobytes()
+                streams.append(container.add_attachment("cover.png", "image/png", picture))
+                continue
+            if kind in codecs:
+                stream = container.add_stream(codecs[kind], rate=25)
+                stream.height, stream.width = {"cover": (90, 90), "small": (32, 48)}.get(kind, (64, 96))
+                stream.pix_fmt = {"cover": "rgb24", "mjpeg": "yuvj420p"}.get(kind, "yuv420p")
+                if kind == "cover":
+                    stream.disposition = av.stream.Disposition.attached_pic
+                else:
+                    stream.disposition = av.stream.Disposition(0)
+            else:
+                stream = container.add_stream(codec, rate=RATE, layout=layout or "stereo")
+            streams.append(stream)
+        if "default" in keys:
+            streams[keys["default"]].disposition = av.stream.Disposition.default
+        for kind, stream in zip(kinds, streams, strict=True):
+            if kind == "attachment":
+                continue
+            if stream.type == "audio":
+                _write_layout(container, stream, frames)
+                continue
+            count = 1 if kind == "cover" else frames
+            images = [np.zeros((stream.height, stream.width, 3), np.uint8)] * count
+            for i, image in enumerate(moving_disc(frames) if kind in ("video", "mjpeg") else images):
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=stream.pix_fmt)
+                frame.pts, frame.time_base = i, Fraction(1, 25)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    return path
+
+
+def _write_layout(container: av.container.OutputContainer, stream: av.AudioStream, frames: int) -> None:
+    """A tone of 440 Hz in the first channel, one of 880 in the second, silence in the others."""
+    time = np.arange(RATE * frames // 25) / RATE
+    samples = np.zeros((stream.codec_context.layout.nb_channels, len(time)), np.float32)
+    for channel, hertz in zip(samples, (440, 880), strict=False):
+        channel[:] = 0.3 * np.sin(2 * np.pi * hertz * time)
+    interleaved = np.ascontiguousarray(samples.T).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=stream.codec_context.layout.name)
+    frame.sample_rate, frame.pts = RATE, 0
+    container.mux(stream.encode(frame))
+    container.mux(stream.encode())
 
 
 def _tone(milliseconds: int) -> av.AudioFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,33 @@ from p3m_lightning.schema import InputError
 
 FaceFinder = Callable[[np.ndarray], list[np.ndarray]]
 """Takes an image, uint8 RGB (H, W, 3); returns per face float (68, 2), x and y in pixels, in the order of 300-W."""
+
+
+@dataclass(frozen=True)
+class FoundFace:
+    """A face, and what it took to find it; reports state it.
+
+    Attributes:
+        points: float (68, 2), x and y in pixels of the whole image.
+        detector: name of the detector.
+        where: the part of the image that was looked at: "image", "head" or "tile".
+        enlarged: by what that part was enlarged.
+        turned: by how many degrees it was turned.
+        score: the detector's.
+    """
+
+    points: np.ndarray
+    detector: str
+    where: str = "image"
+    enlarged: float = 1.0
+    turned: float = 0.0
+    score: float = 0.0
+
+    def how(self) -> dict[str, object]:
+        """All but the points, rounded for a report."""
+        numbers = {key: round(getattr(self, key), 2) for key in ("enlarged", "turned", "score")}
+        return {"detector": self.detector, "where": self.where, **numbers}
+
 
 Landmarks = Mapping[str, list[np.ndarray]]
 """Stem of an image file -> its faces; an empty list says that somebody looked and there is none."""

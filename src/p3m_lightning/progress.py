@@ -33,4 +33,4 @@ def progress_bar() -> Progress:
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Yield `items` under a progress bar; `total` where they have no length."""
     with progress_bar() as bar:
-        yield from bar.track(items, total=total if total is not None else len(items), description=description)
+        yield from bar.track(items, total=total, description=description)

@@ -12,7 +12,6 @@ from p3m_lightning.configuration import compose, compose_run
 from p3m_lightning.data.cards import DATASETS
 from p3m_lightning.metrics.definitions import P3M
 from p3m_lightning.models import create_model
-from p3m_lightning.training.module import weighted
 from p3m_lightning.training.quoted_figures import figures_of_recipe
 from tiny_networks import TINY
 
@@ -61,9 +60,11 @@ def test_its_network_learns_from_its_loss_with_its_optimizer(recipe):
         batch = a_batch()
         output = net(batch["image"], batch["trimap"]) if net.needs_trimap else net(batch["image"])
         batch["before"] = type(output)(*(p if p is None else (p + 0.1).detach() for p in output[:3]))
-        terms = instantiate(loss["function"])(output, batch)
+        function = instantiate(loss["function"])
+        terms = function(output, batch)
+        assert set(function.names) == terms.keys() == loss["weights"].keys()
         optimizer.zero_grad()
-        sum(weighted(terms, loss["weights"]).values()).backward()
+        sum(loss["weights"][name] * value for name, value in terms.items()).backward()
         optimizer.step()
     assert all(p.isfinite().all() for p in net.parameters())
     assert any(not torch.equal(p, q) for p, q in zip(net.parameters(), before, strict=True))

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from p3m_lightning import losses
 from p3m_lightning.schema import UNKNOWN, InputError, MattingOutput
+from p3m_lightning.training.module import verify_weights
 
 P = "predict"
 
@@ -223,6 +224,16 @@ def test_paper_differs_from_released_in_the_fused_matte_only():
 
 
 @pytest.mark.parametrize("name", PRESETS)
+def test_the_terms_are_those_announced_and_weighted(name):
+    output, batch, coarse = _batch()
+    if name.startswith("modnet"):
+        output = output._replace(semantic=coarse)
+    loss = instantiate(preset(name)["function"])
+    assert loss.names == tuple(loss(output, batch))
+    verify_weights(loss.names, preset(name)["weights"])
+
+
+@pytest.mark.parametrize("name", PRESETS)
 def test_half_precision_and_autocast_change_no_more_than_the_inputs_rounding(name):
     output, batch, coarse = _batch()
     if name.startswith("modnet"):
@@ -337,14 +348,14 @@ def test_vitmatte_regions_are_means_of_their_own_and_an_empty_one_is_zero():
     assert nothing["gradient"] == 0
 
 
-def test_gradient_penalty_of_a_ramp_is_its_slope():
+def test_flat_gradient_loss_of_a_ramp_is_its_slope():
     ramp = torch.arange(16.0).div(16).expand(1, 1, 16, 16)
     inside = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
     inside[..., 1:-1, 1:-1] = True
     flat = torch.full_like(ramp, 0.5)
     slope = 8 / 16  # a Sobel derivative is 8 times the slope
-    assert losses.gradient_penalty(flat, ramp, inside).item() == pytest.approx(slope)
-    assert losses.gradient_penalty(ramp, ramp, inside).item() == pytest.approx(0.01 * slope)
+    assert losses.flat_gradient_loss(flat, ramp, inside).item() == pytest.approx(slope)
+    assert losses.flat_gradient_loss(ramp, ramp, inside).item() == pytest.approx(0.01 * slope)
 
 
 def test_weighted_laplacian_doubles_with_each_level():

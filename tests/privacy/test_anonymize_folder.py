@@ -1,6 +1,7 @@
 import json
 import os
 import resource
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image, ImageCms
 from faces import face_points, noise
 from p3m_lightning.cli import main
 from p3m_lightning.images import read_image, read_matte, write_image
-from p3m_lightning.landmarks import read_landmarks, write_landmarks
+from p3m_lightning.landmarks import FoundFace, read_landmarks, write_landmarks
 from p3m_lightning.ops.faces import obfuscate
 from p3m_lightning.privacy.anonymize_folder import Recipe, anonymize_folder, report_path
 from p3m_lightning.schema import InputError
@@ -23,6 +24,14 @@ def find_faces(image: np.ndarray) -> list[np.ndarray]:
     """Stands for a detector: sees no face in dark images."""
     CALLS.append(1)
     return [FACE] if image.mean() > 64 else []
+
+
+@dataclass(frozen=True)
+class Looker:
+    """A finder that says how it found a face, in every person it is shown."""
+
+    def look(self, image: np.ndarray, person: np.ndarray | None) -> list[FoundFace]:
+        return [FoundFace(FACE, "eyes", "head", 2.345, 30, 0.5)] if person is not None else []
 
 
 def matte() -> np.ndarray:
@@ -54,6 +63,21 @@ def test_images_are_obfuscated_and_masks_written(folder):
     assert entries["a"].status == "obfuscated"
     assert entries["a"].faces == 1
     assert 0.3 < entries["a"].kept < 0.9
+
+
+def test_the_report_says_how_each_face_was_found(folder):
+    anonymize(folder, recipe=Recipe(Looker()), mattes=folder / "mattes")
+    report = json.loads(report_path(folder / "dst").read_text())
+    how = {"detector": "eyes", "where": "head", "enlarged": 2.35, "turned": 30, "score": 0.5}
+    assert report["images"]["dark"]["found"] == [how]
+    assert report["found"] == {"eyes in the head": 3}
+
+
+def test_finders_that_return_points_alone_are_reported_by_name(folder):
+    write_landmarks(folder / "hand.json", {"b": [FACE]})
+    entries = anonymize(folder, landmarks=folder / "hand.json")
+    assert [found["detector"] for found in entries["a"].found] == ["find_faces"]
+    assert entries["b"].found == []
 
 
 def test_images_without_a_face_are_reported_and_not_copied(folder):
@@ -254,3 +278,15 @@ def test_command_prints_what_became_of_the_images(folder, capsys):
     assert "1 failed, not written:" in printed.out
     assert "broken.jpg" in printed.out
     assert read_image(folder / "dst/a.png")[60, 60].max() == 0
+
+
+def test_a_folder_without_faces_gives_one_line(tmp_path, capsys):
+    pytest.importorskip("dlib")
+    for name in ("a", "b"):
+        write_image(tmp_path / f"src/{name}.png", np.full((32, 32, 3), 90, np.uint8))
+    arguments = ["data", "anonymize", str(tmp_path / "src"), str(tmp_path / "dst"), "--workers", "1"]
+    code = main([*arguments, "--detector", "hog"])
+    printed = capsys.readouterr()
+    assert code == 2
+    assert "no face found in any of the 2 images" in printed.err.splitlines()[-1]
+    assert printed.out == ""

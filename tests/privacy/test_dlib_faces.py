@@ -9,6 +9,7 @@ from p3m_lightning.images import read_image
 from p3m_lightning.privacy import dlib_faces
 from p3m_lightning.privacy.dlib_faces import DlibFaceFinder, face_descriptor
 from p3m_lightning.schema import InputError
+from p3m_lightning.synthetic import render_portrait
 
 FINDER = DlibFaceFinder("hog", smallest_face=0.15)
 
@@ -68,6 +69,51 @@ def test_a_back_view_has_no_face(samples):
     assert DlibFaceFinder("both", smallest_face=0.1, cnn_side=400)(image) == []
 
 
+def error(face: np.ndarray, truth: np.ndarray) -> float:
+    """Mean distance of landmarks from the true ones, in face sizes."""
+    return float(np.abs(face - truth).mean() / np.ptp(truth, axis=0).max())
+
+
+@pytest.mark.parametrize(
+    ("seed", "size", "detector", "turned"),
+    [(0, 384, "hog", 30), (3, 256, "hog", 0), (5, 256, "cnn", 0)],
+    ids=["tilted, 32 pixels", "weak, 18 pixels", "for the network alone, 18 pixels"],
+)
+def test_small_faces_of_whole_people_are_found_in_their_heads(seed, size, detector, turned):
+    pytest.importorskip("dlib")
+    portrait = render_portrait(seed, size, "full")
+    (face,) = DlibFaceFinder().look(portrait.image, portrait.alpha)
+    assert (face.where, face.detector, face.turned) == ("head", detector, turned)
+    assert error(face.points, portrait.landmarks) < 0.05
+
+
+def test_a_small_face_without_a_matte_is_found_in_a_tile():
+    pytest.importorskip("dlib")
+    portrait = render_portrait(5, 256, "full")
+    corner = np.array([119, 0])
+    image = np.ascontiguousarray(portrait.image[:128, 119:247])
+    (face,) = DlibFaceFinder(smallest_face=0.15, cnn_side=308).look(image)
+    assert (face.where, face.detector) == ("tile", "cnn")
+    assert error(face.points + corner, portrait.landmarks) < 0.05
+
+
+def test_the_network_is_not_asked_where_every_head_has_its_face(monkeypatch):
+    pytest.importorskip("dlib")
+    monkeypatch.delattr(dlib_faces, "_cnn_detector")
+    portrait = render_portrait(1, 256, "full")
+    for person in (portrait.alpha, None):
+        (face,) = DlibFaceFinder().look(portrait.image, person)
+        assert (face.where, face.detector, face.turned) == ("image", "hog", 0)
+        assert error(face.points, portrait.landmarks) < 0.05
+
+
+def test_an_empty_matte_hides_no_face():
+    pytest.importorskip("dlib")
+    portrait = render_portrait(0, 384, "full")
+    (face,) = DlibFaceFinder(cnn_side=200).look(portrait.image, np.zeros_like(portrait.alpha))
+    assert (face.where, face.turned) == ("image", 30)
+
+
 def test_descriptors_tell_the_same_face_from_another(astronaut, upright_face, samples):
     image, matrix = turned(astronaut, 8, 0.9)
     moved = upright_face @ matrix[:, :2].T + matrix[:, 2]
@@ -92,7 +138,7 @@ def test_points_of_a_turned_copy_lead_back(scale, degrees):
 
 
 def test_unknown_detector_and_impossible_size_are_refused():
-    with pytest.raises(InputError, match="'magic' is not one of hog, cnn, both"):
+    with pytest.raises(InputError, match="'magic' is not one of auto, hog, cnn, both"):
         DlibFaceFinder("magic")
     with pytest.raises(InputError, match="smallest_face: 0"):
         DlibFaceFinder(smallest_face=0)

@@ -1,6 +1,5 @@
 import csv
 import json
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +9,7 @@ from p3m_lightning.training.loggers import (
     RunCSVLogger,
     RunWandbLogger,
     has_wandb_credentials,
-    place_of_run,
+    run_id,
     wandb_mode,
 )
 from wandb_file import logged
@@ -66,22 +65,35 @@ def test_disabled_stays_disabled(no_credentials, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("folder", "place"),
+    ("folder", "sweep", "group", "name"),
     [
-        ("outputs/modnet/2026-01-02_03-04-05", (False, "modnet", "2026-01-02_03-04-05")),
-        ("outputs/sweeps/grid/2026-01-02_03-04-05/7", (True, "grid/2026-01-02_03-04-05", "2026-01-02_03-04-05/7")),
-        ("/sweeps/modnet", (False, "sweeps", "modnet")),
+        ("modnet/noon", None, "modnet", "noon"),
+        ("anywhere/noon/7", "grid/noon", "grid/noon", "noon/7"),
+        ("sweeps/modnet", None, "sweeps", "modnet"),
     ],
 )
-def test_jobs_of_a_sweep_share_a_group_and_runs_that_of_their_experiment(folder, place):
-    assert place_of_run(Path(folder)) == place
+def test_jobs_of_a_sweep_share_its_group_and_runs_that_of_their_experiment(tmp_path, folder, sweep, group, name):
+    logger = RunWandbLogger(tmp_path / folder, sweep=sweep)
+    assert (logger._wandb_init["group"], logger._wandb_init["name"]) == (group, name)
+    assert logger._wandb_init["tags"] == ["sweep"] * bool(sweep)
+
+
+def test_the_run_that_an_agent_opened_is_ours(tmp_path, monkeypatch, no_credentials):
+    own = run_id(tmp_path)
+    monkeypatch.setenv("WANDB_RUN_ID", "agents")
+    logger = RunWandbLogger(tmp_path)
+    opened = logger.experiment.id
+    logger.finalize("failed")
+    monkeypatch.delenv("WANDB_RUN_ID")
+    assert own != opened == logger.version == (tmp_path / "wandb_id.txt").read_text().strip() == "agents"
+    assert RunWandbLogger(tmp_path).version == "agents"  # a resume without the agent goes on with the agent's run
 
 
 def test_a_run_keeps_its_id_and_the_next_job_of_a_process_gets_its_own(no_credentials, tmp_path):
     jobs = [tmp_path / "sweeps" / "grid" / "now" / str(number) for number in range(2)]
-    open_one = RunWandbLogger(jobs[0], tags=["mine"])
+    open_one = RunWandbLogger(jobs[0], tags=["mine"], sweep="grid/now")
     open_one.log_metrics({"val/sad": 1.5}, step=0)
-    other = RunWandbLogger(jobs[1])
+    other = RunWandbLogger(jobs[1], sweep="grid/now")
     other.log_metrics({"val/sad": 2.5}, step=0)
     other.finalize("failed")
     assert RunWandbLogger(jobs[0]).version == open_one.version != other.version
@@ -90,6 +102,17 @@ def test_a_run_keeps_its_id_and_the_next_job_of_a_process_gets_its_own(no_creden
     assert [run["run"].run_group for run in runs] == ["grid/now"] * 2
     assert [list(run["run"].tags) for run in runs] == [["mine", "sweep"], ["sweep"]]
     assert [run["exit"] for run in runs] == [0, 1]
+
+
+def test_an_offline_run_is_whole_on_disk_as_soon_as_it_has_ended(no_credentials, tmp_path):
+    for number in range(3):
+        folder = tmp_path / str(number)
+        logger = RunWandbLogger(folder, checkpoints=False)
+        report = {"mean": {"sad": 1.0}, "median": {"sad": 2.0}, "tail": {"mean": {"sad": 3.0}, "sad_share": 0.5}}
+        logger.log_results({"set": {"images": [{"name": "a", "sad": 1.0}], **report}})
+        run = logged(next(folder.glob("wandb/offline-run-*/*.wandb")))
+        assert run["summary"]["test/set/median/sad"] == 2.0
+        assert run["exit"] == 0  # the last record
 
 
 def test_an_offline_run_holds_config_losses_metrics_pictures_tables_and_checkpoints(portraits, tmp_path):

@@ -9,7 +9,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule
 
 from p3m_lightning.schema import InputError
-from p3m_lightning.training.sharding import gather, parts_to_shard, scatter, shard
+from p3m_lightning.training.sharding import parts_to_shard, reshard, shard, unshard
 
 
 @pytest.fixture
@@ -44,10 +44,10 @@ def test_a_sharded_network_learns_and_evaluates_like_the_plain_one(mesh):
     for net in (plain, sharded):
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
         for _ in range(2):
-            gather(net)
+            unshard(net)
             with torch.no_grad():
                 net(x)
-            scatter(net)
+            reshard(net)
             net(x).square().mean().backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -59,11 +59,11 @@ def test_gathered_parameters_are_whole_through_a_forward_pass(mesh):
     net = network()
     shard(net, mesh, smallest=70)
     kinds = [type(net[0].weight).__name__]
-    gather(net)
+    unshard(net)
     with torch.no_grad():
         net(torch.randn(2, 8))
     kinds.append(type(net[0].weight).__name__)
-    scatter(net)
+    reshard(net)
     kinds.append(type(net[0].weight).__name__)
     assert kinds == ["DTensor", "Parameter", "DTensor"]
 

@@ -143,6 +143,7 @@ def test_two_processes_go_through_the_stages_together(portraits, tmp_path):
         ("stages.rough.frozen=encoder.*", "no list"),
         ("+stages.fine.data.batchsize=3", "stages.fine"),
         ("+stages.third=3", "stages.third"),
+        ("+stages.fine.loss.weights.lapacian=1", "lapacian"),
         ("ckpt=some.ckpt", "init_from"),
     ],
 )

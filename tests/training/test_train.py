@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import LearningRateMonitor
 import p3m_lightning as p3m
 from p3m_lightning.cli import main
 from p3m_lightning.configuration import compose_run
+from p3m_lightning.losses import AlphaLoss
 from p3m_lightning.models.weights import save_weights
 from p3m_lightning.schema import InputError
 from p3m_lightning.training import MattingModule
@@ -240,6 +241,11 @@ def test_a_network_that_has_diverged_is_said_to_have():
         module.validation_step({"image": torch.zeros(1, 3, 8, 8), "name": ["portrait"]}, 0)
 
 
+def test_a_weight_without_a_term_is_refused_when_the_module_is_built():
+    with pytest.raises(InputError, match=r"terms without a weight: \['laplacian'\]; weights without a term: \['lap'\]"):
+        MattingModule(torch.nn.Identity(), infer=None, loss=AlphaLoss(), weights={"alpha": 1.0, "lap": 1.0})
+
+
 @pytest.mark.parametrize("removed", ["~loss.weights.composition", "~loss.weights"])
 def test_a_loss_without_weight_is_refused(run, removed):
     assert "composition" in run(removed, code=2)
@@ -253,6 +259,8 @@ def test_a_loss_without_weight_is_refused(run, removed):
         ("optimizer.lr=", "optimizer"),
         ("ckpt=nonesuch.ckpt", "nonesuch.ckpt"),
         ("+model.depth=3", "depth"),
+        ("trainer.precision=bf16-true", "bf16-mixed"),
+        ("trainer.max_epochs=-1", "max_steps"),
         ("paths.data=nowhere", "nowhere"),
     ],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -37,14 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run([a for a in arguments if a != "--traceback"])
     try:
         return _run(arguments)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("p3m: interrupted", file=sys.stderr)
-        return 130
+        return 128 + getattr(interrupt, "number", signal.SIGINT)
     except BrokenPipeError:  # the reader of a pipe went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except InputError as error:
         print(f"p3m: {one_line(error)}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        print(f"p3m: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
         return 2
 
 

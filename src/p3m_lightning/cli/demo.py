@@ -23,6 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--megapixels", type=float, default=25, metavar="N", help="the largest picture taken (default 25)"
     )
+    group.add_argument(
+        "--quota", type=float, default=500, metavar="MB", help="of all pictures kept at a time (default 500)"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -30,6 +33,8 @@ def run(options: argparse.Namespace) -> None:
     check_network(options)
     if options.megapixels <= 0:
         raise InputError(f"--megapixels {options.megapixels}: give a number above 0")
+    if options.quota <= 0:
+        raise InputError(f"--quota {options.quota}: give a number above 0")
     if options.port is not None and not 1 <= options.port <= 65535:
         raise InputError(f"--port {options.port}: give 1 to 65535")
     from p3m_lightning.web import Limits, serve
@@ -42,7 +47,8 @@ def run(options: argparse.Namespace) -> None:
         predictors[f"{options.compare}"] = make_predictor(second)
         if len(predictors) == 1:
             raise InputError(f"--compare {options.compare}: is the first checkpoint; give another")
+    limits = Limits(megapixels=options.megapixels, total_megabytes=options.quota)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that uploads are deleted then too
-    with serve(predictors, options.port, Limits(megapixels=options.megapixels)) as address:
+    with serve(predictors, options.port, limits) as address:
         print(f"{address} (Ctrl-C ends it)", flush=True)
         Event().wait()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +20,7 @@ def run(options: argparse.Namespace) -> None:
     run_hydra("eval", evaluate_and_tell, options.overrides)
 
 
-def evaluate_and_tell(config: dict) -> None:
+def evaluate_and_tell(config: Mapping[str, Any]) -> None:
     """Evaluate and print the run folder."""
     from p3m_lightning.training import evaluate
 

@@ -63,6 +63,7 @@ def print_table(rows: list[dict]) -> None:
         table.add_row(row["name"], *sizes, "needed" if row["needs_trimap"] else "-", row["paper"])
     console = Console()
     (console if console.is_terminal else Console(width=200)).print(table)
+    print("model=p3mnet and model=basic take model.encoder=NAME, any network of timm with maps at strides 4 to 32.")
     print("Multiply-adds of convolutions and matrix products for one image; norms, activations, resizing are left out.")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from p3m_lightning.schema import InputError
 
@@ -29,7 +31,7 @@ def run(options: argparse.Namespace) -> None:
     run_hydra("train", train_and_tell, overrides)
 
 
-def train_and_tell(config: dict) -> None:
+def train_and_tell(config: Mapping[str, Any]) -> None:
     """Train and print the run folder."""
     from p3m_lightning.training import PrunedError, train
 
@@ -50,7 +52,8 @@ def resume_last(overrides: list[str], verb: str = "train") -> list[str]:
     Raises:
         InputError: the experiment has no run with a checkpoint.
     """
-    from p3m_lightning.configuration import compose, quoted
+    from p3m_lightning.configuration import compose
+    from p3m_lightning.configuration.quoting import quoted
 
     rest = [o for o in overrides if o != "ckpt=last"]
     config = compose(verb, rest)
@@ -60,7 +63,6 @@ def resume_last(overrides: list[str], verb: str = "train") -> list[str]:
     if not found:
         raise InputError(f"ckpt=last: no {parent}/{pattern} to resume; start without it")
     folder = parent / found[-1].relative_to(parent).parts[0]
-    resumed = (
-        [] if config.get("stages") else [f"ckpt={quoted(found[-1].absolute())}"]
-    )  # stages know what they have finished
+    # stages know what they have finished
+    resumed = [] if config.get("stages") else [f"ckpt={quoted(found[-1].absolute())}"]
     return [*rest, *resumed, f"hydra.run.dir={quoted(folder.absolute())}"]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # imported where used, so that the help answers at once
 
 FORMATS = ("prores", "vp9", "png", "matte", "composite")
 SMOOTHINGS = ("none", "one_frame_delay", "flow")
+SOUNDS = ("copy", "encode", "drop")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +52,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=SMOOTHINGS,
         help="against flicker: flow averages along the motion, one_frame_delay mends single frames (default none)",
     )
+    parser.add_argument(
+        "--sound", choices=SOUNDS, help="default: copied where OUT takes it, else encoded; what is done is said"
+    )
     add_network(parser)
     group = parser.add_argument_group("long videos")
     group.add_argument("--resume", action="store_true", help="go on where a broken run stopped (OUT.parts)")
@@ -79,6 +83,8 @@ def run(options: argparse.Namespace) -> None:
             segment=options.segment,
             resume=options.resume,
             parameters=_predictor_parameters(options),
+            sound=options.sound,
+            announce=lambda line: print(f"p3m: {line}", file=sys.stderr),
         )
     except KeyboardInterrupt:
         if parts_folder(options.output).exists():
@@ -108,8 +114,8 @@ def _background(background: str | None) -> Background | None:
 def _predictor_parameters(options: argparse.Namespace) -> dict[str, object]:
     """Return what tells one predictor from another; files by name, size and time of change."""
     from p3m_lightning.cli.shared.network import PASSES
-    from p3m_lightning.inference.video.matting import fingerprint
+    from p3m_lightning.inference.video.matting import file_identity
 
     names = ["model", "mode", "limit", "flips", "precision", *(name.replace("-", "_") for name in PASSES)]
-    files = {name: fingerprint(path) for name in ("ckpt", "weights") if (path := getattr(options, name))}
+    files = {name: file_identity(path) for name in ("ckpt", "weights") if (path := getattr(options, name))}
     return {name: getattr(options, name) for name in names} | files

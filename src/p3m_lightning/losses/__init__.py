@@ -37,7 +37,7 @@ from p3m_lightning.losses.stylematte import (
     binomial_laplacian_loss,
     dice_loss,
 )
-from p3m_lightning.losses.vitmatte import ViTMatteLoss, gradient_penalty, weighted_laplacian_loss
+from p3m_lightning.losses.vitmatte import ViTMatteLoss, flat_gradient_loss, weighted_laplacian_loss
 
 __all__ = [
     "P3M_COLOR_SCALE",
@@ -58,8 +58,8 @@ __all__ = [
     "consistency_terms",
     "detail_loss",
     "dice_loss",
+    "flat_gradient_loss",
     "gradient_loss",
-    "gradient_penalty",
     "hausdorff_distance_loss",
     "hausdorff_erosion_loss",
     "laplacian_loss",

@@ -58,7 +58,7 @@ def laplacian_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) 
     if region is not None:
         alpha, target = alpha * region, target * region
     pairs = zip(average_pyramid(alpha), average_pyramid(target), strict=True)
-    return sum(nnf.l1_loss(ours, theirs) for ours, theirs in pairs)
+    return sum((nnf.l1_loss(ours, theirs) for ours, theirs in pairs), alpha.new_zeros(()))
 
 
 def composition_loss(

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from p3m_lightning.schema import InputError, MattingOutput, Sample
 
+T = TypeVar("T")
+
 
 class Loss(ABC):
     """A loss is called as `loss(output, batch) -> {term: scalar}`; terms are unweighted, their names never vary.
 
-    The names depend only on the constructor's arguments, so that a table of weights can be verified against them.
+    The names depend only on the constructor's arguments, so that a table of weights can be verified against them before
+    anything is computed.
     Everything is computed outside of autocast, in float32 or, for float64 outputs, in float64.
     """
+
+    names: tuple[str, ...]
+    """Of the terms, as `terms` returns them."""
 
     def __call__(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the terms of a network's `output` for a collated `batch`."""
         with torch.autocast(output.alpha.device.type, enabled=False):
-            wide = MattingOutput(*map(_widened, output[:3]), tuple(map(_widened, output.sides)))
-            return self.terms(wide, {key: _widened(value) for key, value in batch.items()})
+            wide = MattingOutput(
+                _widened(output.alpha),
+                _widened(output.semantic),
+                _widened(output.detail),
+                tuple(_widened(side) for side in output.sides),
+            )
+            return self.terms(wide, cast("Sample", {key: _widened(value) for key, value in batch.items()}))
 
     @abstractmethod
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
@@ -51,6 +63,8 @@ def colors(batch: Sample) -> tuple[Tensor, Tensor, Tensor]:
     return batch["image"], batch["foreground"], batch["background"]
 
 
-def _widened(value: object) -> object:
-    half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
-    return value.float() if half else value
+def _widened(value: T) -> T:
+    """Return float32 for half precision, anything else as it is."""
+    if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16):
+        return cast("T", value.float())
+    return value

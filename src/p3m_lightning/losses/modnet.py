@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as nnf
@@ -14,12 +16,12 @@ from p3m_lightning.ops.matting import impose_trimap, normalize
 from p3m_lightning.schema import UNKNOWN, InputError, MattingOutput, Sample
 
 
-def coarse_matte(alpha: Tensor, size: tuple[int, int]) -> Tensor:
+def coarse_matte(alpha: Tensor, size: Sequence[int]) -> Tensor:
     """Reduce a matte (N, 1, H, W) to `size` (1/16 of its own) and blur it: what MODNet's semantic branch is to predict.
 
     Sampled bilinearly without smoothing, then a 3 x 3 bell of standard deviation 0.8 over mirrored borders.
     """
-    small = resize(alpha, size)
+    small = resize(alpha, (size[0], size[1]))
     # MODNet takes the bell from filtering an impulse of three samples, whose mirrored ends fold its tails back
     bell = gaussian_filter1d(np.array([0.0, 1.0, 0.0]), 0.8)
     kernel = small.new_tensor(np.outer(bell, bell)).view(1, 1, 3, 3)
@@ -71,8 +73,9 @@ def matte_loss(alpha: Tensor, target: Tensor, trimap: Tensor, image: Tensor, bou
         tensor(0.)
     """
     pairs = [(alpha, 1.0), (impose_trimap(alpha, trimap), boundary_weight)]
-    matte = sum(weight * nnf.l1_loss(matte, target) for matte, weight in pairs)
-    return matte + sum(weight * nnf.l1_loss(image * matte, image * target) for matte, weight in pairs)
+    terms = [weight * nnf.l1_loss(matte, target) for matte, weight in pairs]
+    terms += [weight * nnf.l1_loss(image * matte, image * target) for matte, weight in pairs]
+    return (terms[0] + terms[1]) + (terms[2] + terms[3])
 
 
 class MODNetLoss(Loss):
@@ -81,6 +84,8 @@ class MODNetLoss(Loss):
     Args:
         boundary_weight: see `matte_loss`.
     """
+
+    names = ("semantic", "detail", "matte")
 
     def __init__(self, boundary_weight: float = 4.0) -> None:
         self.boundary_weight = boundary_weight
@@ -136,6 +141,8 @@ class MODNetConsistencyLoss(Loss):
     The batch carries `before`, the output of the network from before the adaptation
     (`p3m_lightning.training.callbacks.adaptation.KeepBefore` puts it there).
     """
+
+    names = ("semantic", "detail")
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the two terms."""

@@ -14,6 +14,8 @@ from p3m_lightning.schema import FOREGROUND, UNKNOWN, MattingOutput, Sample
 P3M_COLOR_SCALE = tuple(1 / std for std in IMAGENET_STD)
 """P3M compares ImageNet-normalized colors: in [0, 1] space a factor 4.37, 4.46, 4.44 on red, green, blue."""
 
+MATTE_TERMS = ("detail_alpha", "detail_laplacian", "fusion_alpha", "fusion_laplacian")
+
 
 def trimap_loss(logits: Tensor, trimap: Tensor) -> Tensor:
     """Compare trimap logits (N, 3, H, W) with classes, int64 (N, 1, H, W), by the mean softmax cross entropy.
@@ -77,6 +79,8 @@ class P3MLoss(Loss):
         composition: whether to compare colors; if not, that term is zero and batches need no foreground.
     """
 
+    names = ("semantic", "side2", "side1", "side0", *MATTE_TERMS, "composition")
+
     def __init__(self, composition: bool = True) -> None:
         self.composition = composition
 
@@ -103,6 +107,8 @@ class GFMLoss(Loss):
     Args:
         composition: whether to compare colors; if not, that term is zero and batches need no foreground.
     """
+
+    names = ("semantic", *MATTE_TERMS, "composition")
 
     def __init__(self, composition: bool = True) -> None:
         self.composition = composition

@@ -41,7 +41,7 @@ def binomial_laplacian_loss(alpha: Tensor, target: Tensor, levels: int = 3) -> T
         tensor(0.)
     """
     pairs = zip(binomial_pyramid(alpha, levels), binomial_pyramid(target, levels), strict=True)
-    return sum(nnf.l1_loss(ours, theirs) for ours, theirs in pairs)
+    return sum((nnf.l1_loss(ours, theirs) for ours, theirs in pairs), alpha.new_zeros(()))
 
 
 class StyleMatteSegmentationLoss(Loss):
@@ -60,6 +60,7 @@ class StyleMatteSegmentationLoss(Loss):
                 f"loss.function.hausdorff: no form {hausdorff!r}; choose from {', '.join(HAUSDORFF_FORMS)}"
             )
         self.hausdorff = HAUSDORFF_FORMS[hausdorff] if hausdorff else None
+        self.names = ("dice", "bce", "hausdorff") if hausdorff else ("dice", "bce")
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the two or three terms."""
@@ -79,6 +80,7 @@ class StyleMatteMattingLoss(Loss):
 
     def __init__(self, composition: bool = False) -> None:
         self.composition = composition
+        self.names = ("squared", "laplacian", "composition") if composition else ("squared", "laplacian")
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the two or three terms."""

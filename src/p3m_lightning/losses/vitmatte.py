@@ -34,7 +34,7 @@ def weighted_laplacian_loss(alpha: Tensor, target: Tensor, levels: int = 5) -> T
     return sum(2**k * nnf.l1_loss(ours, theirs) for k, (ours, theirs) in enumerate(pairs)) / levels
 
 
-def gradient_penalty(alpha: Tensor, target: Tensor, region: Tensor, flatness: float = 0.01) -> Tensor:
+def flat_gradient_loss(alpha: Tensor, target: Tensor, region: Tensor, flatness: float = 0.01) -> Tensor:
     """Compare Sobel derivatives in a region, and keep those of the prediction small (Dai et al. 2022).
 
     Args:
@@ -49,12 +49,13 @@ def gradient_penalty(alpha: Tensor, target: Tensor, region: Tensor, flatness: fl
     Example:
         >>> import torch
         >>> flat = torch.zeros(1, 1, 8, 8)
-        >>> gradient_penalty(flat, flat, flat == 0)
+        >>> flat_gradient_loss(flat, flat, flat == 0)
         tensor(0.)
     """
     pairs = list(zip(sobel(alpha, "constant"), sobel(target, "constant"), strict=True))
-    difference = sum((ours - theirs).abs() for ours, theirs in pairs)
-    size = sum(ours.abs() for ours, _ in pairs)
+    (dx, true_dx), (dy, true_dy) = pairs
+    difference = (dx - true_dx).abs() + (dy - true_dy).abs()
+    size = dx.abs() + dy.abs()
     return region_mean(difference + flatness * size, region)
 
 
@@ -63,6 +64,8 @@ class ViTMatteLoss(Loss):
 
     Taken on the network's own matte (`detail`) where known pixels are put back in the final one.
     """
+
+    names = ("unknown", "known", "laplacian", "gradient")
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the four terms."""
@@ -73,5 +76,5 @@ class ViTMatteLoss(Loss):
             "unknown": region_mean(error, unknown),
             "known": region_mean(error, ~unknown),
             "laplacian": weighted_laplacian_loss(alpha, target),
-            "gradient": gradient_penalty(alpha, target, unknown),
+            "gradient": flat_gradient_loss(alpha, target, unknown),
         }

@@ -1,6 +1,10 @@
 """Metrics: the maths as functions (`functional`), a torchmetrics class, reports, and folders of mattes."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from p3m_lightning.metrics.matting import MattingMetrics
 
 
 def __getattr__(name: str) -> object:

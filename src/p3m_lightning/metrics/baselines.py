@@ -19,6 +19,10 @@ class TrivialPredictors(Metric):
     """
 
     higher_is_better = False
+    histogram: Tensor
+    cells: Tensor
+    total: Tensor
+    images: Tensor
     full_state_update = False
 
     def __init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,7 +81,7 @@ class MattingMetrics(Metric):
             self.sums += self.sums.new_tensor([values.get(key, 0.0) for key in self.metric_keys])
             self.counts += self.counts.new_tensor([key in values for key in self.metric_keys])
 
-    def forward(self, *batch: object, **named: object) -> dict[str, float]:
+    def forward(self, *batch: Any, **named: Any) -> dict[str, float]:
         """Do `update`, and return the means of this batch alone."""
         before = len(self.local_rows)
         self.update(*batch, **named)
@@ -97,7 +98,7 @@ class MattingMetrics(Metric):
 
     def rows(self) -> list[Row]:
         """Return `{"name", key: value}` for each image of all processes, by name; every process must call this."""
-        parts = [self.local_rows]
+        parts: list[Any] = [self.local_rows]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             parts = [None] * torch.distributed.get_world_size()
             torch.distributed.all_gather_object(parts, self.local_rows)

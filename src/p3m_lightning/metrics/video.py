@@ -7,7 +7,7 @@ raises InputError where they are not, where a clip is longer than its truth, and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import cv2
 import numpy as np
@@ -60,15 +60,10 @@ def _mean_over_pairs(measure: Callable[[Pair, Pair], float], preds: Iterable[Arr
 
 
 def _pairs(preds: Iterable[Array], targets: Iterable[Array]) -> Iterator[Pair]:
-    ends = object()
-    preds, targets = iter(preds), iter(targets)
-    while (pred := next(preds, ends)) is not ends:
-        target = next(targets, ends)
-        if target is ends:
-            break
+    for pred, target in zip_longest(preds, targets):
+        if pred is None or target is None:
+            raise InputError("clip: the predicted and the true mattes are not equally many")
         yield matte_pair(pred, target)
-    if pred is not ends or next(targets, ends) is not ends:
-        raise InputError("clip: the predicted and the true mattes are not equally many")
 
 
 def _change(pair: Pair, later: Pair) -> float:
@@ -81,5 +76,7 @@ def _moved_change(pair: Pair, later: Pair, motion: np.ndarray) -> float:
     height, width = error.shape
     places = motion.astype(np.float32) + np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
     inside = ((places >= 0) & (places <= (width - 1, height - 1))).all(2)
-    arrived = cv2.remap(error_later, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    arrived = cv2.remap(  # type: ignore[call-overload]  # one map holds x and y
+        error_later, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return float(np.abs(error - arrived)[inside].mean()) if inside.any() else 0.0

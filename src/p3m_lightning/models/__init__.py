@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -27,7 +28,12 @@ __all__ = [
     "load_model",
     "load_reference_weights",
     "model_card",
+    "without_start",
 ]
+
+
+STARTS = ("encoder_weights", "pretrained")
+"""Arguments of `create_model` that say which weights a network starts with, not what it is."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ MODELS: dict[str, ModelCard] = {
     "p3mnet_r34": ModelCard("p3mnet:p3mnet_r34", _P3M),
     "p3mnet_swin_t": ModelCard("p3mnet:p3mnet_swin_t", _RETHINKING),
     "p3mnet_vitae_s": ModelCard("p3mnet:p3mnet_vitae_s", _RETHINKING),
+    "p3mnet": ModelCard("p3mnet:p3mnet", _P3M, extra="encoders"),
     "basic": ModelCard("p3mnet:basic", _P3M),
     "modnet": ModelCard(
         "modnet:MODNet", "MODNet: Real-Time Trimap-Free Portrait Matting via Objective Decomposition (AAAI, 2022)"
@@ -145,11 +152,21 @@ def load_model(path: str | Path) -> nn.Module:
         InputError: no such file, another kind of file, or weights that do not fit the network that it names.
     """
     checkpoint = read_checkpoint(path)
-    # a start from ImageNet weights is history: the checkpoint holds what became of them
-    settings = {k: v for k, v in checkpoint.config["model"].items() if k not in ("_target_", "encoder_weights")}
-    model = create_model(**settings)
+    model = create_model(**without_start(checkpoint.config["model"]))
     load_strictly(model, checkpoint.state, str(path))
     return model.eval()
+
+
+def without_start(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `create_model` without those that fill it, for a network whose weights come after.
+
+    A start from ImageNet weights is history there: a checkpoint holds what became of them, and the package or file may
+    be gone.
+
+    Args:
+        settings: the group `model` of a configuration.
+    """
+    return {key: value for key, value in settings.items() if key not in ("_target_", *STARTS)}
 
 
 def model_card(name: str) -> ModelCard:

@@ -105,7 +105,7 @@ class PyramidPooling(nn.Module):
         return nnf.relu(self.merge(torch.cat([*pooled, maps], 1)))
 
 
-class ResNet34(nn.Module):
+class PooledResNet34(nn.Module):
     """ResNet-34 as torchvision has it, all names too, giving its five maps."""
 
     def __init__(self, width: float, depths: Sequence[int]):
@@ -156,7 +156,7 @@ class DenseNet121(nn.Module):
 
 def gfm_r34_tt(width: float = 1.0, depths: Sequence[int] = (3, 4, 6, 3)) -> GFM:
     """GFM (ResNet-34); `width` scales every channel count, `depths` are the blocks of the encoder's stages."""
-    return GFM(ResNet34(width, depths), scale_channels(64, width, 8))
+    return GFM(PooledResNet34(width, depths), scale_channels(64, width, 8))
 
 
 def gfm_d121_tt(width: float = 1.0, depths: Sequence[int] = (6, 12, 24, 16)) -> GFM:

@@ -250,7 +250,7 @@ _RESNET_IMAGENET = KeyMap(  # torchvision's resnet34
 _MODNET_OWN = r"(low|high|fusion)\..*|.*\.num_batches_tracked"
 _STYLEMATTE_HEADS = r"(fpn|head|upsampler)\..*"
 
-_VIT = KeyMap(  # DINO's and MAE's: no relative positions, no residual convolutions, no channel for the trimap
+_VIT_IMAGENET = KeyMap(  # DINO's and MAE's: no relative positions, no residual convolutions, no channel for the trimap
     _VIT,
     optional=r"network\.(decoder|backbone\.encoder\.layer\.\d+\.(attention\.rel_pos_[hw]|residual))\b.*",
     widened="network.backbone.embeddings.projection.weight",
@@ -280,7 +280,7 @@ ENCODER_MAPS: dict[str, tuple[KeyMap, ...]] = {
         KeyMap(_SWINV2, optional=rf"pixels\.decoder\..*|{_STYLEMATTE_HEADS}"),
     ),
     "dim": (KeyMap(_VGG16_TORCHVISION, optional=r"encoder\.guide\..*|(decoder|refinement)\..*"),),
-    "vitmatte_small": (_VIT,),
-    "vitmatte_base": (_VIT,),
+    "vitmatte_small": (_VIT_IMAGENET,),
+    "vitmatte_base": (_VIT_IMAGENET,),
 }
 """Registry name -> the layouts of ImageNet weights for its encoder; the first that knows all keys of a file counts."""

@@ -9,11 +9,13 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from p3m_lightning.models.blocks import conv_bn_relu
+from p3m_lightning.models.encoders.hierarchical import HierarchicalEncoder
+from p3m_lightning.models.encoders.pretrained import DEFAULT_ENCODER
 from p3m_lightning.models.encoders.resnet import ResNet34
 from p3m_lightning.models.encoders.swin import SwinT
 from p3m_lightning.models.encoders.vitae import ViTAES
 from p3m_lightning.ops import crop_to, fuse, normalize, pad_to_multiple, unpool, upsample
-from p3m_lightning.schema import EncoderFeatures, MattingOutput
+from p3m_lightning.schema import EncoderFeatures, InputError, MattingOutput
 
 CLASSES = 3  # background, unknown, foreground
 
@@ -26,8 +28,8 @@ class P3MNet(nn.Module):
     all three it is the papers' BASIC.
 
     Args:
-        encoder: gives `EncoderFeatures` of normalized images, announces `channels` (six, at strides 1 to 32) and the
-            `minimum_size` of an image.
+        encoder: gives `EncoderFeatures` of normalized images, announces `channels` (six, at strides 1 to 32), the
+            `minimum_size` of an image, and the `mean` and `std` to normalize by.
         reduce_last: a decoder stage changes its width in its last convolution and the semantic decoder ends in its last
             stage (ResNet-34), else in its first one, with a separate last convolution (the transformers).
         tfi: the matting decoder sees semantic and encoder features of its size; else only what it unpooled itself.
@@ -37,7 +39,9 @@ class P3MNet(nn.Module):
 
     needs_trimap = False
 
-    def __init__(self, encoder: nn.Module, reduce_last: bool, tfi: bool = True, sbfi: bool = True, dbfi: bool = True):
+    def __init__(
+        self, encoder: nn.Module, *, reduce_last: bool, tfi: bool = True, sbfi: bool = True, dbfi: bool = True
+    ):
         super().__init__()
         self.encoder = encoder
         self.semantic = SemanticDecoder(encoder.channels, reduce_last, dbfi)
@@ -54,7 +58,8 @@ class P3MNet(nn.Module):
             trimap logits (N, 3, H, W) of dBFI 2, 1, 0, or none without dBFI.
         """
         height, width = images.shape[-2:]
-        padded = pad_to_multiple(normalize(images), 32, minimum=self.encoder.minimum_size)
+        normalized = normalize(images, self.encoder.mean, self.encoder.std)
+        padded = pad_to_multiple(normalized, 32, minimum=self.encoder.minimum_size)
         features = self.encoder(padded)
         logits, maps, sides = self.semantic(features.deepest)
         detail = torch.sigmoid(self.matting(features, maps).to(images.dtype))  # 8 bits of bfloat16 would show
@@ -166,24 +171,79 @@ class DBFI(nn.Module):
 
 def p3mnet_r34(tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width: float = 1.0) -> P3MNet:
     """P3M-Net (ResNet-34); `width` scales every channel count."""
-    return P3MNet(ResNet34(width), True, tfi, sbfi, dbfi)
+    return P3MNet(ResNet34(width), reduce_last=True, tfi=tfi, sbfi=sbfi, dbfi=dbfi)
 
 
 def p3mnet_swin_t(
     tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width: float = 1.0, drop_path: float = 0.0
 ) -> P3MNet:
     """P3M-Net (Swin-T); `width` scales every channel count, `drop_path` as in `SwinT` (the authors: 0.2)."""
-    return P3MNet(SwinT(width, drop_path), False, tfi, sbfi, dbfi)
+    return P3MNet(SwinT(width, drop_path), reduce_last=False, tfi=tfi, sbfi=sbfi, dbfi=dbfi)
 
 
 def p3mnet_vitae_s(tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width: float = 1.0) -> P3MNet:
     """P3M-Net (ViTAE-S); `width` scales every channel count."""
-    return P3MNet(ViTAES(width), False, tfi, sbfi, dbfi)
+    return P3MNet(ViTAES(width), reduce_last=False, tfi=tfi, sbfi=sbfi, dbfi=dbfi)
 
 
-def basic(width: float = 1.0) -> P3MNet:
-    """BASIC, the papers' multi-task baseline: P3M-Net (ResNet-34) without TFI, sBFI and dBFI."""
-    return P3MNet(ResNet34(width), True, tfi=False, sbfi=False, dbfi=False)
+def p3mnet(
+    encoder: str = DEFAULT_ENCODER,
+    pretrained: str | None = None,
+    tfi: bool = True,
+    sbfi: bool = True,
+    dbfi: bool = True,
+    stem_width: int = 32,
+    decoder_width: float = 1.0,
+) -> P3MNet:
+    """P3M-Net with an encoder of timm; arguments as of `HierarchicalEncoder` and `P3MNet`."""
+    hierarchical = HierarchicalEncoder(encoder, pretrained, stem_width, decoder_width)
+    net = P3MNet(hierarchical, reduce_last=False, tfi=tfi, sbfi=sbfi, dbfi=dbfi)
+    if not (tfi and sbfi):
+        freeze_what_only_places(net)
+    return net
+
+
+def freeze_what_only_places(net: P3MNet) -> None:
+    """Keep from learning what the outputs depend on through indices alone, which have no gradient.
+
+    Without TFI and sBFI that is the stem, and what leads only to skips: no decoder sees their values.
+    """
+    parameters = list(net.parameters())
+    was_training = net.training
+    net.eval()
+    with torch.enable_grad():
+        output = net(torch.zeros(1, 3, 64, 64))
+        total = sum(m.sum() for m in (output.alpha, output.semantic, output.detail, *output.sides))
+    gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+    net.train(was_training)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.requires_grad_(gradient is not None)
+
+
+def basic(
+    width: float = 1.0,
+    encoder: str | None = None,
+    pretrained: str | None = None,
+    stem_width: int = 32,
+    decoder_width: float = 1.0,
+) -> P3MNet:
+    """BASIC, the papers' multi-task baseline: P3M-Net without TFI, sBFI and dBFI.
+
+    Args:
+        width: scales every channel count of the published network, whose encoder is ResNet-34.
+        encoder: one of timm in its place; then the other arguments are those of `HierarchicalEncoder`.
+        pretrained: see there.
+        stem_width: see there.
+        decoder_width: see there.
+    """
+    if encoder is not None:
+        switches = {"tfi": False, "sbfi": False, "dbfi": False}
+        return p3mnet(encoder, pretrained, stem_width=stem_width, decoder_width=decoder_width, **switches)
+    if pretrained is not None:
+        raise InputError(
+            f"model.pretrained={pretrained}: goes with model.encoder=NAME; ResNet-34 takes encoder_weights"
+        )
+    return P3MNet(ResNet34(width), reduce_last=True, tfi=False, sbfi=False, dbfi=False)
 
 
 def _stage(

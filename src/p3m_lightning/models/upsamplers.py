@@ -12,7 +12,7 @@ and returns float (N, 1, H, W) logits.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -174,7 +174,7 @@ def create_upsampler(name: str, features: int, **options: float) -> nn.Module:
     return build(**fixed, **({"features": features} if "features" in parameters else {}), **options)
 
 
-def _guides(images: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _guides(images: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Return the grey guide (N, 1, H, W) and its bicubic reduction to `size` with aligned corners."""
     guide = images.mean(1, keepdim=True)
     return guide, nnf.interpolate(guide, size=size, mode="bicubic", align_corners=True)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from p3m_lightning.configuration import of_today
+from p3m_lightning.configuration import current_targets
 from p3m_lightning.files import atomic_path, weights_format
 from p3m_lightning.messages import shortened
 from p3m_lightning.models.keymaps import ENCODER_MAPS, KEY_MAPS, KeyMap
@@ -70,7 +70,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         config, whole = content.get("config"), content.get("state_dict")
         whole = uncompiled(whole, str(path)) if isinstance(whole, Mapping) else {}
         state = {key.removeprefix("net."): value for key, value in whole.items() if key.startswith("net.")}
-    config = of_today(config)
+    config = current_targets(config)
     model = config.get("model") if isinstance(config, Mapping) else None
     if not isinstance(model, Mapping) or "name" not in model or not state:
         raise InputError(
@@ -116,21 +116,26 @@ def verify_sha256(path: str | Path, expected: str) -> None:
 
 
 def load_strictly(model: nn.Module, state: Weights, source: str) -> None:
-    """Fill `model` from `state`, whose keys and shapes must be exactly the model's.
+    """Fill `model` from `state`, whose keys and shapes must be exactly the model's; raises as `verify_fit` does."""
+    verify_fit(model, state, source)
+    model.load_state_dict(state)
+
+
+def verify_fit(model: nn.Module, state: Weights, source: str) -> None:
+    """Compare the keys and shapes of `state` with the model's.
 
     Raises:
         InputError: names the entries that are missing, left over, or of another shape.
     """
     ours = model.state_dict()
-    _refuse(source, "is made for another network: it lacks", set(ours) - set(state))
-    _refuse(source, "is made for another network: it has", set(state) - set(ours))
+    refuse(source, "is made for another network: it lacks", set(ours) - set(state))
+    refuse(source, "is made for another network: it has", set(state) - set(ours))
     shapes = {
         f"{key} {tuple(state[key].shape)} instead of {tuple(value.shape)}"
         for key, value in ours.items()
         if state[key].shape != value.shape
     }
-    _refuse(source, "is made for another network: it has the shapes", shapes)
-    model.load_state_dict(state)
+    refuse(source, "is made for another network: it has the shapes", shapes)
 
 
 def load_reference_weights(model: nn.Module, state_dict: Mapping, source: str = "state_dict") -> None:
@@ -145,7 +150,7 @@ def load_reference_weights(model: nn.Module, state_dict: Mapping, source: str = 
     Raises:
         InputError: a network without published layout; entries missing, unknown, contradictory, of another shape.
     """
-    _load_mapped(model, _unwrapped(state_dict, source), _maps_of(model, KEY_MAPS, "published checkpoint"), source)
+    _load_mapped(model, unwrapped(state_dict, source), _maps_of(model, KEY_MAPS, "published checkpoint"), source)
 
 
 def load_encoder_weights(model: nn.Module, weights: str | Path | Mapping) -> None:
@@ -161,7 +166,7 @@ def load_encoder_weights(model: nn.Module, weights: str | Path | Mapping) -> Non
     """
     source = "encoder_weights" if isinstance(weights, Mapping) else str(weights)
     content = weights if isinstance(weights, Mapping) else read_weights(weights)
-    _load_mapped(model, _unwrapped(content, source), _maps_of(model, ENCODER_MAPS, "encoder weights"), source)
+    _load_mapped(model, unwrapped(content, source), _maps_of(model, ENCODER_MAPS, "encoder weights"), source)
 
 
 def _load_mapped(model: nn.Module, foreign: Weights, keymaps: Sequence[KeyMap], source: str) -> None:
@@ -170,7 +175,7 @@ def _load_mapped(model: nn.Module, foreign: Weights, keymaps: Sequence[KeyMap], 
     layouts = [(keymap, keymap.translate(foreign)) for keymap in keymaps]
     unknown = [{key for key in foreign if names.get(key, "") not in places} for _, names in layouts]
     fitting = next((i for i, keys in enumerate(unknown) if not keys), 0)
-    _refuse(source, "is made for another network: it has", unknown[fitting])
+    refuse(source, "is made for another network: it has", unknown[fitting])
     keymap, names = layouts[fitting]
     state = {key: value for key, value in ours.items() if keymap.may_lack(key)}
     state |= _renamed(foreign, names, source)
@@ -182,14 +187,14 @@ def _load_mapped(model: nn.Module, foreign: Weights, keymaps: Sequence[KeyMap], 
 def _renamed(foreign: Weights, names: Mapping[str, str | None], source: str) -> dict[str, Tensor]:
     """Give the entries our names; two entries of one name are verified to agree."""
     result: dict[str, Tensor] = {}
-    contradictory = set()
+    contradictory: set[str] = set()
     for key, ours in names.items():
         if ours is None:
             continue
         if ours in result and not torch.equal(result[ours], foreign[key]):
             contradictory.add(key)
         result.setdefault(ours, foreign[key])
-    _refuse(source, "gives two values to one entry:", contradictory)
+    refuse(source, "gives two values to one entry:", contradictory)
     return result
 
 
@@ -199,7 +204,7 @@ def _with_more_inputs(weight: Tensor, channels: int) -> Tensor:
     return torch.cat([weight, weight.new_zeros(weight.shape[0], missing, *weight.shape[2:])], dim=1)
 
 
-def _unwrapped(content: Mapping, source: str) -> Weights:
+def unwrapped(content: Mapping, source: str) -> Weights:
     """Take off the wrappings in which state dicts are saved."""
     for wrapping in ("state_dict", "model"):
         if isinstance(content.get(wrapping), Mapping):
@@ -216,7 +221,8 @@ def _maps_of(model: nn.Module, maps: Mapping[str, Sequence[KeyMap]], what: str) 
     return maps[name]
 
 
-def _refuse(source: str, reason: str, keys: set[str]) -> None:
+def refuse(source: str, reason: str, keys: set[str]) -> None:
+    """Raise InputError with the first of `keys`, the entries that do not fit; nothing where there are none."""
     if keys:
         raise InputError(f"{source}: {reason} {', '.join(shortened(sorted(keys), 4))}")
 

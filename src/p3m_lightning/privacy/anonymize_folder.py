@@ -13,7 +13,7 @@ from PIL import Image, JpegImagePlugin
 
 from p3m_lightning.data.storage.readers import SampleFiles
 from p3m_lightning.images import list_images, open_image, rgb_pixels, write_image
-from p3m_lightning.landmarks import FaceFinder, Landmarks, read_landmarks, rounded
+from p3m_lightning.landmarks import FaceFinder, FoundFace, Landmarks, read_landmarks, rounded
 from p3m_lightning.ops.faces import (
     BLUR_SIGMA,
     MOSAIC_CELL,
@@ -135,7 +135,10 @@ def anonymize_file(task: Task, recipe: Recipe) -> tuple[str, Entry, list[np.ndar
     except (InputError, OSError, MemoryError) as error:
         reason = str(error) or type(error).__name__
         return stem, Entry(task.image.name, FAILED, given, stamp, reason=reason), []
-    faces = [np.array(face) for face in rounded(task.faces if given else recipe.finder(pixels))]  # as in the report
+    found = [] if given else _look(recipe.finder, pixels, alpha)
+    faces = [
+        np.array(face) for face in rounded(task.faces if given else [face.points for face in found])
+    ]  # as reported
     result, mask = obfuscate(pixels, faces, alpha, **recipe.keys())
     kept = kept_share(mask, faces)
     status = _status(len(faces), given, kept)
@@ -145,7 +148,18 @@ def anonymize_file(task: Task, recipe: Recipe) -> tuple[str, Entry, list[np.ndar
             write_image(task.mask, mask)
     else:
         _remove(task.target)
-    return stem, Entry(task.image.name, status, given, stamp, len(faces), round(kept, 4)), faces
+    return (
+        stem,
+        Entry(task.image.name, status, given, stamp, len(faces), round(kept, 4), [face.how() for face in found]),
+        faces,
+    )
+
+
+def _look(finder: FaceFinder, image: np.ndarray, matte: np.ndarray | None) -> list[FoundFace]:
+    """Show an image to a finder, and the matte too if the finder looks closer at heads."""
+    if hasattr(finder, "look"):
+        return finder.look(image, matte)
+    return [FoundFace(points, getattr(finder, "__name__", type(finder).__name__)) for points in finder(image)]
 
 
 def kept_share(mask: np.ndarray, faces: list[np.ndarray]) -> float:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +53,15 @@ class Entry:
     stamp: list[int]
     faces: int = 0
     kept: float = 0.0  # share of the private area that was obfuscated
+    found: list[dict[str, object]] = field(default_factory=list)  # of each face, how; empty where landmarks were given
     reason: str | None = None  # of a failure
+
+
+def found_by(entries: Iterable[Entry]) -> dict[str, int]:
+    """Count the faces that each detector found in each part of an image, the most frequent first."""
+    return dict(
+        Counter(f"{face['detector']} in the {face['where']}" for e in entries for face in e.found).most_common()
+    )
 
 
 class Report:
@@ -110,8 +120,9 @@ class Report:
         """
         statuses = [entry.status for entry in self.entries.values()]
         summary = {status: statuses.count(status) for status in sorted(set(statuses))}
+        found = found_by(self.entries.values())
         images = {stem: vars(entry) for stem, entry in sorted(self.entries.items())}
-        write_landmarks(self.path, self.landmarks, settings=self.settings, summary=summary, images=images)
+        write_landmarks(self.path, self.landmarks, settings=self.settings, summary=summary, found=found, images=images)
         self.saved = time.monotonic()
 
     def _resume(self) -> None:

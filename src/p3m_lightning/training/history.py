@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from p3m_lightning.data.cards import DATASETS
 from p3m_lightning.data.storage.layout import split_folder
 from p3m_lightning.models.checkpoints import PUBLISHED
+from p3m_lightning.models.encoders.pretrained import pretraining
 from p3m_lightning.models.weights import read_checkpoint
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.quoted_figures import figures_of_recipe
@@ -60,7 +61,8 @@ def seen_in_training(history: Mapping[str, Any], data: Mapping[str, Any]) -> lis
     That is the same split of the same published data set, wherever it lies, or the same folder; so the test sets of
     P3M-10k are new to a network that was trained on P3M-10k, and its training split is not. The validation images that
     a run holds out of its training split decide which checkpoint is kept, so they count as seen. What the network saw
-    before it came into the training (`init_from`) counts too, while that checkpoint is where it was.
+    before it came into the training counts too: what its encoder was pretrained on, and, while that checkpoint is where
+    it was, `init_from`.
 
     Args:
         history: see `recorded_history`; its `data`, and `trained_on`, whose split `train` was used.
@@ -69,6 +71,8 @@ def seen_in_training(history: Mapping[str, Any], data: Mapping[str, Any]) -> lis
     seen: list[Source] = []
     for training in _trainings(history):
         seen += (Source(name, "train", None) for name in training.get("trained_on") or ())
+        before = pretraining(training.get("model") or {})
+        seen += (Source(name, "train", None) for name in (before.trained_on if before else ()))
         seen += _sources((training.get("data") or {}).get("train"))
     tests = data.get("tests") or {}
     return [name for name, test in tests.items() if any(_same(a, b) for a in _sources(test) for b in seen)]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import netrc
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
+from p3m_lightning.files import atomic_path
 from p3m_lightning.metrics.report import keys_of
 
 
@@ -31,6 +34,18 @@ class _AppendingWriter(ExperimentWriter):
         """Write the metrics; the hyperparameters are in the run folder's config.yaml already."""
         super(ExperimentWriter, self).save()
 
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        self.rewrite(fieldnames, lambda row: True)
+
+    def rewrite(self, columns: list[str], keep: Callable[[dict[str, str]], bool]) -> None:
+        """Write the file again, the whole of it or nothing, with these columns and the rows that are to be kept."""
+        with open(self.metrics_file_path, newline="") as file:
+            rows = [row for row in csv.DictReader(file) if keep(row)]
+        with atomic_path(self.metrics_file_path) as aside, aside.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
 
 class RunCSVLogger(CSVLogger):
     """Write `metrics.csv` into the run folder, and append to it when the run is resumed."""
@@ -45,17 +60,45 @@ class RunCSVLogger(CSVLogger):
             self._experiment = _AppendingWriter(log_dir=self.log_dir)
         return self._experiment
 
+    def forget_from(self, step: int) -> None:
+        """Drop the rows from `step` on, and a last one that a kill cut: a run that goes on from there repeats them."""
+
+        def keep(row: dict[str, str]) -> bool:
+            return None not in row.values() and row["step"].isdecimal() and int(row["step"]) < step
+
+        if Path(self.experiment.metrics_file_path).is_file():
+            self.experiment.rewrite(self.experiment.metrics_keys, keep)
+
+
+class ForgetRepeatedRows(Callback):
+    """What a killed run logged after its last checkpoint leaves `metrics.csv` before a resumed run logs it again."""
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Drop the rows."""
+        for logger in trainer.loggers if trainer.is_global_zero else ():
+            if isinstance(logger, RunCSVLogger):
+                logger.forget_from(trainer.global_step)
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write what the end of the last epoch logged: its checkpoint is on the disk already."""
+        for logger in trainer.loggers:
+            if isinstance(logger, RunCSVLogger):
+                logger.save()
+
 
 class RunWandbLogger(WandbLogger):
     """Log a run to W&B: online where credentials are at hand, otherwise offline in the run folder; it never asks.
 
     The run's `config.yaml` becomes its configuration. A job of a sweep goes into the sweep's group, any other run into
-    that of its experiment. Offline runs are sent later by `wandb sync FOLDER/wandb/offline-run-*`.
+    that of its experiment, which is the name of the folder around its own. Offline runs are sent later by
+    `wandb sync FOLDER/wandb/offline-run-*`.
 
     Args:
-        folder: the run folder; the run's id is kept there, so that a resumed run goes on under the same id.
+        folder: the run folder; the run's id is kept there, so that a resumed run goes on under the same id. Where the
+            environment names one (WANDB_RUN_ID, as W&B's agents set it), that is the run's id.
         project: name of the W&B project.
         group: another group.
+        sweep: name of the sweep that the run is a job of; None for any other run.
         tags: of the run; a job of a sweep also gets `sweep`.
         checkpoints: store the best and the last checkpoint as artifacts when the run is done.
         settings: more for `wandb.init`, as `entity`, `name`, `notes`.
@@ -66,18 +109,21 @@ class RunWandbLogger(WandbLogger):
         folder: str | Path,
         project: str = "p3m_lightning",
         group: str | None = None,
+        sweep: str | None = None,
         tags: Sequence[str] = (),
         checkpoints: bool = True,
         **settings: Any,
     ) -> None:
-        folder = Path(folder)
-        sweep, place, name = place_of_run(folder)
+        folder = Path(folder).absolute()
+        parent, job = folder.parent.name, folder.name
         super().__init__(
             save_dir=folder,
-            id=_kept_id(folder),
+            id=run_id(folder),
             project=project,
             mode=wandb_mode(),
-            **{"group": group or place, "tags": [*tags, *(["sweep"] if sweep else [])], "name": name, **settings},
+            group=group or sweep or parent,
+            tags=[*tags, *(["sweep"] if sweep else [])],
+            **{"name": f"{parent}/{job}" if sweep else job, **settings},
         )
         self.folder, self.checkpoints = folder, checkpoints
 
@@ -115,15 +161,22 @@ class RunWandbLogger(WandbLogger):
             self.experiment.summary.update(summary | {f"test/{name}/tail/sad_share": report["tail"]["sad_share"]})
         if self.checkpoints:
             self._store_checkpoints()
-        self.experiment.finish()
-        self._experiment = None
+        self._end()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """End the run if training failed or was interrupted; after a success there are results to come."""
         if status != "success" and self._experiment is not None:
-            self._experiment.finish(exit_code=1)
-            self._experiment = None
+            self._end(exit_code=1)
+
+    def _end(self, exit_code: int = 0) -> None:
+        """End the run, and wait until its file is whole: `finish` alone leaves its last records to another process."""
+        import wandb
+
+        self.experiment.finish(exit_code=exit_code)
+        self._experiment = None
+        if self._wandb_init["mode"] == "offline" and wandb.run is None:
+            wandb.teardown()
 
     def _store_checkpoints(self) -> None:
         import wandb
@@ -134,19 +187,6 @@ class RunWandbLogger(WandbLogger):
                 artifact = wandb.Artifact(f"model-{self._id}", type="model", metadata={"run_folder": str(self.folder)})
                 artifact.add_file(str(path), name=path.name)
                 self.experiment.log_artifact(artifact, aliases=["latest", name])
-
-
-def place_of_run(folder: Path) -> tuple[bool, str, str]:
-    """Read from a run folder whether it is a job of a sweep, the name of its group, and its own.
-
-    `.../sweeps/<experiment>/<time>/<job>` is a job of the group `<experiment>/<time>`; any other run belongs to the
-    group of the folder it lies in.
-    """
-    parts = folder.absolute().parts
-    if "sweeps" in parts[:-2]:
-        inside = parts[len(parts) - parts[::-1].index("sweeps") :]
-        return True, "/".join(inside[:-1]), "/".join(inside[-2:])
-    return False, parts[-2], parts[-1]
 
 
 def wandb_mode() -> str:
@@ -169,13 +209,16 @@ def has_wandb_credentials() -> bool:
         return False
 
 
-def _kept_id(folder: Path) -> str:
-    """Return the id in the run folder's `wandb_id.txt`, drawn and written by the first process at the first time."""
+def run_id(folder: Path) -> str:
+    """Return the id of the run in a folder, and keep it there in `wandb_id.txt`.
+
+    That of the environment (WANDB_RUN_ID) comes first: under an agent W&B takes no other. Otherwise it is the one that
+    is kept, or one drawn and written by the first process at the first time.
+    """
     file = folder / "wandb_id.txt"
-    if file.is_file():
-        return file.read_text().strip()
-    run_id = secrets.token_hex(4)
-    if rank_zero_only.rank == 0:
+    kept = file.read_text().strip() if file.is_file() else None
+    chosen = os.environ.get("WANDB_RUN_ID") or kept or secrets.token_hex(4)
+    if chosen != kept and getattr(rank_zero_only, "rank", 0) == 0:
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(run_id + "\n")
-    return run_id
+        file.write_text(chosen + "\n")
+    return chosen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -11,12 +11,15 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from p3m_lightning.losses import Loss
 from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.metrics.baselines import TrivialPredictors
 from p3m_lightning.models.weights import uncompiled
 from p3m_lightning.schema import InputError, MattingOutput, Sample
+from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.optimization.learning_rate import effective_batch, scale_rate
-from p3m_lightning.training.sharding import FullySharded, gather, scatter, shard
+from p3m_lightning.training.optimization.parameter_groups import build_optimizer
+from p3m_lightning.training.sharding import FullySharded, reshard, shard, unshard
 
 log = logging.getLogger(__name__)
 
@@ -27,25 +30,33 @@ class MattingModule(LightningModule):
     Args:
         net: a network of `p3m_lightning.models`.
         infer: `(net, images, trimap=) -> alpha`, how the network is applied to whole pictures.
-        loss: `(output, batch) -> {term: scalar}`; not needed for evaluation alone.
-        weights: weight of every term; total = sum of weight times term.
+        loss: gives the terms; not needed for evaluation alone.
+        weights: weight of every term of the loss; total = sum of weight times term.
         optimizer: factory `(parameters) -> Optimizer`.
         scheduler: `factory` as `(optimizer) -> scheduler` (None keeps the rate), `interval` (step or epoch), and
             `needs_total_steps` where the factory is to be told `total_steps`.
+        lr_factors: patterns of parameter names, and the share of the optimizer's rate that they learn with.
         lr_scaling: `rule` and `reference` of `learning_rate.scale_rate`; None keeps the rate.
+        sync_batchnorm: batch statistics over all processes also where the strategy is FSDP2; Lightning sees to it
+            under DDP only.
         config: the resolved configuration, plain containers; travels in every checkpoint so that `load_model` can
             rebuild the network from it.
+
+    Raises:
+        InputError: the names of terms and weights differ.
     """
 
     def __init__(
         self,
         net: nn.Module,
         infer: Callable[..., Tensor],
-        loss: Callable[[MattingOutput, Sample], dict[str, Tensor]] | None = None,
+        loss: Loss | None = None,
         weights: Mapping[str, float] | None = None,
         optimizer: Callable[..., Optimizer] | None = None,
         scheduler: Mapping[str, Any] | None = None,
+        lr_factors: Mapping[str, float] | None = None,
         lr_scaling: Mapping[str, Any] | None = None,
+        sync_batchnorm: bool = False,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -53,10 +64,14 @@ class MattingModule(LightningModule):
         self.infer = infer
         self.loss = loss
         self.weights = dict(weights or {})
+        if loss is not None:
+            verify_weights(loss.names, self.weights)
         self.weighted_terms: dict[str, Tensor] = {}  # of the batch at hand, for callbacks before its backward pass
         self.optimizer_factory = optimizer
         self.scheduler = scheduler
+        self.lr_factors = lr_factors or {}
         self.lr_scaling = lr_scaling or {"rule": "none", "reference": None}
+        self.sync_batchnorm = sync_batchnorm
         self.config = dict(config or {})
         self.metrics = nn.ModuleDict()
         self.trivial = nn.ModuleList()
@@ -67,7 +82,7 @@ class MattingModule(LightningModule):
         Raises:
             InputError: the training images have no mattes.
         """
-        does_without = any(getattr(callback, "does_without_mattes", False) for callback in self.trainer.callbacks)
+        does_without = any(isinstance(c, RunCallback) and c.replaces_mattes for c in self.trainer.callbacks)
         if stage == "fit" and not does_without and not getattr(self.trainer.datamodule.train_set, "has_mattes", True):
             raise InputError("data: images without mattes, there is nothing to learn from; take data=p3m10k or another")
         names = {"val": self.trainer.datamodule.val_names, "test": self.trainer.datamodule.test_names}
@@ -78,25 +93,25 @@ class MattingModule(LightningModule):
     def configure_model(self) -> None:
         """Shard the network where the strategy is FSDP2."""
         if isinstance(self.trainer.strategy, FullySharded):
-            if self.config["trainer"]["sync_batchnorm"]:  # Lightning sees to it under DDP only
+            if self.sync_batchnorm:
                 self.net = nn.SyncBatchNorm.convert_sync_batchnorm(self.net)
             shard(self.net, self.device_mesh["data_parallel"])
 
     def on_validation_start(self) -> None:
-        """Gather what is sharded."""
-        gather(self.net)
+        """Make what is sharded whole."""
+        unshard(self.net)
 
     def on_validation_end(self) -> None:
         """Shard it again."""
-        scatter(self.net)
+        reshard(self.net)
 
     def on_test_start(self) -> None:
-        """Gather what is sharded."""
-        gather(self.net)
+        """Make what is sharded whole."""
+        unshard(self.net)
 
     def on_test_end(self) -> None:
         """Shard it again."""
-        scatter(self.net)
+        reshard(self.net)
 
     def forward(self, batch: Sample) -> MattingOutput:
         """Apply the network to a batch, with its trimap where the network takes one."""
@@ -107,7 +122,7 @@ class MattingModule(LightningModule):
     def training_step(self, batch: Sample, index: int) -> Tensor:
         """Weigh the loss terms and log each one."""
         terms = self.loss(self(batch), batch)
-        self.weighted_terms = weighted(terms, self.weights)
+        self.weighted_terms = {name: self.weights[name] * value for name, value in terms.items()}
         total = sum(self.weighted_terms.values())
         logged = {f"train/loss/{name}": value.detach() for name, value in terms.items()}
         self.log_dict(logged, batch_size=len(batch["name"]))
@@ -141,7 +156,9 @@ class MattingModule(LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """Build the optimizer over the parameters that learn, and its schedule; state the batch and the rate."""
         try:
-            optimizer = self.optimizer_factory([p for p in self.net.parameters() if p.requires_grad])
+            optimizer = build_optimizer(self.optimizer_factory, self.net, self.lr_factors)
+        except InputError:
+            raise
         except (TypeError, ValueError) as error:
             raise InputError(f"optimizer: {error}") from error
         stated = scale_rate(optimizer, effective_batch(self.trainer), self.lr_scaling)
@@ -194,13 +211,12 @@ class MattingModule(LightningModule):
         return means
 
 
-def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
-    """Return weight times term by name; the loss is their sum.
+def verify_weights(names: Collection[str], weights: Mapping[str, float]) -> None:
+    """Compare the names of loss terms and weights: a forgotten weight must not silently drop a term.
 
     Raises:
-        InputError: the names differ; a forgotten weight must not silently drop a term.
+        InputError: they differ.
     """
-    if terms.keys() != weights.keys():
-        unweighted, unknown = sorted(terms.keys() - weights.keys()), sorted(weights.keys() - terms.keys())
+    unweighted, unknown = sorted(set(names) - weights.keys()), sorted(weights.keys() - set(names))
+    if unweighted or unknown:
         raise InputError(f"loss.weights: terms without a weight: {unweighted}; weights without a term: {unknown}")
-    return {name: weights[name] * value for name, value in terms.items()}

@@ -19,16 +19,21 @@ from torch import nn
 
 from p3m_lightning.files import write_csv, write_json
 from p3m_lightning.metrics.report import metric_report
-from p3m_lightning.models import create_model, load_model, load_reference_weights
+from p3m_lightning.models import create_model, load_model, load_reference_weights, without_start
 from p3m_lightning.models.weights import read_checkpoint, read_weights
 from p3m_lightning.schema import InputError
+from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.callbacks.interrupt import StopBetweenBatches
+from p3m_lightning.training.checkpointing import AtomicCheckpointIO
 from p3m_lightning.training.history import recorded_history, seen_in_training
-from p3m_lightning.training.loggers import RunWandbLogger
+from p3m_lightning.training.loggers import ForgetRepeatedRows, RunWandbLogger
 from p3m_lightning.training.module import MattingModule
 from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
-from p3m_lightning.training.start import freeze, refuse_weights_alone, start_from
+from p3m_lightning.training.resume import verify_resume
+from p3m_lightning.training.start import freeze, start_from, verify_start, with_pretraining
+
+NARROW = ("16-true", "bf16-true")
 
 
 def train(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,15 +48,19 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: a key or file that does not fit; the message names it.
     """
-    refuse_weights_alone(config["ckpt"])
     started = time.time()
     seed_everything(config["seed"], workers=True, verbose=False)
-    data = build(config["data"])
-    net = build(config["model"])
+    resumed = config["ckpt"] or config["init_from"]  # its weights come from there, and nothing else is read
+    net = create_model(**without_start(config["model"])) if resumed else build(config["model"])
+    verify_start(net, config["ckpt"], config["init_from"])
+    verify_resume(config)
     start_from(net, config["init_from"])
+    config = with_pretraining(config)
     freeze(net, config["frozen"])
+    verify_length(config)
     config = with_mode(config, net)
     module = build_module(config, net)
+    data = build(config["data"])
     trainer = build_trainer(config)
     if trainer.is_global_zero:
         save_config(config, Path(config["paths"]["run"]))
@@ -105,7 +114,7 @@ def fit(
         trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
     except SystemExit:
         if trainer.interrupted:
-            raise KeyboardInterrupt from None
+            raise next(c for c in trainer.callbacks if isinstance(c, StopBetweenBatches)).reason() from None
         raise
 
 
@@ -144,23 +153,48 @@ def build_module(config: Mapping[str, Any], net: nn.Module) -> MattingModule:
         weights=config["loss"].get("weights", {}),
         optimizer=build(config["optimizer"]),
         scheduler=build(config["scheduler"]),
+        lr_factors=config["lr_factors"],
         lr_scaling=config["lr_scaling"],
+        sync_batchnorm=config["trainer"].get("sync_batchnorm", False),
         config=config,
     )
 
 
+def verify_length(config: Mapping[str, Any]) -> None:
+    """Raise an InputError where the schedule wants to know how long the training is, and it has no end of its own."""
+    trainer = config["trainer"]
+    by_time = trainer.get("max_epochs") == -1 or (trainer.get("max_epochs") is None and trainer.get("max_time"))
+    if by_time and trainer.get("max_steps") in (-1, None) and (config["scheduler"] or {}).get("needs_total_steps"):
+        raise InputError(
+            "trainer.max_epochs: this schedule runs over the whole training and has to know its length; give"
+            " trainer.max_epochs or trainer.max_steps beside max_time, or take scheduler=constant"
+        )
+
+
 def build_trainer(config: Mapping[str, Any]) -> Trainer:
     """Build the Trainer from the groups trainer, callbacks and logger."""
-    callbacks = [StopBetweenBatches(), *(build(node) for node in config["callbacks"].values() if node)]
+    callbacks = [
+        StopBetweenBatches(),
+        ForgetRepeatedRows(),
+        *(build(node) for node in config["callbacks"].values() if node),
+    ]
     loggers = [build(node) for node in config["logger"].values() if node]
     if not loggers:  # Lightning refuses a callback that only logs
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
+    precision = config["trainer"].get("precision")
+    if precision in NARROW:
+        raise InputError(
+            f"trainer.precision: {precision} would keep the weights themselves in 16 bits, in which small steps get"
+            " lost; take bf16-mixed or 16-mixed"
+        )
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its hints would bury the results
     try:
         # Lightning would add a bar of its own, on stdout, where none is wanted
         bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
-        trainer = build(config["trainer"])(callbacks=callbacks, logger=loggers, enable_progress_bar=bar)
-    except MisconfigurationException as error:
+        trainer = build(config["trainer"])(
+            callbacks=callbacks, logger=loggers, enable_progress_bar=bar, plugins=[AtomicCheckpointIO()]
+        )
+    except (MisconfigurationException, TypeError, ValueError) as error:
         raise InputError(f"trainer: {error}") from error
     if config["trainer"].get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":
         raise InputError("trainer.sync_batchnorm: PyTorch synchronizes batch norm on GPUs only")
@@ -173,7 +207,7 @@ def evaluation_net(config: Mapping[str, Any]) -> nn.Module:
         return load_model(config["ckpt"])
     if not config.get("model"):
         raise InputError("eval: give ckpt=PATH, or model=NAME weights=PATH, or a method without weights as closed_form")
-    net = create_model(**{k: v for k, v in config["model"].items() if k != "_target_"})
+    net = create_model(**without_start(config["model"]))
     if config["weights"]:
         load_reference_weights(net, read_weights(config["weights"]), source=config["weights"])
     elif any(True for _ in net.parameters()):
@@ -220,6 +254,7 @@ def finish(
         "data": data_fingerprints(trainer.datamodule),
         "sets": {name: {k: report[k] for k in ("mean", "median", "tail")} for name, report in reports.items()},
         "published": published_figures(config, history),
+        "pretrained": history.get("pretrained"),
         "seen_in_training": seen_in_training(history, config["data"]),
         "validation": validation_score(trainer),
         "trivial_sad": trivial,
@@ -228,7 +263,7 @@ def finish(
         "seconds": round(time.time() - started, 1),
     }
     for callback in trainer.callbacks:
-        results |= callback.results() if hasattr(callback, "results") else {}
+        results |= callback.results() if isinstance(callback, RunCallback) else {}
     if trainer.is_global_zero:
         for name, report in reports.items():
             write_json(folder / f"metrics_{name}.json", report)

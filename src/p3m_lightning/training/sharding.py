@@ -48,7 +48,7 @@ def shard(net: nn.Module, mesh: DeviceMesh, smallest: int = 1_000_000) -> None:
     fully_shard(net, mesh=mesh)
 
 
-def gather(net: nn.Module) -> None:
+def unshard(net: nn.Module) -> None:
     """Make the parameters whole in every process and keep them so; nothing for a network that is not sharded.
 
     For evaluation: processes may differ in their number of images, and one would wait for the other in every forward
@@ -59,8 +59,8 @@ def gather(net: nn.Module) -> None:
         part.unshard()
 
 
-def scatter(net: nn.Module) -> None:
-    """Deal the parameters out again after `gather`."""
+def reshard(net: nn.Module) -> None:
+    """Deal the parameters out again after `unshard`."""
     for part in _sharded(net):
         part.set_reshard_after_forward(part is not net, recurse=False)  # the whole is needed again at once, in backward
         part.reshard()

@@ -17,7 +17,7 @@ RESULTS = "results.json"
 METRICS = "metrics.csv"
 
 
-def gather(
+def record_stages(
     folder: Path, stages: Sequence[tuple[str, Path]], results: Mapping[str, Any], started: float
 ) -> dict[str, Any]:
     """Make `folder` look like the run folder of one training, `results.json` last.

@@ -10,15 +10,20 @@ from typing import Any, NamedTuple
 
 from pytorch_lightning.utilities import rank_zero_only
 
+from p3m_lightning.configuration import relocated
+from p3m_lightning.models import create_model, without_start
 from p3m_lightning.schema import InputError
+from p3m_lightning.training.module import verify_weights
+from p3m_lightning.training.optimization.parameter_groups import parameter_groups
 from p3m_lightning.training.results import save_config
+from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build
 from p3m_lightning.training.run import train as train_once
-from p3m_lightning.training.stage_records import RESULTS, gather
-from p3m_lightning.training.start import frozen_names
+from p3m_lightning.training.stage_records import RESULTS, record_stages
+from p3m_lightning.training.start import frozen_names, verify_start
 
 say = rank_zero_only(print)
-CHANGEABLE = ("data", "loss", "optimizer", "scheduler", "trainer", "callbacks", "inference", "frozen")
+CHANGEABLE = ("data", "loss", "optimizer", "lr_factors", "scheduler", "trainer", "callbacks", "inference", "frozen")
 """What a stage may have of its own; network, seed and loggers are those of the whole run."""
 
 
@@ -84,7 +89,7 @@ def train_stages(config: Mapping[str, Any]) -> dict[str, Any]:
         weights = stage.folder / "checkpoints" / results["checkpoint"]
     objects = {key: results.pop(key) for key in ("trainer", "module", "data")}
     if objects["trainer"].is_global_zero:
-        results = gather(folder, [(stage.name, stage.folder) for stage in stages], results, started)
+        results = record_stages(folder, [(stage.name, stage.folder) for stage in stages], results, started)
     return results | objects
 
 
@@ -97,15 +102,20 @@ def list_stages(config: Mapping[str, Any]) -> list[Stage]:
         InputError: a key or value that does not fit; the message names the stage.
     """
     named = {name: changes for name, changes in config["stages"].items() if changes is not None}
-    net = build(config["model"])
+    net = create_model(**without_start(config["model"]))
+    verify_start(net, None, config["init_from"])
     stages = []
     for number, (name, changes) in enumerate(named.items(), 1):
         stage = Stage(name, stage_config(config, changes, f"stages/{number}_{name}", where=f"stages.{name}"))
         try:
+            verify_start(net, ready(stage, None)["ckpt"], None)
+            verify_resume(ready(stage, None))
             frozen_names(net, stage.config["frozen"])
+            parameter_groups(net, stage.config["lr_factors"])
             for node in (stage.config[key] for key in ("data", "optimizer", "scheduler")):
                 build(node)
-            build(stage.config["loss"]["function"])
+            loss = build(stage.config["loss"]["function"])
+            verify_weights(loss.names, stage.config["loss"].get("weights", {}))
         except InputError as error:
             raise InputError(f"stages.{name}: {error}") from None
         stages.append(stage)
@@ -142,14 +152,3 @@ def merged(config: Any, changes: Any) -> Any:
     if whole or not isinstance(config, Mapping):
         return changes
     return {**config, **{key: merged(config.get(key), value) for key, value in changes.items()}}
-
-
-def relocated(node: Any, old: str, new: str) -> Any:
-    """Replace the folder `old` by `new` in all paths of a tree."""
-    if isinstance(node, Mapping):
-        return {key: relocated(value, old, new) for key, value in node.items()}
-    if isinstance(node, list):
-        return [relocated(value, old, new) for value in node]
-    if isinstance(node, str) and (node == old or node.startswith(f"{old}/")):
-        return new + node[len(old) :]
-    return node

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
-from p3m_lightning.files import weights_format
-from p3m_lightning.models.weights import load_strictly, read_checkpoint, read_weights
+from p3m_lightning.models.encoders.pretrained import pretraining
+from p3m_lightning.models.weights import load_strictly, read_checkpoint, verify_fit
 from p3m_lightning.schema import InputError
 
 
@@ -24,14 +25,29 @@ def start_from(net: nn.Module, path: str | Path | None) -> None:
         load_strictly(net, read_checkpoint(path).state, f"init_from: {path}")
 
 
-def refuse_weights_alone(ckpt: str | Path | None) -> None:
-    """Refuse to go on from a file that holds no state of a training, such as the moments of its optimizer.
+def verify_start(net: nn.Module, ckpt: str | Path | None, init_from: str | Path | None) -> None:
+    """Find out whether the files that a training is to go on from, or to start with, are of this network.
+
+    For before anything else is done: rendering and reading data can take hours.
 
     Raises:
-        InputError: such a file, none, or another kind of file.
+        InputError: no such file, another kind of file, or weights of another network.
     """
-    if ckpt and (weights_format(Path(ckpt)) == "safetensors" or not read_weights(ckpt).get("optimizer_states")):
-        raise InputError(f"ckpt: {ckpt} holds weights alone, nothing to resume; init_from={ckpt} starts from them")
+    for key, path in {"ckpt": ckpt, "init_from": init_from}.items():
+        if path:
+            verify_fit(net, read_checkpoint(path).state, f"{key}: {path}")
+
+
+def with_pretraining(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Say in words, as `pretrained`, what the encoder had learned before, be it before the run that this one follows.
+
+    Args:
+        config: of a training.
+    """
+    followed = config["ckpt"] or config["init_from"]
+    source = read_checkpoint(followed).config if followed else config
+    found = pretraining(source["model"])
+    return {**config, "pretrained": source.get("pretrained") or (found and found.weights)}
 
 
 def freeze(net: nn.Module, patterns: Sequence[str]) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from p3m_lightning.web.quota import Quota, Refusal
+from p3m_lightning.web.session import Limits
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -28,8 +31,12 @@ READ = (
     f"{API}/upload_progress",
 )
 """Beginnings of the addresses that the page reads, beside itself and files."""
-WRITE = (*MESSAGES, f"{API}/upload", f"{API}/cancel")
+UPLOAD = f"{API}/upload"
+WRITE = (*MESSAGES, UPLOAD, f"{API}/cancel")
 """Addresses that the page posts to."""
+
+PROXY = (b"x-forwarded", b"forwarded", b"x-gradio-server", b"x-original", b"x-real-ip")
+"""Beginnings of headers that tell what came before a proxy: Gradio would take its own address from them."""
 
 MOST_JSON = 1_000_000
 """Bytes of a message; pictures come as uploads, not in it."""
@@ -46,26 +53,43 @@ class Guard:
 
     Gradio serves more than its pages need: it fetches addresses that a request names, passes requests on to other
     hosts, and lists an interface for programs. Here only addresses of `READ` and `WRITE` exist; files are those of the
-    folder; a message may name no other file and no address; the host must be this machine, so that no foreign page
-    reaches it under a name of its own.
+    folder; a message may name no other file and no address, and must have the arguments that the page's own have; the
+    host must be this machine, so that no foreign page reaches it under a name of its own; what a browser sends for
+    another page is refused; what proxies add is not read, as there is none.
 
     Args:
         app: what is guarded.
         folder: of uploads and results.
         hosts: names of this machine, without port.
+        limits: how much may be sent.
+        arguments: how many values each function of the page takes, by its number.
     """
 
-    def __init__(self, app: App, folder: Path, hosts: tuple[str, ...] = ("127.0.0.1", "localhost")) -> None:
+    def __init__(
+        self,
+        app: App,
+        folder: Path,
+        hosts: tuple[str, ...] = ("127.0.0.1", "localhost"),
+        limits: Limits | None = None,
+        arguments: Mapping[int, int] | None = None,
+    ) -> None:
         self.app, self.folder, self.hosts = app, folder.resolve(), hosts
+        self.quota, self.arguments = Quota(self.folder, limits or Limits()), dict(arguments or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with 400, 403, 404 or 413."""
+        """Pass a request on, or answer it with 400, 403, 404, 411, 413, 429 or 507."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         refusal = self._refusal(scope)
-        if refusal is None and scope["method"] == "POST" and scope["path"].rstrip("/") in MESSAGES:
-            refusal, receive = await self._read_message(receive)
+        reserved = 0
+        if refusal is None and scope["method"] == "POST":
+            refusal = self.quota.count_post()
+            if refusal is None and scope["path"].rstrip("/") in MESSAGES:
+                refusal, receive = await self._read_message(receive)
+            elif refusal is None and scope["path"].rstrip("/") == UPLOAD:
+                room = self.quota.reserve(_headers(scope).get("content-length", ""))
+                refusal, reserved = (None, room) if isinstance(room, int) else (room, 0)
         if refusal is not None:
             await _answer(send, *refusal)
             return
@@ -75,14 +99,19 @@ class Guard:
                 message["headers"] = [*message.get("headers", ()), (b"content-security-policy", POLICY.encode())]
             await send(message)
 
-        await self.app(scope, receive, with_policy)
+        headers = [(name, value) for name, value in scope["headers"] if not name.lower().startswith(PROXY)]
+        try:
+            await self.app({**scope, "headers": headers}, receive, with_policy)
+        finally:
+            self.quota.release(reserved)
 
-    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        headers = dict(scope.get("headers", ()))
-        host = headers.get(b"host", b"").decode("latin-1").rsplit(":", 1)[0]
-        if scope["type"] != "http" or host not in self.hosts:
+    def _refusal(self, scope: Scope) -> Refusal | None:
+        headers = _headers(scope)
+        if scope["type"] != "http" or headers.get("host", "").rsplit(":", 1)[0] not in self.hosts:
             return 403, "not for this host"
         path, method = scope["path"], scope["method"]
+        if method == "POST" and not _is_same_origin(headers):
+            return 403, "not from another page"
         if method == "POST":
             known = path.rstrip("/") in WRITE
         elif path.startswith(FILE):
@@ -98,20 +127,26 @@ class Guard:
         path = Path(name).resolve()
         return path.is_relative_to(self.folder) and path.is_file()
 
-    async def _read_message(self, receive: Receive) -> tuple[tuple[int, str] | None, Receive]:
+    async def _read_message(self, receive: Receive) -> tuple[Refusal | None, Receive]:
         """Read the whole body; return why it is refused, if so, and what gives it to the next reader."""
-        body, more = b"", True
+        read, more = b"", True
         while more:
             message = await receive()
-            body += message.get("body", b"")
+            if message["type"] == "http.disconnect":
+                return (400, "message cut off"), receive
+            read += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > MOST_JSON:
+            if len(read) > MOST_JSON:
                 return (413, "message too long"), receive
         try:
-            content = json.loads(body)
+            content = json.loads(read)
             harmless = all(self._is_harmless(part) for part in _files_in(content))
         except (ValueError, RecursionError):
             harmless = False
+        if harmless and not self._has_arguments(content):
+            return (400, "not a message of the page"), receive
+
+        body: bytes | None = read
 
         async def again() -> MutableMapping[str, Any]:
             nonlocal body
@@ -119,6 +154,15 @@ class Guard:
             return {"type": "http.request", "body": taken} if taken is not None else await receive()
 
         return (None, again) if harmless else ((400, "only uploaded files are opened"), receive)
+
+    def _has_arguments(self, content: Any) -> bool:
+        """Tell whether a message calls a function of the page with as many values as it takes; in batches none does."""
+        if not isinstance(content, dict) or content.get("batched") or content.get("simple_format"):
+            return False
+        number, data = content.get("fn_index"), content.get("data")
+        if not isinstance(number, int) or not isinstance(data, list):
+            return not self.arguments
+        return not self.arguments or self.arguments.get(number) == len(data)
 
     def _is_harmless(self, file: Mapping[str, Any]) -> bool:
         path, url = file.get("path"), file.get("url")
@@ -132,6 +176,19 @@ class Guard:
         if scheme != "http" or host.rsplit(":", 1)[0] not in self.hosts:
             return False
         return f"/{path}".startswith(FILE) and self._is_ours(unquote(f"/{path}".removeprefix(FILE)))
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
+
+
+def _is_same_origin(headers: Mapping[str, str]) -> bool:
+    """Tell whether a request comes from the page itself, by the first header that says so; programs send none."""
+    if site := headers.get("sec-fetch-site"):
+        return site in ("same-origin", "none")
+    address = headers.get("origin") or headers.get("referer")
+    own = f"http://{headers.get('host', '')}"
+    return address is None or address == own or address.startswith(f"{own}/")
 
 
 def _files_in(content: Any) -> Iterator[Mapping[str, Any]]:

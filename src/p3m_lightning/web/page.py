@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from p3m_lightning.schema import InputError
 from p3m_lightning.web.session import BEHIND, Studio, Wish
@@ -51,9 +51,9 @@ def build_page(studio: Studio, examples: Sequence[Path]) -> gradio.Blocks:
             label = f"Mattes: {left} (left), {right} (right)"
             outputs.append(gradio.ImageSlider(label=label, elem_id="compare", type="filepath", interactive=False))
 
-        def make(*wish: object) -> list[object]:
+        def make(photograph: object, behind: object, color: object, picture: object, light: object) -> list[object]:
             try:
-                result = studio.fulfill(Wish(_path_of(wish[0]), *wish[1:3], _path_of(wish[3]), wish[4]))
+                result = studio.fulfill(Wish(_path_of(photograph), behind, color, _path_of(picture), light))
             except (InputError, MemoryError) as error:
                 raise gradio.Error(str(error) or "not enough memory", print_exception=False) from None
             button = gradio.DownloadButton(value=str(result.cutout), interactive=True)
@@ -68,11 +68,12 @@ def build_page(studio: Studio, examples: Sequence[Path]) -> gradio.Blocks:
             lambda choice: (gradio.update(visible=choice == "color"), gradio.update(visible=choice == "picture")),
             behind,
             [color, picture],
+            preprocess=False,  # no traceback for what is no choice
         )
     return page
 
 
-def _picture(label: str, name: str, **keys: object) -> gradio.Image:
+def _picture(label: str, name: str, **keys: Any) -> gradio.Image:
     import gradio
 
     return gradio.Image(label=label, elem_id=name, type="filepath", image_mode=None, format="png", height=360, **keys)

@@ -49,6 +49,7 @@ def serve(
             raise InputError("p3m demo needs Gradio: pip install 'p3m_lightning[demo]'") from None
         studio = Studio(predictors, Path(folder), limits)
         page = build_page(studio, render_examples(Path(folder) / "examples"))
+        arguments = {number: len(function.inputs) for number, function in page.fns.items()}
         try:
             _, address, _ = page.queue(default_concurrency_limit=1, api_open=False).launch(
                 server_name=HOST,
@@ -61,7 +62,7 @@ def serve(
                 max_file_size=int(limits.megabytes * 1e6),
                 ssr_mode=False,
                 theme=gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
-                app_kwargs={"middleware": [Middleware(Guard, folder=Path(folder))]},
+                app_kwargs={"middleware": [Middleware(Guard, folder=Path(folder), limits=limits, arguments=arguments)]},
             )
         except OSError:
             raise InputError(f"--port {port or '7860 to 7959'}: taken by another program; choose another") from None

@@ -23,10 +23,13 @@ BEHIND = ("color", "blur", "picture")
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest picture that is taken."""
+    """What is taken of visitors."""
 
-    megabytes: float = 30.0  # of the file
+    megabytes: float = 30.0  # of one file
     megapixels: float = 25.0  # as its header says, before anything is decoded
+    total_megabytes: float = 500.0  # of all uploads and results that are kept at a time
+    files: int = 2000  # of these
+    posts: int = 300  # messages and uploads a minute
 
 
 class Wish(NamedTuple):
@@ -112,7 +115,7 @@ class Studio:
         """Ask the header alone: a small file may unpack to gigabytes."""
         try:
             with Image.open(path) as image:
-                pixels = image.width * image.height
+                pixels: float = image.width * image.height
         except Image.DecompressionBombError:
             pixels = np.inf
         except Exception as error:  # broken headers fail in any way
@@ -140,7 +143,12 @@ class Studio:
         for kind, values in pixels.items():
             profile = matte.profile if kind in ("cutout", "composite") else None
             write_image(folder / f"{kind}.png", values, icc_profile=profile, compress_level=3)
-        return Result(*(folder / f"{kind}.png" if kind in pixels else None for kind in Result._fields))
+        return Result(
+            folder / "matte.png",
+            folder / "cutout.png",
+            folder / "composite.png",
+            folder / "other.png" if other is not None else None,
+        )
 
 
 def color_of(text: object) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from p3m_lightning.configuration import quoted
+from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.experiments.sweep import jobs as sweep_jobs
 from p3m_lightning.experiments.sweep.jobs import Job, run_job, try_lock
 

@@ -37,7 +37,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sizes.add_argument("--mosaic-cell", type=float, metavar="S", help="side of a mosaic cell (0.16)")
     sizes.add_argument("--transition-margin", type=float, metavar="S", help="widening of the transition area (0.03)")
     finder = parser.add_argument_group("finding faces")
-    finder.add_argument("--detector", default="both", help="hog (frontal), cnn (also profiles; slow) or both (both)")
+    finder.add_argument(
+        "--detector",
+        default="auto",
+        help="hog (frontal), cnn (also profiles; slow), both; auto: hog, and the rest only where a person of the "
+        "mattes, or an image without mattes, is left without a face (auto)",
+    )
     finder.add_argument(
         "--smallest-face", type=float, default=0.04, metavar="S", help="share of the image's longer side (0.04)"
     )
@@ -53,8 +58,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Anonymize the folder and print what became of the images; 2 if some could not be read."""
     from p3m_lightning.privacy.anonymize_folder import Recipe, anonymize_folder, report_path
-    from p3m_lightning.privacy.anonymize_report import FAILED, HIDDEN, NO_FACE, OBFUSCATED
+    from p3m_lightning.privacy.anonymize_report import FAILED, HIDDEN, NO_FACE, OBFUSCATED, found_by
     from p3m_lightning.privacy.dlib_faces import NOTICE, DlibFaceFinder
+    from p3m_lightning.schema import InputError
 
     sizes = {key: getattr(options, key) for key in ("blur_sigma", "mosaic_cell", "transition_margin")}
     recipe = Recipe(
@@ -79,7 +85,14 @@ def run(options: argparse.Namespace) -> int:
     done = [entry for entry in entries.values() if entry.status == OBFUSCATED]
     if not all(entry.given for entry in entries.values()):
         print(f"note: {NOTICE}", file=sys.stderr)
+    if entries and not options.copy_unfound and all(entry.status == NO_FACE for entry in entries.values()):
+        raise InputError(
+            f"{options.source}: no face found in any of the {len(entries)} images, so none was written; "
+            "give --mattes, a lower --smallest-face or --landmarks, or --copy-unfound if there are none to hide"
+        )
     print(f"{len(done)} of {len(entries)} images obfuscated, {sum(entry.faces for entry in done)} faces -> {report}")
+    if found := found_by(done):
+        print("faces found by " + ", ".join(f"{who}: {count}" for who, count in found.items()))
     _list("barely obfuscated, the matte is soft inside the face", [e.file for e in done if e.kept < BARELY])
     not_written = "copied as they are" if options.copy_unfound else "not written"
     for status, fate in ((NO_FACE, not_written), (HIDDEN, "not written"), (FAILED, "not written")):

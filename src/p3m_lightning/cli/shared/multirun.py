@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from p3m_lightning.configuration import as_hydra_job, compose, compose_run, one_line, with_quoted_paths
+from p3m_lightning.configuration import as_hydra_job, compose, compose_run, one_line
+from p3m_lightning.configuration.quoting import with_quoted_paths
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:

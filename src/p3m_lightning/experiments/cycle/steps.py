@@ -13,7 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from p3m_lightning.configuration import compose_run, quoted
+from p3m_lightning.configuration import compose_run
+from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.experiments.cycle.portraits import check_gate, make_portraits
 from p3m_lightning.experiments.cycle.report import write_report
 from p3m_lightning.files import write_json

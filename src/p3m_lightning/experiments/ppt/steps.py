@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from p3m_lightning.configuration import compose_run, of_today, quoted
+from p3m_lightning.configuration import compose_run, current_targets
+from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.experiments.ppt.images import hide_faces
 from p3m_lightning.experiments.ppt.plan import NOT_TRAINED, Cell, Plan
 from p3m_lightning.experiments.run_folders import Run, flatten, read_run
@@ -124,7 +125,7 @@ def is_finished(folder: Path, config: Mapping[str, Any], ignored: Sequence[str] 
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "config.yaml").is_file():
         return False
-    stored = of_today(yaml.safe_load((folder / "config.yaml").read_text()))
+    stored = current_targets(yaml.safe_load((folder / "config.yaml").read_text()))
     before, now = (flatten(one, str(folder)) for one in (stored, config))
     given = {key: value for key, value in now.items() if value is not None and key not in ignored}
     recorded = {key: before.get(key) for key in given}

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from p3m_lightning.configuration import quoted
+from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.study import TRIAL
 
 LOG = "log.txt"
@@ -73,8 +73,9 @@ class Job:
         """Return the command of the run, or of going on with it."""
         last = self.folder / "checkpoints" / "last.ckpt"
         resumed = [f"ckpt={quoted(last.absolute())}"] if last.is_file() else []
-        place = f"hydra.run.dir={quoted(self.folder.absolute())}"
-        return [sys.executable, "-m", "p3m_lightning", "train", *self.overrides, *resumed, place, REPORT]
+        folder = self.folder.absolute()
+        place = [f"sweep={quoted('/'.join(folder.parts[-3:-1]))}", f"hydra.run.dir={quoted(folder)}"]
+        return [sys.executable, "-m", "p3m_lightning", "train", *self.overrides, *resumed, *place, REPORT]
 
 
 def try_lock(folder: Path) -> BinaryIO | None:

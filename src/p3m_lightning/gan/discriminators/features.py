@@ -88,7 +88,8 @@ def _build(
         encoder: Any = getattr(load_model(network), "encoder", None)
         if not hasattr(encoder, "channels"):
             raise InputError(f"{network}: its network has no encoder to take features from; p3mnet has, for one")
-        return _EncoderMaps(encoder), tuple(encoder.channels), IMAGENET_MEAN, IMAGENET_STD
+        scale = getattr(encoder, "mean", IMAGENET_MEAN), getattr(encoder, "std", IMAGENET_STD)
+        return _EncoderMaps(encoder), tuple(encoder.channels), *scale
     return _timm_features(network, weights)
 
 

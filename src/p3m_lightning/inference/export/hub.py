@@ -80,7 +80,7 @@ class HubModel(ModelHubMixin, library_name=LIBRARY, pipeline_tag="image-segmenta
 
     def _config(self) -> Facts:
         return {"model": self.facts["settings"], "p3m_lightning": __version__} | {
-            key: self.facts[key] for key in ("inference", "license", "trained_on", "results")
+            key: self.facts[key] for key in ("inference", "license", "trained_on", "pretrained", "results")
         }
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -131,6 +131,7 @@ predict("photo.jpg").rgba()
 ```
 
 - **Trained on**: {facts["trained_on"] or "not stated"}
+- **Its encoder started from**: {facts["pretrained"] or "not stated"}
 - **License of the weights**: {facts["license"] or "not stated"}
 - **Input**: RGB in [0, 1], any size; normalization is inside
 - **Evaluated in mode**: {mode}{sizes}

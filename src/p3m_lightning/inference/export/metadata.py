@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from p3m_lightning.inference.predictor import recorded_inference
+from p3m_lightning.models import without_start
 from p3m_lightning.models.checkpoints import PUBLISHED
+from p3m_lightning.models.encoders.pretrained import pretraining
 from p3m_lightning.models.weights import read_checkpoint
 
 Facts = dict[str, Any]
 """Plain values: `settings` (arguments of `create_model`), `inference` (mode and sizes of the evaluation), `license`,
-`trained_on`, `results` (mean metrics by test set); None or empty where nobody said."""
+`trained_on`, `pretrained` (what its encoder had learned before), `results` (mean metrics by test set); None or empty
+where nobody said."""
 
 
 def checkpoint_facts(path: str | Path) -> Facts:
@@ -26,11 +29,13 @@ def checkpoint_facts(path: str | Path) -> Facts:
     usual, sizes = recorded_inference(config)
     published = PUBLISHED.get(config.get("published_as"))
     stated = config.get("trained_on")
+    before = pretraining(config["model"])
     return {
-        "settings": {k: v for k, v in config["model"].items() if k not in ("_target_", "encoder_weights")},
+        "settings": without_start(config["model"]),
         "inference": {"mode": usual, **sizes},
         "license": config.get("license") or (published and published.license),
         "trained_on": (", ".join(stated) if isinstance(stated, list) else stated) or _training_set(config),
+        "pretrained": config.get("pretrained") or (before and before.weights),
         "results": config.get("results") or _results_beside(Path(path)),
     }
 
@@ -44,6 +49,7 @@ def published_facts(name: str) -> Facts:
         "inference": {},
         "license": known and known.license,
         "trained_on": known and ", ".join(known.trained_on),
+        "pretrained": None,
         "results": {},
     }
 

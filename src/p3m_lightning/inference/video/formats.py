@@ -106,6 +106,7 @@ class Painter:
             return np.repeat(from_unit(alpha)[..., None], 3, axis=2)
         matte = Matte(frame.pixels, alpha, method=self._product.foreground)
         if self._product.format == "composite":
+            assert self._behind is not None, "checked by choose_format"
             return matte.composite(self._behind.at(seconds), self._product.light)
         if self._product.format == "png":
             return matte.rgba()
@@ -131,9 +132,9 @@ class _Still:
     """A background that does not move, scaled once; or the name of one that each frame brings itself."""
 
     def __init__(self, background: Background, size: tuple[int, int]) -> None:
-        self._picture = background if _is_blur(background) else make_background(background, size)
+        self._picture: Background = background if _is_blur(background) else make_background(background, size)
 
-    def at(self, seconds: float) -> str | np.ndarray:
+    def at(self, seconds: float) -> Background:
         return self._picture
 
 
@@ -142,20 +143,21 @@ class _Moving:
 
     def __init__(self, path: str | Path) -> None:
         self._reader = VideoReader(path)
-        self._rewind()
+        self._now, self._next = self._rewind()
+        self._begin = self._now.time
 
     def at(self, seconds: float) -> np.ndarray:
         seconds %= max(self._reader.seconds, float(self._reader.time_base))
         if seconds < self._seconds(self._now):
-            self._rewind()
+            self._now, self._next = self._rewind()
         while self._next is not None and self._seconds(self._next) <= seconds:
             self._now, self._next = self._next, next(self._frames, None)
         return self._now.pixels
 
-    def _rewind(self) -> None:
+    def _rewind(self) -> tuple[Frame, Frame | None]:
+        """Return the first two frames."""
         self._frames = self._reader.frames()
-        self._now, self._next = next(self._frames), next(self._frames, None)
-        self._begin = self._now.time
+        return next(self._frames), next(self._frames, None)
 
     def _seconds(self, frame: Frame) -> float:
         return float((frame.time - self._begin) * self._reader.time_base)
@@ -163,9 +165,9 @@ class _Moving:
 
 def _make_behind(background: Background, size: tuple[int, int]) -> _Still | _Moving:
     """Choose: a file whose name is not that of a picture is a video."""
-    is_file = isinstance(background, str | Path) and Path(background).is_file()
-    if is_file and Path(background).suffix.lower() not in IMAGE_SUFFIXES:
-        return _Moving(background)
+    path = Path(background) if isinstance(background, str | Path) else None
+    if path is not None and path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES:
+        return _Moving(path)
     return _Still(background, size)
 
 

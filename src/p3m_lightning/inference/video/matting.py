@@ -7,17 +7,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from p3m_lightning.images import to_unit
 from p3m_lightning.inference.photo import Photo
 from p3m_lightning.inference.predictor import Predictor
 from p3m_lightning.inference.video.formats import Painter, Product, choose_format
 from p3m_lightning.inference.video.joining import join_pictures, join_video
 from p3m_lightning.inference.video.queues import Backlog, prefetch
-from p3m_lightning.inference.video.reader import Frame, VideoError, VideoReader
+from p3m_lightning.inference.video.reader import Frame, VideoReader
 from p3m_lightning.inference.video.segments import (
     Encoding,
     Parts,
@@ -28,6 +30,8 @@ from p3m_lightning.inference.video.segments import (
     parts_folder,
 )
 from p3m_lightning.inference.video.smoothing import Smoother, State, make_smoother
+from p3m_lightning.inference.video.sound import Track, plan_sound
+from p3m_lightning.inference.video.streams import VideoError
 from p3m_lightning.progress import progress_bar
 from p3m_lightning.schema import InputError
 
@@ -46,6 +50,8 @@ def matte_video(
     segment: int = SEGMENT,
     resume: bool = False,
     parameters: Mapping[str, object] | None = None,
+    sound: str | None = None,
+    announce: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Matte a video, with a progress bar; the target appears whole at the end.
 
@@ -62,13 +68,15 @@ def matte_video(
         segment: frames in a segment, rounded up to whole batches.
         resume: go on with a broken run; nothing is done if the target is there and no run is broken.
         parameters: plain values that say which predictor this is; a resumed run must give the same.
+        sound: one of `sound.SOUNDS`, None for a copy where the container takes it and an encoding elsewhere.
+        announce: is told in words which streams are taken, and what becomes of the sound.
 
     Returns:
         Frames written, 0 where nothing was left to do.
 
     Raises:
         InputError: not a whole video; a target that cannot be written; parameters that make no sense or, with
-            `resume`, differ; a network that needs trimaps.
+            `resume`, differ; a network that needs trimaps; sound that the target does not take as wanted.
     """
     source, target = Path(source), Path(target)
     if batch_size < 1 or segment < 1:
@@ -83,6 +91,9 @@ def matte_video(
     reader = VideoReader(source)
     painter = product.painter(reader.size)
     _check_target(source, target, encoding)
+    if reader.choice:
+        announce(f"{source}: {reader.choice}")
+    tracks = [] if encoding is None else plan_sound(source, target.suffix.lower(), sound, announce)
     described = _describe(source, product, smoothing, batch_size, segment) | dict(parameters or {})
     with _kept_parts(target, described, resume) as parts:
         matting.restore(parts.state())
@@ -91,8 +102,21 @@ def matte_video(
         if encoding is None:
             join_pictures(parts, reader.time_base)
         else:
-            join_video(parts, source, reader.time_base, encoding)
+            _join(parts, source, reader.time_base, encoding, tracks)
         return parts.written
+
+
+def _join(parts: Parts, source: Path, time_base: Fraction, encoding: Encoding, tracks: list[Track]) -> None:
+    """Join what is finished; sound that fails in spite of its trial costs no frame."""
+    import av
+
+    try:
+        join_video(parts, source, time_base, encoding, tracks)
+    except (av.error.ArgumentError, av.error.InvalidDataError) as error:
+        if not tracks:
+            raise
+        cure = "the frames are kept: --resume --sound encode, or drop, ends the work"
+        raise InputError(f"{parts.target}: its sound cannot be written ({error.strerror}); {cure}") from None
 
 
 @contextmanager
@@ -105,7 +129,8 @@ def _kept_parts(target: Path, described: Mapping[str, object], resume: bool) -> 
         parts = Parts(target, described, resume)
         yield parts
     except VideoError:
-        parts.finished.clear()
+        if parts:
+            parts.finished.clear()
         raise
     except (OSError, av.FFmpegError) as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
@@ -138,6 +163,7 @@ class _Matting:
         """Return all that the next frames depend on."""
         stamps = np.array([(frame.time, frame.duration) for frame in self._waiting], np.int64)
         waiting = {f"waiting{i}": frame.pixels for i, frame in enumerate(self._waiting)}
+        waiting |= {f"opacity{i}": f.opacity for i, f in enumerate(self._waiting) if f.opacity is not None}
         return (
             {f"smoother_{name}": value for name, value in self._smoother.state().items()} | {"stamps": stamps} | waiting
         )
@@ -148,10 +174,15 @@ class _Matting:
             prefix = "smoother_"
             self._smoother.restore({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
             stamps = state["stamps"].tolist()
-            self._waiting = deque(Frame(state[f"waiting{i}"], *stamp) for i, stamp in enumerate(stamps))
+            self._waiting = deque(
+                Frame(state[f"waiting{i}"], time, duration, state.get(f"opacity{i}"))
+                for i, (time, duration) in enumerate(stamps)
+            )
 
     def _final(self, alphas: list[np.ndarray]) -> Iterator[tuple[Frame, np.ndarray]]:
-        return ((self._waiting.popleft(), alpha) for alpha in alphas)
+        for alpha in alphas:
+            frame = self._waiting.popleft()
+            yield frame, alpha if frame.opacity is None else np.minimum(alpha, to_unit(frame.opacity))
 
 
 @dataclass(frozen=True)
@@ -213,13 +244,13 @@ def _batches(frames: Iterator[Frame], size: int) -> Iterator[list[Frame]]:
 
 def _describe(source: Path, product: Product, smoothing: str, batch_size: int, segment: int) -> dict[str, object]:
     """Return what the frames depend on, as plain values; files by name, size and time of change."""
-    background = product.background
+    background: object = product.background
     if isinstance(background, np.ndarray):
-        background = zlib.crc32(np.ascontiguousarray(background))
+        background = zlib.crc32(background.tobytes())
     elif isinstance(background, str | Path) and Path(background).is_file():
-        background = fingerprint(background)
+        background = file_identity(background)
     return {
-        "video": fingerprint(source),
+        "video": file_identity(source),
         "format": product.format,
         "background": background,
         "light": product.light,
@@ -230,7 +261,7 @@ def _describe(source: Path, product: Product, smoothing: str, batch_size: int, s
     }
 
 
-def fingerprint(path: str | Path) -> list[object]:
+def file_identity(path: str | Path) -> list[object]:
     """Return name, size and time of change of a file."""
     status = Path(path).stat()
     return [str(Path(path).resolve()), status.st_size, status.st_mtime_ns]

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TypeVar
 
 T = TypeVar("T")
-END = object()
 
 
-def prefetch(items: Iterable[T], ahead: int) -> Iterator[T]:
+class _End:
+    """What follows the last item."""
+
+
+END = _End()
+
+
+def prefetch(items: Iterable[T], ahead: int) -> Generator[T]:
     """Yield `items`, which a thread makes up to `ahead` before they are asked for."""
     source = iter(items)
     pool = ThreadPoolExecutor(1)
     try:
         coming = deque(pool.submit(next, source, END) for _ in range(ahead))
-        while (item := coming.popleft().result()) is not END:
+        while not isinstance(item := coming.popleft().result(), _End):
             coming.append(pool.submit(next, source, END))
             yield item
     finally:

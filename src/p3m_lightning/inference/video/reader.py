@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from p3m_lightning.schema import InputError
+from p3m_lightning.inference.video.streams import VideoError, choose_stream, decode, open_container
 
 if TYPE_CHECKING:
     import av
@@ -19,20 +19,17 @@ HD = 720
 """Lines from which a file that does not name its colors is taken for BT.709, as players do; BT.601 below."""
 
 
-class VideoError(InputError):
-    """A file that is no video, or not a whole one; to go on with it would be of no use."""
-
-
 class Frame(NamedTuple):
     """One frame, upright."""
 
     pixels: np.ndarray  # uint8 (H, W, 3), RGB
     time: int  # when it is shown, in units of the reader's time base
     duration: int  # for how long, in the same units; 0 if the file does not say
+    opacity: np.ndarray | None = None  # the file's own alpha, uint8 or uint16 (H, W); None where it has none
 
 
 class VideoReader:
-    """The first video stream of a file, which is opened anew for every pass.
+    """The video stream of a file, see `choose_stream`; the file is opened anew for every pass.
 
     Args:
         path: any container and codec of FFmpeg. More than 8 bits are rounded to 8; HDR is not tone-mapped.
@@ -45,6 +42,7 @@ class VideoReader:
         pixel_aspect: width over height of a pixel, upright.
         count: frames, as far as can be known before decoding.
         seconds: length of the video.
+        choice: which stream was taken, in words; empty where there was only one.
 
     Raises:
         VideoError: missing, not a video, or cut off; the message names the file.
@@ -55,12 +53,14 @@ class VideoReader:
 
         self.path = Path(path)
         with self._open() as (container, stream):
-            self.time_base: Fraction = stream.time_base
+            self.time_base = stream.time_base or Fraction(1, 1000)
+            rivals = [other for other in container.streams.video if other.index != stream.index]
+            self.choice = f"stream {stream.index} of {len(rivals) + 1} video streams is taken" if rivals else ""
             self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25).limit_denominator(1001)
             self.count, self.seconds = survey(self.path, container, stream)
         with self._open() as (container, stream):
             try:
-                first = next(container.decode(stream))
+                first = next(decode(container, stream))
             except (av.FFmpegError, StopIteration):
                 raise VideoError(f"{path}: no frame in it can be decoded") from None
             self.begin = first.pts or 0
@@ -84,31 +84,27 @@ class VideoReader:
         time = None
         with self._open() as (container, stream):
             try:
-                for index, frame in enumerate(container.decode(stream)):
+                for index, frame in enumerate(decode(container, stream)):
                     time = _next_time(time, frame.pts, step)
                     if index >= skip:
-                        yield Frame(self._pixels(frame, index), time, frame.duration or 0)
+                        self._check_size(frame, index)
+                        yield Frame(_pixels(frame), time, frame.duration or 0, _opacity(frame))
             except av.FFmpegError as error:
                 at = float((time or 0) * self.time_base)
                 raise VideoError(f"{self.path}: cannot be decoded after {at:.2f} s ({error.strerror})") from None
 
-    def _pixels(self, frame: av.VideoFrame, index: int) -> np.ndarray:
+    def _check_size(self, frame: av.VideoFrame, index: int) -> None:
         if (frame.height, frame.width) != self._size:
             (height, width), (first_height, first_width) = (frame.height, frame.width), self._size
             raise VideoError(
                 f"{self.path}: frame {index} has {width} x {height} pixels, the first {first_width} x {first_height};"
                 " cut the video where its size changes"
             )
-        unnamed = frame.colorspace in _UNNAMED
-        colors = ("ITU709" if frame.height >= HD else "ITU601") if unnamed else None
-        return upright(frame.reformat(format="rgb24", src_colorspace=colors).to_ndarray(), _display_matrix(frame))
 
     @contextmanager
     def _open(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
         with open_container(self.path) as container:
-            if not container.streams.video:
-                raise VideoError(f"{self.path}: no video stream in it")
-            stream = container.streams.video[0]
+            stream = choose_stream(container, self.path)
             stream.thread_type = "AUTO"
             yield container, stream
 
@@ -118,15 +114,15 @@ def survey(path: Path, container: av.container.InputContainer, stream: av.VideoS
 
     Where the container has no index of its frames, the whole file is read, not decoded.
     """
-    length = float((stream.duration or 0) * stream.time_base)
+    length = float((stream.duration or 0) * (stream.time_base or 0))
     last = max((entry.pos + entry.size for entry in stream.index_entries), default=0) if stream.frames else 0
     if max(last, matroska_end(path)) > path.stat().st_size:
         raise VideoError(f"{path}: is cut off; its frames go on behind the end of the file")
     if stream.frames:
         return stream.frames, length
     count, end = 0, 0.0
-    for packet in container.demux():
-        count += packet.stream is stream and packet.size > 0
+    for packet in container.demux(stream):
+        count += packet.size > 0
         if packet.pts is not None:
             end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
     return count, length or end
@@ -155,27 +151,26 @@ def _ebml_content(head: bytes, at: int) -> tuple[int, int]:
     return at + width, 0 if size == largest else size
 
 
-def open_container(path: str | Path) -> av.container.InputContainer:
-    """Open a media file for reading.
+def _pixels(frame: av.VideoFrame) -> np.ndarray:
+    unnamed = frame.colorspace in _UNNAMED
+    colors = ("ITU709" if frame.height >= HD else "ITU601") if unnamed else None
+    return upright(frame.reformat(format="rgb24", src_colorspace=colors).to_ndarray(), _display_matrix(frame))
 
-    Raises:
-        VideoError: missing, or no media file; the message names it.
-    """
-    import av
 
-    if not Path(path).is_file():  # FFmpeg would take some names for addresses and devices
-        raise VideoError(f"{path}: " + ("is a folder; give a video file" if Path(path).is_dir() else "no such file"))
-    try:
-        return av.open(str(Path(path).resolve()))
-    except av.FFmpegError as error:
-        raise VideoError(f"{path}: not a video that can be read ({error.strerror})") from None
+def _opacity(frame: av.VideoFrame) -> np.ndarray | None:
+    """Return the alpha that a frame brings itself, uint8 (H, W), uint16 where it has more than 8 bits."""
+    alpha = next((part for part in frame.format.components if part.is_alpha), None)
+    if alpha is None:
+        return None
+    pixels = frame.reformat(format="rgba64le" if alpha.bits > 8 else "rgba").to_ndarray()
+    return upright(pixels[..., 3:], _display_matrix(frame))[..., 0]
 
 
 def upright(pixels: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
     """Turn and mirror a frame as its display matrix asks, in steps of a right angle.
 
     Args:
-        pixels: (H, W, 3).
+        pixels: (H, W, C).
         matrix: int32 (9,) of FFmpeg, which maps (x, y) of the coded frame to (x a + y c, x b + y d); None for upright.
     """
     if matrix is None:
@@ -205,4 +200,4 @@ def _is_turned(matrix: np.ndarray | None) -> bool:
 
 def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
     data = frame.side_data.get("DISPLAYMATRIX")
-    return None if data is None else np.frombuffer(bytes(data), np.int32)
+    return None if data is None else np.frombuffer(bytes(data), np.int32)  # type: ignore[call-overload]  # a buffer, PyAV says object

@@ -16,6 +16,7 @@ import numpy as np
 
 from p3m_lightning.files import atomic_path
 from p3m_lightning.images import write_image
+from p3m_lightning.inference.video.streams import media_address
 from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.schema import InputError
 
@@ -64,6 +65,11 @@ def encoding_for(format: str, suffix: str) -> Encoding | None:
     return encoding
 
 
+THREADS = 4
+"""Of an encoder, whatever the machine: what x264 and libvpx write depends on their number, and a run may go on where
+there are other cores to use."""
+
+
 @dataclass(frozen=True)
 class Stamps:
     """When the frames of one segment are shown, in units of the source's time base."""
@@ -78,7 +84,7 @@ class VideoSegment:
     def __init__(self, path: Path, encoding: Encoding, rate: Fraction, pixel_aspect: Fraction) -> None:
         self.path = path
         self._encoding, self._rate, self._aspect = encoding, rate, pixel_aspect
-        self._container: av.container.OutputContainer | None = None
+        self._output: tuple[av.container.OutputContainer, av.VideoStream] | None = None
         self._count = 0
 
     def write(self, pixels: np.ndarray) -> None:
@@ -86,33 +92,37 @@ class VideoSegment:
         import av
 
         pixels = even(pixels) if self._encoding.codec == "h264" else pixels
-        if self._container is None:
-            self._open(*pixels.shape[:2])
+        if self._output is None:
+            self._output = self._open(*pixels.shape[:2])
+        container, stream = self._output
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._encoding.pixels)
         frame = frame.reformat(format=self._encoding.pixel_format, dst_colorspace="ITU709", dst_color_range="MPEG")
         frame.pts, frame.time_base = self._count, 1 / self._rate
-        self._container.mux(self._stream.encode(frame))
+        container.mux(stream.encode(frame))
         self._count += 1
 
     def close(self) -> None:
         """Finish the file; without a frame there is none."""
-        if self._container is not None:
-            self._container.mux(self._stream.encode())
-            self._container.close()
+        if self._output is not None:
+            container, stream = self._output
+            container.mux(stream.encode())
+            container.close()
 
-    def _open(self, height: int, width: int) -> None:
+    def _open(self, height: int, width: int) -> tuple[av.container.OutputContainer, av.VideoStream]:
         import av
 
-        self._container = av.open(str(self.path), "w")
-        stream = self._container.add_stream(self._encoding.codec, rate=self._rate, options=dict(self._encoding.options))
+        container = av.open(media_address(self.path), "w")
+        stream = container.add_stream(self._encoding.codec, rate=self._rate, options=dict(self._encoding.options))
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, self._encoding.pixel_format
         context = stream.codec_context
         context.max_b_frames = 0
+        context.thread_count = THREADS
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED
         context.sample_aspect_ratio = self._aspect
         mark_alpha(stream, self._encoding)
-        self._stream = stream
+        return container, stream
 
 
 class PictureSegment:
@@ -213,7 +223,7 @@ class Parts:
         """Make the segment count whose file has just been finished."""
         number = len(self.finished)
         with atomic_path(self._path(number, ".npz")) as aside:
-            np.savez(aside, **state)
+            np.savez(aside, **state)  # type: ignore[arg-type]  # names are not those of its flags
         record = {"times": stamps.times, "duration": stamps.duration, "consumed": consumed, "last": last}
         with atomic_path(self._path(number, ".json")) as aside:
             aside.write_text(json.dumps(record))

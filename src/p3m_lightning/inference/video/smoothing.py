@@ -62,7 +62,10 @@ class OneFrameDelay:
     def push(self, image: np.ndarray, alpha: np.ndarray) -> list[np.ndarray]:
         """Return the frame before, which now has both neighbors."""
         waiting = self._raw[-1:]
-        final = [one_frame_delay(*self._raw, alpha, self.threshold)] if len(self._raw) == 2 else waiting
+        final = waiting
+        if len(self._raw) == 2:
+            before, middle = self._raw
+            final = [one_frame_delay(before, middle, alpha, self.threshold)]
         self._raw = [*waiting, alpha]
         return final
 
@@ -107,7 +110,7 @@ class FlowSmoothing:
 
     def __init__(self, memory: int = 8, tolerance: float = 0.06, side: int = 960, reach: float = 1 / 16) -> None:
         self.memory, self.tolerance, self.side, self.reach = memory, tolerance, side, reach
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._last: State = {}  # image, alpha (the result) and age, in frames
 
     def push(self, image: np.ndarray, alpha: np.ndarray) -> list[np.ndarray]:
@@ -141,14 +144,15 @@ class FlowSmoothing:
         size = (max(1, round(width * factor)), max(1, round(height * factor)))
         if min(size) < SMALLEST_FLOW:
             return np.zeros((height, width, 2), np.float32)
-        grays = (
+        now, before = (
             cv2.resize(cv2.cvtColor(i, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
             for i in (image, self._last["image"])
         )
         weight = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)[..., None] + BACKGROUND
         square = (2 * round(self.reach * max(size) / 2) + 1,) * 2
-        flow = cv2.blur(self._flow.calc(*grays, None) * weight, square) / cv2.blur(weight, square)[..., None]
-        return cv2.resize(flow, (width, height)) * np.float32((width / size[0], height / size[1]))
+        flow = np.asarray(self._flow.calc(now, before, None), np.float32)  # type: ignore[call-overload]  # anew
+        flow = np.asarray(cv2.blur(flow * weight, square) / cv2.blur(weight, square)[..., None], np.float32)
+        return cv2.resize(flow, (width, height)) * np.array((width / size[0], height / size[1]), np.float32)
 
     def _trust(self, image: np.ndarray, motion: np.ndarray) -> np.ndarray:
         """Return how far each pixel was really followed, float32 (H, W) in [0, 1].
@@ -187,7 +191,8 @@ def carry(values: np.ndarray, motion: np.ndarray, interpolation: int = cv2.INTER
     """Fetch for every pixel p what lies at p + motion(p) in `values` (H, W) or (H, W, C); the border is repeated."""
     height, width = motion.shape[:2]
     places = motion + np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
-    return cv2.remap(values, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    border = cv2.BORDER_REPLICATE
+    return cv2.remap(values, places, None, interpolation, borderMode=border)  # type: ignore[call-overload]  # one map
 
 
 SMOOTHINGS: dict[str, Callable[[], Smoother]] = {

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from p3m_lightning.models.blocks import scale_channels
+from p3m_lightning.ops import IMAGENET_MEAN, IMAGENET_STD
 from p3m_lightning.schema import EncoderFeatures
 
 
@@ -21,6 +22,7 @@ class ResNet34(nn.Module):
         width: scales every channel count; 1 is the published network.
     """
 
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
     minimum_size = 32
 
     def __init__(self, width: float = 1.0):

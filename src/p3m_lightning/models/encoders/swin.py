@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from p3m_lightning.models.blocks import ConvStem, PoolingMerge, feed_forward, init_transformer, scale_channels
+from p3m_lightning.ops import IMAGENET_MEAN, IMAGENET_STD
 from p3m_lightning.schema import EncoderFeatures
 
 WINDOW = 7
@@ -25,6 +26,7 @@ class SwinT(nn.Module):
         drop_path: probability of dropping the last block of a sample in training, rising from 0 at the first.
     """
 
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
     minimum_size = 96  # the map at stride 32 is at least as long as the shift; the authors' code asks for 256
 
     def __init__(self, width: float = 1.0, drop_path: float = 0.0):
@@ -44,7 +46,7 @@ class SwinT(nn.Module):
     def forward(self, images: Tensor) -> EncoderFeatures:
         """Extract the features."""
         tokens, skips, indices = self.stem(images)
-        for stage, merge in zip(self.stages, self.merges, strict=False):
+        for stage, merge in zip(self.stages[:-1], self.merges, strict=True):
             tokens, skip, index = merge(stage(tokens))
             skips, indices = (*skips, skip), (*indices, index)
         deepest = self.norm(self.stages[-1](tokens)).permute(0, 3, 1, 2)
@@ -61,7 +63,7 @@ class Stage(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Keep the shape (N, H, W, C)."""
         size = tokens.shape[1:3]
-        masks = {shift: window_mask(*size, shift, tokens.device) for shift in (0, SHIFT)}
+        masks = {shift: window_mask(size[0], size[1], shift, tokens.device) for shift in (0, SHIFT)}
         for block in self.blocks:
             tokens = block(tokens, masks[block.shift])
         return tokens

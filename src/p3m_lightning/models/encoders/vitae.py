@@ -7,6 +7,7 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from p3m_lightning.models.blocks import ConvStem, PoolingMerge, feed_forward, init_transformer, scale_channels
+from p3m_lightning.ops import IMAGENET_MEAN, IMAGENET_STD
 from p3m_lightning.schema import EncoderFeatures
 
 
@@ -20,6 +21,7 @@ class ViTAES(nn.Module):
         width: scales every channel count, the numbers of heads stay; 1 is the published network.
     """
 
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
     minimum_size = 32
 
     def __init__(self, width: float = 1.0):
@@ -38,7 +40,7 @@ class ViTAES(nn.Module):
     def forward(self, images: Tensor) -> EncoderFeatures:
         """Extract the features."""
         tokens, skips, indices = self.stem(images)
-        for stage, merge in zip(self.stages, self.merges, strict=False):
+        for stage, merge in zip(self.stages[:-1], self.merges, strict=True):
             tokens, skip, index = merge(stage(tokens))
             skips, indices = (*skips, skip), (*indices, index)
         deepest = self.stages[-1](tokens).permute(0, 3, 1, 2)  # no last norm

@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch import nn
 
 from p3m_lightning.schema import InputError, Sample
+from p3m_lightning.training.callbacks.base import RunCallback
 
 NORMS = (nn.BatchNorm2d, nn.InstanceNorm2d)
 
 
-class KeepBefore(Callback):
+class KeepBefore(RunCallback):
     """Put what the network said before the adaptation into every training batch, as `before`.
 
     The copy is taken before a resumed run gets its weights back, so that it is the same one in every part of a run.
@@ -23,7 +24,7 @@ class KeepBefore(Callback):
         InputError: at the start, if the run does not start from a trained network.
     """
 
-    does_without_mattes = True
+    replaces_mattes = True
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         """Copy the network."""

@@ -1,7 +1,8 @@
-"""Ctrl-C during training: stop between two batches, with a checkpoint that a run can go on from."""
+"""Signals during training: stop between two batches, with a checkpoint that a run can go on from."""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -10,9 +11,20 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+SIGNALS = ("SIGINT", "SIGHUP", "SIGUSR1")
+"""Ctrl-C, a terminal that was closed, and the warning of many clusters; Lightning itself answers SIGTERM."""
+
+
+class Stopped(KeyboardInterrupt):
+    """An interrupt by a signal, whose number it carries."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__()
+        self.number = number
+
 
 class StopBetweenBatches(Callback):
-    """Turn the first SIGINT into a KeyboardInterrupt at the start of the next batch; a second one strikes at once.
+    """Turn the first signal into a KeyboardInterrupt at the start of the next batch; a second one strikes at once.
 
     Python raises KeyboardInterrupt wherever it happens to be. In a finalizer or in a call back from C++ that is
     swallowed, and in the middle of a step it leaves a checkpoint between two states. Of several processes all stop at
@@ -21,30 +33,44 @@ class StopBetweenBatches(Callback):
 
     def __init__(self) -> None:
         self.asked = False
-        self.previous: Any = None
+        self.number = int(signal.SIGINT)  # of the signal that asked
+        self.previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Take the signal over, in the main thread, where alone that is possible."""
-        if threading.current_thread() is threading.main_thread() and self.previous is None:
-            self.asked, self.previous = False, signal.signal(signal.SIGINT, self._ask)
+        """Take the signals over, in the main thread, where alone that is possible.
+
+        One that the process was told to ignore, as by nohup, stays ignored; SIGUSR1 under SLURM is Lightning's, which
+        saves and requeues.
+        """
+        if threading.current_thread() is not threading.main_thread() or self.previous:
+            return
+        self.asked = False
+        for number in (getattr(signal, name) for name in SIGNALS if hasattr(signal, name)):
+            left = number == getattr(signal, "SIGUSR1", None) and "SLURM_JOB_ID" in os.environ
+            if not left and signal.getsignal(number) is not signal.SIG_IGN:
+                self.previous[number] = signal.signal(number, self._ask)
+
+    def reason(self) -> Stopped:
+        """Return what stopped the training, to be raised."""
+        return Stopped(self.number)
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, index: int) -> None:
         """Stop if any process was asked to."""
         if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
-            raise KeyboardInterrupt
+            raise self.reason()
 
     def on_validation_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: Any, index: int, which: int = 0
     ) -> None:
         """Stop here too where there is one process; several may differ in their number of batches."""
         if self.asked and trainer.world_size == 1:
-            raise KeyboardInterrupt
+            raise self.reason()
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Give the signal back; what came after the last batch strikes now."""
         self._give_back()
         if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
-            raise KeyboardInterrupt
+            raise self.reason()
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         """Give the signal back."""
@@ -52,11 +78,10 @@ class StopBetweenBatches(Callback):
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
+            raise self.reason()
+        self.asked, self.number = True, number
         sys.__stderr__.write("p3m: stopping after this batch; Ctrl-C again stops at once\n")
 
     def _give_back(self) -> None:
-        if self.previous is not None:
-            signal.signal(signal.SIGINT, self.previous)
-            self.previous = None
+        while self.previous:
+            signal.signal(*self.previous.popitem())

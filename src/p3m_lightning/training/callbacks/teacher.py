@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as nnf
 from hydra.utils import instantiate
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from p3m_lightning.files import atomic_path
@@ -20,6 +20,7 @@ from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.models import load_model
 from p3m_lightning.models.weights import read_checkpoint
 from p3m_lightning.schema import InputError, Sample
+from p3m_lightning.training.callbacks.base import RunCallback
 
 
 def certain_trimap(alpha: Tensor, kernel: int, certain: float) -> Tensor:
@@ -38,7 +39,7 @@ def certain_trimap(alpha: Tensor, kernel: int, certain: float) -> Tensor:
     return (reached + kept).long()  # what is kept was reached, and the classes count from the outside in
 
 
-class Teacher(Callback):
+class Teacher(RunCallback):
     """Let a trained network, frozen and in evaluation mode, give the mattes that another one learns from.
 
     Every training batch gets the teacher's mattes and trimaps of them; validation batches too where they come without.
@@ -55,7 +56,7 @@ class Teacher(Callback):
         InputError: no such checkpoint, or one of a network that needs a trimap.
     """
 
-    does_without_mattes = True
+    replaces_mattes = True
 
     def __init__(self, ckpt: str | Path, folder: str | Path, kernel: int = 15, certain: float = 0.02) -> None:
         if kernel < 1 or kernel % 2 == 0:

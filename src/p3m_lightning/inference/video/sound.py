@@ -1,0 +1,172 @@
+"""The sound of a video: copied where the container takes it, else encoded; decided and tried before any frame."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from p3m_lightning.inference.video.streams import open_container
+from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:
+    import av
+
+SOUNDS = ("copy", "encode", "drop")
+
+MUXERS = {".mov": "mov", ".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
+
+LAYOUTS = ("", "mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
+"""What FFmpeg takes a number of channels for that says nothing about where they are."""
+
+TRIED = 30
+"""Packets of a track that are written for a trial."""
+
+
+class Track(NamedTuple):
+    """What becomes of one track of the source."""
+
+    stream: int  # its index
+    codec: str = ""  # the encoder; empty to copy
+    layout: str = ""  # of the encoded sound, as rate
+    rate: int = 0
+    given: str = ""  # the layout that the source's sound is taken for
+
+    def __str__(self) -> str:
+        return f"encoded as {self.codec} {self.layout}" if self.codec else "copied"
+
+
+Convert = Callable[["av.Packet"], Iterator["av.Packet"]]
+
+
+def plan_sound(source: Path, suffix: str, wanted: str | None, announce: Callable[[str], None]) -> list[Track]:
+    """Decide what becomes of every track, by a trial of each.
+
+    Args:
+        source: the video.
+        suffix: of the output, a key of `MUXERS`.
+        wanted: one of `SOUNDS`; None for a copy where the container takes it, and an encoding elsewhere.
+        announce: is told a line for each track.
+
+    Raises:
+        InputError: a track that can be neither copied nor encoded, or not as wanted; an unknown wish.
+    """
+    if wanted not in (None, *SOUNDS):
+        raise InputError(f"--sound {wanted}: choose from {', '.join(SOUNDS)}")
+    plan = []
+    with open_container(source) as container:
+        for track in container.streams.audio:
+            name = f"sound, stream {track.index}"
+            if not track.codec_context:
+                announce(f"{name}: dropped; FFmpeg does not know its codec")
+                continue
+            name += f" ({track.codec_context.name}, {track.layout.name})"
+            if wanted == "drop":
+                announce(f"{name}: dropped")
+                continue
+            planned = _plan_track(source, track, suffix, wanted)
+            if planned is None:
+                cure = "take --sound encode, drop, or another file type" if wanted == "copy" else "--sound drop goes on"
+                what = "copied" if wanted == "copy" else "encoded"
+                raise InputError(f"{source}: {name} cannot be {what} into a {suffix}; {cure}")
+            announce(f"{name}: {planned}")
+            plan.append(planned)
+    return plan
+
+
+def add_track(track: Track, original: av.container.InputContainer, output: av.container.OutputContainer) -> Convert:
+    """Add a track to `output`; return what turns a packet of the source into packets of it."""
+    stream = next(stream for stream in original.streams.audio if stream.index == track.stream)
+    return _encoded(track, stream, output) if track.codec else _copied(stream, output)
+
+
+def _plan_track(source: Path, track: av.AudioStream, suffix: str, wanted: str | None) -> Track | None:
+    """Return what becomes of a track, None where the container takes it in no way that is wanted."""
+    copy = Track(track.index)
+    if wanted != "encode" and _succeeds(copy, source, suffix):
+        return copy
+    if wanted == "copy":
+        return None
+    codec = "libopus" if suffix == ".webm" else "aac"
+    given, channels = track.layout.name, track.layout.nb_channels
+    if "channels" in given and channels < len(LAYOUTS):  # of no known order
+        given = LAYOUTS[channels]
+    rate = _nearest_rate(codec, track.rate)
+    twin = given.removesuffix("(side)")  # speakers at the side are taken for those at the back
+    for layout in dict.fromkeys((given, twin, "stereo")):
+        encoded = Track(track.index, codec, layout, rate, given)
+        if _succeeds(encoded, source, suffix):
+            return encoded
+    return None
+
+
+def _nearest_rate(codec: str, rate: int) -> int:
+    """Return the lowest rate of an encoder that loses nothing, else its highest."""
+    import av
+
+    if codec == "libopus":
+        return 48000
+    rates = av.Codec(codec, "w").audio_rates or [rate]
+    return min((r for r in rates if r >= rate), default=max(rates))
+
+
+def _succeeds(track: Track, source: Path, suffix: str) -> bool:
+    """Tell whether the first packets of a track can be written; what a muxer says it supports is not all."""
+    import av
+
+    try:
+        with open_container(source) as original, av.open(io.BytesIO(), "w", format=MUXERS[suffix]) as trial:
+            convert = add_track(track, original, trial)
+            trial.start_encoding()
+            packets = original.demux(original.streams[track.stream])
+            for packet in islice((packet for packet in packets if packet.size), TRIED):
+                trial.mux(list(convert(packet)))
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _copied(stream: av.AudioStream, output: av.container.OutputContainer) -> Convert:
+    copy = output.add_stream_from_template(stream)
+    last: int | None = None
+
+    def convert(packet: av.Packet) -> Iterator[av.Packet]:
+        nonlocal last
+        if packet.dts is not None and (last is None or packet.dts > last):  # muxers refuse what goes back
+            last = packet.dts
+            packet.stream = copy
+            yield packet
+
+    return convert
+
+
+def _encoded(track: Track, stream: av.AudioStream, output: av.container.OutputContainer) -> Convert:
+    import av
+
+    encoder = output.add_stream(track.codec, rate=track.rate, layout=track.layout)
+    assert isinstance(encoder, av.AudioStream)
+    if track.given != stream.layout.name:
+        stream.codec_context.layout = track.given
+    resampler: av.AudioResampler | None = None
+    shape: tuple[object, ...] = ()
+
+    def convert(packet: av.Packet) -> Iterator[av.Packet]:
+        nonlocal resampler, shape
+        frames: list[av.AudioFrame] = []
+        with suppress(av.error.InvalidDataError):  # players go on too, with silence
+            frames = stream.decode(packet)
+        for frame in frames:
+            if shape != (shape := (frame.format.name, frame.layout.name, frame.sample_rate)):  # broadcasts change
+                resampler = av.AudioResampler(encoder.format.name, track.layout, track.rate)
+            assert resampler is not None
+            for resampled in resampler.resample(frame):
+                yield from encoder.encode(resampled)
+        if packet.dts is None and not packet.size:  # the end
+            for resampled in resampler.resample(None) if resampler else ():
+                yield from encoder.encode(resampled)
+            yield from encoder.encode(None)
+
+    return convert

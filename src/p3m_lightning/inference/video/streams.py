@@ -1,0 +1,79 @@
+"""Media files and their streams: opened whatever their names, and the right one of several videos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:
+    import av
+
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Decoders that return the alpha of WebM; FFmpeg's own, which it prefers, leave it out."""
+
+
+class VideoError(InputError):
+    """A file that is no video, or not a whole one; to go on with it would be of no use."""
+
+
+def media_address(path: str | Path) -> str:
+    """Return what FFmpeg is given for a path: it would take `a:b.mov` for an address and `-` for standard output."""
+    return f"file:{Path(path).absolute()}"
+
+
+def open_container(path: str | Path) -> av.container.InputContainer:
+    """Open a media file for reading.
+
+    Raises:
+        VideoError: missing, or no media file; the message names it.
+    """
+    import av
+
+    if not Path(path).is_file():  # FFmpeg would take some names for addresses and devices
+        raise VideoError(f"{path}: " + ("is a folder; give a video file" if Path(path).is_dir() else "no such file"))
+    try:
+        return av.open(media_address(path))
+    except av.FFmpegError as error:
+        raise VideoError(f"{path}: not a video that can be read ({error.strerror})") from None
+
+
+def choose_stream(container: av.container.InputContainer, path: str | Path) -> av.VideoStream:
+    """Return the video of a file that holds several: the one marked as default, else the largest, else the first.
+
+    Cover pictures and thumbnails, which FFmpeg counts among the video streams, are none.
+
+    Raises:
+        VideoError: no video; the message tells a sound file with a cover from one without.
+    """
+    import av
+
+    pictures = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    videos = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    if not videos:
+        only = ": only a cover picture" if container.streams.video else " in it"
+        raise VideoError(f"{path}: no video stream{only}")
+    known = [stream for stream in videos if stream.codec_context]
+    if not known:
+        raise VideoError(f"{path}: the installed FFmpeg has no decoder for its video")
+    default = av.stream.Disposition.default
+    return max(known, key=lambda s: (bool(s.disposition & default), s.width * s.height, -s.index))
+
+
+def decode(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """Yield the frames of a stream from where the container is, with their alpha where it is coded beside them."""
+    import av
+
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    decoder = ALPHA_DECODERS.get(stream.codec_context.name) if tags.get("alpha_mode") == "1" else None
+    if decoder is None or decoder not in av.codecs_available:
+        yield from container.decode(stream)
+        return
+    context = av.CodecContext.create(decoder, "r")
+    assert isinstance(context, av.VideoCodecContext)
+    for packet in container.demux(stream):
+        for frame in context.decode(packet if packet.size else None):
+            frame.time_base = stream.time_base
+            yield frame

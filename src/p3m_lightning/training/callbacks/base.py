@@ -1,0 +1,18 @@
+"""What a run asks its own callbacks for, beyond Lightning's hooks."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pytorch_lightning import Callback
+
+
+class RunCallback(Callback):
+    """A callback that can tell the run about itself; every hook has an answer that changes nothing."""
+
+    replaces_mattes: ClassVar[bool] = False
+    """Whether training batches need no mattes of their own while this callback is there."""
+
+    def results(self) -> dict[str, Any]:
+        """Return what `results.json` is to hold besides, asked after the test."""
+        return {}

@@ -1,0 +1,102 @@
+"""Checkpoints that appear whole or not at all, and a last one that only a further state replaces."""
+
+from __future__ import annotations
+
+import errno
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from p3m_lightning.files import atomic_path
+from p3m_lightning.schema import InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write checkpoints beside their place, onto the disk, and rename them: a kill or a full disk costs none.
+
+    Lightning's own way goes through the folder for temporary files, from where a file is copied if that is another
+    file system.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write one file.
+
+        Raises:
+            InputError: no space, or no right to write.
+        """
+        try:
+            with atomic_path(path, durable=True) as aside:
+                torch.save(checkpoint, aside)
+        except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
+            raise _told(path, error) from error
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Save `last.ckpt` after every epoch, every few minutes, and when the training is interrupted.
+
+    It replaces a checkpoint only by a state that was trained further: what happens before the first step, as while a
+    run is being resumed, leaves it alone.
+
+    Args:
+        dirpath: folder of the checkpoint.
+        every_n_minutes: also inside an epoch, so many minutes after the last save; None: only after epochs.
+    """
+
+    def __init__(self, dirpath: str | Path, every_n_minutes: float | None = 10.0) -> None:
+        super().__init__(
+            dirpath=dirpath,
+            filename="last",
+            save_on_train_epoch_end=True,
+            save_on_exception=True,
+            enable_version_counter=False,
+        )
+        self.every_n_minutes = every_n_minutes
+        self._kept_step: int | None = None  # of the state that the file holds; None: no training has begun
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Begin after everything has been restored."""
+        super().on_train_start(trainer, module)
+        self._kept_step, self._saved_at = trainer.global_step, time.monotonic()
+        if trainer.is_global_zero and self.dirpath:
+            for leftover in Path(self.dirpath).glob(".part-*"):  # of a killed run
+                leftover.unlink(missing_ok=True)
+
+    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, index: int) -> None:
+        """Save between two batches, from where a run goes on exactly, when it is time."""
+        if self.every_n_minutes is None:
+            return
+        due = time.monotonic() - self._saved_at >= 60 * self.every_n_minutes
+        if trainer.strategy.reduce_boolean_decision(due, all=False):
+            self._save_checkpoint(trainer, self.format_checkpoint_name({}, filename="last"))
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        """Save the state before an interrupt or an error; not where it was the saving that failed."""
+        if self._kept_step is not None and not isinstance(exception, InputError):
+            super().on_exception(trainer, module, exception)
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        if self._kept_step is not None and trainer.global_step > self._kept_step:
+            for logger in trainer.loggers:
+                logger.save()  # what the state has logged is on the disk before it
+            loop = trainer.fit_loop.epoch_loop
+            progress = loop.batch_progress.total
+            # a resumed loop takes the batch that was begun for one that stepped, and would log a step too far
+            begun = progress.ready > progress.processed and not loop._should_accumulate()
+            loop._batches_that_stepped -= begun
+            super()._save_checkpoint(trainer, filepath)
+            loop._batches_that_stepped += begun
+            self._kept_step, self._saved_at = trainer.global_step, time.monotonic()
+
+
+def _told(path: str | Path, error: OSError | RuntimeError) -> InputError:
+    code = getattr(error, "errno", None)
+    full = code in FULL or "No space" in str(error) or "write" in str(error).lower()
+    cure = "free some disk space and go on with ckpt=last" if full else "see the folder's rights"
+    return InputError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); {cure}")

@@ -1,0 +1,105 @@
+"""Whether a checkpoint fits the run that is to go on from it, found out before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from p3m_lightning.configuration import current_targets, relocated
+from p3m_lightning.models.weights import read_weights
+from p3m_lightning.schema import InputError
+
+TAKES_EFFECT = (
+    "sweep",
+    "trainer.max_epochs",
+    "trainer.max_steps",
+    "trainer.max_time",
+    "trainer.min_epochs",
+    "trainer.min_steps",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.check_val_every_n_epoch",
+    "trainer.val_check_interval",
+    "trainer.limit_",
+    "trainer.log_every_n_steps",
+    "trainer.num_sanity_val_steps",
+    "trainer.profiler",
+    "trainer.enable_",
+    "trainer.benchmark",
+    "images",  # of a GAN's training: how long it lasts
+    "data.num_workers",
+    "data.pin_memory",
+    "data.tests",
+    "data.validate_tests",
+    "data.prepare",
+    "callbacks",
+    "logger",
+    "inference",
+    "distance",
+    "paths",
+    "published",
+    "pretrained",
+    "experiment_name",
+    "ckpt",
+    "init_from",
+)
+"""Beginnings of the keys that may differ where a run is resumed; a change of any other would mix two recipes in one
+training, or change nothing and be believed."""
+
+STRICT = ("model", "frozen", "optimizer", "scheduler", "loss", "generator", "discriminator", "optimizers")
+"""Groups in which a key that the checkpoint does not record counts as a change; elsewhere it may be younger."""
+
+SHOWN = 3
+
+
+def verify_resume(config: Mapping[str, Any]) -> None:
+    """Find out whether a run can go on from its `ckpt` as it began; without one there is nothing to find out.
+
+    Args:
+        config: of the run that is to go on, resolved.
+
+    Raises:
+        InputError: a file of weights alone, no state of an optimizer in it, or a training with other settings; the
+            message names the keys.
+    """
+    path = config["ckpt"]
+    if not path:
+        return
+    content = {} if Path(path).suffix == ".safetensors" else read_weights(path)
+    if not content.get("optimizer_states"):
+        raise InputError(
+            f"ckpt={path}: holds no state of an optimizer, so no training can go on from it; init_from={path} starts a"
+            " new one with its weights"
+        )
+    changes = list(changed_keys(config, content.get("config", {})))
+    if changes:
+        told = "; ".join(f"{key} was {old!r}, is now {new!r}" for key, old, new in changes[:SHOWN])
+        more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+        raise InputError(
+            f"ckpt={path}: a run goes on as it began, but {told}{more}. Leave the change out, or start a new run with"
+            f" these weights by init_from={path}"
+        )
+
+
+def changed_keys(config: Mapping[str, Any], recorded: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Yield key, recorded and new value of every setting that differs and would not take effect on a resumed run."""
+    for name, place in recorded.get("paths", {}).items():  # data and runs may have moved
+        recorded = relocated(recorded, str(place), str(config["paths"].get(name, place)))
+    old, new = flat(current_targets(recorded)), flat(config)
+    for key in sorted(old.keys() | new.keys()):
+        before, now = old.get(key), new.get(key)
+        if before == now or key.startswith(TAKES_EFFECT):
+            continue
+        if key not in old and key.split(".")[0] not in STRICT:
+            continue
+        yield key, before, now
+
+
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of a configuration by their dotted keys; lists are leaves, and what is empty has none."""
+    if not isinstance(tree, Mapping):
+        return {prefix: list(tree) if isinstance(tree, Sequence) and not isinstance(tree, str) else tree}
+    return {k: v for key, node in tree.items() for k, v in flat(node, f"{prefix}.{key}" if prefix else key).items()}

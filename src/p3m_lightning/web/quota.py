@@ -1,0 +1,51 @@
+"""How much visitors may send: requests a minute, and bytes and files at a time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from pathlib import Path
+
+from p3m_lightning.web.session import Limits
+
+Refusal = tuple[int, str]
+"""Status and text of an answer."""
+
+
+class Quota:
+    """Counts what is sent, and what lies in the folder of uploads and results.
+
+    Args:
+        folder: of uploads and results.
+        limits: what is too much.
+    """
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self._folder, self._limits = folder, limits
+        self._posts: deque[float] = deque()
+        self._arriving = 0  # bytes
+
+    def count_post(self) -> Refusal | None:
+        """Count one message or upload; return why it is refused, if so."""
+        now = time.monotonic()
+        while self._posts and self._posts[0] < now - 60:
+            self._posts.popleft()
+        if len(self._posts) >= self._limits.posts:
+            return 429, "too many requests; wait a minute"
+        self._posts.append(now)
+        return None
+
+    def reserve(self, length: str) -> Refusal | int:
+        """Take room for an upload that says its length; return the bytes, or why there is none."""
+        if not length.isascii() or not length.isdigit() or len(length) > 15:
+            return 411, "an upload says how long it is"
+        sizes = [path.stat().st_size for path in self._folder.rglob("*") if path.is_file()]
+        full = sum(sizes) + self._arriving + int(length) > self._limits.total_megabytes * 1e6
+        if full or len(sizes) >= self._limits.files:
+            return 507, "the page holds as many pictures as it may; they are deleted after an hour"
+        self._arriving += int(length)
+        return int(length)
+
+    def release(self, reserved: int) -> None:
+        """Give room back: the upload has arrived, or failed."""
+        self._arriving -= reserved

@@ -1,0 +1,62 @@
+"""What `+key=value` may add to a configuration: what is read."""
+
+import pytest
+
+from p3m_lightning.cli import main
+from p3m_lightning.configuration import compose_run, refuse_unread_keys
+from p3m_lightning.schema import InputError
+
+
+@pytest.mark.parametrize(
+    ("verb", "overrides", "named"),
+    [
+        ("train", ["+trainer.typo=3"], "+trainer.typo"),
+        ("train", ["++trainer.max_epoch=3"], "did you mean max_epochs?"),
+        ("train", ["+foo=1"], "+foo"),
+        ("train", ["+paths.typo=1"], "+paths.typo"),
+        ("train", ["+data.train.transform.crop.typo=1"], "+data.train.transform.crop.typo"),
+        ("train", ["+stages.rough={trainer: {typo: 1}}"], "+stages.rough.trainer.typo"),
+        ("train", ["+scheduler.gamma=3"], "+scheduler.gamma"),
+        ("eval", ["+trainer.typo=1"], "+trainer.typo"),
+        ("gan", ["+recipe.penalty.typo=1"], "+recipe.penalty.typo"),
+        ("ppt", ["+foo=1"], "+foo"),
+        ("cycle", ["+sampling.typo=1"], "+sampling.typo"),
+    ],
+)
+def test_an_added_key_that_nothing_reads_is_named_in_one_line(verb, overrides, named):
+    with pytest.raises(InputError) as caught:
+        refuse_unread_keys(verb, overrides)
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("verb", "overrides"),
+    [
+        ("train", ["+trainer.max_time=00:00:01:00", "+data.pin_memory=false", "+optimizer.betas=[0,0.9]"]),
+        ("train", ["++seed=3", "+inference.short_side=160", "+loss.weights.new=1"]),
+        ("train", ["+foo=8", "data.batch_size=${foo}"]),
+        (
+            "train",
+            ["+stages.rough={trainer: {max_epochs: 1}, frozen: [encoder.*]}", "stages.rough.trainer.max_epochs=2"],
+        ),
+        ("train", ["+callbacks.mine._target_=builtins.dict", "+data.tests.mine={_target_: builtins.dict, root: x}"]),
+        ("ppt", ["+checkpoints.modnet.B2=x"]),
+    ],
+)
+def test_an_added_key_that_is_read_stays(verb, overrides):
+    refuse_unread_keys(verb, overrides)
+
+
+@pytest.mark.parametrize("verb", [["train"], ["eval"], ["gan", "train"], ["ppt"], ["cycle"]])
+def test_every_verb_with_a_configuration_refuses_it_with_exit_code_2(verb, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    places = ["paths.data=x", "paths.photographs=x", "paths.backgrounds=x"] if verb == ["cycle"] else []
+    assert main([*verb, *places, "+foo=1"]) == 2
+    assert capsys.readouterr().err == "p3m: +foo: nothing reads a key of this name\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_composed_run_refuses_it_too(tmp_path):
+    with pytest.raises(InputError, match="typo"):
+        compose_run("train", ["+trainer.typo=3"], tmp_path)

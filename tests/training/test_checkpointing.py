@@ -1,0 +1,120 @@
+"""Checkpoints that kills, signals and full disks do not break."""
+
+import csv
+import errno
+import os
+import signal
+
+import pytest
+import torch
+
+from brief_training import train
+from p3m_lightning.schema import InputError
+from p3m_lightning.training import MattingModule
+from p3m_lightning.training.checkpointing import AtomicCheckpointIO, LastCheckpoint
+
+VARYING = "train/images_per_second"
+
+
+class Kill(BaseException):
+    """What a SIGKILL looks like from inside: nothing is saved any more."""
+
+
+@pytest.fixture(scope="module")
+def unbroken(portraits, tmp_path_factory):
+    """The run folder of two epochs without a break."""
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    assert train(portraits, folder, "trainer.max_epochs=2") == 0
+    return folder
+
+
+def at_batch(monkeypatch, epoch, index, act):
+    """Let `act()` happen before a batch of the next training, after the callbacks."""
+
+    def begin(module, batch, number):
+        if (module.current_epoch, number) == (epoch, index):
+            act()
+
+    monkeypatch.setattr(MattingModule, "on_train_batch_start", begin)
+
+
+def last(folder):
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def rows(folder):
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if v and k != VARYING} for row in csv.DictReader(file)]
+
+
+def expect_equal(folder, unbroken):
+    ours, theirs = last(folder), last(unbroken)
+    assert all(torch.equal(value, theirs["state_dict"][key]) for key, value in ours["state_dict"].items())
+    moments = [run["optimizer_states"][0]["state"] for run in (ours, theirs)]
+    assert all(torch.equal(moments[0][k]["exp_avg_sq"], moments[1][k]["exp_avg_sq"]) for k in moments[1])
+    assert rows(folder) == rows(unbroken)
+
+
+@pytest.mark.parametrize("place", [(0, 1), (1, 1)])
+def test_a_kill_inside_an_epoch_costs_what_came_after_the_last_save(place, unbroken, portraits, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+
+    def die():
+        raise Kill
+
+    with monkeypatch.context() as patch:
+        at_batch(patch, *place, die)
+        patch.setattr(LastCheckpoint, "on_exception", lambda *_: None)
+        with pytest.raises(Kill):
+            train(portraits, folder, "trainer.max_epochs=2", "callbacks.last.every_n_minutes=0")
+    (folder / "checkpoints" / ".part-killed.ckpt").write_bytes(b"half")
+    with (folder / "metrics.csv").open("a") as file:
+        file.write("7,1")  # a row that the kill cut
+    assert train(portraits, folder, "trainer.max_epochs=2", f"ckpt={folder}/checkpoints/last.ckpt") == 0
+    expect_equal(folder, unbroken)
+    assert not list((folder / "checkpoints").glob(".part-*"))
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1"])
+def test_a_signal_saves_and_says_which_it_was(name, unbroken, portraits, tmp_path, monkeypatch):
+    folder, number = tmp_path / "run", getattr(signal, name)
+    with monkeypatch.context() as patch:
+        at_batch(patch, 1, 0, lambda: os.kill(os.getpid(), number))
+        assert train(portraits, folder, "trainer.max_epochs=2") == 128 + number
+    assert train(portraits, folder, "trainer.max_epochs=2", f"ckpt={folder}/checkpoints/last.ckpt") == 0
+    expect_equal(folder, unbroken)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EFBIG, errno.EROFS])
+def test_what_cannot_be_written_is_told_and_leaves_the_last_checkpoint(code, tmp_path, monkeypatch):
+    path, save = tmp_path / "last.ckpt", torch.save
+    AtomicCheckpointIO().save_checkpoint({"a": torch.ones(3)}, path)
+    before = path.read_bytes()
+
+    def fail(content, file):
+        save({"half": 1}, file)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(InputError, match=r"last\.ckpt: cannot be written"):
+        AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(3)}, path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_full_disk_ends_a_training_in_one_line(portraits, tmp_path, monkeypatch, capsys):
+    def fail(content, file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", fail)
+    assert train(portraits, tmp_path / "run", "trainer.max_epochs=1") == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("p3m: ")]
+    assert said == [said[0]]
+    assert "No space left on device" in said[0]
+    assert "free some disk space" in said[0]
+
+
+def test_temporary_files_lie_beside_the_checkpoint_and_not_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
+    AtomicCheckpointIO().save_checkpoint({"a": 1}, tmp_path / "run" / "last.ckpt")
+    assert torch.load(tmp_path / "run" / "last.ckpt") == {"a": 1}

@@ -1,0 +1,46 @@
+"""What a training starts with, and that it is looked at before anything is read or rendered."""
+
+import pytest
+import torch
+
+from p3m_lightning.configuration import compose_run
+from p3m_lightning.models import create_model
+from p3m_lightning.schema import InputError
+from p3m_lightning.training import train
+from p3m_lightning.training.start import start_from, verify_start
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A checkpoint of a narrow MODNet."""
+    path = tmp_path_factory.mktemp("start") / "narrow.ckpt"
+    state = {f"net.{key}": value for key, value in create_model("modnet", width=0.125).state_dict().items()}
+    torch.save({"state_dict": state, "config": {"model": {"name": "modnet", "width": 0.125}}}, path)
+    return path
+
+
+def test_a_checkpoint_of_the_same_network_fits_and_fills_it(checkpoint):
+    net = create_model("modnet", width=0.125)
+    verify_start(net, checkpoint, checkpoint)
+    start_from(net, checkpoint)
+    stored = torch.load(checkpoint, weights_only=True)["state_dict"]
+    assert all(torch.equal(value, stored[f"net.{key}"]) for key, value in net.state_dict().items())
+
+
+def test_nothing_to_start_from_fits_every_network():
+    verify_start(create_model("closed_form"), None, None)
+
+
+@pytest.mark.parametrize(
+    ("key", "stages"), [("ckpt", {}), ("init_from", {}), ("init_from", {"first": {"trainer": {"max_epochs": 1}}})]
+)
+@pytest.mark.parametrize("missing", [False, True])
+def test_what_does_not_fit_is_refused_before_data_are_rendered(key, stages, missing, checkpoint, tmp_path):
+    path = tmp_path / "gone.ckpt" if missing else checkpoint
+    options = ["model=modnet", "model.width=0.25", "loss=modnet", "trainer=cpu", f"{key}={path}"]
+    config = compose_run("train", options, tmp_path / "run")
+    opened = {"_target_": "builtins.open", "_partial_": True, "file": str(tmp_path / "rendered"), "mode": "w"}
+    config |= {"stages": stages, "data": {**config["data"], "prepare": opened}}
+    with pytest.raises(InputError, match="no such file" if missing else f"{key}: .* is made for another network"):
+        train(config)
+    assert not (tmp_path / "rendered").exists()

@@ -1,0 +1,187 @@
+"""What the guard lets through to the page."""
+
+import asyncio
+import json
+
+import pytest
+
+from p3m_lightning.web.guard import FILE, MESSAGES, MOST_JSON, UPLOAD, Guard
+from p3m_lightning.web.session import Limits
+
+JOIN = MESSAGES[0]
+LENGTH = (b"content-length", b"1000")
+OWN = "http://127.0.0.1:7860"
+
+
+def ask(folder, method, path, body=b"", host=b"127.0.0.1:7860", headers=(), seen=None, **keys):
+    """Send one request through a guard; return the status and the body that arrived behind it."""
+    arrived, sent = [], []
+
+    async def app(scope, receive, send):
+        arrived.append((await receive()).get("body"))
+        if seen is not None:
+            seen.update(scope["headers"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "headers": [(b"host", host), LENGTH, *headers]}
+    asyncio.run(Guard(app, folder, **keys)(scope, receive, send))
+    return sent[0]["status"], arrived
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 200),
+        ("GET", "/assets/index.js", 200),
+        ("POST", "/gradio_api/upload", 200),
+        ("GET", f"{FILE}https://example.com/a.png", 404),
+        ("GET", f"{FILE}/etc/hostname", 404),
+        ("GET", f"{FILE}a%00b", 404),
+        ("GET", "/gradio_api/proxy=https://example.com", 404),
+        ("GET", "/gradio_api/info", 404),
+        ("POST", "/gradio_api/run/make", 404),
+        ("POST", "/gradio_api/call/make", 404),
+        ("DELETE", "/", 404),
+    ],
+)
+def test_only_what_the_page_asks_for_exists(tmp_path, method, path, status):
+    assert ask(tmp_path, method, path)[0] == status
+
+
+def test_files_are_served_from_the_folder_only(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for name in ("folder/a b.png", "outside.png"):
+        (tmp_path / name).touch()
+    folder = tmp_path / "folder"
+    assert ask(folder, "GET", f"{FILE}{folder}/a b.png")[0] == 200
+    assert ask(folder, "GET", f"{FILE}{folder}/a%20b.png")[0] == 200
+    for path in (f"{folder}/../outside.png", f"{folder}/%2e%2e/outside.png", f"{folder}", f"{folder}/none.png"):
+        assert ask(folder, "GET", FILE + path)[0] == 404
+
+
+def test_another_name_for_this_machine_is_refused(tmp_path):
+    assert ask(tmp_path, "GET", "/", host=b"evil.example:7860")[0] == 403
+    assert ask(tmp_path, "GET", "/", host=b"localhost:7860")[0] == 200
+
+
+@pytest.mark.parametrize("address", [*MESSAGES, f"{JOIN}/"])
+def test_a_message_names_uploaded_files_only(tmp_path, address):
+    (tmp_path / "a.png").touch()
+    good = {"data": [{"path": f"{tmp_path}/a.png", "url": f"http://127.0.0.1:7860{FILE}{tmp_path}/a.png"}, "color", 0]}
+    body = json.dumps(good).encode()
+    assert ask(tmp_path, "POST", address, body) == (200, [body])
+    bad = [
+        {"path": "/etc/hostname"},
+        {"path": "https://example.com/a.png"},
+        {"path": f"{tmp_path}/a.png", "url": "https://example.com/a.png"},
+        {"path": f"{tmp_path}/a.png", "url": "http://127.0.0.1:7860@example.com/gradio_api/file=a.png"},
+        {"url": "data:image/png;base64,AAAA"},
+        {"path": ["a"]},
+        {"nested": [{"deep": {"path": "/etc/hostname"}}]},
+    ]
+    for part in bad:
+        assert ask(tmp_path, "POST", address, json.dumps({"data": [part]}).encode()) == (400, [])
+    assert ask(tmp_path, "POST", address, b"no json") == (400, [])
+    assert ask(tmp_path, "POST", address, b"[" * 100_000)[0] == 400
+    assert ask(tmp_path, "POST", address, b" " * (MOST_JSON + 1)) == (413, [])
+
+
+@pytest.mark.parametrize("address", [UPLOAD, JOIN])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"origin": OWN}, 200),
+        ({"referer": f"{OWN}/"}, 200),
+        ({"sec-fetch-site": "same-origin", "origin": OWN}, 200),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://127.0.0.1:9999"}, 403),
+        ({"origin": f"{OWN}.evil.example"}, 403),
+        ({"referer": "https://evil.example/a"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site", "origin": OWN}, 403),
+    ],
+)
+def test_another_page_cannot_post(tmp_path, address, headers, status):
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    assert ask(tmp_path, "POST", address, b'{"data": []}', headers=pairs)[0] == status
+
+
+def test_what_a_proxy_would_add_does_not_reach_the_page(tmp_path):
+    seen = {}
+    names = (b"x-forwarded-host", b"X-Forwarded-Proto", b"forwarded", b"x-gradio-server")
+    assert ask(tmp_path, "GET", "/", headers=[(name, b"evil.example") for name in names], seen=seen)[0] == 200
+    assert set(seen) == {b"host", b"content-length"}
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        ({"fn_index": 0, "data": [1, 2]}, 200),
+        ({"fn_index": 0, "data": [1]}, 400),
+        ({"fn_index": 7, "data": [1, 2]}, 400),
+        ({"fn_index": "0", "data": [1, 2]}, 400),
+        ({"fn_index": None, "data": [1, 2]}, 400),
+        ({"fn_index": 0, "data": {"a": 1}}, 400),
+        ({"fn_index": 0}, 400),
+        ({"fn_index": 0, "data": [1, 2], "batched": True}, 400),
+        ([], 400),
+        (None, 400),
+    ],
+)
+def test_a_message_has_the_arguments_of_a_function_of_the_page(tmp_path, content, status):
+    assert ask(tmp_path, "POST", JOIN, json.dumps(content).encode(), arguments={0: 2})[0] == status
+
+
+def test_uploads_end_at_the_quota_of_bytes_and_of_files(tmp_path):
+    assert ask(tmp_path, "POST", UPLOAD)[0] == 200
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.png").write_bytes(bytes(5000))
+    assert ask(tmp_path, "POST", UPLOAD, limits=Limits(total_megabytes=0.006))[0] == 200
+    assert ask(tmp_path, "POST", UPLOAD, limits=Limits(total_megabytes=0.0059))[0] == 507
+    assert ask(tmp_path, "POST", UPLOAD, limits=Limits(files=1))[0] == 507
+    assert ask(tmp_path, "POST", UPLOAD, headers=[(b"content-length", b"1e3")])[0] == 411
+
+
+def test_uploads_under_way_count_too(tmp_path):
+    statuses = []
+
+    async def visit():
+        guard = Guard(app, tmp_path, limits=Limits(total_megabytes=0.0025))
+        scope = {"type": "http", "method": "POST", "path": UPLOAD, "headers": [(b"host", b"localhost"), LENGTH]}
+        await asyncio.gather(*(guard(scope, receive, send) for _ in range(3)))
+        await guard(scope, receive, send)
+
+    async def app(scope, receive, send):
+        await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive():
+        return {"type": "http.request"}
+
+    async def send(message):
+        if "status" in message:
+            statuses.append(message["status"])
+
+    asyncio.run(visit())
+    assert sorted(statuses[:3]) == [200, 200, 507]
+    assert statuses[3] == 200
+
+
+def test_too_many_posts_a_minute_are_refused(tmp_path, monkeypatch):
+    from p3m_lightning.web.quota import Quota
+
+    now = [0.0]
+    monkeypatch.setattr("p3m_lightning.web.quota.time.monotonic", lambda: now[0])
+    quota = Quota(tmp_path, Limits(posts=3))
+    assert [quota.count_post() for _ in range(3)] == [None] * 3
+    assert quota.count_post()[0] == 429
+    now[0] = 61.0
+    assert quota.count_post() is None

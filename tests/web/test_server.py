@@ -1,0 +1,111 @@
+"""The page served: uploads, files, memory, and what is left at the end."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from p3m_lightning.cli import main
+from p3m_lightning.images import write_image
+from p3m_lightning.web.guard import FILE, MESSAGES
+from p3m_lightning.web.session import Limits
+from page_visits import encoded, predictors, scene
+
+torch.set_num_threads(2)
+JOIN = MESSAGES[0]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    pytest.importorskip("gradio")
+    from p3m_lightning.web import serve
+
+    with serve(predictors(), limits=Limits(megabytes=1, megapixels=4)) as address:
+        yield address.rstrip("/")
+
+
+@pytest.fixture(scope="module")
+def client(served):
+    httpx = pytest.importorskip("httpx")
+    with httpx.Client(base_url=served, trust_env=False) as client:
+        yield client
+
+
+def test_the_server_takes_uploads_and_opens_nothing_else(client):
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    uploaded = client.post("/gradio_api/upload", files={"files": ("a.png", encoded(scene()))}).json()
+    assert client.get(f"{FILE}{uploaded[0]}").content == encoded(scene())
+    assert client.post("/gradio_api/upload", files={"files": ("b.png", bytes(1_100_000))}).status_code == 413
+    for path in ("/etc/hostname", "https://example.com/a.png"):
+        wish = {"data": [{"path": path}, "color", "#ffffff", None, 0], "fn_index": 0, "session_hash": "x"}
+        assert client.post(JOIN, json=wish).status_code == 400
+        assert client.get(FILE + path).status_code == 404
+
+
+def test_uploads_are_gone_when_the_page_ends():
+    pytest.importorskip("gradio")
+    from p3m_lightning.web import serve
+    from p3m_lightning.web.server import render_examples
+
+    folders = set()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("p3m_lightning.web.server.render_examples", lambda f: folders.add(f.parent) or _one_example(f))
+        with serve(predictors()):
+            assert next(iter(folders)).is_dir()
+    assert not next(iter(folders)).exists()
+    assert callable(render_examples)
+
+
+def _one_example(folder):
+    write_image(folder / "a.png", scene())
+    return [folder / "a.png"]
+
+
+def test_a_forwarded_host_is_not_reflected(client):
+    page = client.get("/", headers={"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"})
+    assert page.status_code == 200
+    assert "evil.example" not in page.text
+
+
+def test_wrong_arguments_are_answered_in_a_line_and_leave_no_traceback(client, capfd, caplog):
+    caplog.set_level(logging.WARNING)
+    for wish in ({"data": [1], "fn_index": 0}, {"data": [], "fn_index": 99}, {"fn_index": 0}, [1]):
+        answer = client.post(JOIN, json=wish)
+        assert answer.status_code == 400
+        assert "\n" not in answer.text
+    assert "Traceback" not in capfd.readouterr().err + caplog.text
+
+
+def test_a_hundred_requests_leave_memory_flat(client):
+    def memory():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("no /proc")
+    for _ in range(20):
+        client.get("/")
+    before = memory()
+    for _ in range(100):
+        assert client.get("/").status_code == 200
+    assert memory() - before < 20e6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "either --ckpt"),
+        (["--ckpt", "gone.ckpt"], "gone.ckpt: no such file"),
+        (["--ckpt", "gone.ckpt", "--port", "99999"], "--port 99999"),
+        (["--ckpt", "gone.ckpt", "--megapixels", "0"], "--megapixels 0"),
+    ],
+)
+def test_wrong_calls_are_one_line(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert list(Path().iterdir()) == []
