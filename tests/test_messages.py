@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from p3m_lightning.messages import refuse_other_settings, shortened
+from p3m_lightning.messages import printable, refuse_other_settings, shortened, tell
 from p3m_lightning.schema import InputError
 
 
@@ -44,3 +44,24 @@ def test_other_settings_are_named_with_both_values_and_the_cure(wanted, told):
     with pytest.raises(InputError) as caught:
         refuse_other_settings("set", RECORDED, wanted, "take another folder")
     assert str(caught.value) == f"set: made with {told}; take another folder"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("café.png", "café.png"),
+        ("a\nb", r"a\nb"),
+        ("a\x1b[31mb", r"a\x1b[31mb"),
+        ("a\u202eb", r"a\u202eb"),
+        ("caf\udce9", r"caf\udce9"),
+    ],
+)
+def test_what_acts_on_a_terminal_is_escaped(text, shown):
+    assert printable(text) == shown
+
+
+def test_a_word_is_said_once(caplog):
+    tell.cache_clear()
+    tell("a: b")
+    tell("a: b")
+    assert caplog.messages == ["p3m: a: b"]

@@ -76,7 +76,7 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write one line per row, `name` first; a key that a row lacks stays empty. The whole file or none."""
     columns = list(dict.fromkeys(["name", *(key for row in rows for key in row)]))
-    with atomic_path(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as aside, aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)

@@ -1,20 +1,37 @@
-"""What messages for people share: lists that are cut short, and settings that are not those of before."""
+"""What messages for people share: words said once, names escaped, lists cut short, settings that have changed."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from p3m_lightning.schema import InputError
 
+LOG = logging.getLogger("p3m_lightning")
+
 NAMED = 3
 """Differing settings that a message names."""
 
 
+@lru_cache(maxsize=10_000)
+def tell(message: str) -> None:
+    """Log a warning, the first time it comes up in this process; without any logging set up it goes to stderr."""
+    LOG.warning("p3m: %s", printable(message))
+
+
+def printable(text: str) -> str:
+    r"""Return `text` in one line with what a terminal would act on, or cannot show, written as an escape (\x1b)."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
+    )
+
+
 def shortened(items: Iterable[str], most: int | None, rest: str = "") -> list[str]:
-    """Return the first items, and behind them how many more there are, if any.
+    """Return the first items, made `printable`, and behind them how many more there are, if any.
 
     >>> shortened("abcd", 2, " in all.txt")
     ['a', 'b', 'and 2 more in all.txt']
@@ -26,7 +43,8 @@ def shortened(items: Iterable[str], most: int | None, rest: str = "") -> list[st
     """
     items = list(items)
     more = len(items) - most if most is not None else 0
-    return [*items[:most], f"and {more} more{rest}"] if more > 0 else items
+    shown = [printable(item) for item in items[:most]]
+    return [*shown, f"and {more} more{rest}"] if more > 0 else shown
 
 
 def refuse_other_settings(place: str | Path, recorded: Mapping[str, Any], wanted: Mapping[str, Any], cure: str) -> None:

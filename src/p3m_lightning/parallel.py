@@ -1,30 +1,44 @@
-"""Work on many files with all cores."""
+"""Work on many files with all cores, and no more of them in memory at once than it can hold."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
+import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import TypeVar
 
 import cv2
 
+from p3m_lightning.images import declared_pixels, pixel_limit
 from p3m_lightning.schema import InputError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def run_parallel(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int | None) -> Iterator[Result]:
+Decodes = Callable[[Task], Iterable[Path | None]]
+"""Tells which image files the work on a task decodes, of which only so many pixels may be under way at once."""
+
+
+def run_parallel(
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    workers: int | None,
+    decodes: Decodes[Task] = lambda _: (),
+) -> Iterator[Result]:
     """Yield `function(task)` of every task as it gets done, in any order.
 
     Args:
         function: can be pickled, as a function of a module or a `functools.partial` of one.
         tasks: can be pickled.
         workers: processes; None takes one per core, 1 works in this process.
+        decodes: the image files of a task; together no more than `pixel_limit` are under way.
 
     Raises:
         InputError: less than one worker, or a worker that died; whatever `function` raises ends the work too.
@@ -39,12 +53,56 @@ def run_parallel(function: Callable[[Task], Result], tasks: Iterable[Task], work
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
-        for future in as_completed([pool.submit(function, task) for task in tasks]):
-            yield future.result()
+        yield from _as_completed(pool, function, deque(tasks), 2 * workers, decodes)
     except BrokenProcessPool:
         raise InputError("a worker process died, perhaps for lack of memory; try fewer workers") from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def in_order(
+    pool: Executor,
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    ahead: int,
+    decodes: Decodes[Task] = lambda _: (),
+) -> Iterator[tuple[Task, Future[Result]]]:
+    """Yield the tasks in their order, each with its future, while a pool works on those that follow.
+
+    Args:
+        pool: of threads.
+        function: what is done with a task.
+        tasks: taken one by one, as they are needed.
+        ahead: tasks begun before they are asked for.
+        decodes: as for `run_parallel`.
+    """
+    under_way: deque[tuple[Task, Future[Result], int]] = deque()
+    for task in tasks:
+        pixels = _pixels(decodes(task))
+        while under_way and (len(under_way) > ahead or sum(row[2] for row in under_way) + pixels > pixel_limit()):
+            yield under_way.popleft()[:2]
+        under_way.append((task, pool.submit(function, task), pixels))
+    while under_way:
+        yield under_way.popleft()[:2]
+
+
+def _as_completed(
+    pool: Executor, function: Callable[[Task], Result], waiting: deque[Task], most: int, decodes: Decodes[Task]
+) -> Iterator[Result]:
+    running: dict[Future[Result], int] = {}
+    while waiting or running:
+        while waiting and len(running) < most:
+            pixels = _pixels(decodes(waiting[0]))
+            if running and sum(running.values()) + pixels > pixel_limit():
+                break
+            running[pool.submit(function, waiting.popleft())] = pixels
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            del running[future]
+            yield future.result()
+
+
+def _pixels(files: Iterable[Path | None]) -> int:
+    return sum(declared_pixels(file) for file in files if file is not None)
 
 
 def check_workers(workers: int | None) -> None:
@@ -61,3 +119,24 @@ def available_cores() -> int:
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which lets the current files be finished
     cv2.setNumThreads(1)
+    silence_libraries()
+
+
+def silence_libraries() -> None:
+    """Keep what C libraries print about broken files off the terminal: Python's own stderr moves past them.
+
+    Nothing happens where stderr is not the process's own, as in a notebook.
+    """
+    if sys.stderr is None or sys.stderr is not sys.__stderr__:
+        return
+    try:
+        sys.stderr.flush()
+        terminal = os.dup(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    # a second name of the terminal, which stays open as long as the process
+    stderr = os.fdopen(terminal, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+    sys.stderr = sys.__stderr__ = stderr  # type: ignore[misc]  # the interpreter's last words go there too

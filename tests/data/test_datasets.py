@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from p3m_lightning.data.cards import DATASETS
-from p3m_lightning.data.datasets import Draw, ImageDataset, MattingDataset, names_to_hold_out
+from p3m_lightning.data.datasets import ImageDataset, MattingDataset, SeededIndex, names_to_hold_out
 from p3m_lightning.data.transforms import TrainTransform, UnknownBandCrop
 from p3m_lightning.images import read_image, read_matte, write_image
 from p3m_lightning.schema import UNKNOWN, InputError
@@ -68,7 +68,7 @@ def test_every_data_set_is_read_in_the_layout_of_its_card(tmp_path, name):
         fill(folder, card.alpha[0], pixels=disk())
         sample = MattingDataset(tmp_path / split, name, split)[0]
         assert sample["alpha"].shape == (1, *SIZE)
-    assert card.licence
+    assert card.license
     assert card.source
 
 
@@ -84,7 +84,7 @@ def test_sets_of_images_alone_give_images_and_refuse_to_give_mattes(tmp_path, na
     fill(folder, "00000" if DATASETS[name].nested else "")
     dataset = ImageDataset(tmp_path, name)
     assert dataset[1]["image"].shape == (3, *SIZE)
-    assert dataset[Draw(1, 0)]["name"] == "b"
+    assert dataset[SeededIndex(1, 0)]["name"] == "b"
     with pytest.raises(InputError, match="images only"):
         MattingDataset(tmp_path, name)
 
@@ -131,7 +131,7 @@ def test_a_cache_elsewhere_is_found_and_a_missing_foreground_names_the_command(p
 def test_foregrounds_of_crops_are_estimated_only_where_there_are_none(p3m):
     (p3m / "train/fg_blurred/b.png").unlink()
     dataset = MattingDataset(p3m, transform=crop(), foreground="crop")
-    assert {"foreground", "background"} <= dataset[Draw(1, 5)].keys()
+    assert {"foreground", "background"} <= dataset[SeededIndex(1, 5)].keys()
     assert "foreground" not in MattingDataset(p3m, transform=crop())[0]
 
 
@@ -143,8 +143,8 @@ def test_face_masks_are_black_where_there_is_none(p3m):
 
 def test_a_draw_fixes_a_sample_and_a_plain_index_follows_torch(p3m):
     dataset = MattingDataset(p3m, transform=crop())
-    assert torch.equal(dataset[Draw(0, 3)]["image"], dataset[Draw(0, 3)]["image"])
-    assert len({dataset[Draw(0, seed)]["image"].sum().item() for seed in range(6)}) > 1
+    assert torch.equal(dataset[SeededIndex(0, 3)]["image"], dataset[SeededIndex(0, 3)]["image"])
+    assert len({dataset[SeededIndex(0, seed)]["image"].sum().item() for seed in range(6)}) > 1
     torch.manual_seed(1)
     first = dataset[0]["image"]
     torch.manual_seed(1)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from p3m_lightning.data.datasets import Draw, MattingDataset
+from p3m_lightning.data.datasets import MattingDataset, SeededIndex
 from p3m_lightning.data.mixtures import MixedDataset
 from p3m_lightning.data.transforms import EvalTransform
 from p3m_lightning.images import write_image
@@ -25,7 +25,7 @@ def sets(tmp_path):
 
 
 def drawn(dataset, count=600):
-    return [dataset[Draw(0, seed)]["name"] for seed in range(count)]
+    return [dataset[SeededIndex(0, seed)]["name"] for seed in range(count)]
 
 
 def test_weights_say_how_often_a_set_is_seen_whatever_its_size(sets):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from p3m_lightning.data.datasets import Draw
+from p3m_lightning.data.datasets import SeededIndex
 from p3m_lightning.gan.rgba import BLANK, Backgrounds, GANDataset, RGBADataset
 from p3m_lightning.gan.ticks import TickSampler, gan_loader
 from p3m_lightning.images import read_image, read_matte, write_image
@@ -69,10 +69,10 @@ def test_wrong_keys_are_named(rgba_folder, keys, named):
 
 def test_what_is_random_follows_from_the_draw(rgba_folder, portraits):
     data = GANDataset(RGBADataset(rgba_folder, "rgba", size=16), Backgrounds(portraits / "train/bg", size=16))
-    one, again, other = (data.maps(Draw(0, seed)) for seed in (1, 1, 2))
+    one, again, other = (data.maps(SeededIndex(0, seed)) for seed in (1, 1, 2))
     assert np.array_equal(one[1], again[1])
     assert not np.array_equal(one[1], other[1])
-    mirrored = [np.array_equal(data.maps(Draw(0, seed))[0], data.portraits[0][:, ::-1]) for seed in range(64)]
+    mirrored = [np.array_equal(data.maps(SeededIndex(0, seed))[0], data.portraits[0][:, ::-1]) for seed in range(64)]
     assert 16 < sum(mirrored) < 48
 
 

@@ -72,7 +72,7 @@ def test_other_arrays_are_refused(wrong):
 
 def test_broken_input_is_refused(tmp_path):
     (tmp_path / "empty.jpg").touch()
-    with pytest.raises(InputError, match=r"empty\.jpg: the file is empty"):
+    with pytest.raises(InputError, match=r"empty\.jpg: not an image file, it is empty"):
         read_photo(tmp_path / "empty.jpg")
     with pytest.raises(InputError, match=r"gone\.jpg: no such file"):
         read_photo(str(tmp_path / "gone.jpg"))
@@ -84,3 +84,38 @@ def test_broken_input_is_refused(tmp_path):
     Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(file, "JPEG")
     with pytest.raises(InputError, match="image bytes: cannot be decoded"):
         read_photo(file.getvalue()[:-1500])
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_own_alpha_comes_with_the_pixels_turned_as_they_are(tmp_path, mode):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.fromarray(np.dstack([COLOR, COLOR[..., :1]])).convert(mode)
+    image.save(tmp_path / "a.png", exif=exif)
+    photo = read_photo(tmp_path / "a.png")
+    np.testing.assert_array_equal(photo.alpha, np.rot90(COLOR[..., 0], -1))
+    assert photo.alpha.shape == photo.pixels.shape[:2]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_own_alpha_of_sixteen_bits_stays(tmp_path, suffix):
+    cv2.imwrite(str(tmp_path / f"a{suffix}"), np.dstack([DEEP[..., ::-1], DEEP[..., :1]]))
+    photo = read_photo(tmp_path / f"a{suffix}")
+    assert photo.alpha.dtype == np.uint16
+    np.testing.assert_array_equal(photo.alpha, DEEP[..., 0])
+
+
+def test_own_alpha_of_palettes_and_arrays():
+    file = io.BytesIO()
+    palette = Image.fromarray(np.array([[0, 1], [2, 3]], np.uint8), "L").convert("P")
+    palette.save(file, "PNG", transparency=bytes([255, 128, 0, 7]))
+    np.testing.assert_array_equal(read_photo(file.getvalue()).alpha, [[255, 128], [0, 7]])
+    np.testing.assert_array_equal(read_photo(np.dstack([DEEP, DEEP[..., :1]])).alpha, DEEP[..., 0])
+
+
+def test_an_opaque_photograph_has_no_alpha(tmp_path):
+    Image.fromarray(COLOR).save(tmp_path / "rgb.png")
+    Image.fromarray(np.dstack([COLOR, np.full_like(COLOR[..., 0], 255)])).save(tmp_path / "rgba.png")
+    assert read_photo(tmp_path / "rgb.png").alpha is None
+    assert read_photo(tmp_path / "rgba.png").alpha is None
+    assert read_photo(COLOR).alpha is None

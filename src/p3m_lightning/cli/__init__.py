@@ -56,8 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of `error` with its line breaks folded."""
-    return " ".join(str(error).split())
+    """Return the message of `error` with its line breaks folded, and nothing in it that acts on a terminal."""
+    from p3m_lightning.messages import printable
+
+    return printable(" ".join(str(error).split()))
 
 
 def _run(arguments: list[str]) -> int:

@@ -88,8 +88,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _run_alone(options: argparse.Namespace, finder: Finder, products: Products) -> int:
     from p3m_lightning.inference.folder import predict_files
+    from p3m_lightning.parallel import silence_libraries
     from p3m_lightning.progress import track
 
+    silence_libraries()
     total = sum(1 for _ in finder)
     if total == 0:
         return _finish(options, 0, report((), options))

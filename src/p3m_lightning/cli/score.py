@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p3m_lightning.cli.shared.options import AtLeast
-from p3m_lightning.messages import shortened
+from p3m_lightning.messages import printable, shortened
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
     from rich.table import Table
 
 SHOWN = 20  # images listed one by one, and reasons for skipped ones
+WIDE = 10_000  # columns where nobody looks: tables are as wide as what is in them
 PER_IMAGE = ("sad", "mse", "sad_unknown", "gradient", "connectivity")
 CONVENTIONS = {
     "p3m": "P3M (Li et al., ACM MM 2021)",
     "adobe": "Adobe / Deep Image Matting (Xu et al., CVPR 2017)",
+    "mask": "agreement with masks",
 }
 
 
@@ -29,7 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pred_dir", metavar="PRED_DIR", type=Path, help="folder of predicted mattes")
     parser.add_argument("gt_dir", metavar="GT_DIR", type=Path, help="folder of true mattes, paired by file stem")
     trimaps = parser.add_mutually_exclusive_group()
-    trimaps.add_argument("--trimaps", type=Path, metavar="DIR", help="trimaps of 0 / 128 / 255; adds the regions")
+    trimaps.add_argument(
+        "--trimaps", type=Path, metavar="DIR", help="trimaps of 0 / 128 / 255 or 0 / 1 / 2; adds the regions"
+    )
     trimaps.add_argument(
         "--trimap-kernel", action=AtLeast, metavar="SIZE", help="instead, make trimaps of the true mattes (P3M: 25)"
     )
@@ -38,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--conventions",
         nargs="+",
         choices=list(CONVENTIONS),
-        default=list(CONVENTIONS),
+        default=["p3m", "adobe"],
         help="definitions to score by, the first one at the top of the JSON file (default: p3m adobe)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write mean, median, tail and images")
@@ -50,8 +54,10 @@ def run(options: argparse.Namespace) -> int:
     """Score, print the tables, write the files; 2 if any image had to be left out."""
     from p3m_lightning.metrics.folders import score_folders
     from p3m_lightning.metrics.report import metric_report
+    from p3m_lightning.parallel import silence_libraries
 
     _check(options)
+    silence_libraries()
     conventions = list(dict.fromkeys(options.conventions))
     scores = score_folders(
         options.pred_dir,
@@ -75,6 +81,8 @@ def print_reports(reports: Mapping[str, Mapping[str, Any]], trimap_origin: str) 
     from rich.console import Console
 
     console = Console()
+    if not console.is_terminal:  # whole names, one a line, for grep
+        console = Console(width=WIDE)
     first = next(iter(reports.values()))
     for name, report in reports.items():
         console.print(_summary_table(f"{CONVENTIONS[name]}, {len(report['images'])} images", report))
@@ -91,8 +99,9 @@ def _summary_table(title: str, report: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
-    for heading, layout in (("metric", {}), ("mean", {"justify": "right"}), ("median", {"justify": "right"})):
-        table.add_column(heading, no_wrap=True, **layout)
+    table.add_column("metric", no_wrap=True)
+    for heading in ("mean", "median"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("definition")
     for key, text in report["definition"].items():
         table.add_row(key, _short(report["mean"][key]), _short(report["median"][key]), text)
@@ -112,7 +121,7 @@ def _image_table(report: Mapping[str, Any]) -> Table:
     for key in keys:
         table.add_column(key, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(escape(row["name"]), *(_short(row[key]) for key in keys))
+        table.add_row(escape(printable(row["name"])), *(_short(row[key]) for key in keys))
     return table
 
 
@@ -144,10 +153,12 @@ def _write(options: argparse.Namespace, reports: Mapping[str, dict[str, Any]], s
     for name, other in others:
         for row, more in zip(rows, other["images"], strict=True):
             row |= {f"{name}_{key}": value for key, value in more.items() if key != "name"}
-    outputs = (options.json, write_json, report | extra | dict(others)), (options.csv, write_csv, rows)
-    for path, write, content in outputs:
+    try:
+        path = options.json
         if path:
-            try:
-                write(path, content)
-            except OSError as error:
-                raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+            write_json(path, report | extra | dict(others))
+        path = options.csv
+        if path:
+            write_csv(path, rows)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None

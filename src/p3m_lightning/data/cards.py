@@ -1,4 +1,4 @@
-"""The data sets of the field by name: layout, size, licence, and where a person gets them."""
+"""The data sets of the field by name: layout, size, license, and where a person gets them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DatasetCard:
     title: str
     splits: dict[str, Split]
     size: str
-    licence: str
+    license: str
     source: str
     image: tuple[str, ...] = ("original",)
     alpha: tuple[str, ...] = ("mask",)
@@ -29,6 +29,7 @@ class DatasetCard:
     background: tuple[str, ...] = ("bg",)
     foreground: tuple[str, ...] = ("fg",)
     foreground_of: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by image folder, before `foreground`
+    labels: str = "matte"  # one of schema.LABELS
     images_only: bool = False
     nested: bool = False  # images lie in subfolders
 
@@ -48,7 +49,7 @@ DATASETS = {
         title="P3M-10k: portraits with blurred faces (Li et al., ACM MM 2021; Ma et al., IJCV 2023)",
         splits=_P3M_SPLITS,
         size="10,421 portraits of about 1.7 megapixels; 9,421 for training, 500 blurred and 500 not blurred for tests",
-        licence="MIT (release agreement)",
+        license="MIT (release agreement)",
         source="https://github.com/JizhiziLi/P3M (2021), https://github.com/ViTAE-Transformer/P3M-Net (2024: with "
         "foregrounds, backgrounds and face masks); Google Drive or Baidu, after reading the agreement",
         **_P3M,
@@ -57,7 +58,7 @@ DATASETS = {
         title="procedural portraits of this package, in the layout of P3M-10k",
         splits={name: Split(split.folders) for name, split in _P3M_SPLITS.items()},
         size="as many as were asked for",
-        licence="MIT, as this package",
+        license="MIT, as this package",
         source="p3m data synthesize DIR",
         **_P3M,
     ),
@@ -65,14 +66,14 @@ DATASETS = {
         title="AM-2k: animals (Li et al., IJCV 2022)",
         splits={"train": Split(("train",), 1800), "validation": Split(("validation",), 200)},
         size="2,000 animals of 20 kinds, shorter side at least 1,080",
-        licence="MIT (release agreement)",
+        license="MIT (release agreement)",
         source="https://github.com/JizhiziLi/GFM",
     ),
     "bg-20k": DatasetCard(
         title="BG-20k: backgrounds without salient objects (Li et al., IJCV 2022)",
         splits={"train": Split(("train",), 15000), "testval": Split(("testval",), 5000)},
         size="20,000 photographs, shorter side at least 1,080",
-        licence="MIT (release agreement)",
+        license="MIT (release agreement)",
         source="https://github.com/JizhiziLi/GFM",
         image=("",),
         images_only=True,
@@ -81,7 +82,7 @@ DATASETS = {
         title="PPM-100: photographic portraits (Ke et al., AAAI 2022)",
         splits={"test": Split(("", "val"), 100)},
         size="100 portraits between 1080p and 4k",
-        licence="photographs under Flickr's Creative Commons, mattes CC BY-NC-SA 4.0",
+        license="photographs under Flickr's Creative Commons, mattes CC BY-NC-SA 4.0",
         source="https://github.com/ZHKKKe/PPM",
         image=("image", "fg"),
         alpha=("matte", "alpha"),
@@ -90,14 +91,14 @@ DATASETS = {
         title="AIM-500: natural objects, opaque, transparent and without salient object (Li et al., IJCAI 2021)",
         splits={"test": Split(("validation", ""), 500)},
         size="500 photographs, 100 of them portraits",
-        licence="MIT (release agreement)",
+        license="MIT (release agreement)",
         source="https://github.com/JizhiziLi/AIM",
     ),
     "rwp-636": DatasetCard(
         title="RWP / RealWorldPortrait-636 (Yu et al., CVPR 2021)",
         splits={"test": Split(("",), 636)},
         size="636 portraits, the longer side from 650 to 6,000",
-        licence="research only, by the repository's terms; look before you use it",
+        license="research only, by the repository's terms; look before you use it",
         source="https://github.com/yucornetto/MGMatting",
         image=("image",),
         alpha=("alpha",),
@@ -106,7 +107,7 @@ DATASETS = {
         title="FFHQ: aligned faces, no mattes (Karras et al., CVPR 2019)",
         splits={"train": Split(("images1024x1024", ""), 70000)},
         size="70,000 PNG of 1024 x 1024, 89 GB",
-        licence="the collection CC BY-NC-SA 4.0; the photographs under their own Creative Commons licences",
+        license="the collection CC BY-NC-SA 4.0; the photographs under their own Creative Commons licenses",
         source="https://github.com/NVlabs/ffhq-dataset",
         image=("",),
         images_only=True,
@@ -116,17 +117,27 @@ DATASETS = {
         title="your own photographs, no mattes",
         splits={"train": Split(("",))},
         size="yours",
-        licence="yours",
+        license="yours",
         source="any folder of photographs, searched with the folders inside it",
         image=("",),
         images_only=True,
         nested=True,
     ),
+    "people": DatasetCard(
+        title="your own photographs of people with masks, paired by stem",
+        splits={"train": Split(("train", "")), "test": Split(("test", "validation", ""))},
+        size="yours",
+        licence="yours",
+        source="two folders side by side, images in `blurred_image` or `image`, masks in `mask`",
+        image=("blurred_image", "image", "images", "original", "original_image"),
+        alpha=("mask", "masks"),
+        labels="mask",
+    ),
     "folder": DatasetCard(
         title="your own images and mattes, paired by stem",
         splits={"train": Split(("train", "")), "test": Split(("test", "validation", ""))},
         size="yours",
-        licence="yours",
+        license="yours",
         source="two folders side by side, images in `image`, mattes in `alpha` (or another of the usual names)",
         image=("image", "images", "original", "original_image", "blurred_image"),
         alpha=("alpha", "alphas", "matte", "mattes", "mask", "masks"),

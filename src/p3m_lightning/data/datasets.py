@@ -17,14 +17,14 @@ from p3m_lightning.data.loading.batches import Maps, to_sample
 from p3m_lightning.data.storage.layout import PACK, Samples, dataset_card, find_samples
 from p3m_lightning.data.storage.readers import SampleFiles, read_color
 from p3m_lightning.data.transforms import EvalTransform
-from p3m_lightning.schema import InputError, Sample
+from p3m_lightning.schema import LABELS, InputError, Sample
 
 Transform = Callable[[SampleFiles, int], Maps]
 
 FOREGROUNDS = ("none", "cached", "crop")
 
 
-class Draw(NamedTuple):
+class SeededIndex(NamedTuple):
     """An index that carries its seed, so that a sample's random draws do not depend on the worker that makes it."""
 
     index: int
@@ -49,10 +49,10 @@ class NamedDataset(Dataset):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, item: int | Draw) -> Sample:
+    def __getitem__(self, item: int | SeededIndex) -> Sample:
         return to_sample(*self.maps(item))
 
-    def maps(self, item: int | Draw) -> tuple[Maps, str]:
+    def maps(self, item: int | SeededIndex) -> tuple[Maps, str]:
         """Return the arrays of one sample and its name."""
         raise NotImplementedError
 
@@ -77,8 +77,8 @@ class NamedDataset(Dataset):
 class MattingDataset(NamedDataset):
     """Images and mattes of one split, as `Sample`s.
 
-    A plain index takes its random draws from torch's generator, as people expect of a loader of their own; a `Draw`
-    fixes them.
+    A plain index takes its random draws from torch's generator, as people expect of a loader of their own; a
+    `SeededIndex` fixes them.
 
     Args:
         root: folder of the data set.
@@ -92,9 +92,10 @@ class MattingDataset(NamedDataset):
         face: also return the mask of the obfuscated face; black where an image has none.
         limit: only so many samples, the first by name.
         packed: read what `p3m data pack` wrote, where it is there: the same pixels, sooner.
+        labels: what the files of mattes hold, one of `schema.LABELS`; the card's by default.
 
     Raises:
-        InputError: unknown name or split, missing folder, image without matte or matte without image.
+        InputError: unknown name, split or kind of labels, missing folder, image without matte or matte without image.
     """
 
     def __init__(
@@ -109,11 +110,15 @@ class MattingDataset(NamedDataset):
         face: bool = False,
         limit: int | None = None,
         packed: bool = True,
+        labels: str | None = None,
     ) -> None:
         if foreground not in FOREGROUNDS:
             raise InputError(f"foreground: {foreground!r} is not one of {', '.join(FOREGROUNDS)}")
         if dataset_card(name).images_only:
             raise InputError(f"{name}: has images only, there is nothing to learn mattes from")
+        self.labels = labels or dataset_card(name).labels
+        if self.labels not in LABELS:
+            raise InputError(f"labels: {labels!r} is not one of {', '.join(LABELS)}")
         self.estimate = foreground == "crop"
         self.face = face
         layers = {"foreground", "background"}
@@ -123,11 +128,12 @@ class MattingDataset(NamedDataset):
         files = find_samples(root, name, split, images, needed, wanted, cache)
         super().__init__(files, transform or EvalTransform(), limit)
 
-    def maps(self, item: int | Draw) -> tuple[Maps, str]:
+    def maps(self, item: int | SeededIndex) -> tuple[Maps, str]:
         """Return the arrays of one sample, cut and augmented, and its name."""
         index, seed = item if isinstance(item, tuple) else (item, int(torch.randint(2**31, ())))
         name = self.names[index]
-        return self.transform(SampleFiles(self.files[name], self.estimate, self.face), seed), name
+        maps = self.transform(SampleFiles(self.files[name], self.estimate, self.face, self.labels), seed)
+        return (maps if self.labels == "matte" else {**maps, "labels": self.labels}), name
 
 
 class ImageDataset(NamedDataset):
@@ -156,7 +162,7 @@ class ImageDataset(NamedDataset):
     ) -> None:
         super().__init__(find_samples(root, name, split), transform, limit)
 
-    def maps(self, item: int | Draw) -> tuple[Maps, str]:
+    def maps(self, item: int | SeededIndex) -> tuple[Maps, str]:
         """Return the image, transformed, and its name."""
         index, seed = item if isinstance(item, tuple) else (item, int(torch.randint(2**31, ())))
         name = self.names[index]

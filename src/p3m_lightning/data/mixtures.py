@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, Dataset
 
-from p3m_lightning.data.datasets import Draw, MattingDataset, Transform
+from p3m_lightning.data.datasets import MattingDataset, SeededIndex, Transform
 from p3m_lightning.data.loading.batches import Maps, to_sample
 from p3m_lightning.schema import InputError, Sample
 
@@ -19,7 +19,7 @@ class MixedDataset(Dataset):
     """Samples of several data sets, each as often as its weight says, whatever its size.
 
     Every sample is drawn anew: first the data set by the weights, then one of its samples, all alike; the seed of a
-    `Draw` fixes both. So an epoch does not go through every sample of a set exactly once.
+    `SeededIndex` fixes both. So an epoch does not go through every sample of a set exactly once.
 
     Args:
         datasets: name -> data set, or a factory of it (`_partial_` in Hydra).
@@ -56,15 +56,15 @@ class MixedDataset(Dataset):
     def __len__(self) -> int:
         return self.length or sum(map(len, self.datasets.values()))
 
-    def __getitem__(self, item: int | Draw) -> Sample:
+    def __getitem__(self, item: int | SeededIndex) -> Sample:
         return to_sample(*self.maps(item))
 
-    def maps(self, item: int | Draw) -> tuple[Maps, str]:
+    def maps(self, item: int | SeededIndex) -> tuple[Maps, str]:
         """Return the arrays of one sample of one of the sets, and its name."""
-        seed = item.seed if isinstance(item, Draw) else int(torch.randint(2**31, ()))
+        seed = item.seed if isinstance(item, SeededIndex) else int(torch.randint(2**31, ()))
         generator = np.random.default_rng(seed)
         dataset = list(self.datasets.values())[generator.choice(len(self.shares), p=self.shares)]
-        return dataset.maps(Draw(int(generator.integers(len(dataset))), int(generator.integers(2**31))))
+        return dataset.maps(SeededIndex(int(generator.integers(len(dataset))), int(generator.integers(2**31))))
 
     def image_files(self) -> set[Path]:
         """Return the files of the images, to see whether two sets share any."""

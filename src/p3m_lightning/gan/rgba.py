@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from p3m_lightning.data.datasets import Draw
+from p3m_lightning.data.datasets import SeededIndex
 from p3m_lightning.data.storage.layout import find_samples
 from p3m_lightning.data.storage.readers import SampleFiles, read_color
-from p3m_lightning.images import list_images, open_image, to_uint8
+from p3m_lightning.images import images_by_stem, list_images, open_image, to_uint8
 from p3m_lightning.schema import InputError
 
 OUTSIDE = ("keep", "blank")
@@ -57,7 +57,7 @@ class RGBADataset(Dataset):
         if outside not in OUTSIDE:
             raise InputError(f"outside: {outside!r} is not one of {', '.join(OUTSIDE)}")
         if name == "rgba":
-            found = {path.stem: {"rgba": path} for path in list_images(root)}
+            found = {stem: {"rgba": path} for stem, path in images_by_stem(root).items()}
         else:
             found = find_samples(root, name, split, images, {"foreground"} if foreground else ())
             if any("alpha" not in files for files in found.values()):
@@ -119,7 +119,7 @@ class Backgrounds(Dataset):
 
 
 class GANDataset(Dataset):
-    """A portrait and a background for each `Draw`: what is random follows from its seed alone.
+    """A portrait and a background for each `SeededIndex`: what is random follows from its seed alone.
 
     Args:
         portraits: the real pictures.
@@ -135,7 +135,7 @@ class GANDataset(Dataset):
     def __len__(self) -> int:
         return len(self.portraits)
 
-    def maps(self, item: Draw) -> tuple[np.ndarray, np.ndarray]:
+    def maps(self, item: SeededIndex) -> tuple[np.ndarray, np.ndarray]:
         """Return uint8 (size, size, 4) and (size, size, 3)."""
         generator = np.random.default_rng(item.seed)
         rgba = self.portraits[item.index]

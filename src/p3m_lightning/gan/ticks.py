@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from p3m_lightning.data.datasets import Draw
+from p3m_lightning.data.datasets import SeededIndex
 from p3m_lightning.data.loading.batches import Guarded
 from p3m_lightning.data.loading.samplers import LateLoader
 from p3m_lightning.gan.rgba import GANDataset, stack_pictures
@@ -18,7 +18,7 @@ from p3m_lightning.parallel import available_cores
 from p3m_lightning.schema import InputError
 
 
-class TickSampler(Sampler[Draw]):
+class TickSampler(Sampler[SeededIndex]):
     """The k-th stretch of an endless shuffled order, dealt out to the processes; a stretch ("tick") is an epoch.
 
     Order and seeds follow from (seed, position) alone, so that a run taken up at any tick goes on as if never broken.
@@ -42,14 +42,14 @@ class TickSampler(Sampler[Draw]):
     def __len__(self) -> int:
         return self.tick // self.world_size
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[SeededIndex]:
         start, stop = self.epoch * self.tick, (self.epoch + 1) * self.tick
         for turn in range(start // self.length, -(-stop // self.length)):
             generator = np.random.default_rng([self.seed, turn])
             order, seeds = generator.permutation(self.length), generator.integers(2**31, size=self.length)
             for position in range(max(start, turn * self.length), min(stop, (turn + 1) * self.length)):
                 if position % self.world_size == self.rank:
-                    yield Draw(int(order[position % self.length]), int(seeds[position % self.length]))
+                    yield SeededIndex(int(order[position % self.length]), int(seeds[position % self.length]))
 
 
 def gan_loader(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from p3m_lightning.images import IMAGE_SUFFIXES, is_image_name
+from p3m_lightning.images import IMAGE_SUFFIXES, is_image_name, plain_name, tell_left_out
+from p3m_lightning.messages import tell
 from p3m_lightning.schema import InputError
 
 
@@ -18,7 +19,7 @@ class Task(NamedTuple):
 
     source: Path
     name: str  # what its results are called: the path below the folder that was given, without suffix
-    taken: bool = False  # an earlier photograph has that name
+    taken: Path | None = None  # the earlier photograph that has that name
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Finder:
     finished: Callable[[str], bool] | None = None
 
     def check(self) -> None:
-        """Refuse wrong inputs before any work.
+        """Refuse wrong inputs before any work; tell what is left out of folders: other files, linked folders.
 
         Raises:
             InputError: a missing input; results that would land among the photographs; a shard that is none.
@@ -54,7 +55,7 @@ class Finder:
                 raise InputError(f"{path}: no such file or folder")
             if path.is_dir() and self.leave_out and path.resolve() == self.leave_out.resolve():
                 raise InputError(f"{path}: the results would mix with the photographs; choose another output folder")
-        if next(self._walk_all(), None) is None:
+        if sum(1 for _ in self._walk_all(tells=True)) == 0:
             where = ", ".join(map(str, self.inputs))
             deeper = "" if self.recursive else "; --recursive looks into folders inside"
             known = ", ".join(sorted(IMAGE_SUFFIXES))
@@ -62,10 +63,14 @@ class Finder:
 
     def __iter__(self) -> Iterator[Task]:
         names: set[int] = set()  # hashes, an eighth of the strings
+        first: dict[int, Path] = {}  # of all names, once two are equal
         part, parts = self.shard
         for source, name in self._walk_all():
-            key = hash(name)
-            taken = key in names
+            key = hash(plain_name(name))
+            taken = None
+            if key in names:
+                first = first or self._first_of_each_name()
+                taken = first[key]
             names.add(key)
             mine = zlib.crc32(os.fsencode(name)) % parts == part - 1
             if mine and (taken or self.finished is None or not self.finished(name)):
@@ -76,14 +81,21 @@ class Finder:
         part, parts = self.shard
         return replace(self, shard=(part + parts * rank, parts * size))
 
-    def _walk_all(self) -> Iterator[tuple[Path, str]]:
+    def _first_of_each_name(self) -> dict[int, Path]:
+        first: dict[int, Path] = {}
+        for source, name in self._walk_all():
+            first.setdefault(hash(plain_name(name)), source)
+        return first
+
+    def _walk_all(self, tells: bool = False) -> Iterator[tuple[Path, str]]:
         for path in self.inputs:
             if path.is_dir():
-                yield from self._walk(path, "")
+                yield from self._walk(path, "", tells)
             else:
                 yield path, path.stem
 
-    def _walk(self, folder: Path, below: str) -> Iterator[tuple[Path, str]]:
+    def _walk(self, folder: Path, below: str, tells: bool) -> Iterator[tuple[Path, str]]:
+        others = []
         try:
             entries = os.scandir(folder)
         except OSError as error:
@@ -92,9 +104,16 @@ class Finder:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     if self.recursive and not entry.name.startswith(".") and not self._left_out(entry):
-                        yield from self._walk(Path(entry.path), f"{below}{entry.name}/")
-                elif is_image_name(entry.name) and not entry.is_dir():
+                        yield from self._walk(Path(entry.path), f"{below}{entry.name}/", tells)
+                elif entry.is_dir():
+                    if self.recursive and tells:
+                        tell(f"{entry.path}: a linked folder is not searched; name it beside {folder} to take it in")
+                elif is_image_name(entry.name):
                     yield Path(entry.path), below + os.path.splitext(entry.name)[0]
+                else:
+                    others.append(entry.name)
+        if tells:
+            tell_left_out(folder, others)
 
-    def _left_out(self, entry: os.DirEntry) -> bool:
+    def _left_out(self, entry: os.DirEntry[str]) -> bool:
         return self.leave_out is not None and Path(entry.path).resolve() == self.leave_out.resolve()

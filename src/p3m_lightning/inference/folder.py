@@ -20,6 +20,7 @@ from p3m_lightning.inference.matte import Matte
 from p3m_lightning.inference.photo import Photo, read_photo
 from p3m_lightning.inference.predictor import Predictor
 from p3m_lightning.inference.products import Products
+from p3m_lightning.parallel import in_order
 from p3m_lightning.schema import InputError
 
 Item = tuple[Task, tuple[Photo, np.ndarray | None] | str]
@@ -70,7 +71,8 @@ def read_groups(
 
     def read(task: Task) -> tuple[Photo, np.ndarray | None]:
         if task.taken:
-            raise InputError(f"{task.source}: another input has the same result {task.name}.png; rename one of them")
+            both = f"{task.source}: has the same result {task.name}.png as {task.taken}"
+            raise InputError(f"{both}; rename one of them, or give them different output folders")
         return read_photo(task.source), None if trimaps is None else read_trimap(trimaps / f"{task.name}.png")
 
     group: list[Item] = []
@@ -148,13 +150,8 @@ def _ahead(
     pool: ThreadPoolExecutor, read: Callable[[Task], tuple], tasks: Iterable[Task], ahead: int
 ) -> Iterator[Item]:
     """Read `ahead` photographs before they are asked for; of a bad one comes the reason."""
-    reading: deque[tuple[Task, Future]] = deque()
-    for task in tasks:
-        reading.append((task, pool.submit(read, task)))
-        if len(reading) > ahead:
-            yield _result(*reading.popleft())
-    while reading:
-        yield _result(*reading.popleft())
+    for task, future in in_order(pool, read, tasks, ahead, lambda task: [task.source]):
+        yield _result(task, future)
 
 
 def _shape(item: Item) -> tuple | None:

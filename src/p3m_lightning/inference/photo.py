@@ -1,17 +1,15 @@
-"""What a predictor is given: a photograph from a file, bytes, Pillow or numpy, with its bit depth and color profile."""
+"""What a predictor is given: a photograph from a file, bytes, Pillow or numpy, with bit depth, profile and alpha."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from p3m_lightning.images import open_image, rgb_pixels
+from p3m_lightning.images import open_image, read_deep, rgb_pixels, upright
 from p3m_lightning.schema import InputError
 
 Source = str | Path | bytes | Image.Image | np.ndarray
@@ -19,10 +17,11 @@ Source = str | Path | bytes | Image.Image | np.ndarray
 
 
 class Photo(NamedTuple):
-    """Upright RGB pixels and the color profile they are meant in."""
+    """Upright RGB pixels, the color profile they are meant in, and the photograph's own alpha."""
 
     pixels: np.ndarray  # uint8 or uint16 (H, W, 3)
     profile: bytes | None = None  # ICC, None for sRGB
+    alpha: np.ndarray | None = None  # (H, W) of the pixels' dtype; None where the photograph is opaque everywhere
 
 
 def read_photo(source: Source) -> Photo:
@@ -35,52 +34,43 @@ def read_photo(source: Source) -> Photo:
         InputError: not a whole image; the message names the file.
     """
     if isinstance(source, np.ndarray):
-        return Photo(_rgb_array(source))
+        return Photo(_rgb_array(source), alpha=_alpha_of(source))
     if isinstance(source, Image.Image):
         return _from_pillow(source)
     if isinstance(source, bytes | bytearray):
-        return _from_encoded(bytes(source), "image bytes")
-    path = Path(source)
-    try:
-        return _from_encoded(path.read_bytes(), str(source))
-    except FileNotFoundError:
-        raise InputError(f"{source}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{source}: cannot be read ({error.strerror})") from None
+        if not source:
+            raise InputError("image bytes: the file is empty")
+        return _from_file(io.BytesIO(source), "image bytes")
+    return _from_file(Path(source), str(source))
 
 
-def _from_encoded(encoded: bytes, name: str) -> Photo:
-    if not encoded:
-        raise InputError(f"{name}: the file is empty")
-    with open_image(io.BytesIO(encoded), name) as image:
-        if not _has_deep_color(encoded, image):
-            return _from_pillow(image)
-        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
-        if pixels is None or pixels.dtype != np.uint16:
-            return _from_pillow(image)
-        if pixels.ndim == 3:
-            pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-        pixels = _rgb_array(np.ascontiguousarray(turn(pixels)) if turn else pixels)
-        return Photo(pixels, _rgb_profile(image))
+def _from_file(source: Path | BinaryIO, name: str) -> Photo:
+    deep = read_deep(source, name)
+    if deep is not None:
+        return Photo(_rgb_array(deep.pixels), _rgb_profile(deep.profile), _alpha_of(deep.pixels))
+    with open_image(source, name) as image:
+        return _from_pillow(image)
 
 
 def _from_pillow(image: Image.Image) -> Photo:
-    return Photo(rgb_pixels(image), _rgb_profile(image))
+    alpha = None
+    if image.has_transparency_data:
+        alpha = _unless_opaque(np.asarray(upright(image).convert("RGBA").getchannel("A")))
+    if image.mode in ("I;16", "I;16B", "I;16L"):
+        return Photo(_rgb_array(np.asarray(upright(image)).astype(np.uint16)), None)
+    return Photo(rgb_pixels(image), _rgb_profile(image.info.get("icc_profile")), alpha)
 
 
-def _has_deep_color(encoded: bytes, image: Image.Image) -> bool:
-    """Tell whether a file holds 16 bits a channel, which Pillow keeps for grey only."""
-    if image.format == "PNG":
-        return encoded[24] == 16  # bit depth, in the header chunk
-    if image.format == "TIFF":
-        return set(image.tag_v2.get(_BITS_PER_SAMPLE, ())) == {16}
-    return False
+def _alpha_of(pixels: np.ndarray) -> np.ndarray | None:
+    return _unless_opaque(pixels[..., 3]) if pixels.ndim == 3 and pixels.shape[2] == 4 else None
 
 
-def _rgb_profile(image: Image.Image) -> bytes | None:
+def _unless_opaque(alpha: np.ndarray) -> np.ndarray | None:
+    return None if (alpha == np.iinfo(alpha.dtype).max).all() else alpha
+
+
+def _rgb_profile(profile: bytes | None) -> bytes | None:
     """Return the ICC profile if it describes RGB; that of a CMYK or grey file ends with the conversion."""
-    profile = image.info.get("icc_profile")
     return profile if profile and profile[16:20] == b"RGB " else None
 
 
@@ -92,17 +82,3 @@ def _rgb_array(pixels: np.ndarray) -> np.ndarray:
     if pixels.shape[2] not in (3, 4):
         raise InputError(f"image array: {pixels.shape[2]} channels; give uint8 or uint16 RGB pixels (H, W, 3)")
     return pixels[..., :3]
-
-
-_ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 0x0102  # EXIF and TIFF tags
-
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: np.fliplr,
-    3: lambda a: np.rot90(a, 2),
-    4: np.flipud,
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
-    8: lambda a: np.rot90(a, 1),
-}
-"""What makes each EXIF orientation upright."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,11 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from p3m_lightning.images import list_images, read_matte, to_unit, trimap_classes
+from p3m_lightning.images import images_by_stem, read_matte, read_trimap, to_unit
 from p3m_lightning.metrics.functional import CONVENTIONS, face_metrics
 from p3m_lightning.metrics.report import Row
+from p3m_lightning.parallel import available_cores, in_order
 from p3m_lightning.progress import track
-from p3m_lightning.schema import FOREGROUND, InputError
+from p3m_lightning.schema import InputError
 
 
 class FolderScores(NamedTuple):
@@ -47,7 +47,7 @@ def score_folders(
     Args:
         pred_dir: predicted mattes, 8 or 16 bits.
         gt_dir: true mattes, 8 or 16 bits, of the same sizes.
-        trimaps: folder of trimaps of 0, 128, 255 or of 0, 1, 2. Without it and without `trimap_kernel` there are no
+        trimaps: folder of trimaps, see `images.trimap_classes`. Without it and without `trimap_kernel` there are no
             region metrics.
         trimap_kernel: instead, side in pixels of the elliptic kernel that makes trimaps of the true mattes.
         faces: folder of face masks; adds the errors inside the face to the rows of the first convention.
@@ -61,9 +61,12 @@ def score_folders(
     pairs, skipped = _pair(pred_dir, gt_dir, trimaps, faces)
     rows: dict[str, list[Row]] = {convention: [] for convention in conventions}
     score = partial(_score, trimap_kernel=trimap_kernel, conventions=conventions)
-    pool = ThreadPoolExecutor(workers or os.cpu_count())
+    threads = workers or available_cores()
+    pool = ThreadPoolExecutor(threads)
     try:
-        for files, result in zip(pairs, track(pool.map(score, pairs), "scoring", total=len(pairs)), strict=True):
+        work = in_order(pool, score, pairs, 2 * threads, decodes=lambda files: files[1:])
+        for files, future in track(work, "scoring", total=len(pairs)):
+            result = future.result()
             if isinstance(result, InputError):
                 skipped[files.name] = str(result)
                 continue
@@ -83,24 +86,17 @@ def _pair(
     """Return the complete sets of files by name, and the reasons for the others."""
     wanted = {"prediction": pred_dir, "true matte": gt_dir, "trimap": trimaps, "face mask": faces}
     folders = {what: folder for what, folder in wanted.items() if folder is not None}
-    found = {what: _by_stem(folder) for what, folder in folders.items()}
-    pairs, skipped = [], {}
+    found = {what: images_by_stem(folder) for what, folder in folders.items()}
+    pairs: list[_Files] = []
+    skipped: dict[str, str] = {}
     for name in sorted(found["prediction"].keys() | found["true matte"].keys()):
         missing = next((what for what in folders if name not in found[what]), None)
         if missing:
             skipped[name] = f"no {missing} in {folders[missing]}"
         else:
-            pairs.append(_Files(name, *(found[what][name] if what in found else None for what in wanted)))
+            trimap, face = (found[what][name] if what in found else None for what in ("trimap", "face mask"))
+            pairs.append(_Files(name, found["prediction"][name], found["true matte"][name], trimap, face))
     return pairs, skipped
-
-
-def _by_stem(folder: str | Path) -> dict[str, Path]:
-    stems: dict[str, Path] = {}
-    for path in list_images(folder):
-        if path.stem in stems:
-            raise InputError(f"{folder}: {stems[path.stem].name} and {path.name} share a stem; keep one of them")
-        stems[path.stem] = path
-    return stems
 
 
 def _score(files: _Files, trimap_kernel: int | None, conventions: Sequence[str]) -> dict[str, Row] | InputError:
@@ -115,12 +111,13 @@ def _score(files: _Files, trimap_kernel: int | None, conventions: Sequence[str])
         return rows
     except InputError as error:
         return error
+    except MemoryError:
+        return InputError(f"{files.pred}: not enough memory to score it")
 
 
 def _trimap(files: _Files, target_codes: np.ndarray, kernel: int | None) -> np.ndarray | None:
     if files.trimap is not None:
-        codes = read_matte(files.trimap)
-        return codes if codes.max() <= FOREGROUND else trimap_classes(codes)
+        return read_trimap(files.trimap)
     if kernel is not None:
         from p3m_lightning.ops import trimap_from_alpha  # brings torch
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from p3m_lightning.data.storage.readers import SampleFiles
-from p3m_lightning.images import list_images, open_image, rgb_pixels, write_image
+from p3m_lightning.images import images_by_stem, open_image, rgb_pixels, write_image
 from p3m_lightning.landmarks import FaceFinder, FoundFace, Landmarks, read_landmarks, rounded
 from p3m_lightning.ops.faces import (
     BLUR_SIGMA,
@@ -113,7 +113,7 @@ def anonymize_folder(
     tasks = list(_tasks(Path(source), destination, mattes, masks, given, output_format))
     with Report.open(report, recipe.settings(), [task.target for task in tasks], overwrite) as record:
         todo = [task for task in tasks if not record.knows(task, recipe.copy_unfound)]
-        results = run_parallel(partial(anonymize_file, recipe=recipe), todo, workers)
+        results = run_parallel(partial(anonymize_file, recipe=recipe), todo, workers, lambda task: [task.image])
         for stem, entry, faces in track(results, "anonymizing", len(todo)):
             record.add(stem, entry, faces)
     return {task.image.stem: record.entries[task.image.stem] for task in tasks}
@@ -204,18 +204,14 @@ def _tasks(
     landmarks: Landmarks,
     output_format: str,
 ) -> Iterator[Task]:
-    images = list_images(source)
-    stems = [path.stem for path in images]
-    twice = next((stem for stem in stems if stems.count(stem) > 1), None) if len(set(stems)) < len(stems) else None
-    if twice is not None:
-        raise InputError(f"{source}: several images are called {twice}; masks and mattes are paired by that name")
-    alphas = {path.stem: path for path in list_images(mattes)} if mattes else {}
-    for path in images:
-        if mattes and path.stem not in alphas:
+    images = images_by_stem(source)
+    alphas = images_by_stem(mattes) if mattes else {}
+    for stem, path in images.items():
+        if mattes and stem not in alphas:
             raise InputError(f"{mattes}: no matte for {path.name}; add it or leave --mattes out")
         suffix = ".png" if output_format == "png" else path.suffix
         mask = Path(masks) / f"{path.stem}.png" if masks else None
-        yield Task(path, destination / f"{path.stem}{suffix}", alphas.get(path.stem), mask, landmarks.get(path.stem))
+        yield Task(path, destination / f"{path.stem}{suffix}", alphas.get(stem), mask, landmarks.get(path.stem))
 
 
 def _read(task: Task) -> tuple[np.ndarray, dict[str, object], np.ndarray | None]:

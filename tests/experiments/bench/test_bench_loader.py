@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from p3m_lightning.cli import main
-from p3m_lightning.data.datasets import Draw, MattingDataset
+from p3m_lightning.data.datasets import MattingDataset, SeededIndex
 from p3m_lightning.data.loading.batches import to_sample
 from p3m_lightning.data.transforms import TrainTransform
 from p3m_lightning.experiments.bench import loader as bench_loader
@@ -37,7 +37,7 @@ def pairs(portraits, tmp_path_factory):
 def test_the_plain_loader_makes_the_crops_that_ours_makes(pairs):
     ours = MattingDataset(pairs, transform=TrainTransform(), foreground="cached")
     for seed in range(6):
-        maps, name = ours.maps(Draw(seed % 2, seed))
+        maps, name = ours.maps(SeededIndex(seed % 2, seed))
         window, kernel = maps["plan"]
         arrays = reference_loader.decode(ours.files[name])
         arrays["trimap"] = reference_loader.whole_trimap(arrays["alpha"], kernel)

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from p3m_lightning.cli.shared.options import AtLeast
 from p3m_lightning.messages import shortened
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     return 2 if report["summary"]["failed"] else 0
 
 
-def _print(report: dict, folder: Path) -> None:
+def _print(report: dict[str, Any], folder: Path) -> None:
     summary = report["summary"]
     for key, value in summary.items():
         if isinstance(value, dict):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p3m_lightning.cli.shared.options import AtLeast
-from p3m_lightning.messages import shortened
+from p3m_lightning.messages import printable
 
 if TYPE_CHECKING:
     from p3m_lightning.data.prepare.check import CheckReport
@@ -26,7 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("root", type=Path, metavar="DIR", help="folder of the data set")
     parser.add_argument("--name", help="layout, as p3m-10k (default: recognized by its folders)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every finding")
-    parser.add_argument("--all", action="store_true", help=f"list every file, not only {SHOWN} of each fault")
+    parser.add_argument(
+        "--all", action="store_true", help=f"list every file on a terminal too, not only {SHOWN} of each fault"
+    )
     parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
 
 
@@ -43,39 +46,45 @@ def run(options: argparse.Namespace) -> int:
 
 
 def print_report(report: CheckReport, shown: int | None) -> None:
-    """Print the data set's card, its counts, and the files of every fault."""
-    from rich.console import Console
-    from rich.table import Table
+    """Print the data set's card, its counts, and the files of every fault.
 
+    On a terminal `shown` files of each; elsewhere every finding in a line: level, fault, file, detail, by tabs.
+    """
     from p3m_lightning.data.cards import DATASETS
-    from p3m_lightning.data.prepare.faults import ERROR, FAULTS, WARNING
+    from p3m_lightning.data.prepare.faults import ERROR, WARNING
 
-    console = Console()
     card = DATASETS[report.name]
     counts = ", ".join(
         f"{split} {count}" + (f" of {card.splits[split].count}" if card.splits[split].count else "")
         for split, count in report.images.items()
     )
-    console.print(f"{card.title}\nlicence: {card.licence}\nimages: {counts}", highlight=False, markup=False)
-    if report.findings:
-        table = Table("fault", "", "files", title="Faults", title_justify="left")
-        table.add_column("where", overflow="fold")  # a name cut short is no help
-        for fault, (level, meaning) in FAULTS.items():
-            found = [finding for finding in report.findings if finding.fault == fault]
-            if not found:
-                continue
-            lines = shortened((f"{_short(one.file, report.root)}  {one.detail}".rstrip() for one in found), shown)
-            style = "red" if level == ERROR else "yellow"
-            table.add_row(fault, f"[{style}]{level}[/]", str(len(found)), "\n".join([meaning + ":", *lines]))
-        console.print(table)
+    print(f"{card.title}\nlicense: {card.license}\nimages: {counts}")
+    if sys.stdout.isatty():
+        _print_faults(report, shown)
+    else:
+        for one in report.findings:
+            print("\t".join(map(printable, (report.level(one.fault), one.fault, one.file, one.detail))))
     pairs = sum(report.images.values())
-    console.print(
+    print(
         f"{report.count(ERROR)} errors, {report.count(WARNING)} warnings in {pairs} images, "
-        f"{pairs / report.seconds:.1f} a second",
-        highlight=False,
+        f"{pairs / report.seconds:.1f} a second"
     )
 
 
-def _short(file: str, root: Path) -> str:
-    path = Path(file)
-    return str(path.relative_to(root)) if path.is_relative_to(root) else file
+def _print_faults(report: CheckReport, shown: int | None) -> None:
+    """Print a heading for every fault and a line of its own for each file, however narrow the terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from p3m_lightning.data.prepare.faults import ERROR, FAULTS
+
+    console = Console()
+    for fault, (level, meaning) in FAULTS.items():
+        found = [finding for finding in report.findings if finding.fault == fault]
+        if not found:
+            continue
+        head = Text.assemble((level, "red" if level == ERROR else "yellow"), f" {fault}, {len(found)} files: {meaning}")
+        lines = [f"  {printable(one.file)}  {printable(one.detail)}".rstrip() for one in found[:shown]]
+        lines += [f"  and {len(found) - len(lines)} more (--all)"] if len(found) > len(lines) else []
+        for line in (head, *map(Text, lines)):
+            console.print(line, soft_wrap=True)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Sampler
 
-from p3m_lightning.data.datasets import Draw
+from p3m_lightning.data.datasets import SeededIndex
 
 
-class EpochSampler(Sampler[Draw]):
+class EpochSampler(Sampler[SeededIndex]):
     """Shuffled indices for training, dealt out to the processes, each with the seed of its random draws.
 
     Every process gets the same number; the few left over are another few in every epoch. Order and seeds follow from
@@ -47,13 +47,13 @@ class EpochSampler(Sampler[Draw]):
     def __len__(self) -> int:
         return self.length // self.world_size
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[SeededIndex]:
         generator = np.random.default_rng([self.seed, self.epoch])
         order = generator.permutation(self.length) if self.shuffle else np.arange(self.length)
         seeds = generator.integers(2**31, size=self.length)
         own = order[: len(self) * self.world_size][self.rank :: self.world_size]
         for index in own[self.seen() :]:
-            yield Draw(int(index), int(seeds[index]))
+            yield SeededIndex(int(index), int(seeds[index]))
 
 
 class ShardSampler(Sampler[int]):

@@ -13,13 +13,12 @@ from p3m_lightning.data.cards import DATASETS, DatasetCard
 from p3m_lightning.data.prepare.faults import ERROR, FAULTS, WARNING, Finding, inspect_sample
 from p3m_lightning.data.storage.layout import add_packs, dataset_card, pack_folder, role_folders, split_folder
 from p3m_lightning.files import write_whole
-from p3m_lightning.images import is_image_name
+from p3m_lightning.images import is_image_name, plain_name
 from p3m_lightning.parallel import run_parallel
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 
 TRAINING = "train"
-SHARED_ROLES = ("trimap", "face", "foreground", "background")
 
 
 class CheckReport(NamedTuple):
@@ -81,7 +80,7 @@ def check_dataset(root: str | Path, name: str | None = None, workers: int | None
         raise InputError(f"{root}: nothing of {name} in it; --name tells another layout")
     findings += _count_findings(card, images, root)
     digests: dict[str, list[Finding]] = defaultdict(list)
-    work = run_parallel(_inspect, tasks, workers)
+    work = run_parallel(_inspect, tasks, workers, decodes=lambda task: task[1].values())
     for (split, files), inspection in track(work, "checking", len(tasks)):
         findings += inspection.findings
         if inspection.digest:
@@ -105,7 +104,7 @@ def recognize(root: Path) -> str:
     if (root / "synthetic.json").is_file():
         return "synthetic"
     scores = {name: _likeness(root, name) for name in DATASETS if name != "synthetic"}
-    best = max(scores, key=scores.get)
+    best = max(scores, key=lambda name: scores[name])
     if scores[best] == 0:
         raise InputError(f"{root}: looks like none of {', '.join(DATASETS)}; --name tells the layout")
     return best
@@ -174,10 +173,11 @@ def _files(folder: Path, split: str, findings: list[Finding], nested: bool = Fal
             continue
         if not is_image_name(path.name):
             findings.append(Finding("odd-file", split, str(path)))
-        elif path.stem in files:
-            findings.append(Finding("stem-twice", split, str(path), f"besides {files[path.stem].name}"))
+        elif plain_name(path.stem) in files:
+            other = files[plain_name(path.stem)]
+            findings.append(Finding("stem-twice", split, str(path), f"besides {other.relative_to(folder)}"))
         else:
-            files[path.stem] = path
+            files[plain_name(path.stem)] = path
     return files
 
 

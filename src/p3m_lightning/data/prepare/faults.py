@@ -9,13 +9,20 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from p3m_lightning.data.storage.layout import PACK
 from p3m_lightning.data.storage.packs import Pack
 from p3m_lightning.data.storage.readers import read_color
-from p3m_lightning.images import read_image, read_matte, to_uint8
-from p3m_lightning.schema import InputError
+from p3m_lightning.images import (
+    check_matte,
+    image_header,
+    is_upright,
+    read_codes,
+    read_image,
+    to_uint8,
+    trimap_classes,
+)
+from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 
 ERROR, WARNING = "error", "warning"
 
@@ -30,7 +37,7 @@ FAULTS = {
     "matte-premultiplied": (ERROR, "a color cut-out where a matte belongs"),
     "matte-inverted": (ERROR, "background and foreground are exchanged"),
     "image-premultiplied": (ERROR, "the image is multiplied by the matte: black outside"),
-    "trimap-values": (ERROR, "a trimap of other values than 0, 128 and 255"),
+    "trimap-values": (ERROR, "a trimap of other values than 0, 128 and 255, or 0, 1 and 2"),
     "trimap-contradicts": (ERROR, "a trimap that is sure where the matte says otherwise"),
     "pack": (ERROR, "a pack that is broken, or not of the files as they are; `p3m data pack` writes it again"),
     "leakage": (ERROR, "the same picture in the training and a test set"),
@@ -38,6 +45,9 @@ FAULTS = {
     "matte-range": (WARNING, "a matte that never reaches 255"),
     "matte-empty": (WARNING, "a matte without foreground"),
     "matte-full": (WARNING, "a matte without background"),
+    "matte-opaque": (WARNING, "an RGBA file given as a matte whose alpha is opaque everywhere"),
+    "trimap-unknown": (WARNING, "a trimap that is unknown everywhere"),
+    "animation": (WARNING, "several pictures in one file, of which the first is read"),
     "duplicate": (WARNING, "the same picture twice in one set"),
     "same-name": (WARNING, "the same name in the training and a test set"),
     "count": (WARNING, "another number of images than published"),
@@ -83,13 +93,17 @@ def inspect_sample(task: tuple[str, Mapping[str, Path]]) -> Inspection:
     def note(fault: str, role: str, detail: str = "") -> None:
         findings.append(Finding(fault, split, str(files[role]), detail))
 
-    pixels = {role: _decoded(role, path, note) for role, path in files.items() if role != PACK}
-    pixels = {role: array for role, array in pixels.items() if array is not None}
+    decoded = {role: _decoded(role, path, note) for role, path in files.items() if role != PACK}
+    pixels = {role: array for role, array in decoded.items() if array is not None}
     if PACK in files:
         _check_pack(files, pixels, note)
     digest = _digest(pixels["image"]) if "image" in pixels else ""
     if "image" in pixels:
-        _check_header(files["image"], note)
+        with image_header(files["image"]) as header:
+            if header.format == "JPEG" and not is_upright(header):
+                note("rotated", "image")
+            if getattr(header, "is_animated", False) and header.format not in ("TIFF", "MPO"):
+                note("animation", "image", f"{getattr(header, 'n_frames', 'several')} frames")
         if min(pixels["image"].shape[:2]) < SMALL:
             note("small", "image", f"{_size(pixels['image'])} pixels")
     if "alpha" in pixels:
@@ -108,7 +122,7 @@ Note = Callable[..., None]
 
 
 def _decoded(role: str, path: Path, note: Note) -> np.ndarray | None:
-    read = read_matte if role in ("alpha", "trimap", "face") else read_color
+    read = read_codes if role in ("alpha", "trimap", "face") else read_color
     try:
         return read(path)
     except InputError as error:
@@ -116,20 +130,13 @@ def _decoded(role: str, path: Path, note: Note) -> np.ndarray | None:
         return None
 
 
-def _check_header(path: Path, note: Note) -> None:
-    with Image.open(path) as header:
-        turned = header.format == "JPEG" and header.getexif().get(0x0112, 1) != 1
-    if turned:
-        note("rotated", "image")
-
-
 def _check_matte(pixels: Mapping[str, np.ndarray], path: Path, note: Note) -> None:
     alpha = pixels["alpha"]
     top = int(alpha.max())
     if top == 0:
         note("matte-empty", "alpha")
-    elif top == 1:
-        note("matte-0-1", "alpha")
+    elif fault := check_matte(alpha):
+        note("matte-0-1", "alpha", fault)
     elif alpha.min() == np.iinfo(alpha.dtype).max:
         note("matte-full", "alpha")
     elif top < np.iinfo(alpha.dtype).max:
@@ -137,7 +144,11 @@ def _check_matte(pixels: Mapping[str, np.ndarray], path: Path, note: Note) -> No
     alpha = to_uint8(alpha)
     if top > 1 and not cv2.inRange(alpha, 1, 254).any() and alpha.min() != top:
         note("matte-binary", "alpha")
-    if _is_colorful(path):
+    with image_header(path) as header:
+        mode = header.mode
+    if mode in ("RGBA", "LA") and (read_image(path)[..., 0] == alpha).all() and alpha.min() < 255:
+        note("matte-opaque", "alpha", "its first channel is read")
+    if mode in ("RGB", "P", "CMYK") and _is_colorful(path):
         note("matte-premultiplied", "alpha", "its channels differ")
     elif _is_inverted(alpha):
         note("matte-inverted", "alpha", "opaque in the upper corners, less so in the middle")
@@ -147,9 +158,6 @@ def _check_matte(pixels: Mapping[str, np.ndarray], path: Path, note: Note) -> No
 
 def _is_colorful(path: Path) -> bool:
     """Tell whether a file has color channels that differ, which a matte's do not."""
-    with Image.open(path) as header:
-        if header.mode not in ("RGB", "P", "CMYK"):
-            return False
     color = read_image(path).astype(np.int16)
     return bool((np.abs(color - color[..., :1]) > SLACK).any(axis=2).mean() > 0.001)
 
@@ -178,13 +186,14 @@ def _is_premultiplied(image: np.ndarray, alpha: np.ndarray) -> bool:
 
 
 def _check_trimap(trimap: np.ndarray, alpha: np.ndarray, note: Note) -> None:
-    trimap = to_uint8(trimap)
-    values = set(np.flatnonzero(cv2.calcHist([trimap], [0], None, [256], [0, 256])).tolist())
-    foreign = sorted(values - {0, 128, 255})
-    if foreign:
-        shown = ", ".join(map(str, foreign[:5])) + (", ..." if len(foreign) > 5 else "")
-        note("trimap-values", "trimap", f"holds {shown}")
-    wrong = ((trimap == 255) & (alpha < 255 - SLACK)) | ((trimap == 0) & (alpha > SLACK))
+    try:
+        trimap = trimap_classes(trimap)
+    except InputError as error:
+        note("trimap-values", "trimap", str(error))
+        return
+    if (trimap == UNKNOWN).all():
+        note("trimap-unknown", "trimap")
+    wrong = ((trimap == FOREGROUND) & (alpha < 255 - SLACK)) | ((trimap == BACKGROUND) & (alpha > SLACK))
     if wrong.mean() > CONTRADICTING:
         note("trimap-contradicts", "trimap", f"{100 * wrong.mean():.2g} % of its pixels")
 

@@ -82,7 +82,9 @@ def cache_foregrounds(
     if tasks:
         prepare_folders(folders)
         announce(check_space(tasks, _size, folders[0], f"{len(tasks)} images, {method}", NO_SPACE))
-        work = run_parallel(partial(_estimate_one, method=method), tasks, workers)
+        work = run_parallel(
+            partial(_estimate_one, method=method), tasks, workers, decodes=lambda task: (task.image, task.alpha)
+        )
         failed = dict(result for result in track(work, "estimating foregrounds", len(tasks)) if result)
     return CacheReport(len(tasks) - len(failed), len(samples) - len(tasks), failed, folders)
 

@@ -72,7 +72,7 @@ def pack_dataset(
     if tasks:
         prepare_folders([folder])
         announce(check_space(tasks, _size, folder, f"{len(tasks)} images", NO_SPACE))
-        work = run_parallel(_pack_one, tasks, workers)
+        work = run_parallel(_pack_one, tasks, workers, decodes=lambda task: task.files.values())
         failed = dict(result for result in track(work, "packing", len(tasks)) if result)
     size = sum(task.pack.stat().st_size for task in every if task.pack.exists())
     return PackReport(len(tasks) - len(failed), len(every) - len(tasks), failed, folder, size)

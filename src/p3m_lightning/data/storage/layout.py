@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from p3m_lightning.data.cards import DATASETS, DatasetCard
 from p3m_lightning.data.storage.packs import SUFFIX
-from p3m_lightning.images import is_image_name, list_images
+from p3m_lightning.images import images_by_stem, is_image_name, plain_name, tell_left_out
 from p3m_lightning.schema import InputError
 
 PACK = "pack"
@@ -46,7 +47,7 @@ def find_samples(
     samples = {stem: {"image": path} for stem, path in by_stem(image_folder, card.nested).items()}
     if not card.images_only:
         _add_alphas(samples, image_folder, first_folder(folder, card.alpha, "mattes", card))
-    mirror = cache and Path(cache) / folder.relative_to(root)
+    mirror = Path(cache) / folder.relative_to(root) if cache else None
     places = role_folders(card, folder, image_folder.name, mirror)
     if PACK in wanted:
         add_packs(samples, [pack_folder(place, image_folder.name) for place in (folder, mirror) if place])
@@ -126,8 +127,8 @@ def add_packs(samples: Samples, folders: Iterable[Path]) -> None:
     """Add the packs that lie in the folders to the samples that they are of; the first folder wins."""
     for folder in folders:
         for path in folder.glob(f"[!.]*{SUFFIX}"):
-            if path.stem in samples:
-                samples[path.stem].setdefault(PACK, path)
+            if plain_name(path.stem) in samples:
+                samples[plain_name(path.stem)].setdefault(PACK, path)
 
 
 def first_folder(folder: Path, candidates: Iterable[str], what: str, card: DatasetCard) -> Path:
@@ -143,22 +144,36 @@ def first_folder(folder: Path, candidates: Iterable[str], what: str, card: Datas
 
 
 def by_stem(folder: Path, nested: bool = False, optional: bool = False) -> dict[str, Path]:
-    """Return the images of a folder by their stems.
+    """Return the images of a folder by their stems, letters composed.
 
     Args:
         folder: where to look.
-        nested: also in folders below it.
+        nested: also in folders below it; stems that several of them have become the paths below `folder`.
         optional: an empty folder is no error.
 
     Raises:
-        InputError: no images.
+        InputError: no images, or two of one name in one folder; the message names both.
     """
-    if nested or optional:
-        found = folder.rglob("*") if nested else folder.iterdir()
-        files = {path.stem: path for path in sorted(found) if is_image_name(path.name)}
-        if files or optional:
-            return files
-    return {path.stem: path for path in list_images(folder)}
+    if nested:
+        return _nested(folder) or images_by_stem(folder)
+    if optional and not any(is_image_name(path.name) for path in folder.iterdir()):
+        return {}
+    return images_by_stem(folder)
+
+
+def _nested(folder: Path) -> dict[str, Path]:
+    found = sorted(path for path in folder.rglob("*") if not path.is_dir())
+    tell_left_out(folder, (path.name for path in found if not is_image_name(path.name)))
+    images = [path for path in found if is_image_name(path.name)]
+    stems = Counter(plain_name(path.stem) for path in images)
+    files: dict[str, Path] = {}
+    for path in images:
+        stem = plain_name(path.stem)
+        name = stem if stems[stem] == 1 else plain_name(path.relative_to(folder).with_suffix("").as_posix())
+        if name in files:
+            raise InputError(f"{files[name]} and {path} have one name; rename or remove one of them")
+        files[name] = path
+    return files
 
 
 def _add_alphas(samples: Samples, image_folder: Path, alpha_folder: Path) -> None:

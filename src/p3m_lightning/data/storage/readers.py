@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from PIL import Image
 
+from p3m_lightning.data.labels import checked_label, trimap_codes
 from p3m_lightning.data.storage.layout import PACK
 from p3m_lightning.data.storage.packs import Pack
-from p3m_lightning.images import read_image, read_matte, read_trimap
+from p3m_lightning.images import image_header, is_upright, read_image, read_matte, read_trimap
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # windows brings torch, which a process that only decodes does without
     from p3m_lightning.data.windows import Window
 
 COLOR_ROLES = ("image", "foreground", "background")
-_WHOLE_FILE = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
-_EXIF_ORIENTATION = 0x0112
+_WHOLE_FILE = {".png": b"IEND\xaeB`\x82"} | dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), b"\xff\xd9")
 
 
 class SampleFiles:
@@ -30,14 +29,18 @@ class SampleFiles:
         files: role -> path; `pack` is the file that `p3m data pack` wrote, read instead of those it was made of.
         estimate: the transform is to estimate foreground and background where there are no files of them.
         face: a black face mask stands in where there is no file of it.
+        labels: what the files of mattes hold, one of `schema.LABELS`.
 
     Raises:
         InputError: the pack is broken, or older than one of the files.
     """
 
-    def __init__(self, files: Mapping[str, Path], estimate: bool = False, face: bool = False) -> None:
+    def __init__(
+        self, files: Mapping[str, Path], estimate: bool = False, face: bool = False, labels: str = "matte"
+    ) -> None:
         self.files = {role: path for role, path in files.items() if role != PACK}
         self.face = face
+        self.labels = labels
         self.estimate = estimate and not {"foreground", "background"} <= files.keys()
         self.pack = Pack(files[PACK]) if PACK in files else None
         changed = self.pack and self.pack.changed(self.files)
@@ -50,12 +53,11 @@ class SampleFiles:
         Raises:
             InputError: broken file, or a matte of 0 and 1 in a file of 0 to 255.
         """
-        if self.pack:
-            return self.pack.read("alpha")
-        alpha = read_matte(self.files["alpha"])
-        if alpha.max() == 1:
-            raise InputError(f"{self.files['alpha']}: its values are 0 and 1, not 0 to 255; multiply them by 255")
-        return alpha
+        path = self.files["alpha"]
+        if self.labels == "trimap" and not self.pack:
+            return trimap_codes(read_trimap(path))
+        alpha = self.pack.read("alpha") if self.pack else read_matte(path)
+        return alpha if self.labels == "matte" else checked_label(alpha, self.labels, path)
 
     def trimap(self, shape: tuple[int, int]) -> np.ndarray | None:
         """Return the trimap that came with the data set, uint8 (H, W) of classes; None where there is none.
@@ -118,10 +120,9 @@ def read_color(path: Path) -> np.ndarray:
 
 def _is_plain(path: Path) -> bool:
     """Tell whether a file holds upright RGB of 8 bits that OpenCV decodes to the same pixels as Pillow."""
-    try:
-        with Image.open(path) as header:
-            if header.format == "PNG":
-                return header.mode == "RGB" and "transparency" not in header.info and "exif" not in header.info
-            return header.format == "JPEG" and header.mode == "RGB" and header.getexif().get(_EXIF_ORIENTATION, 1) == 1
-    except OSError:
-        return False
+    with image_header(path) as header:
+        if header.format == "PNG":
+            deep = header.tile[0].args if header.tile else None  # two bytes a channel, which OpenCV rounds otherwise
+            plain = header.mode == "RGB" and deep == "RGB"
+            return plain and not {"transparency", "exif"} & header.info.keys() and not getattr(header, "is_animated", 0)
+        return header.format == "JPEG" and header.mode == "RGB" and is_upright(header)

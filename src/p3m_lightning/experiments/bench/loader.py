@@ -27,7 +27,7 @@ import torch
 from torch.utils.data import DataLoader, default_collate
 
 from p3m_lightning.data.datamodule import MattingDataModule, start_worker
-from p3m_lightning.data.datasets import Draw, MattingDataset
+from p3m_lightning.data.datasets import MattingDataset, SeededIndex
 from p3m_lightning.data.loading.batches import as_floats, collate
 from p3m_lightning.data.mixtures import MixedDataset
 from p3m_lightning.data.prepare.foreground_cache import cache_foregrounds
@@ -158,7 +158,7 @@ def _our_batches(setting: Setting, packed: bool) -> Iterator[tuple[float, float]
     dataset = _ours(setting, packed)
     for first in itertools.count(0, BATCH):
         start = time.process_time()
-        batch = collate([dataset.maps(Draw(at % len(dataset), at)) for at in range(first, first + BATCH)])
+        batch = collate([dataset.maps(SeededIndex(at % len(dataset), at)) for at in range(first, first + BATCH)])
         made = time.process_time()
         assert not isinstance(batch, InputError)  # `Guarded` alone makes such
         as_floats(batch)

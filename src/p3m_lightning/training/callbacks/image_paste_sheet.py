@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from p3m_lightning.data.datasets import Draw
+from p3m_lightning.data.datasets import SeededIndex
 from p3m_lightning.data.image_copy_paste import ImageCopyPaste
 from p3m_lightning.images import write_image
 from p3m_lightning.schema import InputError, Sample
@@ -41,7 +41,7 @@ class ImagePasteSheet(Callback):
         samples = []
         probability = paste.p
         for paste.p in (0.0, 1.0):
-            samples.append([dataset[Draw(k % len(dataset), k)] for k in range(self.count)])
+            samples.append([dataset[SeededIndex(k % len(dataset), k)] for k in range(self.count)])
         paste.p = probability
         rows, notes = zip(*(_before_after(*pair) for pair in zip(*samples, strict=True)), strict=True)
         write_image(self.folder / "copy_paste_images.png", sheet(rows, notes, self.side))

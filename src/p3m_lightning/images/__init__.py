@@ -1,0 +1,59 @@
+"""Pixels: reading images, mattes and trimaps of any make, and writing them."""
+
+from p3m_lightning.images.decoding import (
+    DeepImage,
+    declared_pixels,
+    image_header,
+    is_upright,
+    open_image,
+    pixel_limit,
+    read_deep,
+    rgb_pixels,
+    upright,
+)
+from p3m_lightning.images.mattes import (
+    check_matte,
+    read_codes,
+    read_image,
+    read_matte,
+    read_trimap,
+    trimap_classes,
+)
+from p3m_lightning.images.names import (
+    IMAGE_SUFFIXES,
+    images_by_stem,
+    is_image_name,
+    list_images,
+    plain_name,
+    tell_left_out,
+)
+from p3m_lightning.images.scaling import from_unit, to_uint8, to_unit
+from p3m_lightning.images.writing import write_image
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "DeepImage",
+    "check_matte",
+    "declared_pixels",
+    "from_unit",
+    "image_header",
+    "images_by_stem",
+    "is_image_name",
+    "is_upright",
+    "list_images",
+    "open_image",
+    "pixel_limit",
+    "plain_name",
+    "read_codes",
+    "read_deep",
+    "read_image",
+    "read_matte",
+    "read_trimap",
+    "rgb_pixels",
+    "tell_left_out",
+    "to_uint8",
+    "to_unit",
+    "trimap_classes",
+    "upright",
+    "write_image",
+]

@@ -1,0 +1,134 @@
+"""Photographs, mattes and trimaps as arrays: one reading of each for all that read files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from p3m_lightning.images.decoding import grey_codes, open_image, read_deep, rgb_pixels, upright
+from p3m_lightning.messages import tell
+from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
+
+SHOWN = 5  # foreign codes in a message
+TRIMAP_CURE = "write it as PNG of 0, 128 and 255 (background, unknown, foreground)"
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read a photograph as uint8 RGB (H, W, 3).
+
+    EXIF rotation is applied, grey widened, CMYK and LAB converted, 16 bits rounded to 8, transparency dropped. Floats,
+    which TIFF may hold, must lie in [0, 1].
+
+    Raises:
+        InputError: not a whole image file; the message names it.
+    """
+    with open_image(path) as image:
+        return rgb_pixels(image)
+
+
+def read_matte(path: str | Path) -> np.ndarray:
+    """Read an alpha matte as uint8 or uint16 (H, W), full range; of a color file the first channel, of RGBA the alpha.
+
+    EXIF rotation is applied, as it is to the photograph. Floats, which TIFF may hold, must lie in [0, 1].
+
+    Raises:
+        InputError: not a whole image file, or a matte of 0 and 1, or 0 to 255, in a file of a larger range; the
+            message names it.
+    """
+    codes = read_codes(path)
+    fault = check_matte(codes)
+    if fault:
+        raise InputError(f"{path}: {fault}")
+    return codes
+
+
+def read_codes(path: str | Path) -> np.ndarray:
+    """Read what `read_matte` does, whatever its values mean.
+
+    Raises:
+        InputError: not a whole image file; the message names it.
+    """
+    deep = read_deep(path)
+    if deep is not None:
+        return deep.pixels if deep.pixels.ndim == 2 else _matte_channel(deep.pixels, path)
+    with open_image(path) as image:
+        image = upright(image)
+        if image.mode.startswith("I"):
+            return grey_codes(image)
+        if image.mode == "F":
+            raise InputError(f"{path}: a matte of floats whose range is not known; save it with 8 or 16 bits")
+        if image.mode in ("P", "PA", "La", "RGBa") or "transparency" in image.info:
+            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        if image.mode == "1":
+            image = image.convert("L")
+        if image.mode in ("LA", "RGBA"):
+            return _matte_channel(np.asarray(image), path)
+        return np.asarray(image.getchannel(0))
+
+
+def check_matte(codes: np.ndarray) -> str | None:
+    """Tell what is wrong with the range of a matte's codes, uint8 or uint16; None where nothing is."""
+    top = int(codes.max())
+    if top == 1:
+        return f"its values are 0 and 1, not 0 to {np.iinfo(codes.dtype).max}; multiply them by it"
+    if codes.dtype == np.uint16 and top == 255:
+        return "its values end at 255 in a file of 16 bits; save it with 8 bits, or multiply them by 257"
+    return None
+
+
+def read_trimap(path: str | Path) -> np.ndarray:
+    """Read a trimap file as uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND; see `trimap_classes` for its codes.
+
+    Raises:
+        InputError: not a whole image file, or other codes; the message names it.
+    """
+    codes = read_codes(path)
+    try:
+        trimap = trimap_classes(codes)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    if (trimap == UNKNOWN).all():
+        tell(f"{path}: all of the trimap is unknown")
+    return trimap
+
+
+def trimap_classes(codes: np.ndarray) -> np.ndarray:
+    """Map trimap codes to classes, uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND.
+
+    Args:
+        codes: uint8 or uint16 (H, W), in one of two codings: 0, the middle of the range (128 or 127; of 16 bits
+            32639 to 32896) and the dtype's maximum; or the classes 0, 1, 2. A class may be absent, but 0 and 1 alone
+            could be a mask.
+
+    Raises:
+        InputError: other codes; the message tells them and what to do.
+    """
+    top = int(np.iinfo(codes.dtype).max)
+    values = np.flatnonzero(np.bincount(codes.ravel(), minlength=top + 1)).tolist()
+    if 2 in values and values[-1] == 2:
+        return codes.astype(np.uint8)
+    middle = [value for value in values if 0 < value < top]
+    if len(middle) > 1 or any(abs(2 * value - top) > top // 254 for value in middle):
+        raise InputError(f"a trimap of {_described(values)}; {TRIMAP_CURE}")
+    trimap = np.full(codes.shape, UNKNOWN, np.uint8)
+    trimap[codes == 0] = BACKGROUND
+    trimap[codes == top] = FOREGROUND
+    return trimap
+
+
+def _described(values: list[int]) -> str:
+    shown = ", ".join(map(str, values[:SHOWN]))
+    if len(values) > SHOWN:
+        return f"{len(values)} values ({shown}, ...), as JPEG or resizing leaves them"
+    return f"the values {shown}"
+
+
+def _matte_channel(pixels: np.ndarray, path: str | Path) -> np.ndarray:
+    """Return the alpha of pixels (H, W, C) where there is one that says anything, else the first channel."""
+    if pixels.shape[2] in (2, 4):
+        alpha = pixels[..., -1]
+        if alpha.min() < np.iinfo(alpha.dtype).max:
+            return alpha
+        tell(f"{path}: given as a matte, its alpha is opaque everywhere; its first channel is read")
+    return pixels[..., 0]

@@ -1,0 +1,80 @@
+"""Which files of a folder are images, what they are called, and a word about those that are left out."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from p3m_lightning.messages import tell
+from p3m_lightning.schema import InputError
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".avif"}
+    | {".avifs", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", ".ppm", ".pgm", ".pbm"}
+    | {".pnm", ".tga"}
+)
+"""Names by which a folder's images are known, in any case; what a file holds decides how it is read."""
+
+SHOWN = 5  # names in the line about files left out
+NOT_COUNTED = frozenset({"thumbs.db", "desktop.ini", "failures.json"})
+
+
+def is_image_name(name: str) -> bool:
+    """Tell whether a file of this name is taken for an image: a known suffix and not hidden."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def plain_name(name: str) -> str:
+    """Return `name` with its letters composed, as most systems write them: what pairs and collides is told by this."""
+    return unicodedata.normalize("NFC", name)
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """Return the image files directly in `folder`, sorted by name, hidden ones left out; others are told.
+
+    Raises:
+        InputError: no such folder, it cannot be read, or there is no image in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    try:
+        files = sorted(path for path in folder.iterdir() if not path.is_dir())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror})") from None
+    images = [path for path in files if is_image_name(path.name)]
+    tell_left_out(folder, (path.name for path in files if not is_image_name(path.name)))
+    if not images:
+        raise InputError(f"{folder}: no images in it (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
+    return images
+
+
+def images_by_stem(folder: str | Path) -> dict[str, Path]:
+    """Return what `list_images` does by stem, its letters composed.
+
+    Raises:
+        InputError: as `list_images`, and two files of one stem.
+    """
+    stems: dict[str, Path] = {}
+    for path in list_images(folder):
+        stem = plain_name(path.stem)
+        if stem in stems:
+            raise InputError(f"{folder}: {stems[stem].name} and {path.name} share a stem; rename or remove one of them")
+        stems[stem] = path
+    return stems
+
+
+def tell_left_out(folder: str | Path, names: Iterable[str]) -> None:
+    """Say in one line how many files of a folder are left out, not being images by their names, and which."""
+    counted = sorted(name for name in names if not name.startswith(".") and name.lower() not in NOT_COUNTED)
+    if not counted:
+        return
+    shown = ", ".join(counted[:SHOWN])
+    if len(counted) > SHOWN:
+        kinds = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in counted)
+        shown += ", ... (" + ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(SHOWN)) + ")"
+    files = "1 file is" if len(counted) == 1 else f"{len(counted)} files are"
+    tell(f"{folder}: {files} left out, no image by the name: {shown}")

@@ -1,0 +1,200 @@
+"""What TIFF allows and common decoders get wrong or refuse: pages, planes, 16 bits, floats, integers of 32 bits."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from p3m_lightning.images.scaling import from_unit
+from p3m_lightning.schema import InputError
+
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+PAGES = 256  # looked at, at most
+
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 254, 256, 257, 258, 259, 262, 266
+_STRIPS, _STRIP_SIZES, _ORIENTATION, _SAMPLES, _ROWS, _PLANAR = 273, 279, 274, 277, 278, 284
+_PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _SUB_PAGES, _FORMAT = 317, 322, 323, 324, 325, 330, 339
+_EXTRA, _PROFILE = 338, 34675
+_REDUCED, _MASK = 1, 4  # bits of the subfile type
+_UNSIGNED, _SIGNED, _FLOATS = 1, 2, 3
+_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2
+_MOSAICS = (32803, 34892)  # raw sensor data
+
+Tags = Mapping[int, Any]
+
+
+class Page(NamedTuple):
+    """One page of a TIFF: where its directory lies, and its tags."""
+
+    offset: int
+    tags: Tags
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return int(self.tags.get(_WIDTH, 0)), int(self.tags.get(_HEIGHT, 0))
+
+    @property
+    def orientation(self) -> int:
+        """The EXIF orientation."""
+        return int(self.tags.get(_ORIENTATION, 1))
+
+    @property
+    def profile(self) -> bytes | None:
+        """The ICC profile."""
+        return self.tags.get(_PROFILE)
+
+
+def main_page(content: bytes) -> tuple[Page, int]:
+    """Return the largest page that is not marked as a reduced copy or a mask, the first of equals; and their number.
+
+    Raises:
+        OSError: there is no page.
+    """
+    pages = [page for page in _pages(content) if page.tags.get(_PHOTOMETRIC) not in _MOSAICS]
+    whole = [page for page in pages if not int(page.tags.get(_SUBFILE, 0)) & (_REDUCED | _MASK)] or pages
+    if not whole:
+        raise OSError("there is no page in it")
+    return max(whole, key=lambda page: page.size[0] * page.size[1]), len(whole)
+
+
+def alone(content: bytes, page: Page) -> bytes:
+    """Return a file whose first page is `page`: the same bytes behind another header."""
+    if content[2:4] in (b"+\0", b"\0+"):
+        return content[:8] + struct.pack(_order(content) + "Q", page.offset) + content[16:]
+    return content[:4] + struct.pack(_order(content) + "L", page.offset) + content[8:]
+
+
+def deep_pixels(content: bytes, page: Page, name: str) -> np.ndarray | None:
+    """Return grey or RGB pixels of 16 bits or floats as uint16 (H, W[, C]), upright or not; None leaves it to Pillow.
+
+    Args:
+        content: a file whose first page is `page`.
+        page: what is to be decoded.
+        name: what messages call the file.
+
+    Raises:
+        InputError: values whose range is not known.
+        ValueError, OSError: a file that contradicts itself.
+    """
+    tags = page.tags
+    _check_extent(content, tags)
+    bits, formats = set(_sequence(tags.get(_BITS, 1))), set(_sequence(tags.get(_FORMAT, _UNSIGNED)))
+    if formats == {_FLOATS}:
+        return _unit_codes(_samples(content, tags), name, inverted=tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE)
+    if _SIGNED in formats or (max(bits) > 8 and bits != {16}):
+        kind = "signed integers" if _SIGNED in formats else f"integers of {max(bits)} bits"
+        raise InputError(f"{name}: {kind}, whose range is not known; save it with 8 or 16 bits")
+    photometric, samples = tags.get(_PHOTOMETRIC), int(tags.get(_SAMPLES, 1))
+    if bits != {16} or not (samples == 1 or photometric == _RGB):
+        return None
+    pixels = _samples(content, tags)
+    if pixels.dtype != np.uint16:
+        raise OSError(f"decoded as {pixels.dtype}")
+    return np.invert(pixels) if photometric == _MIN_IS_WHITE else pixels
+
+
+def _unit_codes(values: np.ndarray, name: str, inverted: bool) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise InputError(f"{name}: an image of floats that holds NaN or infinity; save it with 8 or 16 bits")
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > 1:
+        span = f"{low:g} to {high:g}"
+        raise InputError(f"{name}: an image of floats from {span}; they must lie in [0, 1], or save it with 16 bits")
+    codes = from_unit(values.astype(np.float64), np.uint16)
+    return np.invert(codes) if inverted else codes
+
+
+def _samples(content: bytes, tags: Tags) -> np.ndarray:
+    """Decode to (H, W) or, RGB in that order, (H, W, C); as it lies."""
+    samples = int(tags.get(_SAMPLES, 1))
+    if samples > 1 and int(tags.get(_PLANAR, 1)) == 2:  # as grey images: decoders do not read planes of 16 bits
+        return np.stack([_decoded(_file_of(content, tags, samples, plane)) for plane in range(samples)], axis=2)
+    pixels = _decoded(_file_of(content, tags, samples))
+    if samples > 1 and pixels.shape[2:] != (samples,):
+        raise OSError(f"{samples} channels of this kind are not known")
+    if samples == 1:
+        return pixels
+    return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if samples == 4 else cv2.COLOR_BGR2RGB)
+
+
+def _decoded(content: bytes) -> np.ndarray:
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise OSError("this kind of TIFF is not known, or it is broken")
+    return pixels
+
+
+def _file_of(content: bytes, tags: Tags, samples: int, plane: int | None = None) -> bytes:
+    """Return a file of one plain page, or plane, that points at the strips of another file; orientation is left out."""
+    kept = (_WIDTH, _HEIGHT, _COMPRESSION, _FILL_ORDER, _ROWS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT)
+    entries = {tag: [int(tags[tag])] for tag in kept if tag in tags}
+    channels = samples if plane is None else 1
+    for tag in (_BITS, _FORMAT):
+        entries[tag] = [int(_sequence(tags.get(tag, 1))[0])] * channels
+    entries |= {_PHOTOMETRIC: [_RGB if channels > 1 else _MIN_IS_BLACK], _SAMPLES: [channels]}
+    if channels > 3:
+        entries[_EXTRA] = [0] * (channels - 3)
+    for tag in (_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES):
+        if tag in tags:
+            values = [int(value) for value in _sequence(tags[tag])]
+            count = len(values) if plane is None else len(values) // samples
+            first = (plane or 0) * count
+            entries[tag] = values[first : first + count]
+    order = _order(content)
+    start = len(content) + len(content) % 2
+    header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "L", start)
+    return header + content[8:].ljust(start - 8, b"\0") + _directory(entries, order, start)
+
+
+def _directory(entries: Mapping[int, Sequence[int]], order: str, start: int) -> bytes:
+    """Encode a directory of integers, those of 32 bits that may be long, for the offset `start`."""
+    rows, more = b"", b""
+    behind = start + 2 + 12 * len(entries) + 4
+    for tag, values in sorted(entries.items()):
+        short = tag in (_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PREDICTOR, _FORMAT, _FILL_ORDER, _EXTRA)
+        value = struct.pack(f"{order}{len(values)}{'H' if short else 'L'}", *values)
+        if len(value) > 4:
+            value, more = struct.pack(order + "L", behind + len(more)), more + value
+        rows += struct.pack(order + "HHL", tag, 3 if short else 4, len(values)) + value.ljust(4, b"\0")
+    return struct.pack(order + "H", len(entries)) + rows + b"\0\0\0\0" + more
+
+
+def _pages(content: bytes) -> Iterator[Page]:
+    """Yield the pages and those below them."""
+    big = content[2:4] in (b"+\0", b"\0+")
+    first = ImageFileDirectory_v2(content[: 16 if big else 8])
+    waiting, seen = [first.next], set[int]()
+    stream = io.BytesIO(content)
+    while waiting and len(seen) < PAGES:
+        offset = waiting.pop(0)
+        if not 0 < offset < len(content) or offset in seen:
+            continue
+        seen.add(offset)
+        directory = ImageFileDirectory_v2(content[: 16 if big else 8])
+        stream.seek(offset)
+        directory.load(stream)
+        yield Page(offset, directory)
+        waiting += [directory.next, *map(int, _sequence(directory.get(_SUB_PAGES, ())))]
+
+
+def _check_extent(content: bytes, tags: Tags) -> None:
+    """Refuse a file that ends before its strips do: decoders return what happens to be in memory."""
+    for places, sizes in ((_STRIPS, _STRIP_SIZES), (_TILES, _TILE_SIZES)):
+        pairs = zip(_sequence(tags.get(places, ())), _sequence(tags.get(sizes, ())), strict=False)
+        if any(place + size > len(content) for place, size in pairs):
+            raise OSError("the file is truncated")
+
+
+def _order(content: bytes) -> str:
+    return "<" if content[:2] == b"II" else ">"
+
+
+def _sequence(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, tuple | list) else (value,)

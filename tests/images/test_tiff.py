@@ -1,0 +1,166 @@
+"""The TIFF that people hand over, decoded here and by tifffile, which shares no code with Pillow and OpenCV."""
+
+import io
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from p3m_lightning.images import read_codes, read_deep, read_image, to_uint8
+from p3m_lightning.inference.photo import read_photo
+from p3m_lightning.schema import InputError
+
+RNG = np.random.default_rng(0)
+SMOOTH = cv2.resize(RNG.random((5, 4, 4)), (45, 37), interpolation=cv2.INTER_LINEAR)
+DTYPES = {"8": np.uint8, "16": np.uint16, "float": np.float32}
+
+
+def picture(channels, dtype):
+    values = SMOOTH[..., :channels] if channels > 1 else SMOOTH[..., 0]
+    return values.astype(dtype) if dtype == np.float32 else np.rint(values * np.iinfo(dtype).max).astype(dtype)
+
+
+def as_codes(pixels):
+    return np.rint(pixels.astype(np.float64) * 65535).astype(np.uint16) if pixels.dtype == np.float32 else pixels
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("depth", DTYPES)
+def test_every_depth_plane_and_byte_order_is_what_tifffile_wrote(tmp_path, depth, channels, planes, compression, order):
+    pixels = picture(channels, DTYPES[depth])
+    stored = np.ascontiguousarray(np.moveaxis(pixels, 2, 0)) if planes == "separate" and channels > 1 else pixels
+    kind = {"photometric": "rgb", "planarconfig": planes} if channels > 1 else {"photometric": "minisblack"}
+    for tiled, predictor in itertools.product((None, (16, 16)), (None, 2) if compression == "zlib" else (None,)):
+        if predictor and depth == "float":
+            continue
+        keys = kind | ({"tile": tiled} if tiled else {"rowsperstrip": 7}) | ({"predictor": 2} if predictor else {})
+        file = tmp_path / "a.tif"
+        tifffile.imwrite(file, stored, byteorder=order, compression=compression, **keys)
+        photo = read_photo(file)
+        wanted = as_codes(pixels)
+        rgb = np.repeat(wanted[..., None], 3, 2) if channels == 1 else wanted[..., :3]
+        np.testing.assert_array_equal(photo.pixels, rgb, str(keys))
+        np.testing.assert_array_equal(read_image(file), to_uint8(rgb))
+        if channels == 4:
+            np.testing.assert_array_equal(photo.alpha, wanted[..., 3])
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_deflate", "packbits"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "I;16", "F"])
+def test_what_pillow_compresses_is_what_it_was(tmp_path, mode, compression):
+    depth = {"I;16": "16", "F": "float"}.get(mode, "8")
+    pixels = picture({"RGB": 3, "RGBA": 4}.get(mode, 1), DTYPES[depth])
+    Image.fromarray(pixels).save(tmp_path / "a.tif", compression=compression)
+    np.testing.assert_array_equal(
+        read_photo(tmp_path / "a.tif").pixels[..., 0], as_codes(pixels).reshape(37, 45, -1)[..., 0]
+    )
+
+
+@pytest.mark.parametrize("compression", [1, 5, 8, 32946])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_deep_color_that_opencv_compresses_is_what_it_was(tmp_path, channels, compression):
+    pixels = picture(channels, np.uint16)
+    order = [2, 1, 0, 3][:channels]
+    cv2.imwrite(str(tmp_path / "a.tif"), pixels[..., order], [cv2.IMWRITE_TIFF_COMPRESSION, compression])
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, pixels[..., :3])
+
+
+def test_big_tiff_with_planes(tmp_path):
+    pixels = picture(3, np.uint16)
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.moveaxis(pixels, 2, 0), bigtiff=True, photometric="rgb", planarconfig="separate"
+    )
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, pixels)
+
+
+def test_jpeg_inside_and_palettes(tmp_path):
+    pixels = picture(3, np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.tif", compression="jpeg", quality=95)
+    assert np.abs(read_image(tmp_path / "a.tif").astype(int) - pixels).max() < 20
+    indices = RNG.integers(0, 256, (9, 8), dtype=np.uint8)
+    colors = RNG.integers(0, 256, (3, 256), dtype=np.uint16) * 257
+    tifffile.imwrite(tmp_path / "p.tif", indices, photometric="palette", colormap=colors)
+    np.testing.assert_array_equal(read_image(tmp_path / "p.tif"), (colors.T // 257)[indices])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_white_is_white_where_zero_means_white(tmp_path, dtype):
+    pixels = picture(1, dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
+    np.testing.assert_array_equal(read_codes(tmp_path / "a.tif"), np.iinfo(dtype).max - pixels)
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int32, np.int16, np.int8, np.uint64])
+@pytest.mark.parametrize("reader", [read_image, read_codes, read_photo])
+def test_integers_of_no_known_range_are_refused(tmp_path, dtype, reader):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((9, 8), dtype) * 100, photometric="minisblack")
+    with pytest.raises(InputError, match=r"a\.tif: .*(integers|cannot be decoded)"):
+        reader(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(1.5, "from 0 to 1.5"), (-1, "from -1"), (np.nan, "NaN"), (np.inf, "NaN or infinity"), (255, "to 255")],
+)
+@pytest.mark.parametrize("shape", [(9, 8), (9, 8, 3)])
+def test_floats_outside_the_unit_range_are_refused(tmp_path, value, reason, shape):
+    pixels = np.zeros(shape, np.float32)
+    pixels[3, 4] = value
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    for reader in (read_image, read_codes, read_photo):
+        with pytest.raises(InputError, match=rf"a\.tif: .*{reason}"):
+            reader(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_thumbnail_in_front_is_passed_over(tmp_path, marked, dtype):
+    pixels = picture(3, dtype)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(np.ascontiguousarray(pixels[::4, ::4]), subfiletype=1 if marked else 0, photometric="rgb")
+        file.write(pixels, photometric="rgb")
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, as_codes(pixels))
+
+
+def test_a_larger_page_that_is_marked_as_reduced_is_passed_over(tmp_path):
+    pixels = picture(3, np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(np.zeros((90, 90), np.uint8), subfiletype=1)
+        file.write(pixels, photometric="rgb")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), pixels)
+
+
+def test_a_photograph_below_its_thumbnail_is_found(tmp_path):
+    pixels = picture(3, np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(np.ascontiguousarray(pixels[::4, ::4]), subfiletype=1, subifds=1, photometric="rgb")
+        file.write(pixels, photometric="rgb")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), pixels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_deep_pages_are_turned_as_shallow_ones(tmp_path, orientation):
+    for dtype in (np.uint8, np.uint16):
+        tag = [(274, "H", 1, orientation, True)]
+        tifffile.imwrite(tmp_path / f"{np.dtype(dtype)}.tif", picture(3, dtype), photometric="rgb", extratags=tag)
+    deep = read_deep(tmp_path / "uint16.tif").pixels
+    assert np.abs(to_uint8(deep).astype(int) - read_image(tmp_path / "uint8.tif")).max() <= 1
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_a_truncated_file_is_refused_at_every_length(tmp_path, planes):
+    pixels = picture(3, np.uint16)
+    content = io.BytesIO()
+    stored = np.moveaxis(pixels, 2, 0) if planes == "separate" else pixels
+    tifffile.imwrite(content, stored, photometric="rgb", planarconfig=planes)
+    whole = content.getvalue()
+    for length in range(1, len(whole) - 1, len(whole) // 40):
+        (tmp_path / "a.tif").write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"a\.tif"):
+            read_photo(tmp_path / "a.tif")
