@@ -15,6 +15,7 @@ from p3m_lightning.losses import Loss
 from p3m_lightning.losses.base import exact_region
 from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.metrics.baselines import TrivialPredictors
+from p3m_lightning.models.weights import uncompiled
 from p3m_lightning.schema import InputError, MattingOutput, Sample
 from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.optimization.learning_rate import effective_batch, scale_rate
@@ -172,6 +173,10 @@ class MattingModule(LightningModule):
             extra["total_steps"] = int(self.trainer.estimated_stepping_batches)
         scheduler = schedule["factory"](optimizer, **extra)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": schedule["interval"]}}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take weights of a compiled network under the names of a plain one."""
+        checkpoint["state_dict"] = uncompiled(checkpoint["state_dict"], "ckpt")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the configuration beside the weights."""
