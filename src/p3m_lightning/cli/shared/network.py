@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ def add_checkpoint(group: argparse._ActionsContainer, what: str) -> None:
 def add_network(parser: argparse.ArgumentParser) -> None:
     """Add the options that `make_predictor` reads."""
     group = parser.add_argument_group("network")
-    add_checkpoint(group, "checkpoint of this package, or a file of p3m export")
+    add_checkpoint(group, "checkpoint of this package, or a file of p3m export (default: the network in the box)")
     group.add_argument(
         "--mode",
         help="resize (default), hybrid (finer), native (default for networks that take a trimap), tiled (huge pictures)"
@@ -63,10 +64,20 @@ def check_network(options: argparse.Namespace) -> None:
 
 def check_checkpoint(options: argparse.Namespace) -> None:
     """Refuse options of `add_checkpoint` that contradict each other."""
-    if bool(options.ckpt) == bool(options.model):
+    if options.ckpt and options.model:
         raise InputError("give either --ckpt PATH or --model NAME (with --weights FILE)")
     if options.weights and not options.model:
         raise InputError("--weights goes with --model NAME; a checkpoint of this package goes to --ckpt")
+    if not (options.ckpt or options.model):
+        options.ckpt = take_box()
+
+
+def take_box() -> Path:
+    """Return the network in the box, for calls that name none, and say so on stderr."""
+    from p3m_lightning.models.box import BOX, box_file
+
+    print(f"p3m: network: {BOX}, the one that comes with the package; --ckpt PATH takes another", file=sys.stderr)
+    return box_file()
 
 
 def make_predictor(options: argparse.Namespace) -> Predictor:
