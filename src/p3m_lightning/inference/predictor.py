@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # an ONNX file is run without torch
 
 
 LIMIT = 1080
-"""Pixels of a photograph's shorter side, as the P3M authors treat photographs; their test sets they leave as they are."""
+"""Pixels of a photograph's shorter side, as the P3M authors treat photographs; not so their test sets."""
 
 LIMITED = ("resize", "hybrid")
 """The modes in which the authors bring large photographs down first; the others are for their pixels."""
@@ -76,9 +76,7 @@ class Predictor:
         self.usual, self.passes = usual, make_passes(sizes | passes)
 
     @classmethod
-    def from_checkpoint(
-        cls, path: str | Path, device: str = "auto", mode: str | None = None, **keys: Any
-    ) -> Predictor:
+    def from_checkpoint(cls, path: str | Path, device: str = "auto", mode: str | None = None, **keys: Any) -> Predictor:
         """Make a predictor from a checkpoint of ours, used as it was evaluated in its training where you say nothing.
 
         Args:
