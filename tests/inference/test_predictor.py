@@ -1,3 +1,4 @@
+import argparse
 import json
 from itertools import pairwise
 
@@ -8,13 +9,16 @@ from PIL import Image
 from torch import nn
 
 from golden_networks import load_recording
-from p3m_lightning import Predictor, create_model, load_reference_weights
+from p3m_lightning import Predictor, create_model
+from p3m_lightning.cli.shared.network import add_network, make_predictor
 from p3m_lightning.images import from_unit
 from p3m_lightning.inference import infer
+from p3m_lightning.inference.matte import Matte
 from p3m_lightning.inference.memory import choose_mode
 from p3m_lightning.inference.modes import MODES, TRIMAP_MODES, Passes, blend_tiles, spans
 from p3m_lightning.inference.photo import Photo
 from p3m_lightning.inference.torch_engine import TorchEngine
+from p3m_lightning.models import weights
 from p3m_lightning.models.weights import save_weights
 from p3m_lightning.schema import InputError, MattingOutput
 
@@ -87,9 +91,9 @@ def nets(golden_portraits):
     final = [key for key in state if key.startswith("decoder_final_l.")]
     variants = {"filled": state, "final_scaled": state | {key: state[key] * 2.0**-13 for key in final}}
     made = {}
-    for name, weights in variants.items():
+    for name, filled in variants.items():
         made[name] = create_model("p3mnet_r34").eval()
-        load_reference_weights(made[name], weights)
+        load_reference_weights(made[name], filled)
     return made
 
 
@@ -98,7 +102,7 @@ def nets(golden_portraits):
 @pytest.mark.parametrize("sample", ["p_22fc0130", "p_015cd10e"])
 def test_equals_the_authors_inference(golden_portraits, recorded, arrays, nets, sample, mode, variant):
     key = f"{sample}/{variant}/{mode.upper()}"
-    alpha = Predictor(nets[variant], "cpu", mode)(golden_portraits / recorded[sample]["file"]).alpha
+    alpha = Predictor(nets[variant], "cpu", mode, limit=None)(golden_portraits / recorded[sample]["file"]).alpha
 
     expected = arrays[f"{key}/alpha"].astype(np.float32)
     error = np.abs(alpha - expected)
@@ -323,12 +327,72 @@ def test_auto_keeps_to_the_mode_of_the_evaluation_while_it_fits(usual, free, mod
 def test_a_checkpoint_is_used_as_it_was_evaluated(narrow, tmp_path):
     config = {"model": {"name": "p3mnet_r34", "width": 0.125}, "inference": {"mode": "hybrid", "short_side": 160}}
     save_weights(narrow, config, tmp_path / "net.safetensors")
-    predictor = Predictor.from_checkpoint(tmp_path / "net.safetensors", "cpu", None)
-    assert (predictor.mode, predictor.passes) == ("hybrid", Passes(short_side=160))
+    predictor = Predictor.from_checkpoint(tmp_path / "net.safetensors", "cpu")
+    assert (predictor.mode, predictor.limit, predictor.passes) == ("hybrid", 1080, Passes(short_side=160))
     predictor = Predictor.from_checkpoint(tmp_path / "net.safetensors", "cpu", "auto", scale=0.25)
     assert predictor.passes == Passes(scale=0.25)
     image = picture(64, 96)
     np.testing.assert_array_equal(predictor(image).alpha, Predictor(narrow, "cpu", "hybrid", scale=0.25)(image).alpha)
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [([], 1080), (["--limit", "0"], None), (["--limit", "500"], 500)],
+    ids=["default", "never", "500"],
+)
+def test_the_command_and_python_use_a_checkpoint_alike(narrow, tmp_path, given, limit):
+    config = {"model": {"name": "p3mnet_r34", "width": 0.125}, "inference": {"mode": "hybrid", "short_side": 160}}
+    save_weights(narrow, config, tmp_path / "net.safetensors")
+    parser = argparse.ArgumentParser()
+    add_network(parser)
+    by_command = make_predictor(parser.parse_args(["--ckpt", str(tmp_path / "net.safetensors"), *given]))
+    by_python = Predictor.from_checkpoint(tmp_path / "net.safetensors")
+    assert (by_command.mode, by_command.passes) == (by_python.mode, by_python.passes)
+    assert (by_command.limit, by_python.limit) == (limit, 1080)
+
+
+def test_a_checkpoint_is_read_once_and_no_trial_is_run(tmp_path, narrow, monkeypatch):
+    config = {"model": {"name": "p3mnet_r34", "width": 0.125}}
+    save_weights(narrow, config, tmp_path / "net.safetensors")
+    readings = []
+    read = weights.read_checkpoint
+    monkeypatch.setattr(weights, "read_checkpoint", lambda path: readings.append(path) or read(path))
+    Predictor.from_checkpoint(tmp_path / "net.safetensors", "cpu")
+    assert len(readings) == 1
+    net = Spot()
+    Predictor(net, "cpu")
+    assert net.seen == []
+
+
+def test_an_engine_is_taken_as_it_is():
+    engine = TorchEngine(Spot())
+    predictor = Predictor(engine, recorded={"inference": {"mode": "hybrid", "scale": 0.25}})
+    assert predictor.engine is engine
+    assert (predictor.mode, predictor.passes.scale) == ("hybrid", 0.25)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_a_photographs_own_alpha_hides_stays_hidden(dtype):
+    most = np.iinfo(dtype).max
+    image = picture(64, 96).astype(dtype) * dtype(most // 255)
+    opacity = np.full((64, 96), most, dtype)
+    opacity[:, :30], opacity[:, 30:50] = 0, most // 2
+    predictor = Predictor(Spot(), "cpu", "native")
+    opaque, bounded = predictor(image), predictor(np.dstack([image, opacity]))
+    assert opaque.alpha[:, :50].max() > 0.6
+    np.testing.assert_array_equal(bounded.alpha, np.minimum(opaque.alpha, (opacity / most).astype(np.float32)))
+    assert not bounded.rgba()[:, :30].any()
+    assert (bounded.composite("white")[:, :30] == 255).all()
+
+
+def test_hidden_pixels_do_not_come_back_in_the_blurred_background():
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[:, :30] = (255, 0, 0)
+    opacity = np.full((40, 60), 255, np.uint8)
+    opacity[:, :30] = 0
+    matte = Matte(image, np.zeros((40, 60), np.float32), opacity=opacity)
+    assert Matte(image, matte.alpha).composite("blur")[..., 0].max() > 200
+    assert matte.composite("blur")[..., 0].max() == 0
 
 
 def test_native_refuses_what_cannot_fit(monkeypatch):
@@ -347,6 +411,7 @@ def test_native_refuses_what_cannot_fit(monkeypatch):
         ({"tiel": 512}, "tiel: no such key"),
         ({"overlap": 4000}, "overlap=4000"),
         ({"scale": 0}, "scale=0"),
+        ({"limit": 0}, "limit=0"),
     ],
 )
 def test_wrong_keys_are_named(keys, message):

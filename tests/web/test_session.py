@@ -8,38 +8,38 @@ from PIL import Image
 from p3m_lightning import Predictor
 from p3m_lightning.images import write_image
 from p3m_lightning.schema import InputError
-from p3m_lightning.web.session import Limits, Studio, Wish, color_of
+from p3m_lightning.web.session import Limits, Request, Session, color_of
 from page_visits import Bright, Needy, pixels_of, predictors, scene
 
 torch.set_num_threads(2)
 
 
 @pytest.fixture
-def studio(tmp_path):
+def session(tmp_path):
     folder = tmp_path / "folder"
     write_image(folder / "photo.png", scene())
     write_image(folder / "green.png", np.uint8(np.full((10, 10, 3), (0, 255, 0))))
-    return Studio(predictors(), folder)
+    return Session(predictors(), folder)
 
 
-def test_a_wish_gives_matte_cutout_composite_and_the_other_networks_matte(studio):
-    photo = str(studio.folder / "photo.png")
-    result = studio.fulfill(Wish(photo, "color", "rgba(255.0, 0, 0, 1)"))
+def test_a_request_gives_matte_cutout_composite_and_the_other_networks_matte(session):
+    photo = str(session.folder / "photo.png")
+    result = session.fulfill(Request(photo, "color", "rgba(255.0, 0, 0, 1)"))
     disk = scene()[..., 0]
     np.testing.assert_array_equal(pixels_of(result.matte), disk)
     np.testing.assert_array_equal(pixels_of(result.other), 255 - disk)
     np.testing.assert_array_equal(pixels_of(result.cutout)[..., 3], disk)
     assert not pixels_of(result.cutout)[disk == 0].any()
     assert (pixels_of(result.composite)[disk == 0] == (255, 0, 0)).all()
-    behind = studio.fulfill(Wish(photo, "picture", picture=str(studio.folder / "green.png"))).composite
+    behind = session.fulfill(Request(photo, "picture", picture=str(session.folder / "green.png"))).composite
     assert (pixels_of(behind)[disk == 0] == (0, 255, 0)).all()
-    assert pixels_of(studio.fulfill(Wish(photo, "blur")).composite).shape == (60, 80, 3)
+    assert pixels_of(session.fulfill(Request(photo, "blur")).composite).shape == (60, 80, 3)
 
 
 def test_one_network_has_nothing_to_compare_and_depth_is_kept(tmp_path):
     write_image(tmp_path / "deep.png", scene(np.uint16))
-    studio = Studio({"bright": Predictor(Bright(), "cpu", "native")}, tmp_path)
-    result = studio.fulfill(Wish(tmp_path / "deep.png"))
+    session = Session({"bright": Predictor(Bright(), "cpu", "native")}, tmp_path)
+    result = session.fulfill(Request(tmp_path / "deep.png"))
     assert result.other is None
     assert pixels_of(result.matte).max() == 65535
 
@@ -58,60 +58,60 @@ def test_one_network_has_nothing_to_compare_and_depth_is_kept(tmp_path):
         ["a"],
     ],
 )
-def test_no_path_and_no_address_of_a_visitor_is_opened(studio, upload):
-    write_image(studio.folder.parent / "outside.png", scene())
+def test_no_path_and_no_address_of_a_visitor_is_opened(session, upload):
+    write_image(session.folder.parent / "outside.png", scene())
     with pytest.raises(InputError, match="photograph: not an uploaded file"):
-        studio.open(upload, "photograph")
+        session.open(upload, "photograph")
 
 
-def test_a_link_out_of_the_folder_is_not_followed(studio):
-    write_image(studio.folder.parent / "outside.png", scene())
-    (studio.folder / "link.png").symlink_to(studio.folder.parent / "outside.png")
+def test_a_link_out_of_the_folder_is_not_followed(session):
+    write_image(session.folder.parent / "outside.png", scene())
+    (session.folder / "link.png").symlink_to(session.folder.parent / "outside.png")
     with pytest.raises(InputError, match="not an uploaded file"):
-        studio.open(str(studio.folder / "link.png"), "photograph")
+        session.open(str(session.folder / "link.png"), "photograph")
 
 
-def test_what_is_too_large_is_refused_before_it_is_decoded(studio, monkeypatch):
-    photo = str(studio.folder / "photo.png")
-    small = Studio(predictors(), studio.folder, Limits(megapixels=0.004))
+def test_what_is_too_large_is_refused_before_it_is_decoded(session, monkeypatch):
+    photo = str(session.folder / "photo.png")
+    small = Session(predictors(), session.folder, Limits(megapixels=0.004))
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("decoded"))
     with pytest.raises(InputError, match=r"photograph: has more than 0\.004 megapixels"):
         small.open(photo, "photograph")
     with pytest.raises(InputError, match=r"larger than 1e-05 MB"):
-        Studio(predictors(), studio.folder, Limits(megabytes=1e-5)).open(photo, "photograph")
+        Session(predictors(), session.folder, Limits(megabytes=1e-5)).open(photo, "photograph")
 
 
-def test_messages_name_no_path_of_this_machine(studio):
-    (studio.folder / "text.jpg").write_text("hello")
-    whole = (studio.folder / "photo.png").read_bytes()
-    (studio.folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+def test_messages_name_no_path_of_this_machine(session):
+    (session.folder / "text.jpg").write_text("hello")
+    whole = (session.folder / "photo.png").read_bytes()
+    (session.folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     for name, reason in (("text.jpg", "not an image file"), ("cut.png", "cannot be decoded")):
         with pytest.raises(InputError, match=reason) as caught:
-            studio.open(str(studio.folder / name), "photograph")
-        assert str(studio.folder) not in str(caught.value)
+            session.open(str(session.folder / name), "photograph")
+        assert str(session.folder) not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("wish", "reason"),
+    ("asked", "reason"),
     [
-        (Wish(None), "photograph: none is given"),
-        (Wish("photo.png", "/etc"), "background: choose from"),
-        (Wish("photo.png", "picture"), "background: none is given"),
-        (Wish("photo.png", "color", "/etc/hostname"), "not a color"),
-        (Wish("photo.png", light=2), "light: give 0 to 1"),
-        (Wish("photo.png", light=float("nan")), "light: give 0 to 1"),
+        (Request(None), "photograph: none is given"),
+        (Request("photo.png", "/etc"), "background: choose from"),
+        (Request("photo.png", "picture"), "background: none is given"),
+        (Request("photo.png", "color", "/etc/hostname"), "not a color"),
+        (Request("photo.png", light=2), "light: give 0 to 1"),
+        (Request("photo.png", light=float("nan")), "light: give 0 to 1"),
     ],
 )
-def test_other_wishes_are_refused(studio, wish, reason):
-    if wish.photograph:
-        wish = wish._replace(photograph=str(studio.folder / wish.photograph))
+def test_other_requests_are_refused(session, asked, reason):
+    if asked.photograph:
+        asked = asked._replace(photograph=str(session.folder / asked.photograph))
     with pytest.raises(InputError, match=reason):
-        studio.fulfill(wish)
+        session.fulfill(asked)
 
 
 def test_networks_that_need_a_trimap_have_no_page(tmp_path):
     with pytest.raises(InputError, match="needy: needs a trimap"):
-        Studio({"needy": Predictor(Needy(), "cpu", None)}, tmp_path)
+        Session({"needy": Predictor(Needy(), "cpu", None)}, tmp_path)
 
 
 @pytest.mark.parametrize(

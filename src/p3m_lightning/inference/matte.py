@@ -19,13 +19,31 @@ class Matte:
         alpha: float32 (H, W) in [0, 1].
         profile: ICC profile of the image, None for sRGB.
         method: how foreground colors are estimated, see `foreground.estimate_foreground`.
+        opacity: (H, W) of the image's dtype, the photograph's own alpha; None where it is opaque. What it hides stays
+            hidden: the matte's alpha is at most this, and hidden pixels count for no background.
     """
 
-    def __init__(self, image: np.ndarray, alpha: np.ndarray, profile: bytes | None = None, method: str = "ml") -> None:
+    def __init__(
+        self,
+        image: np.ndarray,
+        alpha: np.ndarray,
+        profile: bytes | None = None,
+        method: str = "ml",
+        opacity: np.ndarray | None = None,
+    ) -> None:
         self.image = image
         self.alpha = np.ascontiguousarray(alpha, dtype=np.float32).clip(0, 1)
+        if opacity is not None:
+            self.alpha = np.minimum(self.alpha, to_unit(opacity))
+        self.opacity = opacity
         self.profile = profile
         self.method = method
+
+    def with_method(self, method: str) -> Matte:
+        """Return the same matte with its foreground colors estimated by another method."""
+        if method == self.method:
+            return self
+        return Matte(self.image, self.alpha, self.profile, method, self.opacity)
 
     @cached_property
     def foreground(self) -> np.ndarray:
@@ -58,11 +76,16 @@ class Matte:
             InputError: neither a color nor a readable image.
         """
         if isinstance(background, str) and background == "blur":
-            behind = blurred_background(self.image, self.alpha)
+            behind = blurred_background(self.image, self._covered)
         else:
             behind = make_background(background, self.alpha.shape)
         subject = self.foreground
         if light:
-            subject = match_light(subject, to_unit(self.image), self.alpha, behind, light)
+            subject = match_light(subject, to_unit(self.image), self._covered, behind, light)
         alpha = self.alpha[..., None]
         return from_unit(alpha * subject + (1 - alpha) * behind, dtype)
+
+    @property
+    def _covered(self) -> np.ndarray:
+        """How little of the old background each pixel shows: what the photograph hides is no background either."""
+        return self.alpha if self.opacity is None else np.maximum(self.alpha, 1 - to_unit(self.opacity))

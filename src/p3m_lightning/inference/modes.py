@@ -5,9 +5,10 @@ The functions serve torch tensors and numpy arrays alike: what differs between t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -26,26 +27,52 @@ BAND = 4
 """Of a network without branches: blurring by this factor makes the band of unknown, ten pixels of the small pass."""
 
 
-class Engine(Protocol):
+class Engine(ABC):
     """A network that runs, and what numpy and torch spell differently."""
 
-    modes: tuple[str, ...]
-    needs_trimap: bool
+    @property
+    @abstractmethod
+    def needs_trimap(self) -> bool:
+        """Whether `run` takes a trimap."""
 
+    @property
+    @abstractmethod
+    def modes(self) -> tuple[str, ...]:
+        """The modes that the network offers."""
+
+    @abstractmethod
     def run(self, images: Array, trimap: Array | None = None) -> MattingOutput:
         """Apply the network to float (N, 3, H, W) in [0, 1]; trimap (N, 1, H, W) of 0, 1, 2 where it takes one."""
 
+    @abstractmethod
     def resize(self, maps: Array, size: tuple[int, int]) -> Array:
         """Resize float (N, C, H, W) to `size` as `ops.resize_smooth` does."""
 
+    @abstractmethod
     def resize_nearest(self, maps: Array, size: tuple[int, int]) -> Array:
         """Resize (N, C, H, W) of classes to `size`."""
 
+    @abstractmethod
     def flip(self, maps: Array) -> Array:
         """Mirror (N, C, H, W) left to right."""
 
+    @abstractmethod
     def asarray(self, values: np.ndarray) -> Array:
-        """Bring float or integer values to where the images are, floats as float32."""
+        """Bring float or integer values to where the images are; floats become float32, integers int64."""
+
+    @abstractmethod
+    def numpy(self, maps: Array) -> np.ndarray:
+        """Bring (N, C, H, W) back as an array."""
+
+    @abstractmethod
+    def free_memory(self) -> int | None:
+        """Return the bytes that are free where the network runs; None where nobody says."""
+
+    def infer(
+        self, images: Array, mode: str | None, passes: Passes, trimap: Array | None = None, flips: bool = False
+    ) -> Array:
+        """Do what `apply_mode` does."""
+        return apply_mode(self, images, mode, passes, trimap, flips)
 
 
 @dataclass(frozen=True)

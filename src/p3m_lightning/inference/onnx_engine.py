@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from p3m_lightning.inference.memory import free_memory
-from p3m_lightning.inference.modes import Passes, apply_mode
+from p3m_lightning.inference.modes import Engine
 from p3m_lightning.schema import InputError, MattingOutput
 
 OUTPUTS = ("alpha", "semantic", "detail")
@@ -18,7 +18,7 @@ METADATA = "p3m_lightning"
 """Key of the metadata, JSON, that `export.export_onnx` writes and this engine needs."""
 
 
-class OnnxEngine:
+class OnnxEngine(Engine):
     """A file of `p3m export` as the `modes.Engine` that `apply_mode` asks for.
 
     Args:
@@ -59,17 +59,6 @@ class OnnxEngine:
     @cached_property
     def _outputs(self) -> list[str]:
         return [output.name for output in self.session.get_outputs()]
-
-    def infer(
-        self,
-        images: np.ndarray,
-        mode: str,
-        passes: Passes,
-        trimap: np.ndarray | None = None,
-        flips: bool = False,
-    ) -> np.ndarray:
-        """Do what `apply_mode` does."""
-        return apply_mode(self, images, mode, passes, trimap, flips)
 
     def run(self, images: np.ndarray, trimap: np.ndarray | None = None) -> MattingOutput:
         """Apply the network to float32 (N, 3, H, W) in [0, 1], with int64 trimap (N, 1, H, W) where it takes one."""

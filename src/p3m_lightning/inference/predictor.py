@@ -13,13 +13,16 @@ import numpy as np
 from p3m_lightning.images import to_unit
 from p3m_lightning.inference.matte import Matte
 from p3m_lightning.inference.memory import choose_mode, fits_memory
-from p3m_lightning.inference.modes import DEFAULT_MODE, Engine, Passes
+from p3m_lightning.inference.modes import DEFAULT_MODE, TRIMAP_MODES, Engine, Passes
 from p3m_lightning.inference.photo import Photo, Source, read_photo
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # an ONNX file is run without torch
     from torch import Tensor, nn
 
+
+LIMIT = 1080
+"""Pixels of a photograph's shorter side, as the P3M authors treat photographs; not so their test sets."""
 
 LIMITED = ("resize", "hybrid")
 """The modes in which the authors bring large photographs down first; the others are for their pixels."""
@@ -29,17 +32,19 @@ class Predictor:
     """Applies a network to photographs of any size, from 1 pixel to 100 megapixels.
 
     Args:
-        net: a network of `p3m_lightning.models`; it is moved to `device` and put in `eval()`.
+        net: a network of `p3m_lightning.models`, which is moved to `device` and put in `eval()`; or an `Engine`, which
+            has its device, precision and compiler already.
         device: "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1", ...
         mode: `resize` (the published test figures), `hybrid` (two passes, finer), `native` (one pass at full size),
-            `tiled` (full size in bounded memory), or `auto`, which picks for each picture, see `memory.choose_mode`;
-            None is that of the checkpoint's evaluation, else `native` for networks that need a trimap, `resize` for
-            others.
-        limit: `resize` and `hybrid` first bring a longer shorter side down to this many pixels; the authors take 1080
-            for photographs and nothing for their test sets, None.
+            `tiled` (full size in bounded memory), or `auto`, which picks for each picture, see `choose_mode`; None is
+            the `recorded` one, else `native` for networks that need a trimap, `resize` for others.
+        limit: `resize` and `hybrid` first bring a longer shorter side down to this many pixels; None for test sets,
+            which the authors leave as they are.
         flips: average with the mirrored picture: twice the time, slightly better.
         precision: "32", or "bf16" (for GPUs; about three digits).
         compile: run through `torch.compile`.
+        recorded: a configuration or metadata whose `inference` says how the network was evaluated; its mode and sizes
+            are taken where none are given, and `auto` keeps to both.
         passes: the keys of `modes.Passes`.
 
     Raises:
@@ -48,55 +53,53 @@ class Predictor:
 
     def __init__(
         self,
-        net: nn.Module,
+        net: nn.Module | Engine,
         device: str = "auto",
-        mode: str | None = "resize",
+        mode: str | None = None,
         *,
-        limit: int | None = None,
+        limit: int | None = LIMIT,
         flips: bool = False,
         precision: str = "32",
         compile: bool = False,
-        **passes: object,
+        recorded: Mapping[str, Any] | None = None,
+        **passes: Any,
     ) -> None:
-        from p3m_lightning.inference.torch_engine import TorchEngine, choose_device
-
-        engine = TorchEngine(net.to(choose_device(device)).eval(), precision, compile)
-        self._configure(engine, mode, limit, flips, passes)
+        if limit is not None and limit <= 0:
+            raise InputError(f"limit={limit}: give pixels, or None for no limit")
+        usual, sizes = recorded_inference(recorded or {}, passes)
+        engine = net if isinstance(net, Engine) else _torch_engine(net, device, precision, compile)
+        mode = mode or usual or DEFAULT_MODE[engine.needs_trimap]
+        # the modes of every network need no look at what it offers, for which torch would run it
+        if mode not in (*TRIMAP_MODES, "auto") and mode not in engine.modes:
+            raise InputError(f"mode={mode}: this network has {', '.join(engine.modes)} and auto")
+        self.engine, self.mode, self.limit, self.flips = engine, mode, limit, flips
+        self.usual, self.passes = usual, make_passes(sizes | passes)
 
     @classmethod
-    def from_checkpoint(
-        cls, path: str | Path, device: str = "auto", mode: str | None = "resize", **keys: object
-    ) -> Predictor:
-        """Make a predictor from a checkpoint of ours; `keys` as for the constructor.
+    def from_checkpoint(cls, path: str | Path, device: str = "auto", mode: str | None = None, **keys: Any) -> Predictor:
+        """Make a predictor from a checkpoint of ours, used as it was evaluated in its training where you say nothing.
 
-        Sizes of the passes that are not given are those with which the network was evaluated in its training; so is
-        the mode if it is None, and `auto` keeps to both.
+        Args:
+            path: `.ckpt` of a training run, or `.safetensors`.
+            device: as for the constructor.
+            mode: as for the constructor.
+            keys: the other arguments of the constructor.
 
         Raises:
             InputError: not a checkpoint of this package, or as the constructor.
         """
-        from p3m_lightning.models import load_model
+        from p3m_lightning.models import restore_model
         from p3m_lightning.models.weights import read_checkpoint
 
-        usual, sizes = recorded_inference(read_checkpoint(path).config, keys)
-        predictor = cls(load_model(path), device, mode or usual, **(sizes | keys))
-        predictor.usual = usual
-        return predictor
+        checkpoint = read_checkpoint(path)
+        net = restore_model(checkpoint, str(path))
+        return cls(net, device, mode, recorded=checkpoint.config, **keys)
 
     @classmethod
-    def from_onnx(
-        cls,
-        path: str | Path,
-        device: str = "auto",
-        mode: str | None = "resize",
-        *,
-        limit: int | None = None,
-        flips: bool = False,
-        **passes: object,
-    ) -> Predictor:
+    def from_onnx(cls, path: str | Path, device: str = "auto", mode: str | None = None, **keys: Any) -> Predictor:
         """Make a predictor from a file of `export.export_onnx`, run by ONNX Runtime; torch need not be installed.
 
-        Args as for the constructor; what is not given is as for `from_checkpoint`.
+        Args as for `from_checkpoint`; there is neither `precision` nor `compile`.
 
         Raises:
             InputError: ONNX Runtime is not installed, another kind of file, or as the constructor.
@@ -104,17 +107,14 @@ class Predictor:
         from p3m_lightning.inference.onnx_engine import OnnxEngine
 
         engine = OnnxEngine(path, device)
-        usual, sizes = recorded_inference(engine.metadata, passes)
-        predictor = cls.__new__(cls)
-        predictor._configure(engine, mode or usual, limit, flips, sizes | passes)
-        predictor.usual = usual
-        return predictor
+        return cls(engine, mode=mode, recorded=engine.metadata, **keys)
 
     def __call__(self, source: Source, trimap: np.ndarray | None = None) -> Matte:
         """Predict the matte of one photograph.
 
         Args:
-            source: path, bytes of an image file, Pillow image, or uint8 / uint16 RGB array (H, W, 3).
+            source: path, bytes of an image file, Pillow image, or uint8 / uint16 RGB array (H, W, 3); of RGBA the
+                matte's alpha is at most the given one.
             trimap: uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND, for networks that need one.
 
         Raises:
@@ -129,14 +129,10 @@ class Predictor:
         images = self._images(photos, self.limit if mode in LIMITED else None)
         trimap = None if trimaps is None else self._trimap(trimaps, size, images.shape[-2:])
         alpha = self.engine.numpy(self.engine.infer(images, mode, self.passes, trimap, self.flips))
-        return [Matte(p.pixels, _enlarge(a, size), p.profile) for p, a in zip(photos, alpha[:, 0], strict=True)]
-
-    def _configure(self, engine: Engine, mode: str | None, limit: int | None, flips: bool, passes: dict) -> None:
-        self.usual: str | None = None
-        mode = mode or DEFAULT_MODE[engine.needs_trimap]
-        if mode not in (*engine.modes, "auto"):
-            raise InputError(f"mode={mode}: this network has {', '.join(engine.modes)} and auto")
-        self.engine, self.mode, self.limit, self.flips, self.passes = engine, mode, limit, flips, make_passes(passes)
+        return [
+            Matte(photo.pixels, _enlarge(values, size), photo.profile, opacity=photo.alpha)
+            for photo, values in zip(photos, alpha[:, 0], strict=True)
+        ]
 
     def _images(self, photos: Sequence[Photo], limit: int | None) -> Tensor:
         pixels = np.stack([limit_short_side(photo.pixels, limit).transpose(2, 0, 1) for photo in photos])
@@ -160,13 +156,19 @@ class Predictor:
         return self.engine.resize_nearest(self.engine.asarray(np.stack(trimaps)[:, None]), reduced)
 
 
+def _torch_engine(net: nn.Module, device: str, precision: str, compile: bool) -> Engine:
+    from p3m_lightning.inference.torch_engine import TorchEngine, choose_device
+
+    return TorchEngine(net.to(choose_device(device)).eval(), precision, compile)
+
+
 def infer(
     net: nn.Module,
     images: Tensor,
     mode: str | None = "resize",
     trimap: Tensor | None = None,
     flips: bool = False,
-    **passes: object,
+    **passes: Any,
 ) -> Tensor:
     """Apply a network to whole pictures on its device, without gradients; for evaluation while training.
 
@@ -189,7 +191,7 @@ def infer(
     return TorchEngine(net).infer(images, mode, make_passes(passes), trimap, flips)
 
 
-def recorded_inference(config: Mapping[str, Any], given: Iterable[str] = ()) -> tuple[str | None, dict[str, object]]:
+def recorded_inference(config: Mapping[str, Any], given: Iterable[str] = ()) -> tuple[str | None, dict[str, Any]]:
     """Return the mode and the sizes of passes with which a network was evaluated, as far as its `config` says.
 
     Args:
@@ -203,7 +205,7 @@ def recorded_inference(config: Mapping[str, Any], given: Iterable[str] = ()) -> 
     return recorded.get("mode"), sizes
 
 
-def make_passes(keys: dict[str, object]) -> Passes:
+def make_passes(keys: dict[str, Any]) -> Passes:
     """Build `Passes` from keys.
 
     Raises:

@@ -49,7 +49,7 @@ class Products:
         for path in paths.values():
             if path.exists() and path.samefile(task.source):
                 raise InputError(f"{task.source}: its matte would overwrite it; choose another output folder")
-        matte.method = self.foreground
+        matte = matte.with_method(self.foreground)
         dtype = matte.image.dtype.type
         if "cutout" in paths:
             write_image(paths["cutout"], matte.rgba(dtype), icc_profile=matte.profile)

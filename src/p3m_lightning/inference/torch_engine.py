@@ -10,14 +10,14 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from p3m_lightning.inference.memory import free_memory
-from p3m_lightning.inference.modes import MODES, TRIMAP_MODES, Passes, apply_mode, has_branches
+from p3m_lightning.inference.modes import MODES, TRIMAP_MODES, Engine, Passes, has_branches
 from p3m_lightning.ops import resize_smooth
 from p3m_lightning.schema import InputError, MattingOutput
 
 PRECISIONS = {"32": None, "bf16": torch.bfloat16}
 
 
-class TorchEngine:
+class TorchEngine(Engine):
     """A network of `p3m_lightning.models` as the `modes.Engine` that `apply_mode` asks for.
 
     Args:
@@ -30,9 +30,13 @@ class TorchEngine:
         if precision not in PRECISIONS:
             raise InputError(f"precision={precision}: choose from {', '.join(PRECISIONS)}")
         self.net = net
-        self.needs_trimap = getattr(net, "needs_trimap", False)
         self.dtype = PRECISIONS[precision]
         self._run = torch.compile(net, dynamic=True) if compile else net
+
+    @property
+    def needs_trimap(self) -> bool:
+        """Whether the network takes a trimap."""
+        return getattr(self.net, "needs_trimap", False)
 
     @cached_property
     def device(self) -> torch.device:
@@ -51,14 +55,14 @@ class TorchEngine:
     def infer(
         self,
         images: Tensor,
-        mode: str,
+        mode: str | None,
         passes: Passes,
         trimap: Tensor | None = None,
         flips: bool = False,
     ) -> Tensor:
-        """`apply_mode` without gradients."""
+        """Do what `apply_mode` does, without gradients."""
         with torch.no_grad():
-            return apply_mode(self, images, mode, passes, trimap, flips)
+            return super().infer(images, mode, passes, trimap, flips)
 
     def run(self, images: Tensor, trimap: Tensor | None = None) -> MattingOutput:
         """Apply the network to float (N, 3, H, W) in [0, 1], with int64 trimap (N, 1, H, W) where it takes one."""

@@ -16,7 +16,13 @@ from typing import Any
 
 from torch import nn
 
-from p3m_lightning.models.weights import load_encoder_weights, load_reference_weights, load_strictly, read_checkpoint
+from p3m_lightning.models.weights import (
+    Checkpoint,
+    load_encoder_weights,
+    load_reference_weights,
+    load_strictly,
+    read_checkpoint,
+)
 from p3m_lightning.schema import InputError
 
 __all__ = [
@@ -28,6 +34,7 @@ __all__ = [
     "load_model",
     "load_reference_weights",
     "model_card",
+    "restore_model",
     "without_start",
 ]
 
@@ -151,9 +158,18 @@ def load_model(path: str | Path) -> nn.Module:
     Raises:
         InputError: no such file, another kind of file, or weights that do not fit the network that it names.
     """
-    checkpoint = read_checkpoint(path)
+    return restore_model(read_checkpoint(path), str(path))
+
+
+def restore_model(checkpoint: Checkpoint, source: str) -> nn.Module:
+    """Rebuild a network from what `read_checkpoint` read, as `load_model` does.
+
+    Args:
+        checkpoint: settings and weights.
+        source: what to call it in an error, such as its path.
+    """
     model = create_model(**without_start(checkpoint.config["model"]))
-    load_strictly(model, checkpoint.state, str(path))
+    load_strictly(model, checkpoint.state, source)
     return model.eval()
 
 

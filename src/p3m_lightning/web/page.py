@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p3m_lightning.schema import InputError
-from p3m_lightning.web.session import BEHIND, Studio, Wish
+from p3m_lightning.web.session import BEHIND, Request, Session
 
 if TYPE_CHECKING:
     import gradio
@@ -19,12 +19,12 @@ KEEP = (600, 3600)
 BUTTONS = ["download", "fullscreen"]  # no sharing
 
 
-def build_page(studio: Studio, examples: Sequence[Path]) -> gradio.Blocks:
+def build_page(session: Session, examples: Sequence[Path]) -> gradio.Blocks:
     """Lay out the page.
 
     Args:
-        studio: what does the work.
-        examples: photographs in the studio's folder to begin with.
+        session: what does the work.
+        examples: photographs in the session's folder to begin with.
     """
     import gradio
 
@@ -44,23 +44,23 @@ def build_page(studio: Studio, examples: Sequence[Path]) -> gradio.Blocks:
                 matte = _picture("Matte", "matte", interactive=False, buttons=BUTTONS)
                 composite = _picture("On the new background", "composite", interactive=False, buttons=BUTTONS)
                 download = gradio.DownloadButton("Download the cut-out", elem_id="download", interactive=False)
-        compared = len(studio.names) == 2
+        compared = len(session.names) == 2
         outputs = [cutout, matte, composite, download]
         if compared:
-            left, right = studio.names
+            left, right = session.names
             label = f"Mattes: {left} (left), {right} (right)"
             outputs.append(gradio.ImageSlider(label=label, elem_id="compare", type="filepath", interactive=False))
 
         def make(photograph: object, behind: object, color: object, picture: object, light: object) -> list[object]:
             try:
-                result = studio.fulfill(Wish(_path_of(photograph), behind, color, _path_of(picture), light))
+                result = session.fulfill(Request(_path_of(photograph), behind, color, _path_of(picture), light))
             except (InputError, MemoryError) as error:
                 raise gradio.Error(str(error) or "not enough memory", print_exception=False) from None
             button = gradio.DownloadButton(value=str(result.cutout), interactive=True)
             shown: list[object] = [str(result.cutout), str(result.matte), str(result.composite), button]
             return [*shown, (str(result.matte), str(result.other))] if compared else shown
 
-        # the studio opens the files itself: Gradio would decode them before their size is known
+        # the session opens the files itself: Gradio would decode them before their size is known
         start.click(
             make, [photograph, behind, color, picture, light], outputs, preprocess=False, api_visibility="private"
         )

@@ -14,7 +14,7 @@ from p3m_lightning.schema import InputError
 from p3m_lightning.synthetic import render_portrait
 from p3m_lightning.web.guard import Guard
 from p3m_lightning.web.page import build_page
-from p3m_lightning.web.session import Limits, Studio
+from p3m_lightning.web.session import Limits, Session
 
 HOST = "127.0.0.1"
 EXAMPLES = (9001, 9004, 9010)
@@ -30,7 +30,7 @@ def serve(
     """Serve the page while the context is open; uploads and results are deleted at its end.
 
     Args:
-        predictors: one or two by name, see `Studio`.
+        predictors: one or two by name, see `Session`.
         port: None for the first free one from 7860.
         limits: what is too large.
 
@@ -38,7 +38,7 @@ def serve(
         The address.
 
     Raises:
-        InputError: Gradio is not installed, a port that is taken, or as `Studio`.
+        InputError: Gradio is not installed, a port that is taken, or as `Session`.
     """
     limits = limits or Limits()
     with TemporaryDirectory(prefix="p3m-demo-") as folder, _settings(folder):
@@ -47,8 +47,8 @@ def serve(
             from starlette.middleware import Middleware
         except ModuleNotFoundError:
             raise InputError("p3m demo needs Gradio: pip install 'p3m_lightning[demo]'") from None
-        studio = Studio(predictors, Path(folder), limits)
-        page = build_page(studio, render_examples(Path(folder) / "examples"))
+        session = Session(predictors, Path(folder), limits)
+        page = build_page(session, render_examples(Path(folder) / "examples"))
         arguments = {number: len(function.inputs) for number, function in page.fns.items()}
         try:
             _, address, _ = page.queue(default_concurrency_limit=1, api_open=False).launch(

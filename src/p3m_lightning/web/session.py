@@ -32,7 +32,7 @@ class Limits:
     posts: int = 300  # messages and uploads a minute
 
 
-class Wish(NamedTuple):
+class Request(NamedTuple):
     """What a visitor asks for, as it comes from the page: nothing in it is trusted."""
 
     photograph: object  # the file of an upload
@@ -43,7 +43,7 @@ class Wish(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Files made for one wish, PNG; 16 bits a channel if the photograph has 16."""
+    """Files made for one request, PNG; 16 bits a channel if the photograph has 16."""
 
     matte: Path
     cutout: Path
@@ -51,7 +51,7 @@ class Result(NamedTuple):
     other: Path | None  # the matte of the second network
 
 
-class Studio:
+class Session:
     """One network, or two to compare, and the folder where uploads and results lie.
 
     Args:
@@ -72,15 +72,15 @@ class Studio:
             if predictor.engine.needs_trimap:
                 raise InputError(f"{name}: needs a trimap, which a visitor does not have; take another network")
 
-    def fulfill(self, wish: Wish) -> Result:
-        """Make everything for one wish.
+    def fulfill(self, request: Request) -> Result:
+        """Make everything for one request.
 
         Raises:
             InputError: anything but an uploaded picture within the limits, a color, and a number.
         """
-        photo = self.open(wish.photograph, "photograph")
-        background = self._background(wish)
-        light = _light(wish.light)
+        photo = self.open(request.photograph, "photograph")
+        background = self._background(request)
+        light = _light(request.light)
         matte, *others = (predictor.batch([photo])[0] for predictor in self._predictors)
         return self._write(matte, background, light, others[0] if others else None)
 
@@ -123,12 +123,12 @@ class Studio:
         if pixels > self.limits.megapixels * 1e6:
             raise InputError(f"{what}: has more than {self.limits.megapixels:g} megapixels; reduce it first")
 
-    def _background(self, wish: Wish) -> Background:
-        if wish.behind not in BEHIND:
+    def _background(self, request: Request) -> Background:
+        if request.behind not in BEHIND:
             raise InputError(f"background: choose from {', '.join(BEHIND)}")
-        if wish.behind == "picture":
-            return self.open(wish.picture, "background").pixels
-        return "blur" if wish.behind == "blur" else color_of(wish.color)
+        if request.behind == "picture":
+            return self.open(request.picture, "background").pixels
+        return "blur" if request.behind == "blur" else color_of(request.color)
 
     def _write(self, matte: Matte, background: Background, light: float, other: Matte | None) -> Result:
         dtype = matte.image.dtype.type

@@ -37,13 +37,13 @@ def run(options: argparse.Namespace) -> None:
     from p3m_lightning.inference import Predictor
 
     if options.ckpt:
-        matter = by_network(Predictor.from_checkpoint(options.ckpt, options.device, options.mode))
+        matting = by_network(Predictor.from_checkpoint(options.ckpt, options.device, options.mode))
         mattes = f"network: {options.ckpt}"
     else:
-        matter, mattes = by_simulation(options.seed), "simulated: true mattes with flicker added, no network"
+        matting, mattes = by_simulation(options.seed), "simulated: true mattes with flicker added, no network"
     seeds = range(options.seed, options.seed + options.clips)
     size = (options.height, options.width)
-    means = bench(matter, seeds, options.frames, size, not options.still)
+    means = bench(matting, seeds, options.frames, size, not options.still)
     print(f"mattes {mattes}")
     for name, row in means.items():
         left = ", ".join(f"{row[f'{key}_ratio']:.0%} of {label}" for key, label in MEASURES.items())

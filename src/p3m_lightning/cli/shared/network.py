@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from p3m_lightning.schema import InputError
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:  # imported where used, so that the help answers at once
 
     from p3m_lightning.inference import Predictor
 
-AUTHORS_LIMIT = 1080  # pixels of the shorter side, as the P3M authors treat photographs
 PASSES = {
     "scale": (float, "resize, and the semantic pass of hybrid: part of each side (default 0.5)"),
     "detail-scale": (float, "hybrid and tiled: part of each side in the detail pass (default 1)"),
@@ -37,15 +36,14 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(group, "checkpoint of this package, or a file of p3m export (default: the network in the box)")
     group.add_argument(
         "--mode",
-        help="resize (default), hybrid (finer), native (default for networks that take a trimap), tiled (huge pictures)"
-        " or auto",
+        help="resize, hybrid (finer), native, tiled (huge pictures) or auto; default: as the checkpoint was evaluated,"
+        " else resize, native for networks that take a trimap",
     )
     group.add_argument(
         "--limit",
         type=int,
-        default=AUTHORS_LIMIT,
         metavar="PIXELS",
-        help=f"resize and hybrid: reduce a longer shorter side first (default {AUTHORS_LIMIT}; 0: never)",
+        help="resize and hybrid: reduce a longer shorter side first (default 1080; 0: never)",
     )
     for name, (kind, purpose) in PASSES.items():
         group.add_argument(f"--{name}", type=kind, metavar="N", help=purpose)
@@ -58,7 +56,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
 def check_network(options: argparse.Namespace) -> None:
     """Refuse options of `add_network` that contradict each other, before any work."""
     check_checkpoint(options)
-    if options.limit < 0:
+    if options.limit is not None and options.limit < 0:
         raise InputError(f"--limit {options.limit}: give pixels, or 0 for no limit")
 
 
@@ -89,12 +87,10 @@ def make_predictor(options: argparse.Namespace) -> Predictor:
     from p3m_lightning.inference import Predictor
 
     passes = {name.replace("-", "_"): getattr(options, name.replace("-", "_")) for name in PASSES}
-    keys = {
-        "mode": options.mode,
-        "limit": options.limit or None,
-        "flips": options.flips,
-        **{name: value for name, value in passes.items() if value is not None},
-    }
+    keys: dict[str, Any] = {"mode": options.mode, "flips": options.flips}
+    keys |= {name: value for name, value in passes.items() if value is not None}
+    if options.limit is not None:
+        keys["limit"] = options.limit or None
     if options.ckpt and options.ckpt.suffix == ".onnx":
         if options.precision != "32" or options.compile:
             raise InputError(f"{options.ckpt}: an exported file takes neither --precision nor --compile")

@@ -17,7 +17,7 @@ from p3m_lightning.metrics.video import dtssd, messddt
 from p3m_lightning.progress import track
 from p3m_lightning.synthetic.clip import ClipFrame, render_clip
 
-Matter = Callable[[Sequence[ClipFrame]], list[np.ndarray]]
+MattingFunction = Callable[[Sequence[ClipFrame]], list[np.ndarray]]
 """Mattes a clip: float32 (H, W) in [0, 1] for every frame."""
 
 
@@ -25,12 +25,12 @@ RATIOS = ("dtssd", "messddt", "sad")
 
 
 def bench(
-    matter: Matter, seeds: Sequence[int], frames: int, size: tuple[int, int], moving_background: bool = True
+    matting: MattingFunction, seeds: Sequence[int], frames: int, size: tuple[int, int], moving_background: bool = True
 ) -> dict[str, dict[str, float]]:
     """Matte clips frame by frame, smooth them in every way, and measure.
 
     Args:
-        matter: from `by_network` or `by_simulation`.
+        matting: from `by_network` or `by_simulation`.
         seeds: one clip each.
         frames: length of each clip.
         size: (height, width) of each clip.
@@ -44,7 +44,7 @@ def bench(
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in SMOOTHINGS}
     for seed in track(seeds, "clips"):
         clip = list(render_clip(seed, frames, size, moving_background))
-        raw = matter(clip)
+        raw = matting(clip)
         for name in SMOOTHINGS:
             rows[name].append(measure(clip, raw, name))
     means = {name: {key: float(np.mean([row[key] for row in own])) for key in own[0]} for name, own in rows.items()}
@@ -67,12 +67,12 @@ def measure(clip: Sequence[ClipFrame], raw: Sequence[np.ndarray], smoothing: str
     }
 
 
-def by_network(predictor: Predictor) -> Matter:
+def by_network(predictor: Predictor) -> MattingFunction:
     """Matte with a network that sees one frame at a time."""
     return lambda clip: [predictor(frame.image).alpha for frame in clip]
 
 
-def by_simulation(seed: int = 0) -> Matter:
+def by_simulation(seed: int = 0) -> MattingFunction:
     """Take the true matte and let it flicker; for a look without a network, no measure of one.
 
     Every frame has new errors: soft noise near the edge of the subject, and in every eighth frame or so a blob that is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, ModelHubMixin, constants, hf_hub_download
 from torch import nn
@@ -52,11 +53,9 @@ class HubModel(ModelHubMixin, library_name=LIBRARY, pipeline_tag="image-segmenta
         stated = {"license": license, "trained_on": trained_on}
         return cls(load_model(path), checkpoint_facts(path) | {k: v for k, v in stated.items() if v})
 
-    def predictor(self, device: str = "auto", mode: str | None = None, **keys: object) -> Predictor:
+    def predictor(self, device: str = "auto", mode: str | None = None, **keys: Any) -> Predictor:
         """Make a predictor; what is not given is as the network was evaluated. Arguments as for `Predictor`."""
-        recorded = {k: v for k, v in self.facts["inference"].items() if v is not None}
-        usual = recorded.pop("mode", None)
-        return Predictor(self.net, device, mode or usual, **(recorded | keys))
+        return Predictor(self.net, device, mode, recorded=self.facts, **keys)
 
     def generate_model_card(self, *args: object, **kwargs: object) -> ModelCard:
         """Write the README of the repository from the facts; what nobody stated is said to be unknown."""
