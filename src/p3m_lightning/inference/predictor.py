@@ -33,7 +33,7 @@ class Predictor:
 
     Args:
         net: a network of `p3m_lightning.models`, which is moved to `device` and put in `eval()`; or an `Engine`, which
-            has its device, precision and compiler already.
+            has its device, precision and compiler already; None is the network in the box, see `models.box`.
         device: "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1", ...
         mode: `resize` (the published test figures), `hybrid` (two passes, finer), `native` (one pass at full size),
             `tiled` (full size in bounded memory), or `auto`, which picks for each picture, see `choose_mode`; None is
@@ -53,7 +53,7 @@ class Predictor:
 
     def __init__(
         self,
-        net: nn.Module | Engine,
+        net: nn.Module | Engine | None = None,
         device: str = "auto",
         mode: str | None = None,
         *,
@@ -66,6 +66,10 @@ class Predictor:
     ) -> None:
         if limit is not None and limit <= 0:
             raise InputError(f"limit={limit}: give pixels, or None for no limit")
+        if net is None:
+            from p3m_lightning.models.box import load_box
+
+            net, recorded = load_box()
         usual, sizes = recorded_inference(recorded or {}, passes)
         engine = net if isinstance(net, Engine) else _torch_engine(net, device, precision, compile)
         mode = mode or usual or DEFAULT_MODE[engine.needs_trimap]

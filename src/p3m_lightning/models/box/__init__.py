@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -15,8 +17,10 @@ def box_file() -> Path:
     return Path(__file__).with_name(f"{BOX}.safetensors")
 
 
-def load_box() -> nn.Module:
-    """Build the network in the box, in `eval()` mode on the CPU."""
-    from p3m_lightning.models import load_model
+def load_box() -> tuple[nn.Module, Mapping[str, Any]]:
+    """Build the network in the box, in `eval()` mode on the CPU; also return its recorded configuration."""
+    from p3m_lightning.models import restore_model
+    from p3m_lightning.models.weights import read_checkpoint
 
-    return load_model(box_file())
+    checkpoint = read_checkpoint(box_file())
+    return restore_model(checkpoint, str(box_file())), checkpoint.config
