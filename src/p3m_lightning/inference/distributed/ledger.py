@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from torch.distributed import PrefixStore, TCPStore
+from torch.distributed import PrefixStore, Store, TCPStore
 
 from p3m_lightning.inference.folder import Outcome
 
@@ -21,7 +21,7 @@ class Ledger:
         store: shared by all processes.
     """
 
-    def __init__(self, store: PrefixStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         store.append("failures", "")
 

@@ -101,7 +101,7 @@ class MatteWriter(BasePredictionWriter):
         super().__init__("batch")
         self.tasks = tasks
         self.workers = workers
-        self.ledger: Ledger  # from `setup` on
+        self.ledger: Ledger | None = None
         self._writing = Writing(products, workers)
         self._bar = progress_bar()
 
@@ -140,7 +140,7 @@ class MatteWriter(BasePredictionWriter):
         self._writing.close()
         self._bar.stop()
         with suppress(DistError):
-            if hasattr(self, "ledger"):
+            if self.ledger:
                 self.ledger.stop()
         until = time.monotonic() + GRACE
         for process in trainer.strategy.launcher.procs:
@@ -194,5 +194,5 @@ def predict_files_ddp(
             raise
         raise InputError("the first process is no more; --resume goes on where it stopped") from None
     finally:
-        if trainer.is_global_zero and hasattr(writer, "ledger"):
+        if trainer.is_global_zero and writer.ledger:
             yield from writer.ledger.failures()
