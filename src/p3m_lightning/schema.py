@@ -11,6 +11,10 @@ BACKGROUND, UNKNOWN, FOREGROUND = 0, 1, 2
 """Trimap classes, in the order of the semantic logits; files hold 0, 128 and 255."""
 
 
+LABELS = ("matte", "mask", "trimap")
+"""Kinds of labels: a matte is true everywhere, a mask outside a band around its edge, a trimap where it is known."""
+
+
 class InputError(ValueError):
     """The caller's files, keys or arguments are wrong; the message names them and says what to do."""
 
@@ -25,6 +29,7 @@ class Sample(TypedDict):
     foreground: NotRequired[Tensor]  # float (3, H, W), RGB in [0, 1]
     background: NotRequired[Tensor]  # float (3, H, W), RGB in [0, 1]
     face: NotRequired[Tensor]  # float (1, H, W), 1 inside the obfuscated face
+    labels: NotRequired[Tensor]  # int64 (), index into LABELS; absent where all labels are mattes
 
 
 class EncoderFeatures(NamedTuple):

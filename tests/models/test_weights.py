@@ -1,5 +1,8 @@
+import io
 import json
 import pickle
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -193,6 +196,105 @@ def test_other_files_are_refused_by_name(tmp_path, name, content):
         load_model(path)
     with pytest.raises(InputError, match="no such file"):
         load_model(tmp_path / "absent.ckpt")
+
+
+def packed(*names: str) -> bytes:
+    """A ZIP archive of empty files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"")
+    return buffer.getvalue()
+
+
+def tarred() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("net.pth"))
+    return buffer.getvalue()
+
+
+def saved(**content: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+FOREIGN = {
+    "page": (b"<!DOCTYPE html>\n<html><head>", "a page in HTML"),
+    "indented page": (b"\xef\xbb\xbf\n  <html lang=en>", "a page in HTML"),
+    "error of a store": (b'<?xml version="1.0"?><Error>', "XML"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git lfs pull"),
+    "onnx": (b"\x08\x0a\x12\x07pytorch\x1a\x052.15", "an ONNX file"),
+    "json": (b'{"weight_map": {"a": "b"}}', "JSON"),
+    "indented json": (b'{\n  "a": 1\n}', "JSON"),
+    "gzip": (b"\x1f\x8b\x08\x00", "unpack it"),
+    "tar": (tarred(), "tar archive"),
+    "zip": (packed("a.txt", "b.txt"), "a ZIP archive of 2 files"),
+    "npz": (packed("a.npy"), "NumPy"),
+    "torchscript": (packed("net/constants.pkl", "net/data.pkl"), "TorchScript"),
+    "half of a torch file": (saved(state_dict={"a": torch.zeros(500)})[:1200], "cut short"),
+    "hdf5": (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    "picture": (b"\xff\xd8\xff\xe0\x00\x10JFIF", "a picture"),
+    "text": (b"404: Not Found", "404: Not Found"),
+    "empty": (b"", "empty"),
+    "zeros": (bytes(4096), "zeros"),
+    "noise": (bytes(range(200, 256)), "neither"),
+}
+
+
+@pytest.mark.parametrize("name", ["net.ckpt", "net.safetensors", "net.pth"])
+@pytest.mark.parametrize(("content", "reason"), FOREIGN.values(), ids=FOREIGN)
+def test_other_files_are_called_what_they_are(tmp_path, name, content, reason):
+    path = tmp_path / name
+    path.write_bytes(content)
+    for read in (read_weights, load_model):
+        with pytest.raises(InputError, match=name) as caught:
+            read(path)
+        assert reason in str(caught.value)
+        assert "run code" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_cut_safetensors_file_and_a_folder_are_refused(source, tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_weights(source, {"model": {"name": "p3mnet_r34", "width": WIDTH}}, path)
+    whole = path.read_bytes()
+    for length in (len(whole) - 1, len(whole) // 2, 400):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match="not a whole safetensors file"):
+            load_model(path)
+    with pytest.raises(InputError, match="a folder"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("protocol", ["zip", "legacy"])
+def test_files_are_read_by_what_is_in_them_whatever_their_suffix(source, tmp_path, protocol):
+    config = {"model": {"name": "p3mnet_r34", "width": WIDTH}}
+    save_weights(source, config, tmp_path / "a.safetensors")
+    (tmp_path / "a.safetensors").rename(tmp_path / "a.pth")
+    assert_same_state(load_model(tmp_path / "a.pth"), source)
+    whole = {"config": config, "state_dict": {f"net.{key}": value for key, value in source.state_dict().items()}}
+    torch.save(whole, tmp_path / "b.safetensors", _use_new_zipfile_serialization=protocol == "zip")
+    assert_same_state(load_model(tmp_path / "b.safetensors"), source)
+
+
+@pytest.mark.parametrize("where", ["_orig_mod.net.", "net._orig_mod.", "net."])
+def test_weights_of_a_compiled_network_are_read(source, tmp_path, where):
+    inner = "encoder._orig_mod." if where == "net." else "encoder."
+    state = {where + key.replace("encoder.", inner): value for key, value in source.state_dict().items()}
+    config = {"model": {"name": "p3mnet_r34", "width": WIDTH}}
+    torch.save({"config": config, "state_dict": state}, tmp_path / "net.ckpt")
+    assert_same_state(load_model(tmp_path / "net.ckpt"), source)
+
+
+def test_published_weights_saved_compiled_are_read_and_two_values_of_one_name_refused(source, target):
+    state = published_layout(source)
+    load_reference_weights(target, {f"module._orig_mod.{key}": value for key, value in state.items()})
+    assert_same_state(source, target)
+    key = next(iter(state))
+    with pytest.raises(InputError, match="_orig_mod"):
+        load_reference_weights(target, state | {f"_orig_mod.{key}": state[key]})
 
 
 def test_a_checkpoint_in_its_authors_layout_is_sent_to_convert(source, tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import p3m_lightning as p3m
 from p3m_lightning.cli import main
 from p3m_lightning.configuration import compose_run
 from p3m_lightning.losses import AlphaLoss
+from p3m_lightning.models.weights import save_weights
 from p3m_lightning.schema import InputError
 from p3m_lightning.training import MattingModule
 from p3m_lightning.training.callbacks.interrupt import StopBetweenBatches
@@ -131,6 +133,41 @@ def test_resuming_goes_on_in_the_same_folder_and_ends_where_an_unbroken_run_ends
     resumed = weights(folder)
     unbroken = weights(run("trainer.max_epochs=2", constant, "experiment_name=unbroken"))
     assert all(torch.equal(value, unbroken[key]) for key, value in resumed.items())
+
+
+def test_weights_alone_are_no_training_to_go_on_from(trained, run, tmp_path):
+    net = p3m.load_model(trained / "checkpoints" / "last.ckpt")
+    path = tmp_path / "net.safetensors"
+    save_weights(net, {"model": {"name": "p3mnet_r34", "width": 0.125}}, path)
+    renamed = tmp_path / "net.ckpt"
+    renamed.write_bytes(path.read_bytes())
+    for given in (path, renamed):
+        error = run(f"ckpt={given}", code=2)
+        assert f"init_from={given}" in error
+        assert error.count("\n") == 1
+    assert not list((tmp_path / "outputs").rglob("*.*"))
+    page = tmp_path / "page.ckpt"
+    page.write_text("<html>")
+    assert "a page in HTML" in run(f"ckpt={page}", code=2)
+
+
+def test_an_experiment_is_resumed_whatever_its_folder_is_called(run, trained, tmp_path):
+    parent = tmp_path / "lr=0.1, a(1) [it's]"
+    shutil.copytree(trained.parents[1], parent)
+    last = next(parent.glob("*/*/checkpoints/last.ckpt"))
+    assert run(f"paths.output={parent}", "trainer.max_epochs=3", "ckpt=last") == last.parents[1]
+    assert torch.load(last, weights_only=True)["epoch"] == 2
+
+
+def test_a_compiled_networks_training_is_resumed(run, trained, tmp_path):
+    folder = Path(shutil.copytree(trained, tmp_path / "compiled"))
+    last = folder / "checkpoints" / "last.ckpt"
+    content = torch.load(last, weights_only=True)
+    state = content["state_dict"]
+    content["state_dict"] = {key.replace("net.", "net._orig_mod.", 1): value for key, value in state.items()}
+    torch.save(content, last)
+    run("trainer.max_epochs=2", f"ckpt={last}", f"hydra.run.dir={folder}")  # nothing is left to train
+    assert json.loads((folder / "results.json").read_text())["sets"]
 
 
 def test_a_run_interrupted_inside_an_epoch_ends_where_an_unbroken_run_ends(run, monkeypatch):

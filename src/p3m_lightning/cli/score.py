@@ -21,6 +21,7 @@ PER_IMAGE = ("sad", "mse", "sad_unknown", "gradient", "connectivity")
 CONVENTIONS = {
     "p3m": "P3M (Li et al., ACM MM 2021)",
     "adobe": "Adobe / Deep Image Matting (Xu et al., CVPR 2017)",
+    "mask": "agreement with masks",
 }
 
 
@@ -41,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--conventions",
         nargs="+",
         choices=list(CONVENTIONS),
-        default=list(CONVENTIONS),
+        default=["p3m", "adobe"],
         help="definitions to score by, the first one at the top of the JSON file (default: p3m adobe)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write mean, median, tail and images")

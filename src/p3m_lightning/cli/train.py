@@ -53,6 +53,7 @@ def resume_last(overrides: list[str], verb: str = "train") -> list[str]:
         InputError: the experiment has no run with a checkpoint.
     """
     from p3m_lightning.configuration import compose
+    from p3m_lightning.configuration.quoting import quoted
 
     rest = [o for o in overrides if o != "ckpt=last"]
     config = compose(verb, rest)
@@ -62,5 +63,6 @@ def resume_last(overrides: list[str], verb: str = "train") -> list[str]:
     if not found:
         raise InputError(f"ckpt=last: no {parent}/{pattern} to resume; start without it")
     folder = parent / found[-1].relative_to(parent).parts[0]
-    resumed = [] if config.get("stages") else [f"ckpt={found[-1].absolute()}"]  # stages know what they have finished
-    return [*rest, *resumed, f"hydra.run.dir={folder.absolute()}"]
+    # stages know what they have finished
+    resumed = [] if config.get("stages") else [f"ckpt={quoted(found[-1].absolute())}"]
+    return [*rest, *resumed, f"hydra.run.dir={quoted(folder.absolute())}"]

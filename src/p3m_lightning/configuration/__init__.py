@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from p3m_lightning.configuration.added_keys import refuse_unread
+from p3m_lightning.configuration.quoting import with_quoted_paths
 from p3m_lightning.schema import InputError
 
 
@@ -44,7 +45,7 @@ def compose(verb: str, overrides: Sequence[str]) -> Any:
 
     try:
         with initialize_config_module("p3m_lightning.conf", version_base="1.3"):
-            return hydra_compose(verb, overrides=list(overrides), return_hydra_config=True)
+            return hydra_compose(verb, overrides=with_quoted_paths(overrides), return_hydra_config=True)
     except HydraException as error:
         raise InputError(one_line(error)) from error
 
@@ -134,8 +135,8 @@ MOVED = {
     "p3m_lightning.training.callbacks.MatteFiles": "p3m_lightning.training.callbacks.matte_files.MatteFiles",
     "p3m_lightning.training.callbacks.PictureSheet": "p3m_lightning.training.callbacks.picture_sheet.PictureSheet",
     "p3m_lightning.training.callbacks.Throughput": "p3m_lightning.training.callbacks.throughput.Throughput",
-    "p3m_lightning.training.copy_paste": "p3m_lightning.training.callbacks.feature_copy_paste",
-    "p3m_lightning.training.copy_paste_sheet": "p3m_lightning.training.callbacks.image_paste_sheet",
+    "p3m_lightning.training.copy_paste": "p3m_lightning.training.callbacks.copy_paste.features",
+    "p3m_lightning.training.copy_paste_sheet": "p3m_lightning.training.callbacks.copy_paste.image_sheet",
     "p3m_lightning.training.distillation": "p3m_lightning.training.callbacks.teacher",
     "p3m_lightning.training.gan_callbacks": "p3m_lightning.gan.callbacks",
     "p3m_lightning.training.gan_data": "p3m_lightning.gan.datamodule",

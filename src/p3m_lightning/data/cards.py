@@ -29,6 +29,7 @@ class DatasetCard:
     background: tuple[str, ...] = ("bg",)
     foreground: tuple[str, ...] = ("fg",)
     foreground_of: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by image folder, before `foreground`
+    labels: str = "matte"  # one of schema.LABELS
     images_only: bool = False
     nested: bool = False  # images lie in subfolders
 
@@ -121,6 +122,16 @@ DATASETS = {
         image=("",),
         images_only=True,
         nested=True,
+    ),
+    "people": DatasetCard(
+        title="your own photographs of people with masks, paired by stem",
+        splits={"train": Split(("train", "")), "test": Split(("test", "validation", ""))},
+        size="yours",
+        license="yours",
+        source="two folders side by side, images in `blurred_image` or `image`, masks in `mask`",
+        image=("blurred_image", "image", "images", "original", "original_image"),
+        alpha=("mask", "masks"),
+        labels="mask",
     ),
     "folder": DatasetCard(
         title="your own images and mattes, paired by stem",

@@ -24,7 +24,8 @@ class ComposeOnBackground(A.DualTransform):
 
     Composites give themselves away by another resolution, sharpness and noise on both sides of the edge; so both layers
     are denoised together, the background is blurred as by a lens, and both get the same noise, each with a
-    probability. Needs `foreground` and `alpha`, replaces `image` and `background`.
+    probability. Needs `foreground` and `alpha`, replaces `image` and `background`. Where there is no foreground but a
+    mask (`own_colors`), the photograph's own colors are laid, cut a little inside the mask and softly.
 
     Args:
         backgrounds: folder of photographs, as DIR/BG-20k/train; None never composes.
@@ -37,6 +38,8 @@ class ComposeOnBackground(A.DualTransform):
         noise: standard deviation of the noise, in levels of 255 (the authors: 10).
         match_brightness: how far the background's mean brightness is drawn to the foreground's, 0 to 1 (ours).
         augment: albumentations transforms of the background alone, before the rest.
+        own_colors: where there is no foreground, take the image itself, its matte drawn in by this many pixels against
+            a rim of the old background; None refuses.
 
     Raises:
         InputError: no such folder or no images in it; at the first sample also if there is no foreground.
@@ -56,6 +59,7 @@ class ComposeOnBackground(A.DualTransform):
         noise: float = 10,
         match_brightness: float = 0.5,
         augment: Sequence[A.BasicTransform] = (),
+        own_colors: int | None = None,
     ) -> None:
         super().__init__(p=p if backgrounds else 0)
         if backgrounds and not Path(backgrounds).is_dir():
@@ -66,12 +70,11 @@ class ComposeOnBackground(A.DualTransform):
         self.p_noise, self.noise = p_noise, noise
         self.match_brightness = match_brightness
         self.augment = A.Compose(list(augment))
+        self.own_colors = own_colors
 
     def apply_with_params(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Replace image and background; the foreground changes as far as it is denoised and gets noise."""
-        if "foreground" not in kwargs:
-            raise InputError("compose: there is no foreground to lay over a background; set foreground=cached or crop")
-        foreground, alpha = kwargs["foreground"], kwargs["alpha"]
+        foreground, alpha = self._layer(kwargs)
         background = random_part(read_color(self.py_random.choice(self.files)), foreground.shape[:2], self.py_random)
         self.augment.set_random_state(self.random_generator, self.py_random)
         background = self.augment(image=background)["image"]
@@ -88,6 +91,15 @@ class ComposeOnBackground(A.DualTransform):
         image = weight * layers[0] + (1 - weight) * layers[1]
         maps = dict(zip(("image", "foreground", "background"), (image, *layers), strict=True))
         return kwargs | {role: np.rint(np.clip(layer, 0, 255)).astype(np.uint8) for role, layer in maps.items()}
+
+    def _layer(self, maps: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the colors to lay over a background, and the matte by which."""
+        if "foreground" in maps:
+            return maps["foreground"], maps["alpha"]
+        if self.own_colors is None:
+            raise InputError("compose: there is no foreground to lay over a background; set foreground=cached or crop")
+        side = 2 * self.own_colors + 1
+        return maps["image"], cv2.GaussianBlur(cv2.erode(maps["alpha"], np.ones((side, side), np.uint8)), (3, 3), 0.8)
 
 
 def random_part(image: np.ndarray, size: tuple[int, int], generator: random.Random) -> np.ndarray:

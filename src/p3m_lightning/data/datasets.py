@@ -17,7 +17,7 @@ from p3m_lightning.data.loading.batches import Maps, to_sample
 from p3m_lightning.data.storage.layout import PACK, Samples, dataset_card, find_samples
 from p3m_lightning.data.storage.readers import SampleFiles, read_color
 from p3m_lightning.data.transforms import EvalTransform
-from p3m_lightning.schema import InputError, Sample
+from p3m_lightning.schema import LABELS, InputError, Sample
 
 Transform = Callable[[SampleFiles, int], Maps]
 
@@ -92,9 +92,10 @@ class MattingDataset(NamedDataset):
         face: also return the mask of the obfuscated face; black where an image has none.
         limit: only so many samples, the first by name.
         packed: read what `p3m data pack` wrote, where it is there: the same pixels, sooner.
+        labels: what the files of mattes hold, one of `schema.LABELS`; the card's by default.
 
     Raises:
-        InputError: unknown name or split, missing folder, image without matte or matte without image.
+        InputError: unknown name, split or kind of labels, missing folder, image without matte or matte without image.
     """
 
     def __init__(
@@ -109,11 +110,15 @@ class MattingDataset(NamedDataset):
         face: bool = False,
         limit: int | None = None,
         packed: bool = True,
+        labels: str | None = None,
     ) -> None:
         if foreground not in FOREGROUNDS:
             raise InputError(f"foreground: {foreground!r} is not one of {', '.join(FOREGROUNDS)}")
         if dataset_card(name).images_only:
             raise InputError(f"{name}: has images only, there is nothing to learn mattes from")
+        self.labels = labels or dataset_card(name).labels
+        if self.labels not in LABELS:
+            raise InputError(f"labels: {labels!r} is not one of {', '.join(LABELS)}")
         self.estimate = foreground == "crop"
         self.face = face
         layers = {"foreground", "background"}
@@ -127,7 +132,8 @@ class MattingDataset(NamedDataset):
         """Return the arrays of one sample, cut and augmented, and its name."""
         index, seed = item if isinstance(item, tuple) else (item, int(torch.randint(2**31, ())))
         name = self.names[index]
-        return self.transform(SampleFiles(self.files[name], self.estimate, self.face), seed), name
+        maps = self.transform(SampleFiles(self.files[name], self.estimate, self.face, self.labels), seed)
+        return (maps if self.labels == "matte" else {**maps, "labels": self.labels}), name
 
 
 class ImageDataset(NamedDataset):

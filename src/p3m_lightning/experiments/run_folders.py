@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from p3m_lightning.configuration import current_targets
 from p3m_lightning.metrics.report import Row
 from p3m_lightning.schema import InputError
 
@@ -79,7 +80,7 @@ def read_run(folder: Path, label: str) -> Run:
     if not (folder / "results.json").is_file():
         raise InputError(f"{folder}: no results.json; the run has not come to its end, p3m eval scores its checkpoint")
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_text())
+        config = current_targets(yaml.safe_load((folder / "config.yaml").read_text()))
         results = json.loads((folder / "results.json").read_text())
         reports = {name: json.loads((folder / f"metrics_{name}.json").read_text()) for name in results["sets"]}
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:

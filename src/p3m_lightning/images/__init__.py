@@ -1,15 +1,13 @@
 """Pixels: reading images, mattes and trimaps of any make, and writing them."""
 
+from p3m_lightning.images.conversion import is_upright, rgb_pixels, upright
 from p3m_lightning.images.decoding import (
     DeepImage,
     declared_pixels,
     image_header,
-    is_upright,
     open_image,
     pixel_limit,
     read_deep,
-    rgb_pixels,
-    upright,
 )
 from p3m_lightning.images.mattes import (
     check_matte,

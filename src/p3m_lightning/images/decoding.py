@@ -14,9 +14,10 @@ from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from p3m_lightning.images import tiff
+from p3m_lightning.images.conversion import EXIF_ORIENTATION, turned
 from p3m_lightning.images.scaling import to_uint8
 from p3m_lightning.messages import tell
 from p3m_lightning.schema import InputError
@@ -30,7 +31,6 @@ BYTES_A_PIXEL = 16  # a file that is longer than this holds something else
 
 _HEAD = 32  # bytes that tell the kind of a file
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_ORIENTATION = 0x0112
 
 
 class DeepImage(NamedTuple):
@@ -111,38 +111,6 @@ def read_deep(source: str | Path | BinaryIO, name: str | None = None) -> DeepIma
         return _decoded(_read_deep, stream, name)
 
 
-def rgb_pixels(image: Image.Image) -> np.ndarray:
-    """Return uint8 RGB (H, W, 3) of a Pillow image: upright, grey widened, CMYK and LAB converted, no transparency."""
-    image = upright(image)
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow would clip it instead of scaling
-        grey = to_uint8(grey_codes(image))
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode in ("CMYK", "LAB"):
-        image = _through_profile(image)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def grey_codes(image: Image.Image) -> np.ndarray:
-    """Return 16-bit grey, which Pillow keeps in several modes, as uint16 (H, W)."""
-    return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
-
-
-def is_upright(image: Image.Image) -> bool:
-    """Tell whether EXIF leaves the image as it lies; so does a broken block."""
-    try:
-        return image.getexif().get(_ORIENTATION, 1) == 1
-    except Exception:  # whatever a broken block makes Pillow raise
-        return True
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF rotation; an image whose EXIF block is broken stays as it lies."""
-    try:
-        return image if is_upright(image) else ImageOps.exif_transpose(image)
-    except Exception:  # a tag that is no number of those that there are
-        return image
-
-
 @contextmanager
 def _stream(source: str | Path | BinaryIO, name: str | None) -> Iterator[tuple[BinaryIO, str]]:
     """Open a regular file; pipes and devices would block."""
@@ -207,7 +175,7 @@ def _read_deep(stream: BinaryIO, name: str) -> DeepImage | None:
             if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
                 return None
             pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-            return DeepImage(_turned(pixels, image.getexif().get(_ORIENTATION, 1)), image.info.get("icc_profile"))
+            return DeepImage(turned(pixels, image.getexif().get(EXIF_ORIENTATION, 1)), image.info.get("icc_profile"))
     return None
 
 
@@ -217,7 +185,7 @@ def _deep_tiff(content: bytes, name: str) -> DeepImage | None:
         tell(f"{name}: {count} pages; the largest is read")
     _check_size(page.size, name)
     pixels = tiff.deep_pixels(tiff.alone(content, page), page, name)
-    return None if pixels is None else DeepImage(_turned(pixels, page.orientation), page.profile)
+    return None if pixels is None else DeepImage(turned(pixels, page.orientation), page.profile)
 
 
 def _main_page_alone(content: bytes, _: str) -> bytes:
@@ -303,36 +271,3 @@ def _set_up_pillow() -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.(TiffImagePlugin|Image)$")
     if Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, pixel_limit())
-
-
-def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    turn = _UPRIGHT.get(orientation)
-    return np.ascontiguousarray(turn(pixels)) if turn else pixels
-
-
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: np.fliplr,
-    3: lambda a: np.rot90(a, 2),
-    4: np.flipud,
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
-    8: lambda a: np.rot90(a, 1),
-}
-"""What makes each EXIF orientation upright."""
-
-
-def _through_profile(image: Image.Image) -> Image.Image:
-    """Convert CMYK or LAB to sRGB by the embedded profile (LAB needs none); without one Pillow's plain formula."""
-    if image.mode == "CMYK" and "icc_profile" not in image.info:
-        return image
-    try:
-        profile = (
-            ImageCms.createProfile("LAB")
-            if image.mode == "LAB"
-            else ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
-        )
-        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):  # a broken profile is no reason to refuse the photograph
-        return image
-    return converted or image

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from p3m_lightning.images.decoding import grey_codes, open_image, read_deep, rgb_pixels, upright
+from p3m_lightning.images.conversion import grey_codes, rgb_pixels, upright
+from p3m_lightning.images.decoding import open_image, read_deep
 from p3m_lightning.messages import tell
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 

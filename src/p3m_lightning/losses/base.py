@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
-from p3m_lightning.schema import InputError, MattingOutput, Sample
+from p3m_lightning.schema import LABELS, UNKNOWN, InputError, MattingOutput, Sample
 
 T = TypeVar("T")
 
@@ -33,7 +33,8 @@ class Loss(ABC):
                 _widened(output.detail),
                 tuple(_widened(side) for side in output.sides),
             )
-            return self.terms(wide, cast("Sample", {key: _widened(value) for key, value in batch.items()}))
+            given = cast("Sample", {key: _widened(value) for key, value in batch.items()})
+            return self.terms(as_labeled(wide, given), given)
 
     @abstractmethod
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
@@ -61,6 +62,30 @@ def colors(batch: Sample) -> tuple[Tensor, Tensor, Tensor]:
             " take data that has them, or leave the term out of loss.function"
         )
     return batch["image"], batch["foreground"], batch["background"]
+
+
+def as_labeled(output: MattingOutput, batch: Sample) -> MattingOutput:
+    """Count the mattes of an output as right where the labels of a batch say nothing about them.
+
+    Masks and trimaps teach where the person is, by the semantic terms and by the final matte outside the unknown
+    region; inside it no error is seen and no gradient flows, whatever the loss.
+    """
+    if "labels" not in batch:
+        return output
+    exact, target = exact_region(batch), batch["alpha"]
+    alpha = torch.where(exact, output.alpha, target.to(output.alpha))
+    detail = output.detail
+    if detail is not None:
+        detail = torch.where(exact, detail, target.to(detail))
+    return output._replace(alpha=alpha, detail=detail)
+
+
+def exact_region(batch: Sample) -> Tensor:
+    """Return where the labels of a batch are true mattes, bool (N, 1, H, W): all of a matte, the rest where known."""
+    known = batch["trimap"] != UNKNOWN
+    if "labels" not in batch:
+        return torch.ones_like(known)
+    return known | (batch["labels"] == LABELS.index("matte")).view(-1, 1, 1, 1)
 
 
 def _widened(value: T) -> T:

@@ -7,7 +7,7 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from p3m_lightning.losses.alpha import alpha_loss, composition_loss, laplacian_loss
-from p3m_lightning.losses.base import Loss, colors
+from p3m_lightning.losses.base import Loss, colors, exact_region
 from p3m_lightning.ops.matting import IMAGENET_STD
 from p3m_lightning.schema import FOREGROUND, UNKNOWN, MattingOutput, Sample
 
@@ -125,7 +125,7 @@ class GFMLoss(Loss):
 
 
 def _matte_terms(output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
-    target, unknown = batch["alpha"], batch["trimap"] == UNKNOWN
+    target, unknown = batch["alpha"], (batch["trimap"] == UNKNOWN) & exact_region(batch)
     return {
         "detail_alpha": alpha_loss(output.detail, target, unknown),
         "detail_laplacian": laplacian_loss(output.detail, target, unknown),

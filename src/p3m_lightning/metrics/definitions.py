@@ -35,3 +35,11 @@ ADOBE = {
     "connectivity_unknown": f"as connectivity; {_KNOWN_SET}",
 }
 """The scripts of Xu et al., "Deep Image Matting", CVPR 2017, as its followers use them."""
+
+MASK = {
+    "iou": "intersection over union of the parts of pred and mask above 1/2",
+    "sad": "sum of |pred - mask| over all pixels / 1000",
+    "sad_known": "sum of |pred - mask| outside the band around the mask's edge / 1000",
+    "mad_known": "mean of |pred - mask| outside the band around the mask's edge",
+}
+"""Agreement with masks, whose edges are no truth about hair."""

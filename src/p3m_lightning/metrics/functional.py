@@ -172,6 +172,34 @@ def face_metrics(pred: Array, target: Array, face: Array) -> dict[str, float]:
     return {"sad_face": _sad(error), "mse_face": _mean_square(error), "mad_face": float(error.mean())}
 
 
+def mask_metrics(pred: Array, target: Array, trimap: Array | None = None) -> dict[str, float]:
+    """Return how well a matte agrees with a mask, whose edge is cut hard and says nothing about hair.
+
+    Args:
+        pred: predicted matte, (H, W) in [0, 1].
+        target: mask, (H, W) of 0 and 1; a matte is cut at one half.
+        trimap: (H, W) of 0, 128, 255 or of 0, 1, 2; its unknown region is the band around the mask's edge.
+
+    Returns:
+        `iou`, the intersection over union of the parts above one half (1 where both are empty), `sad`; with a trimap
+        also `sad_known` and `mad_known`, over the pixels outside the band.
+
+    Example:
+        >>> import numpy as np
+        >>> mask_metrics(np.array([[0.9, 0.6, 0.2]]), np.array([[1.0, 0.0, 0.0]]))["iou"]
+        0.5
+    """
+    pred, target = matte_pair(pred, target)
+    error = _error(pred, target)
+    ours, truth = pred > 0.5, target > 0.5
+    union = np.count_nonzero(ours | truth)
+    values = {"iou": float(np.count_nonzero(ours & truth) / union) if union else 1.0, "sad": _sad(error)}
+    if trimap is not None:
+        known = error[checked_trimap(trimap, target.shape) != UNKNOWN]
+        values |= {"sad_known": _sad(known), "mad_known": float(known.mean()) if known.size else 0.0}
+    return values
+
+
 class Convention(NamedTuple):
     """One published set of metrics: how to measure a pair, and its keys with what they mean."""
 
@@ -182,6 +210,7 @@ class Convention(NamedTuple):
 CONVENTIONS = {
     "p3m": Convention(matting_metrics, definitions.P3M),
     "adobe": Convention(adobe_metrics, definitions.ADOBE),
+    "mask": Convention(mask_metrics, definitions.MASK),
 }
 
 

@@ -9,12 +9,13 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from p3m_lightning.files import atomic_path
+from p3m_lightning.configuration import current_targets
+from p3m_lightning.files import atomic_path, weights_format
 from p3m_lightning.messages import shortened
 from p3m_lightning.models.keymaps import ENCODER_MAPS, KEY_MAPS, KeyMap
 from p3m_lightning.schema import InputError
@@ -33,16 +34,15 @@ def read_weights(path: str | Path) -> dict:
     """Read the content of a `.safetensors` or PyTorch file; a pickle that holds more than data is refused.
 
     Raises:
-        InputError: no such file, or another kind of file.
+        InputError: no such file, or another kind of file; the message says which.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    if path.suffix == ".safetensors":
+    if weights_format(path) == "safetensors":
         return _read_safetensors(path)[0]
     try:
-        with warnings.catch_warnings(action="ignore"):  # about the protocol of a pickle that is refused anyway
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        # warnings are about the protocol of a pickle that is refused anyway; by its name torch would judge a file
+        with warnings.catch_warnings(action="ignore"), open(path, "rb") as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f": it brings {named[1]}" if named else ""
@@ -61,14 +61,16 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         InputError: no such file, or not one of ours.
     """
     path = Path(path)
-    if path.suffix == ".safetensors" and path.is_file():
+    config: Any
+    if weights_format(path) == "safetensors":
         state, metadata = _read_safetensors(path)
         config = json.loads(metadata.get("config", "{}"))
     else:
         content = read_weights(path)
         config, whole = content.get("config"), content.get("state_dict")
-        whole = whole if isinstance(whole, Mapping) else {}
+        whole = uncompiled(whole, str(path)) if isinstance(whole, Mapping) else {}
         state = {key.removeprefix("net."): value for key, value in whole.items() if key.startswith("net.")}
+    config = current_targets(config)
     model = config.get("model") if isinstance(config, Mapping) else None
     if not isinstance(model, Mapping) or "name" not in model or not state:
         raise InputError(
@@ -76,6 +78,18 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             " one in its authors' layout goes through `p3m weights convert` first"
         )
     return Checkpoint(config, state)
+
+
+def uncompiled(state: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Take off the prefixes `_orig_mod.` by which `torch.compile` marks a network, or a part of one.
+
+    Raises:
+        InputError: two entries have the same name without them.
+    """
+    names = {key: key.replace("_orig_mod.", "") for key in state}
+    if len(set(names.values())) < len(names):
+        raise InputError(f"{source}: has entries both with and without _orig_mod.; give weights saved in one way")
+    return {names[key]: value for key, value in state.items()}
 
 
 def save_weights(model: nn.Module, config: Mapping, path: str | Path) -> None:
@@ -197,11 +211,11 @@ def unwrapped(content: Mapping, source: str) -> Weights:
             content = content[wrapping]
     if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()):
         raise InputError(f"{source}: holds more than names and tensors; give the part with the weights")
-    return {key.removeprefix("module."): value for key, value in content.items()}
+    return {key.removeprefix("module."): value for key, value in uncompiled(content, source).items()}
 
 
 def _maps_of(model: nn.Module, maps: Mapping[str, Sequence[KeyMap]], what: str) -> Sequence[KeyMap]:
-    name = getattr(model, "name", None)
+    name = str(getattr(model, "name", None))
     if name not in maps:
         raise InputError(f"model={name}: no layout of a {what} is known; there is one for {', '.join(maps)}")
     return maps[name]
@@ -218,6 +232,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return uncompiled(state, str(path)), file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a safetensors file ({error})") from None
+        raise InputError(f"{path}: not a whole safetensors file ({error}); fetch it again") from None

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from p3m_lightning.losses import Loss
+from p3m_lightning.losses.base import exact_region
 from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.metrics.baselines import TrivialPredictors
+from p3m_lightning.models.weights import uncompiled
 from p3m_lightning.schema import InputError, MattingOutput, Sample
 from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.optimization.learning_rate import effective_batch, scale_rate
@@ -172,6 +174,10 @@ class MattingModule(LightningModule):
         scheduler = schedule["factory"](optimizer, **extra)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": schedule["interval"]}}
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take weights of a compiled network under the names of a plain one."""
+        checkpoint["state_dict"] = uncompiled(checkpoint["state_dict"], "ckpt")
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the configuration beside the weights."""
         checkpoint["config"] = self.config
@@ -192,7 +198,8 @@ class MattingModule(LightningModule):
         if not alpha.isfinite().all():
             name = batch["name"][0]
             raise InputError(f"{name}: the network's matte is not finite: the training diverged; lower optimizer.lr")
-        self.metrics[stage][which].update(alpha, batch["alpha"], batch["trimap"], batch["name"], batch.get("face"))
+        scored = alpha if "labels" not in batch else torch.where(exact_region(batch), alpha, batch["alpha"])
+        self.metrics[stage][which].update(scored, batch["alpha"], batch["trimap"], batch["name"], batch.get("face"))
         return alpha
 
     def _log_metrics(self, stage: str, reset: bool = True) -> list[dict[str, float]]:

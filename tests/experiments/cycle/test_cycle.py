@@ -9,7 +9,7 @@ from p3m_lightning.cli import main
 from p3m_lightning.experiments.cycle import steps as cycle
 from p3m_lightning.experiments.cycle.portraits import MEASURES, check_gate, enlarged, faults_of, largest_piece, measure
 from p3m_lightning.experiments.cycle.report import spaced
-from p3m_lightning.experiments.cycle.steps import STEPS, Step, option, run_cycle
+from p3m_lightning.experiments.cycle.steps import STEPS, Step, run_cycle
 from p3m_lightning.models import create_model
 from p3m_lightning.schema import InputError
 
@@ -176,11 +176,6 @@ def test_enlarging_keeps_the_range_of_a_matte():
     assert large.shape == (32, 32)
     assert (large.min(), large.max()) == (0, 1)
     assert enlarged(step, None) is step
-
-
-def test_overrides_may_hold_any_path():
-    config = compose_run("train", [option("paths.data", "a b/c=d,e[1]/{x}")], "run")
-    assert config["paths"]["data"] == "a b/c=d,e[1]/{x}"
 
 
 def test_a_sheet_shows_pictures_from_the_whole_range():

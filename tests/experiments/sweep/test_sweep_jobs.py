@@ -7,8 +7,9 @@ import threading
 
 import pytest
 
+from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.experiments.sweep import jobs as sweep_jobs
-from p3m_lightning.experiments.sweep.jobs import Job, quoted, run_job, try_lock
+from p3m_lightning.experiments.sweep.jobs import Job, run_job, try_lock
 
 RESULTS = {"validation": {"val/sad": 2.5}, "sets": {"T": {"mean": {"sad": 3.0}}}, "seconds": 1.0}
 FINISH = f"import pathlib; pathlib.Path('results.json').write_text({json.dumps(RESULTS)!r})"

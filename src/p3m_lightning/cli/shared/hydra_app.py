@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from p3m_lightning.cli.shared.processes import shared_run_folder
 from p3m_lightning.configuration import one_line, refuse_unread_keys, resolve
+from p3m_lightning.configuration.quoting import with_quoted_paths
 from p3m_lightning.schema import InputError
 
 CONFIG_PATH = "pkg://p3m_lightning.conf"
@@ -43,6 +44,7 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
         finally:
             _remove_if_empty(own)
 
+    overrides = with_quoted_paths(overrides)
     refuse_unread_keys(verb.split()[0], overrides)
     failures: list[Exception] = []
     command = sys.argv[0]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from p3m_lightning.configuration import as_hydra_job, compose, compose_run, one_line
+from p3m_lightning.configuration.quoting import with_quoted_paths
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     parsed = []
     with initialize_config_module("p3m_lightning.conf", version_base="1.3"):
         parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-        for override in overrides:
+        for override in with_quoted_paths(overrides):
             try:
                 parsed += parser.parse_overrides([override])
             except HydraException as error:

@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from p3m_lightning.images import to_unit
-from p3m_lightning.schema import InputError, Sample
+from p3m_lightning.schema import LABELS, InputError, Sample
 
 ROLES = ("image", "alpha", "trimap", "foreground", "background", "face")
 Maps = Mapping[str, Any]
-"""role -> array: colors uint8 (H, W, 3); mattes uint8 or uint16 (H, W); trimap classes uint8 (H, W)."""
+"""role -> array: colors uint8 (H, W, 3); mattes uint8 or uint16 (H, W); trimap classes uint8 (H, W); `labels`, one of
+LABELS, where they are no mattes."""
 
 
 def to_sample(maps: Maps, name: str) -> Sample:
@@ -28,6 +29,8 @@ def to_sample(maps: Maps, name: str) -> Sample:
 def collate(items: Sequence[tuple[Maps, str] | InputError]) -> dict[str, Any] | InputError:
     """Stack the arrays of samples as they are, a quarter of the bytes of floats; hand on the first error if any.
 
+    Of a mixture, the roles that all of its samples have.
+
     Returns:
         role -> uint8 (N, C, H, W), or float32 in [0, 1] where a matte has 16 bits; `name` -> list.
     """
@@ -35,11 +38,14 @@ def collate(items: Sequence[tuple[Maps, str] | InputError]) -> dict[str, Any] | 
     if errors:
         return errors[0]
     batch: dict[str, Any] = {"name": [name for _, name in items]}
-    for role in (role for role in ROLES if role in items[0][0]):
+    for role in (role for role in ROLES if all(role in maps for maps, _ in items)):
         arrays = [maps[role] for maps, _ in items]
         if any(array.dtype != np.uint8 for array in arrays):
             arrays = [to_unit(array) for array in arrays]
         batch[role] = default_collate([torch.from_numpy(_planes(array)) for array in arrays])
+    kinds = [maps.get("labels", "matte") for maps, _ in items]
+    if set(kinds) != {"matte"}:
+        batch["labels"] = torch.tensor([LABELS.index(kind) for kind in kinds])
     return batch
 
 

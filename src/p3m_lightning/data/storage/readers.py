@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from p3m_lightning.data.labels import checked_label, trimap_codes
 from p3m_lightning.data.storage.layout import PACK
 from p3m_lightning.data.storage.packs import Pack
 from p3m_lightning.images import image_header, is_upright, read_image, read_matte, read_trimap
@@ -28,14 +29,18 @@ class SampleFiles:
         files: role -> path; `pack` is the file that `p3m data pack` wrote, read instead of those it was made of.
         estimate: the transform is to estimate foreground and background where there are no files of them.
         face: a black face mask stands in where there is no file of it.
+        labels: what the files of mattes hold, one of `schema.LABELS`.
 
     Raises:
         InputError: the pack is broken, or older than one of the files.
     """
 
-    def __init__(self, files: Mapping[str, Path], estimate: bool = False, face: bool = False) -> None:
+    def __init__(
+        self, files: Mapping[str, Path], estimate: bool = False, face: bool = False, labels: str = "matte"
+    ) -> None:
         self.files = {role: path for role, path in files.items() if role != PACK}
         self.face = face
+        self.labels = labels
         self.estimate = estimate and not {"foreground", "background"} <= files.keys()
         self.pack = Pack(files[PACK]) if PACK in files else None
         changed = self.pack and self.pack.changed(self.files)
@@ -48,9 +53,11 @@ class SampleFiles:
         Raises:
             InputError: broken file, or a matte of 0 and 1 in a file of 0 to 255.
         """
-        if self.pack:
-            return self.pack.read("alpha")
-        return read_matte(self.files["alpha"])
+        path = self.files["alpha"]
+        if self.labels == "trimap" and not self.pack:
+            return trimap_codes(read_trimap(path))
+        alpha = self.pack.read("alpha") if self.pack else read_matte(path)
+        return alpha if self.labels == "matte" else checked_label(alpha, self.labels, path)
 
     def trimap(self, shape: tuple[int, int]) -> np.ndarray | None:
         """Return the trimap that came with the data set, uint8 (H, W) of classes; None where there is none.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from p3m_lightning.configuration import compose_run
+from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.experiments.cycle.portraits import check_gate, make_portraits
 from p3m_lightning.experiments.cycle.report import write_report
 from p3m_lightning.files import write_json
@@ -194,7 +195,7 @@ def compose_step(
         InputError: an override that Hydra refuses, or several processes.
     """
     verb, fixed = RUNS[key]
-    where = [option(name, {**config["paths"], **places}[place]) for name, place in fixed.items()]
+    where = [f"{name}={quoted({**config['paths'], **places}[place])}" for name, place in fixed.items()]
     run = compose_run(verb, [*config[key], *where, f"seed={config['seed']}", *FIXED.get(key, ()), *changes], folder)
     if "ddp" in str(run["trainer"].get("strategy")):
         raise InputError(f"{key}: the cycle runs in one process; take trainer=gpu or auto")
@@ -212,11 +213,6 @@ def going_on(run: Config, folder: Path) -> dict[str, Any]:
     """Let a run be resumed from its last checkpoint if it has one."""
     last = folder / "checkpoints" / "last.ckpt"
     return {**run, "ckpt": str(last) if last.is_file() else None}
-
-
-def option(key: str, value: object) -> str:
-    """Write an override whose value may hold any characters."""
-    return f"{key}={json.dumps(str(value), ensure_ascii=False)}"
 
 
 def means(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:

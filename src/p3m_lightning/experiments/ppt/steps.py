@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from p3m_lightning.configuration import compose_run
+from p3m_lightning.configuration import compose_run, current_targets
+from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.experiments.ppt.images import hide_faces
 from p3m_lightning.experiments.ppt.plan import NOT_TRAINED, Cell, Plan
 from p3m_lightning.experiments.run_folders import Run, flatten, read_run
@@ -124,7 +125,8 @@ def is_finished(folder: Path, config: Mapping[str, Any], ignored: Sequence[str] 
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "config.yaml").is_file():
         return False
-    before, now = (flatten(one, str(folder)) for one in (yaml.safe_load((folder / "config.yaml").read_text()), config))
+    stored = current_targets(yaml.safe_load((folder / "config.yaml").read_text()))
+    before, now = (flatten(one, str(folder)) for one in (stored, config))
     given = {key: value for key, value in now.items() if value is not None and key not in ignored}
     recorded = {key: before.get(key) for key in given}
     refuse_other_settings(folder, recorded, given, "delete it, or choose another paths.run")
@@ -132,12 +134,6 @@ def is_finished(folder: Path, config: Mapping[str, Any], ignored: Sequence[str] 
     if not results.is_file():
         return False
     return not checkpoint or results.stat().st_mtime >= Path(checkpoint).stat().st_mtime
-
-
-def quoted(path: str | Path) -> str:
-    """Return a path as a value of a Hydra override, whatever characters it has."""
-    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _common(plan: Plan) -> list[str]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.study import TRIAL
 
 LOG = "log.txt"
@@ -71,9 +72,9 @@ class Job:
     def command(self) -> list[str]:
         """Return the command of the run, or of going on with it."""
         last = self.folder / "checkpoints" / "last.ckpt"
-        resumed = [f"ckpt={quoted(last)}"] if last.is_file() else []
-        sweep = "/".join(self.folder.absolute().parts[-3:-1])  # experiment and time
-        place = [f"sweep={quoted(sweep)}", f"hydra.run.dir={quoted(self.folder)}"]
+        resumed = [f"ckpt={quoted(last.absolute())}"] if last.is_file() else []
+        folder = self.folder.absolute()
+        place = [f"sweep={quoted('/'.join(folder.parts[-3:-1]))}", f"hydra.run.dir={quoted(folder)}"]
         return [sys.executable, "-m", "p3m_lightning", "train", *self.overrides, *resumed, *place, REPORT]
 
 
@@ -135,12 +136,6 @@ def last_line(log: Path, code: int) -> str:
     if code < 0:
         return f"ended by signal {-code}"
     return lines[-1].removeprefix("p3m: ")[:300] if lines else f"ended with code {code}"
-
-
-def quoted(path: str | Path) -> str:
-    """Return a path as Hydra's grammar takes it whatever is in it."""
-    escaped = str(Path(path).absolute()).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def start(job: Job, environment: Mapping[str, str]) -> subprocess.Popen:

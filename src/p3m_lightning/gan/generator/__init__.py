@@ -6,7 +6,7 @@ from pathlib import Path
 
 from p3m_lightning.gan.generator.fourier import movement
 from p3m_lightning.gan.generator.synthesis import Generator
-from p3m_lightning.models.weights import load_strictly, read_weights
+from p3m_lightning.models.weights import load_strictly, read_weights, uncompiled
 from p3m_lightning.schema import InputError
 
 __all__ = ["Generator", "load_generator", "movement"]
@@ -26,6 +26,7 @@ def load_generator(path: str | Path) -> Generator:
     if not isinstance(config, dict) or "generator" not in config or not isinstance(whole, dict):
         raise InputError(f"{path}: not a checkpoint of `p3m gan train` (no config.generator or no weights in it)")
     generator = Generator(**{key: value for key, value in config["generator"].items() if key != "_target_"})
-    state = {key.removeprefix(PREFIX): value for key, value in whole.items() if key.startswith(PREFIX)}
+    named = uncompiled(whole, str(path))
+    state = {key.removeprefix(PREFIX): value for key, value in named.items() if key.startswith(PREFIX)}
     load_strictly(generator, state, str(path))
     return generator.eval().requires_grad_(False)

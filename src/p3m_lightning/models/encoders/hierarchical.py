@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from p3m_lightning.models.blocks import conv_bn_relu, max_pool, scale_channels
+from p3m_lightning.models.encoders.depthwise import keep_depthwise_in_float32
 from p3m_lightning.models.encoders.pretrained import fill_backbone
 from p3m_lightning.schema import EncoderFeatures, InputError
 
@@ -44,6 +45,7 @@ class HierarchicalEncoder(nn.Module):
         super().__init__()
         self.name = name
         self.backbone, found = create_backbone(name)
+        keep_depthwise_in_float32(self.backbone)
         widest = [scale_channels(widest, decoder_width, 8) for widest in WIDEST]
         half = found.get(2, min(found[4], 2 * stem_width))
         given = [stem_width, half, *(found[stride] for stride in STRIDES[1:])]

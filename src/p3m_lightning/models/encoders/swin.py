@@ -28,6 +28,7 @@ class SwinT(nn.Module):
 
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     minimum_size = 96  # the map at stride 32 is at least as long as the shift; the authors' code asks for 256
+    mean, std = IMAGENET_MEAN, IMAGENET_STD  # of the images it takes
 
     def __init__(self, width: float = 1.0, drop_path: float = 0.0):
         super().__init__()

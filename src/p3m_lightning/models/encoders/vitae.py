@@ -23,6 +23,7 @@ class ViTAES(nn.Module):
 
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     minimum_size = 32
+    mean, std = IMAGENET_MEAN, IMAGENET_STD  # of the images it takes
 
     def __init__(self, width: float = 1.0):
         super().__init__()

@@ -13,7 +13,7 @@ from p3m_lightning.images import read_image, write_image
 from p3m_lightning.landmarks import write_landmarks
 from p3m_lightning.models import create_model
 from p3m_lightning.schema import InputError
-from p3m_lightning.training.callbacks.feature_copy_paste import FeatureCopyPaste
+from p3m_lightning.training.callbacks.copy_paste.features import FeatureCopyPaste
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,49 @@
+"""Kinds of labels: mattes, masks and trimaps, and what contradicts them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from p3m_lightning.images import trimap_classes
+from p3m_lightning.schema import InputError
+
+SOFT = 0.02  # largest share of a mask's pixels that may lie well between background and foreground, as JPEG leaves them
+SURE = 0.1  # of the full range: closer to 0 or 1 than this is background or foreground
+
+
+def checked_label(values: np.ndarray, labels: str, path: Path) -> np.ndarray:
+    """Return the label of an image as the matte that stands for it.
+
+    Args:
+        values: uint8 or uint16 (H, W), full range.
+        labels: `mask`, or `trimap` with one code for each class.
+        path: of the file, for messages.
+
+    Returns:
+        uint8 (H, W): 0 and 255, of a trimap also 128, its unknown region.
+
+    Raises:
+        InputError: the values contradict the kind of label.
+    """
+    if labels == "trimap":
+        return trimap_codes(trimap_classes(values))
+    part = values / np.float32(np.iinfo(values.dtype).max)
+    soft = float(np.mean((part > SURE) & (part < 1 - SURE)))
+    if soft > SOFT:
+        raise InputError(
+            f"{path}: labels=mask, but {soft:.0%} of its pixels lie between background and foreground; labels=matte"
+            " takes them as they are"
+        )
+    return np.where(part > 0.5, np.uint8(255), np.uint8(0))
+
+
+def trimap_codes(classes: np.ndarray) -> np.ndarray:
+    """Return the classes of a trimap, uint8 (H, W), as the matte that stands for it: 0, 128 and 255."""
+    return np.array([0, 128, 255], np.uint8)[classes]
+
+
+def is_mask(values: np.ndarray) -> bool:
+    """Tell whether a matte, uint8 or uint16 (H, W), knows background and foreground only."""
+    return bool(np.isin(values, (0, np.iinfo(values.dtype).max)).all())

@@ -1,0 +1,49 @@
+"""Moving averages of the weights: what is validated, saved and exported in place of the last step's weights."""
+
+from __future__ import annotations
+
+import warnings
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import WeightAveraging
+from torch import Tensor
+
+from p3m_lightning.schema import InputError
+from p3m_lightning.training.sharding import FullySharded
+
+
+class MovingAverage(WeightAveraging):
+    """Average weights and running statistics exponentially over the steps (Polyak and Juditsky, 1992).
+
+    Validation, checkpoints' weights and the test take the average; the trained weights travel beside it under
+    `current_model_state`, so that a run goes on from them. The first steps count for little: the decay grows as
+    (1 + n) / (10 + n) with the number n of updates until it reaches `decay`.
+
+    Args:
+        decay: part of the average that one step keeps; 0.999 averages over about a thousand steps.
+
+    Raises:
+        InputError: a decay outside (0, 1).
+    """
+
+    def __init__(self, decay: float = 0.999) -> None:
+        if not 0 < decay < 1:
+            raise InputError(f"callbacks.moving_average.decay={decay}: give a number between 0 and 1, as 0.999")
+
+        def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+            kept = min(decay, (1 + int(updates)) / (10 + int(updates)))
+            return averaged.lerp(current, 1 - kept) if averaged.is_floating_point() else current
+
+        super().__init__(avg_fn=average)
+
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        """Copy the weights that the average starts from.
+
+        Raises:
+            InputError: the network is sharded, and no process holds all of its weights.
+        """
+        if isinstance(trainer.strategy, FullySharded):
+            raise InputError("callbacks=averaged: does not go with trainer=fsdp; take trainer=ddp or callbacks=default")
+        with warnings.catch_warnings():  # Lightning warns of sharding, which is refused above
+            warnings.filterwarnings("ignore", message="You're using the WeightAveraging callback with a model")
+            super().setup(trainer, module, stage)

@@ -1,0 +1,65 @@
+"""Moving averages of the weights in training: what is saved, validated and resumed."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from p3m_lightning import load_model
+from p3m_lightning.cli import main
+from p3m_lightning.schema import InputError
+from p3m_lightning.training.callbacks.moving_average import MovingAverage
+
+BRIEF = [
+    "experiment=p3m_synthetic",
+    "data=synthetic",
+    "callbacks=averaged",
+    "trainer=cpu",
+    "trainer.check_val_every_n_epoch=1",
+    "model.width=0.125",
+    "data.num_workers=0",
+    "data.batch_size=2",
+    "data.train.transform.crop.size=64",
+    "data.train.transform.crop.sides=[96,128]",
+    "data.holdout=2",
+    "data.prepare=null",
+    "scheduler=constant",
+    "callbacks.moving_average.decay=0.5",
+]
+
+
+def train(portraits: Path, folder: Path, *overrides: str) -> dict:
+    assert main(["train", *BRIEF, f"paths.data={portraits}", f"hydra.run.dir={folder}", *overrides]) == 0
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def test_the_checkpoint_holds_the_average_and_the_run_goes_on_from_the_trained_weights(portraits, tmp_path):
+    unbroken = train(portraits, tmp_path / "unbroken", "trainer.max_epochs=2")
+    first = train(portraits, tmp_path / "resumed", "trainer.max_epochs=1")
+    last = tmp_path / "resumed" / "checkpoints" / "last.ckpt"
+    resumed = train(portraits, tmp_path / "resumed", "trainer.max_epochs=2", f"ckpt={last}")
+
+    key = "net.encoder.conv1.weight"
+    assert not torch.equal(first["state_dict"][key], first["current_model_state"][key])
+    for part in ("state_dict", "current_model_state"):
+        assert all(torch.equal(value, unbroken[part][name]) for name, value in resumed[part].items())
+    net = load_model(last)
+    assert torch.equal(net.state_dict()[key.removeprefix("net.")], resumed["state_dict"][key])
+
+
+def test_the_average_follows_the_weights_quickly_at_first():
+    average = MovingAverage(decay=0.9)._kwargs["avg_fn"]
+    averaged = torch.zeros(1)
+    for updates in range(200):
+        kept = min(0.9, (1 + updates) / (10 + updates))
+        expected = kept * averaged + (1 - kept) * torch.ones(1)
+        averaged = average(averaged, torch.ones(1), torch.tensor(updates))
+        torch.testing.assert_close(averaged, expected)
+    assert float(averaged) > 0.999
+    assert int(average(torch.tensor(3), torch.tensor(7), torch.tensor(1))) == 7  # counters are not averaged
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0, -1])
+def test_a_decay_that_averages_nothing_is_refused(decay):
+    with pytest.raises(InputError, match=r"moving_average\.decay"):
+        MovingAverage(decay)
