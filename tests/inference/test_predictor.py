@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from golden_networks import load_recording
-from p3m_lightning import Predictor, create_model
+from p3m_lightning import Predictor, create_model, load_reference_weights
 from p3m_lightning.cli.shared.network import add_network, make_predictor
 from p3m_lightning.images import from_unit
 from p3m_lightning.inference import infer

@@ -39,7 +39,7 @@ def make_background(background: Background, size: tuple[int, int]) -> np.ndarray
     """
     color = _as_color(background)
     if color is not None:
-        return np.broadcast_to(np.float32(color) / 255, (*size, 3))
+        return np.broadcast_to(np.array(color, np.float32) / 255, (*size, 3))
     if isinstance(background, np.ndarray) and np.issubdtype(background.dtype, np.floating):
         if background.ndim != 3 or background.shape[2] != 3:
             raise InputError(f"background array: {background.shape}; give RGB (H, W, 3)")

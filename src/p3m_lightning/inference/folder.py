@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from p3m_lightning.schema import InputError
 
 Item = tuple[Task, tuple[Photo, np.ndarray | None] | str]
 """A photograph with its trimap, or of a bad file the reason."""
+
+T = TypeVar("T")
 
 Result = tuple[Task, Matte | str]
 """A matte, or the reason why there is none."""
@@ -88,17 +90,18 @@ def read_groups(
 
 def predict_group(predictor: Predictor, group: list[Item]) -> list[Result]:
     """Predict one group; where it fails as a whole, one photograph at a time, so that only the guilty ones fail."""
-    if isinstance(group[0][1], str):
-        return group
-    photos = [photo for _, (photo, _) in group]
-    trimaps = [trimap for _, (_, trimap) in group]
+    refused: list[Result] = [(task, read) for task, read in group if isinstance(read, str)]
+    if refused:
+        return refused
+    tasks = [task for task, _ in group]
+    photos, trimaps = zip(*(read for _, read in group if not isinstance(read, str)), strict=True)
     try:
         mattes = predictor.batch(photos, None if trimaps[0] is None else trimaps)
     except _FAULTS as error:
         if len(group) == 1:
             return [(group[0][0], _reason(error, group[0][0]))]
         return [result for item in group for result in predict_group(predictor, [item])]
-    return [(task, matte) for (task, _), matte in zip(group, mattes, strict=True)]
+    return list(zip(tasks, mattes, strict=True))
 
 
 class Writing:
@@ -115,7 +118,7 @@ class Writing:
         self._products = products
         self._workers = workers
         self._pool = ThreadPoolExecutor(workers)
-        self._under_way: deque[tuple[Task, Future]] = deque()
+        self._under_way: deque[tuple[Task, Future[None]]] = deque()
 
     def __enter__(self) -> Writing:
         return self
@@ -147,7 +150,7 @@ class Writing:
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, read: Callable[[Task], tuple], tasks: Iterable[Task], ahead: int
+    pool: ThreadPoolExecutor, read: Callable[[Task], tuple[Photo, np.ndarray | None]], tasks: Iterable[Task], ahead: int
 ) -> Iterator[Item]:
     """Read `ahead` photographs before they are asked for; of a bad one comes the reason."""
     for task, future in in_order(pool, read, tasks, ahead, lambda task: [task.source]):
@@ -159,7 +162,7 @@ def _shape(item: Item) -> tuple | None:
     return None if isinstance(read, str) else (read[0].pixels.shape, read[0].pixels.dtype)
 
 
-def _result(task: Task, future: Future) -> tuple[Task, object]:
+def _result(task: Task, future: Future[T]) -> tuple[Task, T | str]:
     try:
         return task, future.result()
     except _FAULTS as error:

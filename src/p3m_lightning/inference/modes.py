@@ -240,13 +240,13 @@ def trimap_values(output: MattingOutput, engine: Engine) -> Array:
 
     Of a network without branches everything near a fractional alpha is unknown.
     """
-    if has_branches(output):
+    if output.semantic is not None and has_branches(output):
         classes = output.semantic.argmax(1)[:, None]
         return (classes == UNKNOWN) * (128 / 255) + (classes == FOREGROUND) * 1.0
-    size = output.alpha.shape[-2:]
-    coarse = tuple(max(1, side // BAND) for side in size)
+    height, width = output.alpha.shape[-2:]
+    coarse = (max(1, height // BAND), max(1, width // BAND))
     known = (output.alpha > CERTAIN) * 0.5 + (output.alpha > 1 - CERTAIN) * 0.5
-    return engine.resize(engine.resize(known, coarse), size)  # blurs every step into a band of unknown
+    return engine.resize(engine.resize(known, coarse), (height, width))  # blurs every step into a band of unknown
 
 
 def is_unknown(trimap: Array) -> Array:

@@ -131,7 +131,7 @@ class Predictor:
         size = photos[0].pixels.shape[:2]
         mode = self._mode_for(size)
         images = self._images(photos, self.limit if mode in LIMITED else None)
-        trimap = None if trimaps is None else self._trimap(trimaps, size, images.shape[-2:])
+        trimap = None if trimaps is None else self._trimap(trimaps, size, (images.shape[-2], images.shape[-1]))
         alpha = self.engine.numpy(self.engine.infer(images, mode, self.passes, trimap, self.flips))
         return [
             Matte(photo.pixels, _enlarge(values, size), photo.profile, opacity=photo.alpha)
@@ -143,10 +143,9 @@ class Predictor:
         return self.engine.asarray(to_unit(pixels))
 
     def _mode_for(self, size: tuple[int, int]) -> str:
-        free = self.engine.free_memory()
         if self.mode == "auto":
-            return choose_mode(size, self.engine.modes, free, self.passes, self.usual)
-        if self.mode == "native" and not fits_memory(size, free):
+            return choose_mode(size, self.engine.modes, self.engine.free_memory(), self.passes, self.usual)
+        if self.mode == "native" and not fits_memory(size, self.engine.free_memory()):
             smaller = "tiled" if "tiled" in self.engine.modes else "resize"
             raise InputError(
                 f"mode=native: {size[1]} x {size[0]} pixels do not fit into the free memory; take mode={smaller}"

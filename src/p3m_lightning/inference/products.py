@@ -53,7 +53,7 @@ class Products:
         dtype = matte.image.dtype.type
         if "cutout" in paths:
             write_image(paths["cutout"], matte.rgba(dtype), icc_profile=matte.profile)
-        if "composite" in paths:
+        if self.background is not None:
             composite = matte.composite(self.background, self.light, dtype)
             write_image(paths["composite"], composite, icc_profile=matte.profile)
         write_image(paths["alpha"], from_unit(matte.alpha, dtype))

@@ -68,7 +68,8 @@ class TorchEngine(Engine):
         """Apply the network to float (N, 3, H, W) in [0, 1], with int64 trimap (N, 1, H, W) where it takes one."""
         with torch.autocast(images.device.type, self.dtype, enabled=self.dtype is not None):
             output = self._run(images) if trimap is None else self._run(images, trimap)
-        return MattingOutput(*(value.float() if isinstance(value, Tensor) else value for value in output))
+        whole = {k: v.float() if isinstance(v, Tensor) else v for k, v in output._asdict().items()}
+        return MattingOutput(**whole)
 
     def resize(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
         """Resize float (N, C, H, W) to `size`."""

@@ -27,7 +27,7 @@ def checkpoint_facts(path: str | Path) -> Facts:
     """
     config = read_checkpoint(path).config
     usual, sizes = recorded_inference(config)
-    published = PUBLISHED.get(config.get("published_as"))
+    published = PUBLISHED.get(config.get("published_as", ""))
     stated = config.get("trained_on")
     before = pretraining(config["model"])
     return {

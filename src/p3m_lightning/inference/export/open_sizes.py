@@ -42,7 +42,7 @@ def pad_to_windows(layer: nn.Module, maps: Tensor, height: int, width: int) -> t
     Returns:
         (N, H', W', C), and what makes the layer cut back always: to cut nothing off changes nothing.
     """
-    return _pad_end(maps, height, width, layer.window_size), (0, 0, 0, 1, 0, 1)
+    return _pad_end(maps, height, width, int(layer.window_size)), (0, 0, 0, 1, 0, 1)
 
 
 def pad_to_even(merging: nn.Module, maps: Tensor, height: int, width: int) -> Tensor:
