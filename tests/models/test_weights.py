@@ -336,7 +336,7 @@ def test_convert_writes_what_load_model_reads(source, tmp_path, monkeypatch, cap
         (["p3mnet_r34", "absent.pth", "out.pth"], "safetensors"),
         (["p3mnet_r34", "absent.pth", "out.safetensors"], "no such file"),
         (["resnet34_imagenet", "absent.pth", "out.safetensors"], "encoder_weights"),
-        (["p3mnet", "absent.pth", "out.safetensors"], "no such network"),
+        (["p3mnet_r50", "absent.pth", "out.safetensors"], "no such network"),
         (["p3mnet_r34", "text.pth", "out.safetensors", "--sha256", "00"], "SHA-256"),
         (["p3mnet_r34", "text.pth", "out.safetensors"], "text.pth"),
     ],

@@ -123,16 +123,6 @@ DATASETS = {
         images_only=True,
         nested=True,
     ),
-    "people": DatasetCard(
-        title="your own photographs of people with masks, paired by stem",
-        splits={"train": Split(("train", "")), "test": Split(("test", "validation", ""))},
-        size="yours",
-        license="yours",
-        source="two folders side by side, images in `blurred_image` or `image`, masks in `mask`",
-        image=("blurred_image", "image", "images", "original", "original_image"),
-        alpha=("mask", "masks"),
-        labels="mask",
-    ),
     "folder": DatasetCard(
         title="your own images and mattes, paired by stem",
         splits={"train": Split(("train", "")), "test": Split(("test", "validation", ""))},
