@@ -207,7 +207,7 @@ def test_mattes_that_do_not_fit_fail_alone(folder):
     write_image(folder / "mattes/b.png", matte() // 255)
     entries = anonymize(folder, mattes=folder / "mattes")
     assert "120 x 50 pixels" in entries["a"].reason
-    assert "multiply them by 255" in entries["b"].reason
+    assert "multiply them by" in entries["b"].reason
 
 
 def test_a_face_wholly_in_the_transition_area_is_not_passed_on(folder):
@@ -242,7 +242,7 @@ def test_the_source_itself_is_refused_as_destination(folder):
 
 def test_images_of_one_name_are_refused(folder):
     write_image(folder / "src/a.jpg", noise(120, 120))
-    with pytest.raises(InputError, match="several images are called a"):
+    with pytest.raises(InputError, match=r"a\.jpg and a\.png share a stem"):
         anonymize(folder)
 
 

@@ -13,6 +13,7 @@ import yaml
 from p3m_lightning import compose_run
 from p3m_lightning.cli import main
 from p3m_lightning.cli.train import resume_last
+from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.models import create_model
 from p3m_lightning.schema import InputError
 from p3m_lightning.training import stages, train
@@ -111,7 +112,7 @@ def test_an_interruption_inside_a_stage_ends_where_an_unbroken_run_ends(portrait
         train(toy_run(portraits, folder))
     monkeypatch.undo()
     overrides = resume_last([*TOY, f"paths.data={portraits}", f"paths.output={tmp_path}", "ckpt=last"])
-    assert overrides[-1] == f"hydra.run.dir={folder}"
+    assert overrides[-1] == f"hydra.run.dir={quoted(folder)}"
     before = (folder / "stages/1_rough/checkpoints/last.ckpt").stat().st_mtime_ns
     train(toy_run(portraits, folder))
     assert (folder / "stages/1_rough/checkpoints/last.ckpt").stat().st_mtime_ns == before

@@ -96,7 +96,7 @@ def test_a_hundred_requests_leave_memory_flat(client):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "either --ckpt"),
+        (["--ckpt", "gone.ckpt", "--model", "modnet"], "either --ckpt"),
         (["--ckpt", "gone.ckpt"], "gone.ckpt: no such file"),
         (["--ckpt", "gone.ckpt", "--port", "99999"], "--port 99999"),
         (["--ckpt", "gone.ckpt", "--megapixels", "0"], "--megapixels 0"),

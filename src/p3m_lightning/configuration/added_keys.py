@@ -12,6 +12,7 @@ from typing import Any
 from p3m_lightning.schema import InputError
 
 OPEN = (
+    "lr_factors",
     "callbacks",
     "logger",
     "loss.weights",

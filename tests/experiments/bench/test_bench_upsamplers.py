@@ -60,7 +60,7 @@ def folder(tmp_path):
 
 
 def test_sides_that_make_no_whole_quarter_are_cut(folder):
-    (pair,) = read_pairs(folder, "folder", "test", limit=3)
+    (pair,) = read_pairs(folder, "folder", "test", count=3)
     assert pair.name == "one"
     assert pair.image.shape == (1, 3, 68, 88)
     assert pair.alpha.shape == (1, 1, 68, 88)

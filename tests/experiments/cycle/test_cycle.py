@@ -114,7 +114,7 @@ def test_a_broken_step_is_gone_through_again_and_those_before_are_not(tmp_path, 
 
     monkeypatch.setattr(cycle, "STEPS", {"one": step("one", False), "two": step("two", True)})
     monkeypatch.setattr(cycle, "write_report", lambda *args: None)
-    monkeypatch.setattr(cycle, "PLANS", {})
+    monkeypatch.setattr(cycle, "RUNS", {})
     paths = {"run": str(tmp_path / "run")} | dict.fromkeys(("data", "photographs", "backgrounds"), str(tmp_path))
     config = {"paths": paths, "prepare": {}, "gate": {}, "control": None, "seed": 0, "ckpt": None}
     with pytest.raises(KeyboardInterrupt):

@@ -55,6 +55,8 @@ def add_network(parser: argparse.ArgumentParser) -> None:
 
 def check_network(options: argparse.Namespace) -> None:
     """Refuse options of `add_network` that contradict each other, before any work."""
+    if not (options.ckpt or options.model or options.weights):
+        options.ckpt = take_box()
     check_checkpoint(options)
     if options.limit is not None and options.limit < 0:
         raise InputError(f"--limit {options.limit}: give pixels, or 0 for no limit")
@@ -62,12 +64,10 @@ def check_network(options: argparse.Namespace) -> None:
 
 def check_checkpoint(options: argparse.Namespace) -> None:
     """Refuse options of `add_checkpoint` that contradict each other."""
-    if options.ckpt and options.model:
+    if bool(options.ckpt) == bool(options.model):
         raise InputError("give either --ckpt PATH or --model NAME (with --weights FILE)")
     if options.weights and not options.model:
         raise InputError("--weights goes with --model NAME; a checkpoint of this package goes to --ckpt")
-    if not (options.ckpt or options.model):
-        options.ckpt = take_box()
 
 
 def take_box() -> Path:
