@@ -42,8 +42,3 @@ def checked_label(values: np.ndarray, labels: str, path: Path) -> np.ndarray:
 def trimap_codes(classes: np.ndarray) -> np.ndarray:
     """Return the classes of a trimap, uint8 (H, W), as the matte that stands for it: 0, 128 and 255."""
     return np.array([0, 128, 255], np.uint8)[classes]
-
-
-def is_mask(values: np.ndarray) -> bool:
-    """Tell whether a matte, uint8 or uint16 (H, W), knows background and foreground only."""
-    return bool(np.isin(values, (0, np.iinfo(values.dtype).max)).all())

@@ -5,31 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
+import brief_training
 from p3m_lightning import load_model
-from p3m_lightning.cli import main
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.callbacks.moving_average import MovingAverage
 
-BRIEF = [
-    "experiment=p3m_synthetic",
-    "data=synthetic",
-    "callbacks=averaged",
-    "trainer=cpu",
-    "trainer.check_val_every_n_epoch=1",
-    "model.width=0.125",
-    "data.num_workers=0",
-    "data.batch_size=2",
-    "data.train.transform.crop.size=64",
-    "data.train.transform.crop.sides=[96,128]",
-    "data.holdout=2",
-    "data.prepare=null",
-    "scheduler=constant",
-    "callbacks.moving_average.decay=0.5",
-]
-
 
 def train(portraits: Path, folder: Path, *overrides: str) -> dict:
-    assert main(["train", *BRIEF, f"paths.data={portraits}", f"hydra.run.dir={folder}", *overrides]) == 0
+    options = ("callbacks=averaged", "scheduler=constant", "callbacks.moving_average.decay=0.5", *overrides)
+    assert brief_training.train(portraits, folder, *options) == 0
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
 
 

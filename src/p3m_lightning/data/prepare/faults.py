@@ -41,7 +41,10 @@ FAULTS = {
     "trimap-contradicts": (ERROR, "a trimap that is sure where the matte says otherwise"),
     "pack": (ERROR, "a pack that is broken, or not of the files as they are; `p3m data pack` writes it again"),
     "leakage": (ERROR, "the same picture in the training and a test set"),
-    "matte-binary": (WARNING, "a matte of 0 and 255 only: a segmentation"),
+    "matte-binary": (
+        WARNING,
+        "a matte of 0 and 255 only: labels=mask keeps its edge from teaching hair",
+    ),
     "matte-range": (WARNING, "a matte that never reaches 255"),
     "matte-empty": (WARNING, "a matte without foreground"),
     "matte-full": (WARNING, "a matte without background"),
