@@ -72,7 +72,7 @@ def check_matte(codes: np.ndarray) -> str | None:
     """Tell what is wrong with the range of a matte's codes, uint8 or uint16; None where nothing is."""
     top = int(codes.max())
     if top == 1:
-        return f"its values are 0 and 1, not 0 to {np.iinfo(codes.dtype).max}; multiply them by it"
+        return f"its values are 0 and 1, not 0 to {np.iinfo(codes.dtype).max}; multiply them by that"
     if codes.dtype == np.uint16 and top == 255:
         return "its values end at 255 in a file of 16 bits; save it with 8 bits, or multiply them by 257"
     return None
