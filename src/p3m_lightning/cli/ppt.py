@@ -18,9 +18,10 @@ def run(options: argparse.Namespace) -> None:
     config = compose_run("ppt", options.overrides, ".")  # what is wrong with it shows before torch is loaded
     from p3m_lightning.experiments.ppt.plan import Plan
     from p3m_lightning.experiments.ppt.report import write_report
+    from p3m_lightning.experiments.ppt.seeds import run_seeds
     from p3m_lightning.experiments.ppt.steps import run_plan
 
     plan = Plan.from_config(config)
-    table = write_report(plan, run_plan(plan))
+    table = run_seeds(plan, config["seeds"]) if config["seeds"] else write_report(plan, run_plan(plan))
     print(table)
     print(plan.folder)

@@ -36,8 +36,14 @@ ADOBE = {
 }
 """The scripts of Xu et al., "Deep Image Matting", CVPR 2017, as its followers use them."""
 
+IOU = {"iou": "intersection over union of the parts of pred and mask above 1/2"}
+"""Where the label is a mask or a trimap; the other metrics then leave out the band around its edge."""
+
+HIGHER_IS_BETTER = frozenset(IOU)
+"""The keys of agreement; all others are errors."""
+
 MASK = {
-    "iou": "intersection over union of the parts of pred and mask above 1/2",
+    **IOU,
     "sad": "sum of |pred - mask| over all pixels / 1000",
     "sad_known": "sum of |pred - mask| outside the band around the mask's edge / 1000",
     "mad_known": "mean of |pred - mask| outside the band around the mask's edge",

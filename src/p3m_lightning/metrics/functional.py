@@ -191,9 +191,7 @@ def mask_metrics(pred: Array, target: Array, trimap: Array | None = None) -> dic
     """
     pred, target = matte_pair(pred, target)
     error = _error(pred, target)
-    ours, truth = pred > 0.5, target > 0.5
-    union = np.count_nonzero(ours | truth)
-    values = {"iou": float(np.count_nonzero(ours & truth) / union) if union else 1.0, "sad": _sad(error)}
+    values = {"iou": _iou(pred, target), "sad": _sad(error)}
     if trimap is not None:
         known = error[checked_trimap(trimap, target.shape) != UNKNOWN]
         values |= {"sad_known": _sad(known), "mad_known": float(known.mean()) if known.size else 0.0}
@@ -212,6 +210,22 @@ CONVENTIONS = {
     "adobe": Convention(adobe_metrics, definitions.ADOBE),
     "mask": Convention(mask_metrics, definitions.MASK),
 }
+
+
+def intersection_over_union(pred: Array, target: Array) -> float:
+    """Return the intersection over union of the parts of two mattes above one half; 1 where both are empty.
+
+    Args:
+        pred: predicted matte, (H, W) in [0, 1].
+        target: true matte or mask, likewise.
+    """
+    return _iou(*matte_pair(pred, target))
+
+
+def _iou(pred: np.ndarray, target: np.ndarray) -> float:
+    ours, truth = pred > 0.5, target > 0.5
+    union = np.count_nonzero(ours | truth)
+    return float(np.count_nonzero(ours & truth) / union) if union else 1.0
 
 
 def _error(pred: np.ndarray, target: np.ndarray) -> np.ndarray:

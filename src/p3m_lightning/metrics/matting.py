@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from p3m_lightning.metrics.definitions import FACE
-from p3m_lightning.metrics.functional import CONVENTIONS, face_metrics
+from p3m_lightning.metrics.definitions import FACE, IOU
+from p3m_lightning.metrics.functional import CONVENTIONS, face_metrics, intersection_over_union
 from p3m_lightning.metrics.report import Row, means, medians
 from p3m_lightning.schema import InputError
 
@@ -42,7 +42,7 @@ class MattingMetrics(Metric):
         if convention not in CONVENTIONS:
             raise InputError(f"convention: {convention!r} is not one of {', '.join(CONVENTIONS)}")
         self.measure, definitions = CONVENTIONS[convention]
-        self.metric_keys = (*definitions, *FACE)
+        self.metric_keys = tuple(dict.fromkeys((*definitions, *FACE, *IOU)))
         self.local_rows: list[Row] = []
         zeros = torch.zeros(len(self.metric_keys), dtype=torch.float64)
         self.add_state("sums", zeros, dist_reduce_fx="sum")
@@ -55,6 +55,7 @@ class MattingMetrics(Metric):
         trimap: Tensor | None = None,
         names: Sequence[str] | None = None,
         face: Tensor | None = None,
+        exact: Tensor | None = None,
     ) -> None:
         """Measure the images of a batch.
 
@@ -64,19 +65,24 @@ class MattingMetrics(Metric):
             trimap: (N, 1, H, W) of classes 0, 1, 2; None leaves the region metrics out.
             names: N stems of files; numbers where there are none.
             face: masks (N, 1, H, W) in [0, 1]; adds the errors inside the face where there is one.
+            exact: bool (N, 1, H, W), where the target is a true matte and not the edge of a mask; nothing else counts,
+                but for `iou`, which is added for images with such an edge.
 
         Raises:
             InputError: shapes that differ, values out of range.
         """
         if names is None:
             names = [str(len(self.local_rows) + i) for i in range(len(pred))]
-        for given, what in ((target, "target"), (trimap, "trimap"), (names, "names"), (face, "face")):
+        for given, what in ((target, "target"), (trimap, "trimap"), (names, "names"), (face, "face"), (exact, "exact")):
             if given is not None and len(given) != len(pred):
                 raise InputError(f"{what}: {len(given)} for a batch of {len(pred)} images")
         for i, name in enumerate(names):
-            values = self.measure(pred[i], target[i], None if trimap is None else trimap[i])
+            seen = pred[i] if exact is None else torch.where(exact[i], pred[i], target[i])
+            values = self.measure(seen, target[i], None if trimap is None else trimap[i])
             if face is not None:
-                values |= face_metrics(pred[i], target[i], face[i])
+                values |= face_metrics(seen, target[i], face[i])
+            if exact is not None and not exact[i].all():
+                values |= {"iou": intersection_over_union(pred[i], target[i])}
             self.local_rows.append({"name": name, **values})
             self.sums += self.sums.new_tensor([values.get(key, 0.0) for key in self.metric_keys])
             self.counts += self.counts.new_tensor([key in values for key in self.metric_keys])

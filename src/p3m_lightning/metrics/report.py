@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from p3m_lightning.metrics.definitions import FACE
+from p3m_lightning.metrics.definitions import FACE, IOU
 from p3m_lightning.metrics.functional import CONVENTIONS
 
 Row: TypeAlias = dict[str, Any]
@@ -27,7 +27,7 @@ def metric_report(rows: Sequence[Row], convention: str = "p3m") -> dict[str, Any
         `mean` and `median`, `{key: value}` each over the images that have the key; `tail`, see `tail_of`; `images`,
         the rows; `definition`, `{key: text}`.
     """
-    known = CONVENTIONS[convention].definitions | FACE
+    known = CONVENTIONS[convention].definitions | FACE | IOU
     return {
         "mean": means(rows),
         "median": medians(rows),

@@ -198,8 +198,9 @@ class MattingModule(LightningModule):
         if not alpha.isfinite().all():
             name = batch["name"][0]
             raise InputError(f"{name}: the network's matte is not finite: the training diverged; lower optimizer.lr")
-        scored = alpha if "labels" not in batch else torch.where(exact_region(batch), alpha, batch["alpha"])
-        self.metrics[stage][which].update(scored, batch["alpha"], batch["trimap"], batch["name"], batch.get("face"))
+        exact = exact_region(batch) if "labels" in batch else None
+        truth = batch["alpha"], batch["trimap"], batch["name"], batch.get("face")
+        self.metrics[stage][which].update(alpha, *truth, exact)
         return alpha
 
     def _log_metrics(self, stage: str, reset: bool = True) -> list[dict[str, float]]:

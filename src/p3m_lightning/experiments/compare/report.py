@@ -24,6 +24,7 @@ from p3m_lightning.experiments.statistics import (
     paired_test,
     tail_mean,
 )
+from p3m_lightning.metrics.definitions import HIGHER_IS_BETTER
 from p3m_lightning.metrics.report import TAIL, tail_of
 from p3m_lightning.schema import InputError
 
@@ -95,28 +96,30 @@ def notes(runs: Sequence[Run], sets: Mapping[str, Sequence[str]]) -> Iterator[st
 
 
 def score_table(runs: Sequence[Run], name: str, stems: Sequence[str], settings: Settings) -> Table:
-    """Return mean, median and tail of every run on a test set, with intervals; the least of each row is bold."""
+    """Return mean, median and tail of every run on a test set, with intervals; the best of each row is bold."""
     rows: list[list[Estimate]] = []
-    titles = []
+    titles, best = [], set()
 
     def add(title: str, key: str, statistic: Any) -> None:
         found = stems_with(runs, name, stems, key)
         if found:
+            columns = [column(run, name, found, key) for run in runs]
+            row = [bootstrap(values, statistic, settings.samples, settings.seed) for values in columns]
+            if len(row) > 1:
+                pick = np.argmax if key in HIGHER_IS_BETTER else np.argmin
+                best.add((len(rows), int(pick([estimate.value for estimate in row])) + 1))
             titles.append(title)
-            rows.append(
-                [bootstrap(column(run, name, found, key), statistic, settings.samples, settings.seed) for run in runs]
-            )
+            rows.append(row)
 
     for key in metric_keys(runs, name):
         add(f"{key} mean", key, mean)
         if key == "sad":
             add("sad median", key, median)
             add(f"sad mean of the worst {TAIL:.0%}", key, tail_mean)
-    best = {(number, int(np.argmin([e.value for e in row]))) for number, row in enumerate(rows) if len(row) > 1}
     cells = [[title, *map(estimate_text, row)] for title, row in zip(titles, rows, strict=True)]
     shares = [tail_of([run.images[name][stem] for stem in stems])["sad_share"] for run in runs]
     cells.append([f"share of the worst {TAIL:.0%} in the summed sad", *(f"{share:.0%}" for share in shares)])
-    return Table(["", *(run.label for run in runs)], cells, frozenset((r, c + 1) for r, c in best))
+    return Table(["", *(run.label for run in runs)], cells, frozenset(best))
 
 
 def paired_table(runs: Sequence[Run], name: str, stems: Sequence[str], settings: Settings) -> Table:
@@ -196,7 +199,8 @@ def _scores_legend(settings: Settings, images: int) -> str:
     few = f" {images} images are few: the intervals are narrower than they should be." if images < FEW else ""
     return (
         f"In brackets the {LEVEL:.0%} interval of {settings.samples} resamples of the images (bootstrap, percentiles,"
-        f" seed {settings.seed}; the same resamples for every run). The least of a row is bold.{few}"
+        f" seed {settings.seed}; the same resamples for every run). The best of a row is bold: the least error, the"
+        f" largest iou.{few}"
     )
 
 

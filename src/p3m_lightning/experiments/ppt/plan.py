@@ -6,7 +6,7 @@ A cell is a method, what it was trained on, and what it is tested on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Plan:
     methods: Mapping[str, Mapping[str, Any]]  # model -> experiment, train (overrides), published (a recipe)
     train_overrides: Sequence[str] = ()  # of every training, after those of the methods
     checkpoints: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # model -> condition -> file
+    hidden: Path | None = None  # where the images of the styles are, None: in `folder`
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Plan:
@@ -87,6 +88,10 @@ class Plan:
                 if path:
                     self._check_checkpoint(name, path)
 
+    def of_seed(self, seed: int) -> Plan:
+        """Return the same plan with another seed, in a folder of its own beside those of other seeds."""
+        return replace(self, seed=seed, folder=self.folder / f"seed_{seed}", hidden=self.folder)
+
     def cells(self) -> Iterator[Cell]:
         """Yield all cells, method by method."""
         for model in self.models:
@@ -105,7 +110,9 @@ class Plan:
 
     def images(self, condition: str, split: str) -> str:
         """Return the folder of images of a condition, as `images` of a data set takes it."""
-        return self.folders.get(condition) or str((self.folder / "images" / condition / split).absolute())
+        return self.folders.get(condition) or str(
+            ((self.hidden or self.folder) / "images" / condition / split).absolute()
+        )
 
     def checkpoint(self, model: str, side: str) -> Path:
         """Return the file of a trained network: the one that was given, else the best of our training."""
