@@ -171,3 +171,21 @@ def test_wrong_batches_are_refused(batch):
         metrics.update(pred, target[:6], trimap, names)
     with pytest.raises(InputError, match="'dim' is not one of p3m, adobe"):
         MattingMetrics("dim")
+
+
+def test_the_edge_of_a_mask_counts_only_in_the_intersection_over_union(batch):
+    pred, target, trimap, names, _ = batch
+    mask = (target > 0.5).float()
+    exact = trimap != 1
+    exact[0] = True  # this label is a matte
+    metrics = MattingMetrics()
+    metrics.update(pred, mask, trimap, names, exact=exact)
+    rows = metrics.rows()
+    assert "iou" not in rows[0]
+    assert rows[0]["sad"] == pytest.approx(float((pred[0] - mask[0]).abs().sum()) / 1000, rel=1e-5)
+    for i in range(1, 7):
+        error = (pred[i] - mask[i]).abs()[exact[i]].sum()
+        ours, truth = pred[i] > 0.5, mask[i] > 0.5
+        assert rows[i]["sad"] == pytest.approx(float(error) / 1000, rel=1e-5)
+        assert rows[i]["iou"] == pytest.approx(float((ours & truth).sum() / (ours | truth).sum()))
+    assert metrics.compute()["iou"] == pytest.approx(np.mean([row["iou"] for row in rows[1:]]))

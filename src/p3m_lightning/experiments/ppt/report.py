@@ -136,11 +136,13 @@ def _intro(plan: Plan, runs: Mapping[Cell, Run]) -> Text:
     run = next(iter(runs.values()))
     data = {c.tested_on: r.results.get("data", {}).get(plan.test, {}).get("sha256") for c, r in runs.items()}
     prints = ", ".join(f"{condition} {sha}" for condition, sha in data.items())
+    masks = " The labels are masks: the band around their edges does not count." if "iou" in run.definition else ""
     return Text(
         f"B: blurred, N: normal; B:N is trained on blurred and tested on normal images. Tested on {plan.test} of"
         f" {plan.root}, {len(run.images[plan.test])} images, the same portraits under every condition (fingerprints:"
         f" {prints}). Seed {plan.seed}, revision {str(run.results.get('git_revision'))[:12]}. In brackets the"
         f" {LEVEL:.0%} interval of {SAMPLES} resamples of the images; it says nothing of another training's luck."
+        f"{masks}"
     )
 
 
