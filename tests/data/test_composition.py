@@ -4,10 +4,10 @@ import albumentations as A
 import numpy as np
 import pytest
 
-from p3m_lightning.data.composition import ComposeOnBackground, brightness_gain, random_part
+from p3m_lightning.data.composition import ComposeOnBackground, brightness_gain, lay_before, random_part
 from p3m_lightning.data.transforms import TARGETS
 from p3m_lightning.images import write_image
-from p3m_lightning.schema import InputError
+from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 
 PLAIN = {"p": 1, "p_denoise": 0, "p_blur": 0, "p_noise": 0, "match_brightness": 0}
 
@@ -104,3 +104,46 @@ def test_missing_foregrounds_and_folders_are_refused(folder, tmp_path):
         compose(maps, backgrounds=folder, **PLAIN)
     with pytest.raises(InputError, match="no such folder"):
         ComposeOnBackground(backgrounds=tmp_path / "nowhere")
+
+
+def person(seed):
+    """A sample that composes exactly: layers, a soft matte and its trimap."""
+    draws = np.random.default_rng(seed)
+    alpha = np.clip(draws.normal(100, 180, (24, 32)), 0, 255).astype(np.uint8)
+    foreground, background = draws.integers(0, 256, (2, 24, 32, 3)).astype(np.uint8)
+    weight = alpha[..., None] / 255
+    image = np.rint(weight * foreground + (1 - weight) * background).astype(np.uint8)
+    trimap = np.select([alpha == 0, alpha == 255], [BACKGROUND, FOREGROUND], UNKNOWN).astype(np.uint8)
+    return {"image": image, "foreground": foreground, "background": background, "alpha": alpha, "trimap": trimap}
+
+
+def test_two_people_compose_to_their_picture():
+    front, back = person(0), person(1)
+    both = lay_before(front, back)
+    ahead, behind = front["alpha"] / 255, back["alpha"] / 255
+    assert np.abs(both["alpha"] / 255 - (ahead + behind - ahead * behind)).max() <= 0.5 / 255
+    weight = both["alpha"][..., None] / 255
+    composed = weight * both["foreground"] + (1 - weight) * both["background"]
+    assert np.abs(both["image"] - composed).max() <= 2.5  # three roundings
+    assert np.array_equal(both["background"], back["background"])
+
+
+def test_what_is_surely_a_person_of_either_is_foreground():
+    front, back = person(0), person(1)
+    trimap = lay_before(front, back)["trimap"]
+    sure = (front["trimap"] == FOREGROUND) | (back["trimap"] == FOREGROUND)
+    empty = (front["trimap"] == BACKGROUND) & (back["trimap"] == BACKGROUND)
+    assert np.array_equal(trimap == FOREGROUND, sure)
+    assert np.array_equal(trimap == BACKGROUND, empty)
+
+
+def test_a_mask_is_laid_inside_its_edge_with_the_colors_of_its_image():
+    front, back = crop(), crop()
+    del front["foreground"], front["background"], back["foreground"], back["background"]
+    front |= {"image": np.full((40, 40, 3), 200, np.uint8), "trimap": np.zeros((40, 40), np.uint8)}
+    both = lay_before(front, {**back, "alpha": np.zeros((40, 40), np.uint8), "trimap": front["trimap"]})
+    assert (both["image"][20, 20] == 200).all()
+    assert (both["image"][9, 20] == 7).all()  # the outermost pixels of the mask may be the old background's
+    assert (both["image"][10, 20] < 50).all()
+    assert np.array_equal(both["alpha"], front["alpha"])
+    assert "foreground" not in both

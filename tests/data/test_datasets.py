@@ -224,3 +224,17 @@ def test_the_two_parts_of_a_set_share_nothing_and_make_the_whole(p3m):
     assert rest[0]["image"].shape == (3, 16, 16)
     assert held[0]["image"].shape == (3, *SIZE)
     assert whole[0]["image"].shape == (3, 16, 16)
+
+
+def test_a_companion_comes_as_often_as_asked_and_by_the_seed(portraits):
+    alone = MattingDataset(portraits, "synthetic", transform=TrainTransform(UnknownBandCrop([96], 64, (7, 15))))
+    often = MattingDataset(
+        portraits, "synthetic", transform=TrainTransform(UnknownBandCrop([96], 64, (7, 15))), p_companion=0.5
+    )
+    changed = 0
+    for seed in range(20):
+        one, two = alone[SeededIndex(0, seed)], often[SeededIndex(0, seed)]
+        assert torch.equal(two["image"], often[SeededIndex(0, seed)]["image"])
+        assert (two["alpha"] >= one["alpha"] - 1e-6).all()
+        changed += not torch.equal(one["image"], two["image"])
+    assert 4 <= changed <= 16

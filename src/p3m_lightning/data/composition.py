@@ -11,9 +11,10 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from p3m_lightning.data.loading.batches import Maps
 from p3m_lightning.data.storage.layout import by_stem
 from p3m_lightning.data.storage.readers import read_color
-from p3m_lightning.schema import InputError
+from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _GAINS = (0.5, 2.0)
@@ -90,7 +91,7 @@ class ComposeOnBackground(A.DualTransform):
             layers = [layer + grain for layer in layers]
         image = weight * layers[0] + (1 - weight) * layers[1]
         maps = dict(zip(("image", "foreground", "background"), (image, *layers), strict=True))
-        return kwargs | {role: np.rint(np.clip(layer, 0, 255)).astype(np.uint8) for role, layer in maps.items()}
+        return kwargs | {role: _rounded(layer) for role, layer in maps.items()}
 
     def _layer(self, maps: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """Return the colors to lay over a background, and the matte by which."""
@@ -98,8 +99,52 @@ class ComposeOnBackground(A.DualTransform):
             return maps["foreground"], maps["alpha"]
         if self.own_colors is None:
             raise InputError("compose: there is no foreground to lay over a background; set foreground=cached or crop")
-        side = 2 * self.own_colors + 1
-        return maps["image"], cv2.GaussianBlur(cv2.erode(maps["alpha"], np.ones((side, side), np.uint8)), (3, 3), 0.8)
+        return maps["image"], drawn_in(maps["alpha"], self.own_colors)
+
+
+def lay_before(front: Maps, back: Maps, own_colors: int = 2) -> Maps:
+    """Return a sample with two people: the one of `front` before the picture of `back`.
+
+    Args:
+        front: maps (H, W[, 3]) of a sample: `image`, `alpha`, `trimap`; where it has a `foreground`, that is laid, else
+            its image, drawn in as masks are.
+        back: likewise, of the same size; its other maps are kept.
+        own_colors: see `ComposeOnBackground`.
+
+    Returns:
+        the maps of `back`; the matte is that of both people, `foreground` and `background`, where both have them,
+        compose to the image again.
+    """
+    full = np.float32(np.iinfo(back["alpha"].dtype).max)
+    ahead, behind = (maps["alpha"] / np.float32(np.iinfo(maps["alpha"].dtype).max) for maps in (front, back))
+    colors, weight = front.get("foreground"), ahead[..., None]
+    if colors is None:
+        colors, weight = front["image"], drawn_in(front["alpha"], own_colors)[..., None] / np.float32(255)
+    together = 1 - (1 - ahead) * (1 - behind)
+    classes = np.stack([front["trimap"], back["trimap"]])
+    known = np.where((classes == FOREGROUND).any(0), FOREGROUND, BACKGROUND)
+    unknown = (classes == UNKNOWN).any(0) & (known != FOREGROUND)
+    result = {
+        "image": _rounded(weight * colors + (1 - weight) * back["image"]),
+        "alpha": np.rint(together * full).astype(back["alpha"].dtype),
+        "trimap": np.where(unknown, UNKNOWN, known).astype(back["trimap"].dtype),
+    }
+    if "foreground" in front and "foreground" in back:
+        share = (ahead / np.maximum(together, 1e-6))[..., None]  # of the front in the colors of both
+        result["foreground"] = _rounded(share * colors + (1 - share) * back["foreground"])
+    if "face" in back:
+        result["face"] = np.where(ahead > 0.5, front["face"], back["face"])
+    return {**back, **result}
+
+
+def drawn_in(mask: np.ndarray, pixels: int) -> np.ndarray:
+    """Return a mask, uint8 (H, W), cut a little inside its edge and softly, against a rim of its old background."""
+    side = 2 * pixels + 1
+    return cv2.GaussianBlur(cv2.erode(mask, np.ones((side, side), np.uint8)), (3, 3), 0.8)
+
+
+def _rounded(colors: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(colors, 0, 255)).astype(np.uint8)
 
 
 def random_part(image: np.ndarray, size: tuple[int, int], generator: random.Random) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from p3m_lightning.data.composition import lay_before
 from p3m_lightning.data.loading.batches import Maps, to_sample
 from p3m_lightning.data.storage.layout import PACK, Samples, dataset_card, find_samples
 from p3m_lightning.data.storage.readers import SampleFiles, read_color
@@ -93,6 +94,7 @@ class MattingDataset(NamedDataset):
         limit: only so many samples, the first by name.
         packed: read what `p3m data pack` wrote, where it is there: the same pixels, sooner.
         labels: what the files of mattes hold, one of `schema.LABELS`; the card's by default.
+        p_companion: probability that a second person of the set stands before the first, see `lay_before`.
 
     Raises:
         InputError: unknown name, split or kind of labels, missing folder, image without matte or matte without image.
@@ -111,6 +113,7 @@ class MattingDataset(NamedDataset):
         limit: int | None = None,
         packed: bool = True,
         labels: str | None = None,
+        p_companion: float = 0.0,
     ) -> None:
         if foreground not in FOREGROUNDS:
             raise InputError(f"foreground: {foreground!r} is not one of {', '.join(FOREGROUNDS)}")
@@ -119,7 +122,7 @@ class MattingDataset(NamedDataset):
         self.labels = labels or dataset_card(name).labels
         if self.labels not in LABELS:
             raise InputError(f"labels: {labels!r} is not one of {', '.join(LABELS)}")
-        self.estimate = foreground == "crop"
+        self.estimate, self.p_companion = foreground == "crop", p_companion
         self.face = face
         layers = {"foreground", "background"}
         wanted = {"trimap"} | (layers if self.estimate else set())
@@ -131,9 +134,14 @@ class MattingDataset(NamedDataset):
     def maps(self, item: int | SeededIndex) -> tuple[Maps, str]:
         """Return the arrays of one sample, cut and augmented, and its name."""
         index, seed = item if isinstance(item, tuple) else (item, int(torch.randint(2**31, ())))
-        name = self.names[index]
-        maps = self.transform(SampleFiles(self.files[name], self.estimate, self.face, self.labels), seed)
-        return (maps if self.labels == "matte" else {**maps, "labels": self.labels}), name
+        maps = self._person(self.names[index], seed)
+        draws = random.Random(f"companion {seed}")
+        if draws.random() < self.p_companion:
+            maps = lay_before(self._person(draws.choice(self.names), draws.randrange(2**31)), maps)
+        return (maps if self.labels == "matte" else {**maps, "labels": self.labels}), self.names[index]
+
+    def _person(self, name: str, seed: int) -> Maps:
+        return self.transform(SampleFiles(self.files[name], self.estimate, self.face, self.labels), seed)
 
 
 class ImageDataset(NamedDataset):
