@@ -19,7 +19,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 		|| { echo "make: $(PYTHON) is $$($(PYTHON) -V); Python 3.11, 3.12 or 3.13 is needed: make setup PYTHON=python3.11"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
 train: setup ## render synthetic portraits, train P3M-Net, evaluate (EXPERIMENT=..., ARGS='key=value ...')
@@ -42,7 +42,8 @@ lint: setup ## ruff and mypy: style, formatting, types
 data: setup ## render the synthetic portraits only
 	$(BIN)/p3m data synthesize data/synthetic $(ARGS)
 
-bench: setup ## speed of the loader and the metrics, error and speed of the upsamplers
+bench: setup ## speed of start, steps, photographs, the loader and the metrics, error and speed of the upsamplers
+	$(BIN)/p3m bench all
 	$(BIN)/p3m bench loader
 	$(BIN)/p3m bench metrics
 	$(BIN)/p3m bench upsamplers

@@ -47,3 +47,10 @@ class MattingOutput(NamedTuple):
     semantic: Tensor | None = None  # P3M-Net: (N, 3, H, W) trimap logits
     detail: Tensor | None = None  # P3M-Net: (N, 1, H, W) in [0, 1], trusted in the unknown region
     sides: tuple[Tensor, ...] = ()  # P3M-Net: (N, 3, H, W) trimap logits of dBFI 2, 1, 0
+
+
+class Branches(NamedTuple):
+    """What the two branches of a network say, those that were asked for."""
+
+    semantic: Tensor | None  # (N, 3, H, W), scores of background, unknown, foreground
+    detail: Tensor | None  # (N, 1, H, W) in [0, 1], trusted in the unknown region

@@ -35,6 +35,8 @@ VERBS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 on success, 2 on a wrong call or wrong input, 130 on Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # read when torch is loaded: threads that spin while they wait take the cores from loaders and other programs
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if "--traceback" in arguments:
         return _run([a for a in arguments if a != "--traceback"])
     try:

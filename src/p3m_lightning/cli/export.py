@@ -38,6 +38,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SAD",
         help="largest difference of an image (default 0.1; for fp16 and int8 it is stated, not judged)",
     )
+    parser.add_argument(
+        "--share-weights",
+        action="store_true",
+        help="write the graph alone; its weights stay in the .safetensors of --ckpt, which lies beside it",
+    )
     parser.add_argument("--license", metavar="TEXT", help="of the weights, said in the file (default: as published)")
     parser.add_argument("--trained-on", metavar="TEXT", help="data, said in the file (default: as far as known)")
 
@@ -49,6 +54,8 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("give -o FILE.onnx, or --hub DIR")
     if options.output is not None and options.output.suffix != ".onnx":
         raise InputError(f"-o {options.output}: give a file that ends in .onnx")
+    if options.share_weights:
+        _check_sharing(options)
     if options.hub is not None and options.hub.exists() and (not options.hub.is_dir() or any(options.hub.iterdir())):
         raise InputError(f"--hub {options.hub}: is there already; give a new or empty folder")
     net, facts = network_with_facts(options)
@@ -59,11 +66,21 @@ def run(options: argparse.Namespace) -> None:
     images = comparison_images(options.images)
     from p3m_lightning.inference.export.onnx import export_onnx
 
-    differences = export_onnx(net, options.output, list(images.values()), facts, options.precision, options.tolerance)
+    shares = options.ckpt if options.share_weights else None
+    pictures = list(images.values())
+    differences = export_onnx(net, options.output, pictures, facts, options.precision, options.tolerance, shares)
     for name, difference in zip(images, differences, strict=True):
         height, width = difference.size
         print(f"{name} ({width} x {height}): SAD {difference.sad:.2g}, largest difference {difference.largest:.2g}")
     print(options.output)
+
+
+def _check_sharing(options: argparse.Namespace) -> None:
+    fits = options.ckpt is not None and options.ckpt.suffix == ".safetensors" and options.precision == "32"
+    if not fits or options.output is None or options.output.parent.resolve() != options.ckpt.parent.resolve():
+        raise InputError(
+            "--share-weights: goes with --ckpt FILE.safetensors, -o FILE.onnx in the same folder, and precision 32"
+        )
 
 
 def comparison_images(folder: Path | None) -> dict[str, np.ndarray]:

@@ -116,6 +116,6 @@ def _predictor_parameters(options: argparse.Namespace) -> dict[str, object]:
     from p3m_lightning.cli.shared.network import PASSES
     from p3m_lightning.inference.video.matting import file_identity
 
-    names = ["model", "mode", "limit", "flips", "precision", *(name.replace("-", "_") for name in PASSES)]
+    names = ["model", "mode", "limit", "flips", "precision", "engine", *(name.replace("-", "_") for name in PASSES)]
     files = {name: file_identity(path) for name in ("ckpt", "weights") if (path := getattr(options, name))}
     return {name: getattr(options, name) for name in names} | files

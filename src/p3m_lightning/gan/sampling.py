@@ -14,7 +14,7 @@ from torch import Tensor
 
 from p3m_lightning.gan.generator import Generator, movement
 from p3m_lightning.images import from_unit, open_image, write_image
-from p3m_lightning.inference.torch_engine import choose_device
+from p3m_lightning.inference.engines.torch_engine import choose_device
 from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError

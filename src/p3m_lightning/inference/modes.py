@@ -1,7 +1,4 @@
-"""How a network is applied to a whole picture: in one pass, in two, at its own size, or in tiles.
-
-The functions serve torch tensors and numpy arrays alike: what differs between the two is asked of an `Engine`.
-"""
+"""How a network is applied to a picture, tensor or array: in one pass, in two, at its own size, or in tiles."""
 
 from __future__ import annotations
 
@@ -43,6 +40,14 @@ class Engine(ABC):
     @abstractmethod
     def run(self, images: Array, trimap: Array | None = None) -> MattingOutput:
         """Apply the network to float (N, 3, H, W) in [0, 1]; trimap (N, 1, H, W) of 0, 1, 2 where it takes one."""
+
+    def trimap_of(self, images: Array) -> Array:
+        """Return the trimap of one pass as 0, 128/255 and 1, float (N, 1, H, W); for `hybrid` and `tiled`."""
+        return trimap_values(self.run(images), self)
+
+    def detail_of(self, images: Array) -> Array:
+        """Return what one pass says of the unknown region, float (N, 1, H, W); for `hybrid` and `tiled`."""
+        return detail_of(self.run(images))
 
     @abstractmethod
     def resize(self, maps: Array, size: tuple[int, int]) -> Array:
@@ -139,11 +144,10 @@ def hybrid(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
     foreground; here a distance below `EXACT` counts as exact.
     """
     size = images.shape[-2:]
-    semantic = run(engine.resize(images, passes.semantic_size(size)))
-    if not has_branches(semantic):
+    if "hybrid" not in engine.modes:
         raise InputError("mode=hybrid: this network has no branches to mix; take resize, native or tiled")
-    trimap = engine.resize(trimap_values(semantic, engine), size)
-    detail = run(engine.resize(images, passes.detail_size(size))).detail
+    trimap = engine.resize(engine.trimap_of(engine.resize(images, passes.semantic_size(size))), size)
+    detail = engine.detail_of(engine.resize(images, passes.detail_size(size)))
     return fuse_enlarged(trimap, engine.resize(detail, size))
 
 
@@ -161,12 +165,12 @@ def tiled(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
     size = images.shape[-2:]
     small = passes.fitted(size, min(passes.semantic_scale(size), passes.tile / max(size)))
     grid = tuple(max(1, round(side * (passes.detail_scale or 1.0))) for side in size)
-    trimap = engine.resize(trimap_values(run(engine.resize(images, small)), engine), grid)
-    detail = blend_tiles(run, engine, engine.resize(images, grid), trimap, passes)
+    trimap = engine.resize(engine.trimap_of(engine.resize(images, small)), grid)
+    detail = blend_tiles(engine, engine.resize(images, grid), trimap, passes)
     return fuse_enlarged(engine.resize(trimap, size), engine.resize(detail, size))
 
 
-def blend_tiles(run: Run, engine: Engine, images: Array, trimap: Array, passes: Passes) -> Array:
+def blend_tiles(engine: Engine, images: Array, trimap: Array, passes: Passes) -> Array:
     """Return the detail of every unknown pixel of `trimap`, float (N, 1, H, W); what is elsewhere means nothing."""
     detail = trimap * 0
     height, width = images.shape[-2:]
@@ -175,7 +179,7 @@ def blend_tiles(run: Run, engine: Engine, images: Array, trimap: Array, passes: 
             window = (..., rows, columns)
             if is_unknown(trimap[window]).any():
                 weights = engine.asarray(np.outer(down, across)[None, None])
-                detail[window] += detail_of(run(images[window])) * weights
+                detail[window] += engine.detail_of(images[window]) * weights
     return detail
 
 
@@ -241,16 +245,21 @@ def trimap_values(output: MattingOutput, engine: Engine) -> Array:
     Of a network without branches everything near a fractional alpha is unknown.
     """
     if output.semantic is not None and has_branches(output):
-        classes = output.semantic.argmax(1)[:, None]
-        return (classes == UNKNOWN) * (128 / 255) + (classes == FOREGROUND) * 1.0
+        return classes_as_values(output.semantic)
     height, width = output.alpha.shape[-2:]
     coarse = (max(1, height // BAND), max(1, width // BAND))
     known = (output.alpha > CERTAIN) * 0.5 + (output.alpha > 1 - CERTAIN) * 0.5
     return engine.resize(engine.resize(known, coarse), (height, width))  # blurs every step into a band of unknown
 
 
+def classes_as_values(semantic: Array) -> Array:
+    """Return the largest of the scores (N, 3, H, W) as 0, 128/255 and 1, float (N, 1, H, W)."""
+    classes = semantic.argmax(1)[:, None]
+    return (classes == UNKNOWN) * (128 / 255) + (classes == FOREGROUND) * 1.0
+
+
 def is_unknown(trimap: Array) -> Array:
-    """Tell for each value of an enlarged trimap whether it is neither 0 nor 1."""
+    """Tell where an enlarged trimap is neither 0 nor 1."""
     return (trimap > EXACT) & (trimap < 1 - EXACT)
 
 

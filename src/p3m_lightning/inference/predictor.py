@@ -6,15 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
 
 from p3m_lightning.images import to_unit
+from p3m_lightning.inference.engines.choose import (
+    check_engine,
+    engine_of_file,
+    engine_of_network,
+    goes_without_torch,
+)
 from p3m_lightning.inference.matte import Matte
 from p3m_lightning.inference.memory import choose_mode, fits_memory
 from p3m_lightning.inference.modes import DEFAULT_MODE, TRIMAP_MODES, Engine, Passes
 from p3m_lightning.inference.photo import Photo, Source, read_photo
+from p3m_lightning.models.box import box_file, box_graph, load_box
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # an ONNX file is run without torch
@@ -32,8 +40,9 @@ class Predictor:
     """Applies a network to photographs of any size, from 1 pixel to 100 megapixels.
 
     Args:
-        net: a network of `p3m_lightning.models`, which is moved to `device` and put in `eval()`; or an `Engine`, which
-            has its device, precision and compiler already; None is the network in the box, see `models.box`.
+        net: a network of `p3m_lightning.models`, which is moved to `device`, put in `eval()`, and copied, see
+            `engines.optimize`; or an `Engine`, which has its device and precision already; None is the network in the
+            box, see `models.box`.
         device: "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1", ...
         mode: `resize` (the published test figures), `hybrid` (two passes, finer), `native` (one pass at full size),
             `tiled` (full size in bounded memory), or `auto`, which picks for each picture, see `choose_mode`; None is
@@ -42,7 +51,8 @@ class Predictor:
             which the authors leave as they are.
         flips: average with the mirrored picture: twice the time, slightly better.
         precision: "32", or "bf16" (for GPUs; about three digits).
-        compile: run through `torch.compile`.
+        engine: `torch`; `compile`, through `torch.compile`: slow to start, then faster; `onnx` or `openvino`, for
+            exported files and the network in the box; `auto`, see `engines.choose`.
         recorded: a configuration or metadata whose `inference` says how the network was evaluated; its mode and sizes
             are taken where none are given, and `auto` keeps to both.
         passes: the keys of `modes.Passes`.
@@ -60,23 +70,21 @@ class Predictor:
         limit: int | None = LIMIT,
         flips: bool = False,
         precision: str = "32",
-        compile: bool = False,
+        engine: str = "auto",
         recorded: Mapping[str, Any] | None = None,
         **passes: Any,
     ) -> None:
         if limit is not None and limit <= 0:
             raise InputError(f"limit={limit}: give pixels, or None for no limit")
         if net is None:
-            from p3m_lightning.models.box import load_box
-
-            net, recorded = load_box()
+            net, recorded = _box(device, precision, engine)
         usual, sizes = recorded_inference(recorded or {}, passes)
-        engine = net if isinstance(net, Engine) else _torch_engine(net, device, precision, compile)
-        mode = mode or usual or DEFAULT_MODE[engine.needs_trimap]
+        runs = net if isinstance(net, Engine) else engine_of_network(net, device, precision, engine)
+        mode = mode or usual or DEFAULT_MODE[runs.needs_trimap]
         # the modes of every network need no look at what it offers, for which torch would run it
-        if mode not in (*TRIMAP_MODES, "auto") and mode not in engine.modes:
-            raise InputError(f"mode={mode}: this network has {', '.join(engine.modes)} and auto")
-        self.engine, self.mode, self.limit, self.flips = engine, mode, limit, flips
+        if mode not in (*TRIMAP_MODES, "auto") and mode not in runs.modes:
+            raise InputError(f"mode={mode}: this network has {', '.join(runs.modes)} and auto")
+        self.engine, self.mode, self.limit, self.flips = runs, mode, limit, flips
         self.usual, self.passes = usual, make_passes(sizes | passes)
 
     @classmethod
@@ -92,6 +100,8 @@ class Predictor:
         Raises:
             InputError: not a checkpoint of this package, or as the constructor.
         """
+        if Path(path) == box_file():
+            return cls(None, device, mode, **keys)
         from p3m_lightning.models import restore_model
         from p3m_lightning.models.weights import read_checkpoint
 
@@ -101,17 +111,16 @@ class Predictor:
 
     @classmethod
     def from_onnx(cls, path: str | Path, device: str = "auto", mode: str | None = None, **keys: Any) -> Predictor:
-        """Make a predictor from a file of `export.export_onnx`, run by ONNX Runtime; torch need not be installed.
+        """Make a predictor from a file of `export.export_onnx`; torch need not be installed.
 
-        Args as for `from_checkpoint`; there is neither `precision` nor `compile`.
+        Args as for `from_checkpoint`.
 
         Raises:
-            InputError: ONNX Runtime is not installed, another kind of file, or as the constructor.
+            InputError: neither ONNX Runtime nor OpenVINO is installed, another kind of file, or as the constructor.
         """
-        from p3m_lightning.inference.onnx_engine import OnnxEngine
-
-        engine = OnnxEngine(path, device)
-        return cls(engine, mode=mode, recorded=engine.metadata, **keys)
+        precision, engine = keys.pop("precision", "32"), keys.pop("engine", "auto")
+        runs = engine_of_file(path, device, precision, engine)
+        return cls(runs, mode=mode, recorded=runs.metadata, **keys)
 
     def __call__(self, source: Source, trimap: np.ndarray | None = None) -> Matte:
         """Predict the matte of one photograph.
@@ -159,10 +168,12 @@ class Predictor:
         return self.engine.resize_nearest(self.engine.asarray(np.stack(trimaps)[:, None]), reduced)
 
 
-def _torch_engine(net: nn.Module, device: str, precision: str, compile: bool) -> Engine:
-    from p3m_lightning.inference.torch_engine import TorchEngine, choose_device
-
-    return TorchEngine(net.to(choose_device(device)).eval(), precision, compile)
+def _box(device: str, precision: str, engine: str) -> tuple[nn.Module | Engine, Mapping[str, Any]]:
+    """Return the network in the box, ready to run where that goes without torch, and its recorded configuration."""
+    if goes_without_torch(device, precision, check_engine(engine)):
+        runs = engine_of_file(box_graph(), device, precision, engine)
+        return runs, runs.metadata
+    return load_box()
 
 
 def infer(
@@ -171,6 +182,7 @@ def infer(
     mode: str | None = "resize",
     trimap: Tensor | None = None,
     flips: bool = False,
+    optimize: bool = False,
     **passes: Any,
 ) -> Tensor:
     """Apply a network to whole pictures on its device, without gradients; for evaluation while training.
@@ -181,6 +193,7 @@ def infer(
         mode: `resize`, `hybrid`, `native`, `tiled` or None, see `Predictor`.
         trimap: int64 (N, 1, H, W) of BACKGROUND, UNKNOWN, FOREGROUND, for networks that need one.
         flips: average with the mirrored pictures.
+        optimize: for a network that no longer changes: run the copy that `engines.optimize` makes at the first call.
         passes: the keys of `modes.Passes`.
 
     Returns:
@@ -189,9 +202,26 @@ def infer(
     Raises:
         InputError: unknown mode or key; a mode that the network does not have; a trimap missing or too many.
     """
-    from p3m_lightning.inference.torch_engine import TorchEngine
+    from p3m_lightning.inference.engines.torch_engine import TorchEngine
 
-    return TorchEngine(net).infer(images, mode, make_passes(passes), trimap, flips)
+    # a sharded network cannot be copied
+    runs = _quick(net) if optimize and not hasattr(net, "unshard") else net
+    return TorchEngine(runs).infer(images, mode, make_passes(passes), trimap, flips)
+
+
+_QUICK: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
+
+
+def _quick(net: nn.Module) -> nn.Module:
+    """Return the quick copy of a network, made once."""
+    if net not in _QUICK:
+        from p3m_lightning.inference.engines.optimize import optimize_for_inference
+
+        copy = optimize_for_inference(net)
+        if copy is net:
+            return net  # a dictionary that holds its own key would keep it
+        _QUICK[net] = copy
+    return _QUICK[net]
 
 
 def recorded_inference(config: Mapping[str, Any], given: Iterable[str] = ()) -> tuple[str | None, dict[str, Any]]:

@@ -12,18 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from p3m_lightning.models.weights import (
-    Checkpoint,
-    load_encoder_weights,
-    load_reference_weights,
-    load_strictly,
-    read_checkpoint,
-)
 from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:  # the table is read, and the network in the box found, without torch
+    from torch import nn
+
+    from p3m_lightning.models.weights import Checkpoint, load_encoder_weights, load_reference_weights
 
 __all__ = [
     "MODELS",
@@ -37,6 +33,13 @@ __all__ = [
     "restore_model",
     "without_start",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import what fills networks when it is asked for."""
+    if name not in ("load_encoder_weights", "load_reference_weights"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.weights"), name)
 
 
 STARTS = ("encoder_weights", "pretrained")
@@ -134,6 +137,8 @@ def create_model(name: str, *, encoder_weights: str | Path | None = None, **argu
         ) from None
     model.name = name
     if encoder_weights is not None:
+        from p3m_lightning.models.weights import load_encoder_weights
+
         load_encoder_weights(model, encoder_weights)
     return model
 
@@ -158,6 +163,8 @@ def load_model(path: str | Path) -> nn.Module:
     Raises:
         InputError: no such file, another kind of file, or weights that do not fit the network that it names.
     """
+    from p3m_lightning.models.weights import read_checkpoint
+
     return restore_model(read_checkpoint(path), str(path))
 
 
@@ -168,6 +175,8 @@ def restore_model(checkpoint: Checkpoint, source: str) -> nn.Module:
         checkpoint: settings and weights.
         source: what to call it in an error, such as its path.
     """
+    from p3m_lightning.models.weights import load_strictly
+
     model = create_model(**without_start(checkpoint.config["model"]))
     load_strictly(model, checkpoint.state, source)
     return model.eval()

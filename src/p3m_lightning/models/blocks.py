@@ -79,6 +79,27 @@ class PoolingMerge(nn.Module):
         return self.linear(pooled.permute(0, 2, 3, 1)), skip, index
 
 
+class StochasticDepth(nn.Module):
+    """Leave the branch of a residual block out, image by image, and scale up where it stays (Huang et al., ECCV 2016).
+
+    Draws as torchvision's, which takes seconds to import.
+
+    Args:
+        drop: probability of leaving out, below 1; none in `eval()`.
+    """
+
+    def __init__(self, drop: float):
+        super().__init__()
+        self.drop = drop
+
+    def forward(self, branch: Tensor) -> Tensor:
+        """Take and return (N, ...)."""
+        if not self.training or self.drop == 0:
+            return branch
+        stays = branch.new_empty(len(branch), *[1] * (branch.ndim - 1)).bernoulli_(1 - self.drop)
+        return branch * (stays / (1 - self.drop))
+
+
 def max_pool(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Halve (N, C, H, W) by 2 x 2 maxima; also return where they were found, for `ops.unpool`."""
     return nnf.max_pool2d(maps, 2, return_indices=True)

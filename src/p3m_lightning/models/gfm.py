@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
-from torchvision.models import DenseNet
 
 from p3m_lightning.models.blocks import conv_bn_relu, scale_channels
 from p3m_lightning.models.encoders.resnet import residual_layer
 from p3m_lightning.ops import crop_to, fuse, pad_to_multiple, region_means, upsample
-from p3m_lightning.schema import MattingOutput
+from p3m_lightning.schema import Branches, MattingOutput
 
 UNIT = 32  # the encoders halve five times
 CLASSES = 3  # background, unknown, foreground: the semantic representation that the paper calls TT
@@ -46,11 +45,24 @@ class GFM(nn.Module):
             alpha (N, 1, H, W); semantic (N, 3, H, W), sigmoids of background, unknown and foreground; detail
             (N, 1, H, W), trusted in the unknown region. All in [0, 1].
         """
-        height, width = images.shape[-2:]
-        features = self.encoder(pad_to_multiple(images, UNIT) * 255)  # the authors never normalize
-        logits = self.glance(features[-1]), self.focus(features)
-        semantic, detail = (torch.sigmoid(crop_to(m, height, width).to(images.dtype)) for m in logits)
+        semantic, detail = self.branches(images)
         return MattingOutput(fuse(semantic, detail), semantic, detail)
+
+    def branches(self, images: Tensor, semantic: bool = True, detail: bool = True) -> Branches:
+        """Compute what `forward` returns of one branch or both, and nothing besides.
+
+        Args:
+            images: float RGB in [0, 1], (N, 3, H, W).
+            semantic: the trimap is wanted.
+            detail: the detail matte is wanted.
+        """
+        features = self.encoder(pad_to_multiple(images, UNIT) * 255)  # the authors never normalize
+        logits = self.glance(features[-1]) if semantic else None, self.focus(features) if detail else None
+        return Branches(*(None if m is None else self._squashed(m, images) for m in logits))
+
+    @staticmethod
+    def _squashed(logits: Tensor, images: Tensor) -> Tensor:
+        return torch.sigmoid(crop_to(logits, *images.shape[-2:]).to(images.dtype))
 
 
 class GlanceDecoder(nn.Module):
@@ -135,6 +147,8 @@ class DenseNet121(nn.Module):
     """DenseNet-121 of torchvision without its first pool, so that every block sees twice the usual size."""
 
     def __init__(self, width: float, depths: Sequence[int]):
+        from torchvision.models import DenseNet  # here: it takes seconds to import
+
         super().__init__()
         base, growth = scale_channels(64, width, 8), scale_channels(32, width, 4)
         self.features = DenseNet(growth, tuple(depths), base, num_classes=1).features

@@ -9,13 +9,9 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from p3m_lightning.models.blocks import conv_bn_relu
-from p3m_lightning.models.encoders.hierarchical import HierarchicalEncoder
 from p3m_lightning.models.encoders.pretrained import DEFAULT_ENCODER
-from p3m_lightning.models.encoders.resnet import ResNet34
-from p3m_lightning.models.encoders.swin import SwinT
-from p3m_lightning.models.encoders.vitae import ViTAES
 from p3m_lightning.ops import crop_to, fuse, normalize, pad_to_multiple, unpool, upsample
-from p3m_lightning.schema import EncoderFeatures, InputError, MattingOutput
+from p3m_lightning.schema import Branches, EncoderFeatures, InputError, MattingOutput
 
 CLASSES = 3  # background, unknown, foreground
 
@@ -57,14 +53,34 @@ class P3MNet(nn.Module):
             alpha (N, 1, H, W) in [0, 1]; semantic (N, 3, H, W) trimap logits; detail (N, 1, H, W) in [0, 1]; sides, the
             trimap logits (N, 3, H, W) of dBFI 2, 1, 0, or none without dBFI.
         """
-        height, width = images.shape[-2:]
-        normalized = normalize(images, self.encoder.mean, self.encoder.std)
-        padded = pad_to_multiple(normalized, 32, minimum=self.encoder.minimum_size)
-        features = self.encoder(padded)
+        features = self._features(images)
         logits, maps, sides = self.semantic(features.deepest)
-        detail = torch.sigmoid(self.matting(features, maps).to(images.dtype))  # 8 bits of bfloat16 would show
-        semantic, detail, *sides = (crop_to(m, height, width) for m in (logits, detail, *sides))
+        detail = self._detail(features, maps, images)
+        semantic, *sides = (crop_to(m, *images.shape[-2:]) for m in (logits, *sides))
         return MattingOutput(fuse(semantic, detail), semantic, detail, tuple(sides))
+
+    def branches(self, images: Tensor, semantic: bool = True, detail: bool = True) -> Branches:
+        """Compute what `forward` returns of one branch or both, and nothing besides.
+
+        Args:
+            images: float RGB in [0, 1], (N, 3, H, W).
+            semantic: the trimap logits are wanted.
+            detail: the detail matte is wanted.
+        """
+        features = self._features(images)
+        logits, maps, _ = self.semantic(features.deepest, logits=semantic, sides=False)
+        return Branches(
+            None if logits is None else crop_to(logits, *images.shape[-2:]),
+            self._detail(features, maps, images) if detail else None,
+        )
+
+    def _features(self, images: Tensor) -> EncoderFeatures:
+        normalized = normalize(images, self.encoder.mean, self.encoder.std)
+        return self.encoder(pad_to_multiple(normalized, 32, minimum=self.encoder.minimum_size))
+
+    def _detail(self, features: EncoderFeatures, maps: Sequence[Tensor], images: Tensor) -> Tensor:
+        logits = crop_to(self.matting(features, maps), *images.shape[-2:])
+        return torch.sigmoid(logits.to(images.dtype))  # 8 bits of bfloat16 would show
 
 
 class SemanticDecoder(nn.Module):
@@ -80,16 +96,19 @@ class SemanticDecoder(nn.Module):
             DBFI(channels[k + 1], channels[5], 32 // 2 ** (k + 1)) for k in range(3 if dbfi else 0)
         )
 
-    def forward(self, deepest: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Return the logits, the maps after stages 4 to 1 (strides 16 to 2), and the side logits 2 to 0."""
-        maps, sides = [deepest], []
-        for k in (4, 3, 2, 1, 0):
-            semantic = maps[-1]
+    def forward(
+        self, deepest: Tensor, logits: bool = True, sides: bool = True
+    ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
+        """Return the logits if wanted, the maps after stages 4 to 1 (strides 16 to 2), and the side logits 2 to 0."""
+        maps, aside, semantic = [], [], deepest
+        for k in (4, 3, 2, 1, 0) if logits else (4, 3, 2, 1):
             if k < len(self.dbfi):
-                semantic, side = self.dbfi[k](semantic, deepest)
-                sides.append(side)
-            maps.append(upsample(self.stages[k](semantic), 2))
-        return self.head(maps[-1]), maps[1:-1], sides
+                semantic = self.dbfi[k](semantic, deepest)
+                if sides:
+                    aside.append(self.dbfi[k].side(semantic))
+            semantic = upsample(self.stages[k](semantic), 2)
+            maps.append(semantic)
+        return (self.head(maps.pop()) if logits else None), maps, aside
 
 
 class MattingDecoder(nn.Module):
@@ -161,16 +180,21 @@ class DBFI(nn.Module):
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, CLASSES, 3, padding=1, bias=False)
 
-    def forward(self, semantic: Tensor, deepest: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the new map (N, C, h, w) and its trimap logits at full size."""
+    def forward(self, semantic: Tensor, deepest: Tensor) -> Tensor:
+        """Add to `semantic` (N, C, h, w) what it makes with the deepest features."""
         enlarged = upsample(self.transform2(deepest), self.factor)
         together = torch.cat([self.transform1(semantic), enlarged], dim=1)
-        result = semantic + nnf.relu(self.bn1(self.conv1(together)))
-        return result, upsample(self.conv2(result), 32 // self.factor)
+        return semantic + nnf.relu(self.bn1(self.conv1(together)))
+
+    def side(self, semantic: Tensor) -> Tensor:
+        """Return the trimap logits (N, 3, H, W) at full size of what `forward` returned."""
+        return upsample(self.conv2(semantic), 32 // self.factor)
 
 
 def p3mnet_r34(tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width: float = 1.0) -> P3MNet:
     """P3M-Net (ResNet-34); `width` scales every channel count."""
+    from p3m_lightning.models.encoders.resnet import ResNet34
+
     return P3MNet(ResNet34(width), reduce_last=True, tfi=tfi, sbfi=sbfi, dbfi=dbfi)
 
 
@@ -178,11 +202,15 @@ def p3mnet_swin_t(
     tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width: float = 1.0, drop_path: float = 0.0
 ) -> P3MNet:
     """P3M-Net (Swin-T); `width` scales every channel count, `drop_path` as in `SwinT` (the authors: 0.2)."""
+    from p3m_lightning.models.encoders.swin import SwinT
+
     return P3MNet(SwinT(width, drop_path), reduce_last=False, tfi=tfi, sbfi=sbfi, dbfi=dbfi)
 
 
 def p3mnet_vitae_s(tfi: bool = True, sbfi: bool = True, dbfi: bool = True, width: float = 1.0) -> P3MNet:
     """P3M-Net (ViTAE-S); `width` scales every channel count."""
+    from p3m_lightning.models.encoders.vitae import ViTAES
+
     return P3MNet(ViTAES(width), reduce_last=False, tfi=tfi, sbfi=sbfi, dbfi=dbfi)
 
 
@@ -196,6 +224,8 @@ def p3mnet(
     decoder_width: float = 1.0,
 ) -> P3MNet:
     """P3M-Net with an encoder of timm; arguments as of `HierarchicalEncoder` and `P3MNet`."""
+    from p3m_lightning.models.encoders.hierarchical import HierarchicalEncoder
+
     hierarchical = HierarchicalEncoder(encoder, pretrained, stem_width, decoder_width)
     net = P3MNet(hierarchical, reduce_last=False, tfi=tfi, sbfi=sbfi, dbfi=dbfi)
     if not (tfi and sbfi):
@@ -243,6 +273,8 @@ def basic(
         raise InputError(
             f"model.pretrained={pretrained}: goes with model.encoder=NAME; ResNet-34 takes encoder_weights"
         )
+    from p3m_lightning.models.encoders.resnet import ResNet34
+
     return P3MNet(ResNet34(width), reduce_last=True, tfi=False, sbfi=False, dbfi=False)
 
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
+from p3m_lightning.images.resampling import Block, smooth_blocks
+
 
 def pad_to_multiple(images: Tensor, multiple: int, minimum: int = 0) -> Tensor:
     """Repeat the bottom and right edge until both sides are multiples.
@@ -107,45 +109,11 @@ def resize_smooth(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if maps.shape[-2:] == size:
         return maps
-    for axis, new in ((-2, size[0]), (-1, size[1])):
-        maps = torch.movedim(_resize_last(torch.movedim(maps, axis, -1), new), -1, axis)
-    return maps
+    down, across = (smooth_blocks(old, new) for old, new in zip(maps.shape[-2:], size, strict=True))
+    with torch.autocast(maps.device.type, enabled=False):  # products of bfloat16 would show
+        maps = torch.cat([_like(maps, block) @ maps[..., block.source, :] for block in down], -2)
+        return torch.cat([maps[..., block.source] @ _like(maps, block).T for block in across], -1)
 
 
-def _resize_last(maps: Tensor, new: int) -> Tensor:
-    """Smooth and sample the last axis: a banded matrix product, gathered tap by tap."""
-    old = maps.shape[-1]
-    taps, weights = _resampling(old, new)
-    weights = weights.to(maps)
-    taps = taps.to(maps.device)
-    result = torch.zeros(*maps.shape[:-1], new, dtype=maps.dtype, device=maps.device)
-    for k in range(taps.shape[1]):
-        result += maps.index_select(-1, taps[:, k]) * weights[:, k]
-    return result
-
-
-def _resampling(old: int, new: int) -> tuple[Tensor, Tensor]:
-    """Source positions and weights, (new, taps) each, of smoothing followed by linear sampling along one axis."""
-    factor = old / new
-    sigma = max(0.0, (factor - 1) / 2)
-    radius = int(4 * sigma + 0.5)
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
-    bell = torch.exp(-0.5 * (offsets / sigma) ** 2) if sigma else torch.ones(1, dtype=torch.float64)
-    bell = bell / bell.sum()
-    center = (torch.arange(new, dtype=torch.float64) + 0.5) * factor - 0.5
-    left = torch.floor(center)
-    fraction = (center - left).unsqueeze(1)
-    # sampling mixes two smoothed neighbors, so the kernel is the bell laid at `left` and at `left + 1`
-    pad = torch.zeros(1, dtype=torch.float64)
-    weights = (1 - fraction) * torch.cat([bell, pad]) + fraction * torch.cat([pad, bell])
-    positions = left.long().unsqueeze(1) + torch.arange(-radius, radius + 2)
-    return _mirror(positions, old), weights
-
-
-def _mirror(positions: Tensor, length: int) -> Tensor:
-    """Fold positions outside [0, length) back, not repeating the edge sample: c b | a b c | b a."""
-    if length == 1:
-        return torch.zeros_like(positions)
-    period = 2 * (length - 1)
-    positions = positions % period
-    return torch.minimum(positions, period - positions)
+def _like(maps: Tensor, block: Block) -> Tensor:
+    return torch.from_numpy(block.weights).to(maps)

@@ -1,8 +1,13 @@
 """`p3m bench`: benchmarks; each prints JSON on its last line."""
 
 VERBS = {
+    "all": "startup, photo and step, one after another",
     "loader": "training batches from published files and packs, against a plain loader",
     "metrics": "gradient and connectivity errors against the published procedure",
+    "photo": "a photograph from file to file against the published procedure",
+    "startup": "what commands take before they work",
+    "step": "forward pass and training step against the published procedure",
+    "tables": "the speed tables of docs/results.md from the JSON files of the others",
     "upsamplers": "StyleMatte's ways from a quarter to full size",
     "video": "flicker before and after smoothing, on synthetic clips",
 }

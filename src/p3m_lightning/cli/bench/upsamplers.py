@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
     if options.out.suffix.lower() not in (".png", ".jpg"):
         raise InputError(f"--out {options.out}: must end in .png or .jpg")
     from p3m_lightning.experiments.bench.upsamplers import bench, read_pairs, save_comparison, synthetic_pairs
-    from p3m_lightning.inference.torch_engine import choose_device
+    from p3m_lightning.inference.engines.torch_engine import choose_device
     from p3m_lightning.models.upsamplers import LEARNABLE, UPSAMPLERS
 
     names = options.only or list(UPSAMPLERS)

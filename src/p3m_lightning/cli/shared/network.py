@@ -49,8 +49,19 @@ def add_network(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{name}", type=kind, metavar="N", help=purpose)
     group.add_argument("--flips", action="store_true", help="average with the mirrored picture")
     group.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
-    group.add_argument("--precision", default="32", choices=["32", "bf16"], help="bf16 is for GPUs")
-    group.add_argument("--compile", action="store_true", help="torch.compile: slow to start, then faster")
+    group.add_argument(
+        "--precision", default="32", choices=["32", "bf16"], help="bf16: processors and GPUs that have it"
+    )
+    group.add_argument(
+        "--engine",
+        default="auto",
+        metavar="NAME",
+        help="torch, compile (slow to start, then faster); for a file of p3m export and the network in the box onnx,"
+        " openvino; default auto: what is installed and starts soonest",
+    )
+    group.add_argument(
+        "--compile", action="store_const", const="compile", dest="engine", help="the same as --engine compile"
+    )
 
 
 def check_network(options: argparse.Namespace) -> None:
@@ -91,11 +102,9 @@ def make_predictor(options: argparse.Namespace) -> Predictor:
     keys |= {name: value for name, value in passes.items() if value is not None}
     if options.limit is not None:
         keys["limit"] = options.limit or None
+    keys |= {"precision": options.precision, "engine": options.engine}
     if options.ckpt and options.ckpt.suffix == ".onnx":
-        if options.precision != "32" or options.compile:
-            raise InputError(f"{options.ckpt}: an exported file takes neither --precision nor --compile")
         return Predictor.from_onnx(options.ckpt, options.device, **keys)
-    keys |= {"precision": options.precision, "compile": options.compile}
     if options.ckpt:
         return Predictor.from_checkpoint(options.ckpt, options.device, **keys)
     return Predictor(published_network(options.model, options.weights), options.device, **keys)

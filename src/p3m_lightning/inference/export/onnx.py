@@ -20,11 +20,13 @@ from torch import Tensor, nn
 from p3m_lightning import __version__
 from p3m_lightning.files import atomic_path
 from p3m_lightning.images import to_uint8, to_unit
+from p3m_lightning.inference.engines.array_engine import METADATA, OUTPUTS
+from p3m_lightning.inference.engines.onnx_engine import OnnxEngine
+from p3m_lightning.inference.engines.torch_engine import TorchEngine
 from p3m_lightning.inference.export.open_sizes import open_sizes
+from p3m_lightning.inference.export.shared_weights import share_weights
 from p3m_lightning.inference.modes import Passes
-from p3m_lightning.inference.onnx_engine import METADATA, OUTPUTS, OnnxEngine
 from p3m_lightning.inference.predictor import make_passes, recorded_inference
-from p3m_lightning.inference.torch_engine import TorchEngine
 from p3m_lightning.ops import resize
 from p3m_lightning.schema import InputError, MattingOutput
 
@@ -51,6 +53,7 @@ def export_onnx(
     metadata: Mapping[str, object] | None = None,
     precision: str = "32",
     tolerance: float | None = None,
+    shares: Path | None = None,
 ) -> list[Difference]:
     """Write a network as ONNX; the file appears only if it gives the same mattes as the network.
 
@@ -68,6 +71,8 @@ def export_onnx(
         precision: "32"; "fp16", half the size, for GPUs; "int8", convolutions with 8 bits, a quarter of the size,
             calibrated on `images`.
         tolerance: largest SAD of an image; by default `TOLERANCES`, the largest one found is in the file anyway.
+        shares: safetensors of the network in the folder of `path`: the file refers to the weights there, see
+            `shared_weights`.
 
     Returns:
         The difference on each image.
@@ -85,7 +90,9 @@ def export_onnx(
     mode = usual or ("resize" if sizes else "native")
     passes = make_passes(sizes)
     with atomic_path(path) as aside:
-        _trace(_Exported(net, facts["outputs"], precision), aside)
+        _trace(_Exported(net, facts["outputs"], precision), aside, optimize=shares is None)
+        if shares is not None:
+            share_weights(aside, shares)
         if precision == "int8":
             quantize(aside, [_seen(image, passes) for image in images], net.needs_trimap)
         _write_facts(aside, facts)
@@ -160,8 +167,8 @@ class _Exported(nn.Module):
         return tuple(getattr(output, name).float() for name in self.outputs)
 
 
-def _trace(net: _Exported, path: Path) -> None:
-    """Export by torch's dynamo exporter, quietly."""
+def _trace(net: _Exported, path: Path, optimize: bool) -> None:
+    """Export by torch's dynamo exporter, quietly; `optimize` also folds batch norm, so that weights change."""
     count, height, width = EXAMPLE
     noise = torch.rand(count, 3, height // 30, width // 30, generator=torch.Generator().manual_seed(0))
     inputs = {"images": resize(noise, (height, width))}
@@ -180,6 +187,7 @@ def _trace(net: _Exported, path: Path) -> None:
                 input_names=list(inputs),
                 output_names=list(net.outputs),
                 external_data=False,
+                optimize=optimize,
                 verbose=False,
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
@@ -209,9 +217,9 @@ def _quiet() -> Iterator[None]:
 def _write_facts(path: Path, facts: Mapping[str, object]) -> None:
     import onnx
 
-    model = onnx.load(path)
+    model = onnx.load(path, load_external_data=False)
     onnx.helper.set_model_props(model, {METADATA: json.dumps(facts)})
-    onnx.save(model, path)
+    path.write_bytes(model.SerializeToString())
 
 
 def _inputs(image: np.ndarray, needs_trimap: bool) -> dict[str, np.ndarray]:

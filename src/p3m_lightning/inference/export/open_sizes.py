@@ -1,6 +1,6 @@
 """Forms of third-party arithmetic that stay right at every size once torch's exporter has traced them at one.
 
-The networks of `transformers` decide in Python what a size asks for, whether to pad, cut back, or interpolate; a trace
+Some of `transformers` and `timm` decide in Python what a size asks for: whether to pad, cut, or interpolate; a trace
 keeps the one branch that the example took. Here each such place has a form without branches that computes the same
 numbers. They stand in for the originals during an export alone.
 """
@@ -124,6 +124,20 @@ def _pad_end(maps: Tensor, height: int, width: int, unit: int) -> Tensor:
     return nnf.pad(maps, (0, 0, 0, columns - width, 0, rows - height))
 
 
+def conv_of_even_sides(
+    maps: Tensor, weight: Tensor, bias: Tensor | None, stride: Size, padding: Size, dilation: Size, groups: int
+) -> Tensor:
+    """Convolve (N, C, H, W) with TensorFlow's padding, of sides that the stride divides, as those of our encoders.
+
+    Then the padding is the same at every size; worked out from the size it makes expressions that grow with every layer
+    and keep the exporter busy for an hour.
+    """
+    pads = [max(0, (k - 1) * d + 1 - s) for k, d, s in zip(weight.shape[-2:], dilation, stride, strict=True)]
+    (top, left), (height, width) = (pad // 2 for pad in pads), pads
+    padded = nnf.pad(maps, (left, width - left, top, height - top))
+    return nnf.conv2d(padded, weight, bias, stride, 0, dilation, groups)
+
+
 FORMS: Mapping[str, Mapping[str, Callable]] = {
     "transformers.models.swin.modeling_swin": {
         "SwinLayer.maybe_pad": pad_to_windows,
@@ -137,6 +151,7 @@ FORMS: Mapping[str, Mapping[str, Callable]] = {
         "Mask2FormerSinePositionEmbedding.build_sine_position_embedding": staticmethod(sine_positions),
         "Mask2FormerPixelDecoderEncoderOnly.get_reference_points": staticmethod(cell_centers),
     },
+    "timm.layers.conv2d_same": {"conv2d_same": conv_of_even_sides},
     "transformers.models.vitdet.modeling_vitdet": {"get_rel_pos": relative_positions},
 }
 """By module: what is replaced, and by what."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+if TYPE_CHECKING:  # the graph is run without torch
+    from torch import nn
 
 BOX = "portraits"
 """Name of the network; its card is README.md beside this file."""
@@ -15,6 +16,11 @@ BOX = "portraits"
 def box_file() -> Path:
     """Return the file of the network in the box, safetensors of half precision."""
     return Path(__file__).with_name(f"{BOX}.safetensors")
+
+
+def box_graph() -> Path:
+    """Return the same network as ONNX: its graph alone, whose weights are those of `box_file` beside it."""
+    return Path(__file__).with_name(f"{BOX}.onnx")
 
 
 def load_box() -> tuple[nn.Module, Mapping[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch.nn.functional as nnf
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 
 from p3m_lightning.models.blocks import scale_channels
 from p3m_lightning.ops import IMAGENET_MEAN, IMAGENET_STD
@@ -54,6 +53,31 @@ class ResNet34(nn.Module):
         deepest = self.layer4(pooled)  # 32
         skips = (skip0, skip1, skip2, skip3, skip4)
         return EncoderFeatures(deepest, skips, (index0, index1, index2, index3, index4))
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions and a shortcut, named as in torchvision, which takes seconds to import.
+
+    Args:
+        in_channels: of the maps given.
+        channels: of the maps returned.
+        stride: of the first convolution.
+        downsample: the shortcut; None where the maps keep their shape.
+    """
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1, downsample: nn.Module | None = None):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.downsample = downsample
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Take (N, in_channels, H, W), return (N, channels, H / stride, W / stride)."""
+        inner = nnf.relu(self.bn1(self.conv1(maps)))
+        shortcut = maps if self.downsample is None else self.downsample(maps)
+        return nnf.relu(self.bn2(self.conv2(inner)) + shortcut)
 
 
 def _pool(maps: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
-from p3m_lightning.models.blocks import ConvStem, PoolingMerge, feed_forward, init_transformer, scale_channels
+from p3m_lightning.models.blocks import (
+    ConvStem,
+    PoolingMerge,
+    StochasticDepth,
+    feed_forward,
+    init_transformer,
+    scale_channels,
+)
 from p3m_lightning.ops import IMAGENET_MEAN, IMAGENET_STD
 from p3m_lightning.schema import EncoderFeatures
 
@@ -80,7 +86,7 @@ class Block(nn.Module):
         self.attn = WindowAttention(channels, heads)
         self.norm2 = nn.LayerNorm(channels)
         self.mlp = feed_forward(channels)
-        self.drop_path = StochasticDepth(drop, mode="row")
+        self.drop_path = StochasticDepth(drop)
 
     def forward(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
         """Keep the shape (N, H, W, C); `mask` is that of `window_mask` for the block's shift."""

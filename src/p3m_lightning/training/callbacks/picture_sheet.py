@@ -104,4 +104,4 @@ def _predicted_trimap(module: LightningModule, batch: Sample) -> Tensor:
     semantic = net(image[..., :32, :32]).semantic  # a glance is enough to see what kind of network it is
     if semantic is None or semantic.shape[1] != 3:
         return batch["trimap"][0]
-    return torch.round(2 * module.infer(_SemanticAsAlpha(net), image, mode="resize"))[0]
+    return torch.round(2 * module.infer(_SemanticAsAlpha(net), image, mode="resize", optimize=False))[0]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,8 +12,8 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from p3m_lightning.inference.memory import free_memory
-from p3m_lightning.inference.modes import MODES, TRIMAP_MODES, Engine, Passes, has_branches
-from p3m_lightning.ops import resize_smooth
+from p3m_lightning.inference.modes import MODES, TRIMAP_MODES, Engine, Passes, classes_as_values, has_branches
+from p3m_lightning.ops import fuse, resize_smooth
 from p3m_lightning.schema import InputError, MattingOutput
 
 PRECISIONS = {"32": None, "bf16": torch.bfloat16}
@@ -21,7 +23,7 @@ class TorchEngine(Engine):
     """A network of `p3m_lightning.models` as the `modes.Engine` that `apply_mode` asks for.
 
     Args:
-        net: used as it is; `eval()` and devices are the caller's business.
+        net: used as it is; `eval()`, devices and `optimize_for_inference` are the caller's business.
         precision: "32", or "bf16" for autocast; results are float32 either way.
         compile: run through `torch.compile` with sizes left open; the first pictures are slow, later ones faster.
     """
@@ -31,7 +33,8 @@ class TorchEngine(Engine):
             raise InputError(f"precision={precision}: choose from {', '.join(PRECISIONS)}")
         self.net = net
         self.dtype = PRECISIONS[precision]
-        self._run = torch.compile(net, dynamic=True) if compile else net
+        self._compiled: Callable = partial(torch.compile, dynamic=True) if compile else _as_it_is
+        self._whole = self._compiled(net)
 
     @property
     def needs_trimap(self) -> bool:
@@ -48,6 +51,8 @@ class TorchEngine(Engine):
         """The modes that the network offers, found by a trial on a tiny picture."""
         if self.needs_trimap:
             return TRIMAP_MODES
+        if self._both is not None:
+            return tuple(MODES)
         with torch.no_grad():
             output = self.net(torch.zeros(1, 3, 32, 32, device=self.device))
         return tuple(m for m in MODES if m != "hybrid" or has_branches(output))
@@ -65,11 +70,48 @@ class TorchEngine(Engine):
             return super().infer(images, mode, passes, trimap, flips)
 
     def run(self, images: Tensor, trimap: Tensor | None = None) -> MattingOutput:
-        """Apply the network to float (N, 3, H, W) in [0, 1], with int64 trimap (N, 1, H, W) where it takes one."""
-        with torch.autocast(images.device.type, self.dtype, enabled=self.dtype is not None):
-            output = self._run(images) if trimap is None else self._run(images, trimap)
-        whole = {k: v.float() if isinstance(v, Tensor) else v for k, v in output._asdict().items()}
-        return MattingOutput(**whole)
+        """Apply the network to float (N, 3, H, W) in [0, 1], with int64 trimap (N, 1, H, W) where it takes one.
+
+        What no mode reads is not computed: `sides` are left out.
+        """
+        if trimap is None and self._both is not None:
+            semantic, detail = self._call(self._both, images)
+            return MattingOutput(fuse(semantic, detail), semantic, detail)
+        output = self._call(self._whole, images) if trimap is None else self._call(self._whole, images, trimap)
+        return output._replace(sides=())
+
+    def trimap_of(self, images: Tensor) -> Tensor:
+        """Return the trimap of one pass, without the matte where the network can leave it out."""
+        if self._semantic is None:
+            return super().trimap_of(images)
+        return classes_as_values(self._call(self._semantic, images).semantic)
+
+    def detail_of(self, images: Tensor) -> Tensor:
+        """Return the detail of one pass, without the trimap where the network can leave it out."""
+        return super().detail_of(images) if self._detail is None else self._call(self._detail, images).detail
+
+    @cached_property
+    def _both(self) -> Callable | None:
+        return self._branches()
+
+    @cached_property
+    def _semantic(self) -> Callable | None:
+        return self._branches(detail=False)
+
+    @cached_property
+    def _detail(self) -> Callable | None:
+        return self._branches(semantic=False)
+
+    def _branches(self, **wanted: bool) -> Callable | None:
+        branches = getattr(self.net, "branches", None)
+        return self._compiled(lambda images: branches(images, **wanted)) if callable(branches) else None
+
+    def _call(self, function: Callable, *inputs: Tensor) -> Any:
+        """Call a network or a part of one in the precision that was asked for; named results come back in float32."""
+        with torch.autocast(inputs[0].device.type, self.dtype, enabled=self.dtype is not None):
+            output = function(*inputs)
+        whole = {name: v.float() if isinstance(v, Tensor) else v for name, v in output._asdict().items()}
+        return type(output)(**whole)
 
     def resize(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
         """Resize float (N, C, H, W) to `size`."""
@@ -114,3 +156,7 @@ def choose_device(device: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise InputError(f"device={device}: not usable here ({reason})") from None
     return chosen
+
+
+def _as_it_is(function: Callable) -> Callable:
+    return function

@@ -1,0 +1,90 @@
+"""The tables of speed in a Markdown page, made from the JSON files of the benchmarks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from p3m_lightning.files import atomic_path
+from p3m_lightning.schema import InputError
+
+BEGIN, END = "<!-- p3m bench tables: begin -->", "<!-- p3m bench tables: end -->"
+
+Rows = Iterable[tuple[str, ...]]
+
+
+def write_tables(results: Path, page: Path) -> None:
+    """Replace what stands between the marks of `page` by tables of all JSON files in `results`.
+
+    Raises:
+        InputError: no such page or no marks in it, no results, or a file that is none.
+    """
+    if not page.is_file():
+        raise InputError(f"--page {page}: no such file")
+    text = page.read_text()
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise InputError(f"--page {page}: put one line {BEGIN} and after it one line {END} where the tables go")
+    parts = [part for name in TABLES if (part := _section(results / f"{name}.json", name))]
+    if not parts:
+        raise InputError(f"--results {results}: no results in it; run `p3m bench all` first")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    with atomic_path(page) as aside:
+        aside.write_text(f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}")
+
+
+def _section(path: Path, name: str) -> str:
+    if not path.is_file():
+        return ""
+    try:
+        content = json.loads(path.read_text())
+        title, head, rows = TABLES[name]
+        lines = [f"**{title}** ({_machine(content)})", "", _line(head), _line(["---"] + ["--:"] * (len(head) - 1))]
+        return "\n".join([*lines, *(_line(row) for row in rows(content))])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a result of `p3m bench {name}` ({error!r}); run it again") from None
+
+
+def _machine(content: Mapping[str, Any]) -> str:
+    machine = content["machine"]
+    return f"{machine['processor']}, {', '.join(machine['flags'])}, torch {machine['versions']['torch']}, one thread"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _steps(content: Mapping[str, Any]) -> Rows:
+    for row in content["rows"]:
+        work = f"{row['network']}, {row['work']}, {row['images']} x {content['size']} x {content['size']}"
+        yield work, *_both(row), f"{row['difference']:.1g}"
+
+
+def _photos(content: Mapping[str, Any]) -> Rows:
+    height, width = content["size"]
+    for row in content["rows"]:
+        yield f"{row['network']}, `{row['mode']}`, {width} x {height}", *_both(row), f"{row['sad']:.2g}"
+
+
+def _both(row: Mapping[str, Any]) -> list[str]:
+    ways = [row["published"], row["ours"]]
+    seconds, megabytes = ([f"{way[key] / unit:.{digits}f}" for way in ways] for key, unit, digits in _FIGURES)
+    return [*seconds, f"{row['ratio']:.2f}", *megabytes]
+
+
+_FIGURES = (("cpu_seconds", 1, 2), ("peak_bytes", 1e6, 0))
+
+
+def _commands(content: Mapping[str, Any]) -> Rows:
+    for row in content["rows"]:
+        yield f"`{row['command']}`", f"{row['cpu_seconds']:.2f}", f"{row['wall_seconds']:.2f}"
+
+
+_COMPARED = ("published, s", "ours, s", "ratio", "published, MB", "ours, MB")
+TABLES: Mapping[str, tuple[str, tuple[str, ...], Callable[[Mapping[str, Any]], Rows]]] = {
+    "step": ("Network and training step", ("work", *_COMPARED, "difference"), _steps),
+    "photo": ("A photograph, reading and writing included", ("work", *_COMPARED, "SAD"), _photos),
+    "startup": ("Start of a command", ("command", "processor, s", "wall, s"), _commands),
+}
+"""By benchmark: title, head and rows. Seconds are processor time."""

@@ -1,0 +1,76 @@
+"""Smoothing and sampling of one axis as products with small matrices, for arrays and tensors alike."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+BLOCK = 32
+"""Samples of one product: more would multiply more zeros, fewer make many small products."""
+
+
+class Block(NamedTuple):
+    """Some neighboring samples of the new axis, and what they are made of."""
+
+    source: slice  # of the old axis
+    weights: np.ndarray  # float64 (samples, length of source)
+
+
+@lru_cache(maxsize=64)
+def smooth_blocks(old: int, new: int) -> tuple[Block, ...]:
+    """Return how an axis of `old` samples becomes one of `new`, the blocks in their order; see `ops.resize_smooth`.
+
+    A Gaussian of standard deviation (f - 1) / 2 before a reduction by f, then linear sampling at half-pixel centers,
+    borders mirrored without repeating the edge sample.
+    """
+    positions, weights = _taps(old, new)
+    return tuple(
+        _block(positions[begin : begin + BLOCK], weights[begin : begin + BLOCK]) for begin in range(0, new, BLOCK)
+    )
+
+
+def resize_smooth_array(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize float32 (N, C, H, W) to `size` (height, width) as `ops.resize_smooth` does, without torch."""
+    old = maps.shape[-2:]
+    if old == size:
+        return maps
+    maps = np.concatenate(
+        [b.weights.astype(np.float32) @ maps[..., b.source, :] for b in smooth_blocks(old[0], size[0])], -2
+    )
+    return np.concatenate(
+        [maps[..., b.source] @ b.weights.astype(np.float32).T for b in smooth_blocks(old[1], size[1])], -1
+    )
+
+
+def _block(positions: np.ndarray, weights: np.ndarray) -> Block:
+    first, last = int(positions.min()), int(positions.max())
+    matrix = np.zeros((len(positions), last + 1 - first))
+    np.add.at(matrix, (np.arange(len(positions))[:, None], positions - first), weights)
+    return Block(slice(first, last + 1), matrix)
+
+
+def _taps(old: int, new: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return source positions and weights, (new, taps) each, of smoothing followed by linear sampling."""
+    factor = old / new
+    sigma = max(0.0, (factor - 1) / 2)
+    radius = int(4 * sigma + 0.5)
+    offsets = np.arange(-radius, radius + 1)
+    bell = np.exp(-0.5 * (offsets / sigma) ** 2) if sigma else np.ones(1)
+    bell /= bell.sum()
+    center = (np.arange(new) + 0.5) * factor - 0.5
+    left = np.floor(center)
+    fraction = (center - left)[:, None]
+    # sampling mixes two smoothed neighbors, so the kernel is the bell laid at `left` and at `left + 1`
+    weights = (1 - fraction) * np.append(bell, 0) + fraction * np.append(0, bell)
+    return _mirror(left.astype(int)[:, None] + np.arange(-radius, radius + 2), old), weights
+
+
+def _mirror(positions: np.ndarray, length: int) -> np.ndarray:
+    """Fold positions outside [0, length) back, not repeating the edge sample: c b | a b c | b a."""
+    if length == 1:
+        return np.zeros_like(positions)
+    period = 2 * (length - 1)
+    positions = positions % period
+    return np.minimum(positions, period - positions)

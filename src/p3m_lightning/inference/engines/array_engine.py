@@ -1,0 +1,105 @@
+"""What engines on numpy arrays share: exported files, their metadata, and arithmetic without torch."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from p3m_lightning.images.resampling import resize_smooth_array
+from p3m_lightning.inference.memory import free_memory
+from p3m_lightning.inference.modes import Engine, classes_as_values
+from p3m_lightning.parallel import available_cores
+from p3m_lightning.schema import InputError, MattingOutput
+
+OUTPUTS = ("alpha", "semantic", "detail")
+METADATA = "p3m_lightning"
+"""Key of the metadata, JSON, that `export.export_onnx` writes and these engines need."""
+
+
+class ArrayEngine(Engine):
+    """An exported file that runs on numpy arrays; of its outputs only those that are read are computed.
+
+    Args:
+        metadata: of the file.
+    """
+
+    def __init__(self, metadata: Mapping[str, Any]) -> None:
+        self.metadata = metadata
+
+    @abstractmethod
+    def outputs_of(self, inputs: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
+        """Compute the outputs called `names`."""
+
+    @property
+    def needs_trimap(self) -> bool:
+        """Whether `run` takes a trimap."""
+        return self.metadata["needs_trimap"]
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes that the network offers."""
+        return tuple(self.metadata["modes"])
+
+    def run(self, images: np.ndarray, trimap: np.ndarray | None = None) -> MattingOutput:
+        """Apply the network to float32 (N, 3, H, W) in [0, 1], with int64 trimap (N, 1, H, W) where it takes one."""
+        inputs = {"images": np.ascontiguousarray(images, np.float32)}
+        if trimap is not None:
+            inputs["trimap"] = trimap
+        return MattingOutput(self.outputs_of(inputs, ["alpha"])[0])
+
+    def trimap_of(self, images: np.ndarray) -> np.ndarray:
+        """Return the trimap of one pass, without the matte where the file has branches."""
+        if "hybrid" not in self.modes:
+            return super().trimap_of(images)
+        (semantic,) = self.outputs_of({"images": np.ascontiguousarray(images, np.float32)}, ["semantic"])
+        return classes_as_values(semantic).astype(np.float32)
+
+    def detail_of(self, images: np.ndarray) -> np.ndarray:
+        """Return the detail of one pass, without the trimap where the file has branches."""
+        name = "detail" if "hybrid" in self.modes else "alpha"
+        return self.outputs_of({"images": np.ascontiguousarray(images, np.float32)}, [name])[0]
+
+    def resize(self, maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Resize float (N, C, H, W) to `size` as `ops.resize_smooth` does."""
+        return resize_smooth_array(maps.astype(np.float32, copy=False), size)
+
+    def resize_nearest(self, maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Resize (N, C, H, W) of classes to `size`."""
+        rows, columns = (
+            ((np.arange(after) + 0.5) * before / after).astype(int)
+            for before, after in zip(maps.shape[-2:], size, strict=True)
+        )
+        return maps[..., rows[:, None], columns]
+
+    def flip(self, maps: np.ndarray) -> np.ndarray:
+        """Mirror (N, C, H, W) left to right."""
+        return np.ascontiguousarray(maps[..., ::-1])
+
+    def asarray(self, values: np.ndarray) -> np.ndarray:
+        """Return floats as float32, integers as int64."""
+        return values.astype(np.float32 if np.issubdtype(values.dtype, np.floating) else np.int64, copy=False)
+
+    def numpy(self, maps: np.ndarray) -> np.ndarray:
+        """Return the maps as they are."""
+        return maps
+
+    def free_memory(self) -> int | None:
+        """Return the bytes of main memory that are free."""
+        return free_memory()
+
+
+def verify_file(path: str | Path) -> None:
+    """Raise InputError where there is no such file."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
+
+
+def thread_count() -> int:
+    """Return how many threads a network may take: OMP_NUM_THREADS, as torch reads it, else one for each core."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) else available_cores()

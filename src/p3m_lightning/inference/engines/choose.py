@@ -1,0 +1,86 @@
+"""Which engine runs a network: the one that was asked for, else what is installed and suits the machine."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from p3m_lightning.inference.engines.array_engine import ArrayEngine
+from p3m_lightning.inference.modes import Engine
+from p3m_lightning.schema import InputError
+
+if TYPE_CHECKING:  # an exported file is run without torch
+    from torch import nn
+
+ENGINES = ("auto", "torch", "compile", "onnx", "openvino")
+"""Names of the engines; `auto` is `torch` for a network, for an exported file what is installed, `onnx` first."""
+
+
+def check_engine(engine: str) -> str:
+    """Return the name of an engine.
+
+    Raises:
+        InputError: unknown.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"engine={engine}: choose from {', '.join(ENGINES)}")
+    return engine
+
+
+def engine_of_network(net: nn.Module, device: str, precision: str = "32", engine: str = "auto") -> Engine:
+    """Run a network in torch: a copy of it, made quicker, on `device`.
+
+    Raises:
+        InputError: an engine for exported files; unknown engine, device or precision.
+    """
+    if check_engine(engine) in ("onnx", "openvino"):
+        raise InputError(f"engine={engine}: runs files of `p3m export --ckpt PATH -o FILE.onnx`; give FILE.onnx")
+    from p3m_lightning.inference.engines.optimize import optimize_for_inference
+    from p3m_lightning.inference.engines.torch_engine import TorchEngine, choose_device
+
+    ready = optimize_for_inference(net.to(choose_device(device)).eval())
+    return TorchEngine(ready, precision, compile=engine == "compile")
+
+
+def engine_of_file(path: str | Path, device: str = "auto", precision: str = "32", engine: str = "auto") -> ArrayEngine:
+    """Run a file of `export.export_onnx`, without torch.
+
+    Raises:
+        InputError: an engine for networks in torch, or one that is not installed; whatever the engine refuses.
+    """
+    if check_engine(engine) in ("torch", "compile"):
+        raise InputError(f"{path}: engine={engine} runs checkpoints; take onnx or openvino for an exported file")
+    if engine == "auto":
+        engine = "openvino" if find_spec("openvino") and not find_spec("onnxruntime") else "onnx"
+    if engine == "openvino":
+        from p3m_lightning.inference.engines.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(path, device, precision)
+    if precision != "32":
+        raise InputError(
+            f"{path}: engine=onnx has no precision={precision}; `p3m export --precision` makes such a file"
+        )
+    from p3m_lightning.inference.engines.onnx_engine import OnnxEngine
+
+    return OnnxEngine(path, device)
+
+
+def goes_without_torch(device: str, precision: str, engine: str) -> bool:
+    """Tell whether a network that is at hand both ways is better run from its exported file."""
+    if engine in ("onnx", "openvino"):
+        return True
+    wants_torch = engine in ("torch", "compile") or precision != "32" or device not in ("auto", "cpu")
+    return not wants_torch and bool(find_spec("onnxruntime")) and (device == "cpu" or not has_gpu())
+
+
+def has_gpu() -> bool:
+    """Tell whether a driver of NVIDIA says that there is a GPU, without torch, which takes seconds to load."""
+    try:
+        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        count = ctypes.c_int(0)
+        return cuda.cuInit(0) == 0 and cuda.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):
+        return False

@@ -1,0 +1,70 @@
+"""Networks that run in OpenVINO, without torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from p3m_lightning.inference.engines.array_engine import METADATA, ArrayEngine, thread_count, verify_file
+from p3m_lightning.schema import InputError
+
+
+class OpenVinoEngine(ArrayEngine):
+    """A file of `p3m export` as the `modes.Engine` that `apply_mode` asks for, on the processor.
+
+    Args:
+        path: the file.
+        device: "auto" or "cpu".
+        precision: "32", or "bf16" where the processor has it.
+
+    Raises:
+        InputError: openvino is not installed, another kind of file, a device or precision that is not there.
+    """
+
+    def __init__(self, path: str | Path, device: str = "auto", precision: str = "32") -> None:
+        try:
+            import openvino
+        except ModuleNotFoundError:
+            raise InputError("engine=openvino: needs OpenVINO; pip install 'p3m_lightning[openvino]'") from None
+        verify_file(path)
+        if device not in ("auto", "cpu"):
+            raise InputError(f"device={device}: engine=openvino runs on the processor; give auto or cpu")
+        self._core = openvino.Core()
+        if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise InputError("precision=bf16: this processor does not have it; take 32")
+        self._path, self._precision = str(path), precision
+        model = self._read()
+        if not model.has_rt_info(["framework", METADATA]):
+            raise InputError(f"{path}: not written by `p3m export`: its metadata is not there")
+        super().__init__(json.loads(model.get_rt_info(["framework", METADATA]).astype(str)))
+        self._compiled: dict[tuple[str, ...], Any] = {}
+
+    def outputs_of(self, inputs: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
+        """Compute the outputs called `names`; the part of the network behind them is compiled when first asked for."""
+        wanted = tuple(names)
+        if wanted not in self._compiled:
+            self._compiled[wanted] = self._compile(wanted)
+        results = self._compiled[wanted](dict(inputs))
+        return [np.array(results[name]) for name in wanted]  # copies: the buffers are used again
+
+    def _read(self) -> Any:
+        try:
+            return self._core.read_model(self._path)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(f"{self._path}: not an ONNX file that OpenVINO can run ({reason})") from None
+
+    def _compile(self, names: Sequence[str]) -> Any:
+        model = self._read()
+        for output in list(model.outputs):
+            if not output.names & set(names):
+                model.remove_result(output.node)
+        hints = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self._precision == "bf16" else "f32",
+            "INFERENCE_NUM_THREADS": thread_count(),
+        }
+        return self._core.compile_model(model, "CPU", hints)
