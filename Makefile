@@ -7,7 +7,7 @@ ARGS ?=
 CKPT ?= $(shell ls -t outputs/*/*/checkpoints/best.ckpt 2>/dev/null | head -n 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep ppt test lint data bench demo notebooks clean
+.PHONY: help setup train sweep ppt test trust licenses wheel lint data bench demo notebooks clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,16 @@ ppt: setup ## methods trained and tested on blurred and on normal rendered faces
 
 test: setup ## run the tests (ARGS='-k name'; ARGS='-m slow': those that take long)
 	$(BIN)/pytest -n auto $(ARGS)
+
+trust: setup ## attack the package, long form: kills, full disks, hostile files, privacy; the table goes into docs/trust.md
+	P3M_TRUST=long P3M_TRUST_PAGE=docs/trust.md $(BIN)/pytest -m 'slow or not slow' tests/trust $(ARGS)
+
+licenses: setup ## the license of every dependency; what the project may not use ends it with 2
+	$(BIN)/python tests/trust/licenses.py $(ARGS)
+
+wheel: setup ## build the wheel, and a bill of materials (CycloneDX) beside it, in dist/
+	$(BIN)/uv build --quiet --wheel --out-dir dist
+	$(BIN)/python tests/trust/licenses.py --sbom dist/p3m_lightning.cdx.json > dist/licenses.txt
 
 lint: setup ## ruff and mypy: style, formatting, types
 	$(BIN)/ruff check .

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 QUALITY = 88  # of JPEGs
+LONGEST = 200  # bytes of a file name
 DOTS = 110  # an inch, of charts
 
 
@@ -85,7 +88,7 @@ def write_markdown(path: Path, blocks: Sequence[Block]) -> None:
     folder = path.with_name(path.stem + "_pictures")
     for block in blocks:
         if isinstance(block, Picture):
-            with atomic_path(folder / block.name) as aside:
+            with atomic_path(folder / _file_name(block.name)) as aside:
                 aside.write_bytes(block.content)
     with atomic_path(path) as aside:
         aside.write_text("\n\n".join(_markdown(block, folder.name) for block in blocks) + "\n", encoding="utf-8")
@@ -130,6 +133,16 @@ def _html(block: Block) -> str:
     return f'<div class="scroll">\n{rendered}</div>' if isinstance(block, Table) else rendered
 
 
+def _file_name(name: str) -> str:
+    """Return `name` if it can be a file's in one folder, else what is left of it, and a digest that tells it apart."""
+    plain = re.sub(r"[^\w .,+()=@-]", "_", name)
+    if plain == name and len(name.encode()) <= LONGEST:
+        return name
+    start, _, kind = plain.rpartition(".")
+    digest = hashlib.sha1(name.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()[:8]
+    return f"{start[: LONGEST // 8]}-{digest}.{kind}"
+
+
 @cache
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
@@ -144,5 +157,5 @@ def _markdown(block: Block, folder: str) -> str:
         case Text(text):
             return paragraph(text)
         case Picture(name, _, caption):
-            return f"![{inline(caption)}]({quote(f'{folder}/{name}')})"
+            return f"![{inline(caption)}]({quote(f'{folder}/{_file_name(name)}')})"
     return markdown_table(*block)

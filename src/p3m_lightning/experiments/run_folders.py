@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,37 @@ from typing import Any
 import yaml
 
 from p3m_lightning.configuration import current_targets
+from p3m_lightning.configuration.recorded import verify_shapes
 from p3m_lightning.metrics.report import Row
 from p3m_lightning.schema import InputError
+
+CONFIG = {"": dict, "model": dict | None, "paths": dict, "data": dict | None}
+RESULTS = {
+    "": dict,
+    "sets": dict,
+    "sets.*": dict,
+    "inference": dict,
+    "inference.*": str | int | float | None,
+    "inference.mode": str,
+    "seconds": int | float,
+    "versions": dict,
+    "versions.*": str,
+    "seen_in_training": list,
+    "seen_in_training.*": str,
+    "data": dict,
+    "data.*": dict,
+}
+REPORT = {
+    "": dict,
+    "images": list,
+    "images.*": dict,
+    "images.*.*": str | int | float,
+    "images.*.name": str,
+    "images.*.sad": int | float,
+    "definition": dict,
+    "definition.*": str,
+}
+"""What is read of the files of a run folder."""
 
 Curve = list[tuple[int, float]]
 """Step and value."""
@@ -32,22 +62,33 @@ class Run:
     definition: dict[str, str]  # metric -> what it means
 
     def curves(self) -> dict[str, Curve]:
-        """Return every column of `metrics.csv` that has values, by step; none for an evaluation."""
+        """Return every column of `metrics.csv` that has values, by step; none for an evaluation.
+
+        Raises:
+            InputError: another kind of file.
+        """
         path = self.folder / "metrics.csv"
         if not path.is_file():
             return {}
         found: dict[str, Curve] = {}
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                for key, value in row.items():
-                    if value and key not in ("step", "epoch"):
-                        found.setdefault(key, []).append((int(row["step"]), float(value)))
+        try:
+            with path.open(newline="") as file:
+                for row in csv.DictReader(file):
+                    for key, value in row.items():
+                        if value and key not in ("step", "epoch"):
+                            found.setdefault(key, []).append((int(row["step"]), float(value)))
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise InputError(f"{path}: no table of a training ({_told(error)}); delete it or run again") from None
         return found
 
     def matte(self, test: str, stem: str) -> Path | None:
         """Return the file of a reduced matte, if the run kept any."""
-        path = self.folder / "report" / "mattes" / test / f"{stem}.png"
-        return path if path.is_file() else None
+        folder = (self.folder / "report" / "mattes").resolve()
+        path = folder / test / f"{stem}.png"
+        try:
+            return path if path.resolve().is_relative_to(folder) and path.is_file() else None
+        except (OSError, ValueError):  # a name that no file can have
+            return None
 
 
 def read_runs(named: Sequence[str]) -> list[Run]:
@@ -80,14 +121,37 @@ def read_run(folder: Path, label: str) -> Run:
     if not (folder / "results.json").is_file():
         raise InputError(f"{folder}: no results.json; the run has not come to its end, p3m eval scores its checkpoint")
     try:
-        config = current_targets(yaml.safe_load((folder / "config.yaml").read_text()))
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        verify_shapes(config, CONFIG, f"{folder}: config.yaml")
         results = json.loads((folder / "results.json").read_text())
+        verify_shapes(results, RESULTS, f"{folder}: results.json")
+        lacking = sorted({"sets", "inference", "seed", "seconds"} - results.keys())
+        if lacking or "mode" not in results["inference"]:
+            raise KeyError(", ".join(lacking or ["inference.mode"]))
         reports = {name: json.loads((folder / f"metrics_{name}.json").read_text()) for name in results["sets"]}
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise InputError(f"{folder}: its results cannot be read ({error}); run it again") from None
-    images = {name: {row["name"]: row for row in report["images"]} for name, report in reports.items()}
-    definition = {key: text for report in reports.values() for key, text in report["definition"].items()}
-    return Run(label, folder, config, results, images, definition)
+        for name, report in reports.items():
+            verify_shapes(report, REPORT, f"{folder}: metrics_{name}.json")
+        if not all(report["images"] for report in reports.values()):
+            raise ValueError("a test set without images")
+        images = {name: {row["name"]: _numbers(row) for row in report["images"]} for name, report in reports.items()}
+        definition = {key: text for report in reports.values() for key, text in report["definition"].items()}
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(f"{folder}: its results cannot be read ({_told(error)}); run it again") from None
+    return Run(label, folder, current_targets(config), results, images, definition)
+
+
+def _numbers(row: Row) -> Row:
+    """Return the row of an image, whose values must be finite numbers, `sad` among them."""
+    if not all(math.isfinite(value) for key, value in row.items() if key != "name") or "sad" not in row:
+        raise ValueError(f"{row['name']}: its values are no numbers")
+    return row
+
+
+def _told(error: Exception) -> str:
+    reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split()) or "too deep"
+    return reason[:200]
 
 
 def common_sets(runs: Sequence[Run], only: str | None = None) -> dict[str, list[str]]:

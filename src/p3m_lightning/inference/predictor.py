@@ -248,7 +248,10 @@ def make_passes(keys: dict[str, Any]) -> Passes:
     unknown = sorted(set(keys) - set(known))
     if unknown:
         raise InputError(f"{', '.join(unknown)}: no such key; choose from {', '.join(known)}")
-    return Passes(**keys)
+    try:
+        return Passes(**keys)
+    except TypeError as error:
+        raise InputError(f"{', '.join(f'{key}={value!r}' for key, value in keys.items())}: {error}") from None
 
 
 def limit_short_side(pixels: np.ndarray, limit: int | None) -> np.ndarray:

@@ -177,7 +177,12 @@ def restore_model(checkpoint: Checkpoint, source: str) -> nn.Module:
     """
     from p3m_lightning.models.weights import load_strictly
 
-    model = create_model(**without_start(checkpoint.config["model"]))
+    try:
+        model = create_model(**without_start(checkpoint.config["model"]))
+    except InputError:
+        raise
+    except Exception as error:  # of sizes and names that no network was ever built with
+        raise InputError(f"{source}: its network cannot be built ({' '.join(str(error).split())[:160]})") from None
     load_strictly(model, checkpoint.state, source)
     return model.eval()
 

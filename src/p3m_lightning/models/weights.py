@@ -15,12 +15,39 @@ import torch
 from torch import Tensor, nn
 
 from p3m_lightning.configuration import current_targets
+from p3m_lightning.configuration.recorded import verify_shapes
 from p3m_lightning.files import atomic_path, weights_format
 from p3m_lightning.messages import shortened
 from p3m_lightning.models.keymaps import ENCODER_MAPS, KEY_MAPS, KeyMap
 from p3m_lightning.schema import InputError
 
 Weights = Mapping[str, Tensor]
+
+
+SHAPES = {
+    "model.*": str | float | int | list | tuple | dict | None,
+    "model.name": str,
+    "inference": dict | None,
+    "inference.mode": str | None,
+    "data": dict | None,
+    "data.train": dict | None,
+    "data.train.name": str,
+    "data.train.datasets": dict,
+    "data.train.datasets.*": dict | None,
+    "data.tests": dict | None,
+    "published_as": str | None,
+    "trained_on": list | str | None,
+    "trained_on.*": str,
+    "license": str | None,
+    "results": dict | None,
+    "results.*": dict,
+    "results.*.*": float | int,
+    "pretrained": str | None,
+    "init_from": str | None,
+    "paths": dict,
+    "experiment_name": str | None,
+}
+"""What is read of a checkpoint's configuration."""
 
 
 class Checkpoint(NamedTuple):
@@ -64,20 +91,23 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     config: Any
     if weights_format(path) == "safetensors":
         state, metadata = _read_safetensors(path)
-        config = json.loads(metadata.get("config", "{}"))
+        try:
+            config = json.loads(metadata.get("config", "{}"))
+        except (ValueError, RecursionError):
+            config = None
     else:
         content = read_weights(path)
         config, whole = content.get("config"), content.get("state_dict")
         whole = uncompiled(whole, str(path)) if isinstance(whole, Mapping) else {}
         state = {key.removeprefix("net."): value for key, value in whole.items() if key.startswith("net.")}
-    config = current_targets(config)
     model = config.get("model") if isinstance(config, Mapping) else None
     if not isinstance(model, Mapping) or "name" not in model or not state:
         raise InputError(
             f"{path}: not a checkpoint of this package (no config.model.name or no weights of a net in it);"
             " one in its authors' layout goes through `p3m weights convert` first"
         )
-    return Checkpoint(config, state)
+    verify_shapes(config, SHAPES, str(path))
+    return Checkpoint(current_targets(config), state)
 
 
 def uncompiled(state: Mapping[str, Any], source: str) -> dict[str, Any]:

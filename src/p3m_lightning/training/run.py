@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, Pr
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
+from p3m_lightning.configuration.recorded import verify_recorded
 from p3m_lightning.files import write_csv, write_json
 from p3m_lightning.metrics.report import metric_report
 from p3m_lightning.models import create_model, load_model, load_reference_weights, without_start
@@ -137,7 +138,8 @@ def with_mode(config: Mapping[str, Any], net: nn.Module) -> dict[str, Any]:
 
 def with_recorded_inference(config: Mapping[str, Any], history: Mapping[str, Any]) -> dict[str, Any]:
     """Let a checkpoint be applied as it was in its own training, but for the keys that are given."""
-    recorded = history.get("inference", {})
+    recorded = history.get("inference") or {}
+    verify_recorded(recorded, str(config["ckpt"]))
     given = {key: value for key, value in config["inference"].items() if value is not None}
     return {**config, "inference": {**config["inference"], **recorded, **given}}
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from p3m_lightning.configuration.recorded import build_recorded
 from p3m_lightning.data.datasets import MattingDataset
 from p3m_lightning.experiments.pages import Block, Heading, Picture, Text, chart, photograph
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.images import read_matte, to_uint8, to_unit
+from p3m_lightning.messages import printable
 from p3m_lightning.schema import InputError
 from p3m_lightning.sheets import LABEL_HEIGHT, error_picture, reduced, sheet, to_picture
 
@@ -27,7 +29,7 @@ def sorted_chart(runs: Sequence[Run], name: str) -> Picture:
     axes = figure.subplots()
     for run in runs:
         values = sorted((row["sad"] for row in run.images[name].values()), reverse=True)
-        axes.plot(range(1, len(values) + 1), values, marker=".", markersize=4, label=run.label)
+        axes.plot(range(1, len(values) + 1), values, marker=".", markersize=4, label=plain(run.label))
     axes.set(xlabel="images, the worst first", ylabel="SAD (1000 pixels)", yscale="log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for part in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
@@ -51,8 +53,8 @@ def curve_chart(runs: Sequence[Run]) -> list[Block]:
     for axes, key in zip(grid[: len(keys)], keys, strict=True):
         for number, (label, found) in enumerate(curves.items()):
             if key in found:
-                axes.plot(*zip(*found[key], strict=True), color=f"C{number}", label=label, linewidth=1)
-        axes.set_title(key, fontsize=9)
+                axes.plot(*zip(*found[key], strict=True), color=f"C{number}", label=plain(label), linewidth=1)
+        axes.set_title(plain(key), fontsize=9)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
@@ -80,6 +82,11 @@ def differing_images(runs: Sequence[Run], name: str, stems: Sequence[str], count
     return blocks
 
 
+def plain(text: str) -> str:
+    """Return a label as matplotlib shows it letter by letter: it would take dollars for formulas."""
+    return printable(text).replace("$", r"\$")
+
+
 def spread(values: Sequence[float]) -> float:
     """Return how far values lie apart; of a single one itself."""
     return max(values) - min(values) if len(values) > 1 else values[0]
@@ -91,14 +98,14 @@ def _is_shown(key: str, curve: Sequence[tuple[int, float]]) -> bool:
 
 def _test_set(run: Run, name: str) -> tuple[MattingDataset | None, str]:
     """Build the test set of a run again; None and the reason where its files are gone."""
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-
     try:
-        test = instantiate(run.config["data"]["tests"][name], _convert_="all")
-        return test() if callable(test) else test, ""
-    except (InstantiationException, InputError) as error:
+        test = build_recorded(run.config["data"]["tests"][name], str(run.folder))
+        test = test() if callable(test) else test
+        return (test, "") if isinstance(test, MattingDataset) else (None, "its configuration names other things")
+    except InputError as error:
         return None, str(error)
+    except (KeyError, TypeError):
+        return None, "its configuration does not say where they are"
 
 
 def _panels(runs: Sequence[Run], name: str, stem: str, dataset: MattingDataset | None) -> dict[str, np.ndarray]:

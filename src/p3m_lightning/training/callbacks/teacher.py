@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as nnf
-from hydra.utils import instantiate
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
+from p3m_lightning.configuration.recorded import build_recorded
 from p3m_lightning.files import atomic_path
 from p3m_lightning.markdown import markdown_table
 from p3m_lightning.metrics import MattingMetrics
@@ -67,7 +67,7 @@ class Teacher(RunCallback):
         if self.net.needs_trimap:
             raise InputError(f"teacher: {ckpt} is a {self.net.name}, which needs trimaps; take a network without")
         recorded = read_checkpoint(ckpt).config.get("inference")
-        self.infer = instantiate(recorded, _convert_="all") if recorded else _native
+        self.infer = build_recorded(recorded, self.ckpt) if recorded else _native
         self.metrics: dict[str, MattingMetrics] = {}
         self.seconds: dict[str, list[float]] = {"teacher": [], "student": []}
         self.found: dict[str, Any] = {}
