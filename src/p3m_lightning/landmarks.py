@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,7 @@ def rounded(faces: Sequence[np.ndarray]) -> list[list[list[float]]]:
     return [np.round(face, 1).tolist() for face in faces]
 
 
-def _read_json(path: Path) -> object:
+def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -123,7 +124,7 @@ def _read_json(path: Path) -> object:
         raise InputError(f"{path}: not a readable JSON file ({error})") from None
 
 
-def _faces(faces: object, where: str) -> list[np.ndarray]:
+def _faces(faces: Any, where: str) -> list[np.ndarray]:
     try:
         arrays = [np.asarray(face, np.float64) for face in faces]
     except (TypeError, ValueError):

@@ -127,16 +127,17 @@ def silence_libraries() -> None:
 
     Nothing happens where stderr is not the process's own, as in a notebook.
     """
-    if sys.stderr is None or sys.stderr is not sys.__stderr__:
+    own = sys.__stderr__
+    if own is None or sys.stderr is not own:
         return
     try:
-        sys.stderr.flush()
-        terminal = os.dup(sys.stderr.fileno())
+        own.flush()
+        terminal = os.dup(own.fileno())
     except (OSError, ValueError):
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
     # a second name of the terminal, which stays open as long as the process
-    stderr = os.fdopen(terminal, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+    stderr = os.fdopen(terminal, "w", buffering=1, encoding=own.encoding, errors="backslashreplace")
     sys.stderr = sys.__stderr__ = stderr  # type: ignore[misc]  # the interpreter's last words go there too

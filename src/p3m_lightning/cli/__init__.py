@@ -84,7 +84,12 @@ def _run(arguments: list[str]) -> int:
 
 def _add_verbs(parser: argparse.ArgumentParser, package: str, verbs: dict[str, str], arguments: Sequence[str]) -> None:
     """Add a subparser for each verb; only the module of the one that was asked for is imported."""
-    parser.set_defaults(run=lambda _: parser.print_help() or 2)
+
+    def refuse(options: argparse.Namespace) -> int:
+        parser.print_help()
+        return 2
+
+    parser.set_defaults(run=refuse)
     subparsers = parser.add_subparsers(metavar="VERB")
     wanted = next((i for i, a in enumerate(arguments) if not a.startswith("-")), None)
     for verb, purpose in verbs.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 SIZE = 512  # side of the image that the multiply-adds are for
 
@@ -45,14 +46,15 @@ def describe(name: str) -> dict:
     return row | {"parameters": size.parameters, f"multiply_adds_{SIZE}": size.multiply_adds}
 
 
-def print_table(rows: list[dict]) -> None:
+def print_table(rows: list[dict[str, Any]]) -> None:
     """Print rows for people, never cutting a line of a pipe."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table()
-    for header, side in (("name", "left"), ("parameters", "right"), (f"multiply-adds at {SIZE}", "right")):
-        table.add_column(header, justify=side, no_wrap=True)
+    table.add_column("name", no_wrap=True)
+    for header in ("parameters", f"multiply-adds at {SIZE}"):
+        table.add_column(header, justify="right", no_wrap=True)
     for header in ("trimap", "paper"):
         table.add_column(header)
     for row in rows:

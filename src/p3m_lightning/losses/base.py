@@ -40,14 +40,19 @@ class Loss(ABC):
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the terms; every floating tensor is float32 or float64 here."""
 
-    def demand(self, output: MattingOutput, *parts: str) -> None:
-        """Raise an InputError if the network gave none of one of `parts`, fields of `MattingOutput`."""
-        for part in parts:
-            if getattr(output, part) is None:
-                raise InputError(
-                    f"loss: {type(self).__name__} needs a network that returns `{part}`, and this one does not;"
-                    " take loss=alpha or the loss made for it"
-                )
+    def branches(self, output: MattingOutput) -> tuple[Tensor, Tensor]:
+        """Return what the two branches of a network say, `semantic` and `detail`.
+
+        Raises:
+            InputError: the network lacks one of them.
+        """
+        if output.semantic is None or output.detail is None:
+            missing = "semantic" if output.semantic is None else "detail"
+            raise InputError(
+                f"loss: {type(self).__name__} needs a network that returns `{missing}`, and this one does not;"
+                " take loss=alpha or the loss made for it"
+            )
+        return output.semantic, output.detail
 
 
 def colors(batch: Sample) -> tuple[Tensor, Tensor, Tensor]:

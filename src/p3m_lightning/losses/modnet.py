@@ -92,12 +92,12 @@ class MODNetLoss(Loss):
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the three terms."""
-        self.demand(output, "semantic", "detail")
+        semantic, detail = self.branches(output)
         target, trimap = batch["alpha"], batch["trimap"]
         image = normalize(batch["image"], (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
         return {
-            "semantic": semantic_loss(output.semantic, target),
-            "detail": detail_loss(output.detail, target, trimap),
+            "semantic": semantic_loss(semantic, target),
+            "detail": detail_loss(detail, target, trimap),
             "matte": matte_loss(output.alpha, target, trimap, image, self.boundary_weight),
         }
 
@@ -122,13 +122,15 @@ def consistency_terms(output: MattingOutput, before: MattingOutput) -> dict[str,
         >>> bool(terms["semantic"] < 1e-6), terms["detail"]
         (True, tensor(0.))
     """
-    matte, semantic = output.alpha, output.semantic
+    matte, semantic, detail = output.alpha, output.semantic, output.detail
+    assert semantic is not None and detail is not None, "MODNet has both branches"
+    assert before.detail is not None, "MODNet has both branches"
     coarse = coarse_matte(matte, semantic.shape[-2:])
     to_matte = nnf.mse_loss(semantic, (coarse * (coarse > 0.01)).detach())
     to_semantic = nnf.mse_loss(coarse, (semantic * (semantic > 0.01)).detach())
     boundary = _boundary(matte.detach(), semantic.detach())
     area = boundary.sum(dim=(1, 2, 3)).clamp(min=1)  # a matte without boundary has nothing to keep
-    moved = (output.detail - before.detail).abs() + (output.alpha - before.alpha).abs()
+    moved = (detail - before.detail).abs() + (output.alpha - before.alpha).abs()
     return {
         "semantic": to_matte + to_semantic,
         "detail": ((moved * boundary).sum(dim=(1, 2, 3)) / area).mean(),
@@ -146,13 +148,14 @@ class MODNetConsistencyLoss(Loss):
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the two terms."""
-        self.demand(output, "semantic", "detail")
+        self.branches(output)
         if "before" not in batch:
             raise InputError(
                 "loss: consistency needs `before` in the batch; take the callback of experiment=modnet_soc"
             )
-        before = MattingOutput(*(part if part is None else part.to(output.alpha) for part in batch["before"][:3]))
-        return consistency_terms(output, before)
+        alpha, _, detail, _ = batch["before"]
+        assert detail is not None  # the network of before is a copy of the one that learns
+        return consistency_terms(output, MattingOutput(alpha.to(output.alpha), detail=detail.to(output.alpha)))
 
 
 def _boundary(matte: Tensor, semantic: Tensor) -> Tensor:

@@ -86,12 +86,12 @@ class P3MLoss(Loss):
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the nine terms."""
-        self.demand(output, "semantic", "detail")
-        result = {"semantic": trimap_loss(output.semantic, batch["trimap"])}
+        semantic, detail = self.branches(output)
+        result = {"semantic": trimap_loss(semantic, batch["trimap"])}
         sides = output.sides or (None, None, None)
         for name, side in zip(("side2", "side1", "side0"), sides, strict=True):
             result[name] = output.alpha.new_zeros(()) if side is None else trimap_loss(side, batch["trimap"])
-        result.update(_matte_terms(output, batch))
+        result.update(_matte_terms(output.alpha, detail, batch))
         result["composition"] = output.alpha.new_zeros(())
         if self.composition:
             result["composition"] = composition_loss(output.alpha, *colors(batch), P3M_COLOR_SCALE)
@@ -115,8 +115,8 @@ class GFMLoss(Loss):
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the six terms."""
-        self.demand(output, "semantic", "detail")
-        result = {"semantic": trimap_loss(output.semantic, batch["trimap"]), **_matte_terms(output, batch)}
+        semantic, detail = self.branches(output)
+        result = {"semantic": trimap_loss(semantic, batch["trimap"]), **_matte_terms(output.alpha, detail, batch)}
         result["composition"] = output.alpha.new_zeros(())
         if self.composition:
             # their colors run to 255 and only the sum is divided again
@@ -124,11 +124,11 @@ class GFMLoss(Loss):
         return result
 
 
-def _matte_terms(output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
+def _matte_terms(alpha: Tensor, detail: Tensor, batch: Sample) -> dict[str, Tensor]:
     target, unknown = batch["alpha"], (batch["trimap"] == UNKNOWN) & exact_region(batch)
     return {
-        "detail_alpha": alpha_loss(output.detail, target, unknown),
-        "detail_laplacian": laplacian_loss(output.detail, target, unknown),
-        "fusion_alpha": alpha_loss(output.alpha, target),
-        "fusion_laplacian": laplacian_loss(output.alpha, target),
+        "detail_alpha": alpha_loss(detail, target, unknown),
+        "detail_laplacian": laplacian_loss(detail, target, unknown),
+        "fusion_alpha": alpha_loss(alpha, target),
+        "fusion_laplacian": laplacian_loss(alpha, target),
     }

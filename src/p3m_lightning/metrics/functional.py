@@ -261,12 +261,12 @@ def _adobe(pred: np.ndarray, target: np.ndarray, region: np.ndarray | None) -> d
     """Measure by Adobe's convention, over the boolean `region` or everywhere."""
     error = _error(pred, target) if region is None else _error(pred[region], target[region])
     # the published code holds alpha in float32 here, where the 8-bit code 153 reaches the sixth threshold
-    single = [matte.astype(np.float32).astype(np.float64) for matte in (pred, target)]
+    single_pred, single_target = (matte.astype(np.float32).astype(np.float64) for matte in (pred, target))
     return {
         "sad": _sad(error),
         "mse": _mean_square(error) if error.size else 0.0,
         "gradient": gradient_difference(_stretch(pred), _stretch(target), ADOBE_FILTER, region) / 1000,
-        "connectivity": connectivity_difference(*single, skip_empty=False, region=region) / 1000,
+        "connectivity": connectivity_difference(single_pred, single_target, skip_empty=False, region=region) / 1000,
     }
 
 

@@ -78,8 +78,8 @@ def _grown(start: int, length: int, reach: int, limit: int) -> slice:
 def _magnitude(matte: np.ndarray, filters: GradientFilter) -> np.ndarray:
     """Return the float32 gradient magnitude; eight digits are plenty below the sum, which is taken in float64."""
     matte = matte.astype(np.float32)
-    across = cv2.sepFilter2D(matte, cv2.CV_32F, filters.derive, filters.smooth, borderType=filters.border)
-    down = cv2.sepFilter2D(matte, cv2.CV_32F, filters.smooth, filters.derive, borderType=filters.border)
+    across: np.ndarray = cv2.sepFilter2D(matte, cv2.CV_32F, filters.derive, filters.smooth, borderType=filters.border)
+    down: np.ndarray = cv2.sepFilter2D(matte, cv2.CV_32F, filters.smooth, filters.derive, borderType=filters.border)
     across *= across  # not cv2.magnitude: its last digit depends on where the memory happens to lie
     down *= down
     across += down

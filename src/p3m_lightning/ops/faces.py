@@ -166,7 +166,7 @@ def _blurred(image: np.ndarray, inside: np.ndarray, sigma: float) -> np.ndarray:
     height, width = inside.shape
     scale = min(1.0, BLUR_SIDE / max(height, width))
     weights = inside.astype(np.float32)
-    stack = np.dstack([image * weights[..., None], weights])
+    stack: np.ndarray = np.dstack([image * weights[..., None], weights])
     if scale < 1:
         small = (max(1, round(width * scale)), max(1, round(height * scale)))
         stack = cv2.resize(stack, small, interpolation=cv2.INTER_AREA)

@@ -30,7 +30,8 @@ def paste_features(
     Returns:
         (N, C, h, w); a target in which either face is empty comes back as it is.
     """
-    inside, shift = pasted_region(target_mask, source_mask, target_features.shape[-2:], threshold)
+    height, width = target_features.shape[-2:]
+    inside, shift = pasted_region(target_mask, source_mask, (height, width), threshold)
     source = source_features.detach().to(target_features.dtype).expand_as(target_features)
     return torch.where(inside, _moved(source, shift), target_features)
 

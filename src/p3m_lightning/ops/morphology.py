@@ -47,16 +47,16 @@ def dilate(mask: np.ndarray, size: int) -> np.ndarray:
             left -= step
         for row in (row for row in rows if abs(row) < height):
             reached[:, max(-row, 0) : height - max(row, 0)] |= spread[:, max(row, 0) : height - max(-row, 0)]
-    rows = np.ascontiguousarray(reached.T).view(np.uint8)
-    return np.unpackbits(rows, axis=1, count=width, bitorder="little").view(bool)
+    octets = np.ascontiguousarray(reached.T).view(np.uint8)
+    return np.unpackbits(octets, axis=1, count=width, bitorder="little").view(bool)
 
 
 def _add_moved(spread: np.ndarray, offset: int) -> None:
     """Add the pixels `offset` columns to the right of each pixel (to the left where negative)."""
     words, count = spread.copy(), len(spread)
-    whole, bits = divmod(abs(offset), WORD)
-    bits, rest = np.uint64(bits), np.uint64(WORD - bits)
-    kept, reaching = max(count - whole, 0), max(count - whole - 1, 0) if bits else 0
+    whole, left = divmod(abs(offset), WORD)
+    bits, rest = np.uint64(left), np.uint64(WORD - left)
+    kept, reaching = max(count - whole, 0), max(count - whole - 1, 0) if left else 0
     if offset > 0:
         spread[:kept] |= words[count - kept :] >> bits
         spread[:reaching] |= words[count - reaching :] << rest

@@ -135,10 +135,9 @@ def anonymize_file(task: Task, recipe: Recipe) -> tuple[str, Entry, list[np.ndar
     except (InputError, OSError, MemoryError) as error:
         reason = str(error) or type(error).__name__
         return stem, Entry(task.image.name, FAILED, given, stamp, reason=reason), []
-    found = [] if given else _look(recipe.finder, pixels, alpha)
-    faces = [
-        np.array(face) for face in rounded(task.faces if given else [face.points for face in found])
-    ]  # as reported
+    found = _look(recipe.finder, pixels, alpha) if task.faces is None else []
+    points = [face.points for face in found] if task.faces is None else task.faces
+    faces = [np.array(face) for face in rounded(points)]  # as reported
     result, mask = obfuscate(pixels, faces, alpha, **recipe.keys())
     kept = kept_share(mask, faces)
     status = _status(len(faces), given, kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ DEFINITION = (
 )
 
 
-def audit_report(images: Sequence[AuditedImage], missing: Sequence[str]) -> dict[str, object]:
+def audit_report(images: Sequence[AuditedImage], missing: Sequence[str]) -> dict[str, Any]:
     """Return the audit as plain values: `summary`, `images` one by one, and the `definition` of the numbers.
 
     Args:

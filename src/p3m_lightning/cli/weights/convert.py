@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from p3m_lightning.schema import InputError
 
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
     if expected:
         verify_sha256(options.source, expected)
     load_reference_weights(model, read_weights(options.source), source=str(options.source))
-    config = {"model": {"name": name}}
+    config: dict[str, Any] = {"model": {"name": name}}
     if entry:
         config |= {"published_as": options.name, "trained_on": list(entry.trained_on)}
     save_weights(model, config, options.target)

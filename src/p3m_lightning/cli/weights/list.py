@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # help answers without it
+    from p3m_lightning.models.checkpoints import PublishedCheckpoint
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +33,7 @@ def run(options: argparse.Namespace) -> None:
     print("Nothing is fetched for you. After a download: p3m weights convert NAME FILE OUT.safetensors")
 
 
-def print_entry(name: str, entry: object) -> None:
+def print_entry(name: str, entry: PublishedCheckpoint) -> None:
     """Print one checkpoint as a paragraph."""
     facts = {
         "network": entry.model,
