@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,7 +13,25 @@ LABEL_HEIGHT = 28
 GAP = 4
 
 
-def matting_panels(image: Tensor, trimap: Tensor, alpha: Tensor, truth: Tensor) -> dict[str, np.ndarray]:
+class MattingPanels(NamedTuple):
+    """Pictures of one portrait's maps, uint8 (H, W, 3) each."""
+
+    image: np.ndarray
+    trimap: np.ndarray
+    matte: np.ndarray
+    truth: np.ndarray
+    error: np.ndarray  # red where the matte is too high, blue where too low
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return them by the captions of a sheet's columns."""
+        return dict(zip(CAPTIONS, self, strict=True))
+
+
+CAPTIONS = ("image", "trimap prediction", "matte", "ground truth", "error (red: too much, blue: too little)")
+"""Of `MattingPanels`, in their order."""
+
+
+def matting_panels(image: Tensor, trimap: Tensor, alpha: Tensor, truth: Tensor) -> MattingPanels:
     """Turn one portrait's maps into pictures.
 
     Args:
@@ -20,17 +39,9 @@ def matting_panels(image: Tensor, trimap: Tensor, alpha: Tensor, truth: Tensor) 
         trimap: integer (1, H, W), classes 0, 1, 2, predicted or given.
         alpha: (1, H, W) in [0, 1], the predicted matte.
         truth: (1, H, W) in [0, 1].
-
-    Returns:
-        uint8 (H, W, 3) pictures by column name; the error is red where the matte is too high, blue where too low.
     """
-    return {
-        "image": to_picture(image),
-        "trimap prediction": to_picture(trimap / 2),
-        "matte": to_picture(alpha),
-        "ground truth": to_picture(truth),
-        "error (red: too much, blue: too little)": error_picture((alpha - truth)[0].float().cpu().numpy()),
-    }
+    maps = (to_picture(maps) for maps in (image, trimap / 2, alpha, truth))
+    return MattingPanels(*maps, error_picture((alpha - truth)[0].float().cpu().numpy()))
 
 
 def error_picture(difference: np.ndarray) -> np.ndarray:

@@ -37,8 +37,8 @@ from p3m_lightning.training.start import freeze, start_from, verify_start, with_
 NARROW = ("16-true", "bf16-true")
 
 
-def train(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Train, then evaluate the chosen checkpoint on the test sets.
+def train_once(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Train in one go, then evaluate the chosen checkpoint on the test sets.
 
     Args:
         config: `conf/train.yaml` composed and resolved, plain containers.

@@ -17,8 +17,7 @@ from p3m_lightning.training.module import verify_weights
 from p3m_lightning.training.optimization.parameter_groups import parameter_groups
 from p3m_lightning.training.results import save_config
 from p3m_lightning.training.resume import verify_resume
-from p3m_lightning.training.run import build
-from p3m_lightning.training.run import train as train_once
+from p3m_lightning.training.run import build, train_once
 from p3m_lightning.training.stage_records import RESULTS, record_stages
 from p3m_lightning.training.start import frozen_names, verify_start
 
@@ -137,7 +136,10 @@ def stage_config(config: Mapping[str, Any], changes: Mapping[str, Any], below: s
         raise InputError(f"{where}: {', '.join(unknown)} cannot differ between stages; {', '.join(CHANGEABLE)} can")
     run = config["paths"]["run"]
     shared = {key: value for key, value in config.items() if key != "stages"}
-    return relocated(merged(shared, changes), run, f"{run}/{below}")
+    config = merged(shared, changes)
+    if "function" in changes.get("loss", {}):  # the weights are those of its terms, none of the run's
+        config["loss"] = changes["loss"]
+    return relocated(config, run, f"{run}/{below}")
 
 
 def ready(stage: Stage, weights: str | Path | None) -> dict[str, Any]:
@@ -147,8 +149,7 @@ def ready(stage: Stage, weights: str | Path | None) -> dict[str, Any]:
 
 
 def merged(config: Any, changes: Any) -> Any:
-    """Change what `changes` names; a mapping that says by `_target_` or `function` what to build replaces the other."""
-    whole = not isinstance(changes, Mapping) or "_target_" in changes or "function" in changes
-    if whole or not isinstance(config, Mapping):
+    """Change what `changes` names; a mapping that says by `_target_` what to build replaces the other."""
+    if not isinstance(changes, Mapping) or not isinstance(config, Mapping) or "_target_" in changes:
         return changes
     return {**config, **{key: merged(config.get(key), value) for key, value in changes.items()}}

@@ -131,9 +131,9 @@ def save_comparison(path: str | Path, pairs: Sequence[Pair], results: Mapping[st
             for name, result in results.items()
         }
         given = next(iter(panels.values()))
-        for kind in ("matte", "error (red: too much, blue: too little)"):
-            shown = {"picture": given["image"], "truth": given["ground truth"]}
-            rows.append(shown | {_title(name, results[name]): panels[name][kind] for name in results})
+        for kind in ("matte", "error"):
+            shown = {"picture": given.image, "truth": given.truth}
+            rows.append(shown | {_title(name, results[name]): getattr(panels[name], kind) for name in results})
         sads = ", ".join(f"{name} {result.sads[i]:.3f}" for name, result in results.items())
         notes += [f"{pair.name}: part of it; SAD of the whole: {sads}", "error: red too much, blue too little"]
     write_image(path, sheet(rows, notes, side=2 * WINDOW))

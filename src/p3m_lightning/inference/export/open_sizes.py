@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from unittest.mock import patch
+from operator import attrgetter
+from typing import Any
 
 import torch
 import torch.nn.functional as nnf
@@ -32,8 +33,21 @@ def open_sizes() -> Iterator[None]:
         for module, forms in FORMS.items():
             if module in sys.modules:
                 for name, form in forms.items():
-                    replaced.enter_context(patch(f"{module}.{name}", form))
+                    replaced.enter_context(replaced_attribute(sys.modules[module], name, form))
         yield
+
+
+@contextmanager
+def replaced_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Let `owner.name`, which may be dotted, be `value` while the context lasts."""
+    *parents, last = name.split(".")
+    owner = attrgetter(".".join(parents))(owner) if parents else owner
+    before = vars(owner)[last]  # not getattr, which would unwrap a static method
+    setattr(owner, last, value)
+    try:
+        yield
+    finally:
+        setattr(owner, last, before)
 
 
 def pad_to_windows(layer: nn.Module, maps: Tensor, height: int, width: int) -> tuple[Tensor, tuple[int, ...]]:

@@ -66,7 +66,7 @@ class PictureSheet(Callback):
         if index % step or len(kept) >= self.count:
             return
         image, truth = batch["image"][0], batch["alpha"][0]
-        panels = matting_panels(image, _predicted_trimap(module, batch), alpha[0], truth)
+        panels = matting_panels(image, _predicted_trimap(module, batch), alpha[0], truth).columns()
         sad = (alpha[0].double() - truth.double()).abs().sum().item() / 1000
         kept.append((panels, f"{batch['name'][0]}: SAD {sad:.2f}"))
 
