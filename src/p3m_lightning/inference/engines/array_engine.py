@@ -6,7 +6,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class ArrayEngine(Engine):
         inputs = {"images": np.ascontiguousarray(images, np.float32)}
         if trimap is not None:
             inputs["trimap"] = trimap
-        return MattingOutput(self.outputs_of(inputs, ["alpha"])[0])
+        return MattingOutput(*cast("list[Any]", self.outputs_of(inputs, ["alpha"])))
 
     def trimap_of(self, images: np.ndarray, by_branch: bool = False) -> np.ndarray:
         """Return the trimap of one pass, without the matte where the file has branches."""
