@@ -41,9 +41,12 @@ class Engine(ABC):
     def run(self, images: Array, trimap: Array | None = None) -> MattingOutput:
         """Apply the network to float (N, 3, H, W) in [0, 1]; trimap (N, 1, H, W) of 0, 1, 2 where it takes one."""
 
-    def trimap_of(self, images: Array) -> Array:
-        """Return the trimap of one pass as 0, 128/255 and 1, float (N, 1, H, W); for `hybrid` and `tiled`."""
-        return trimap_values(self.run(images), self)
+    def trimap_of(self, images: Array, by_branch: bool = False) -> Array:
+        """Return the trimap of one pass as 0, 128/255 and 1, float (N, 1, H, W), if asked for only by a branch."""
+        output = self.run(images)
+        if by_branch and not has_branches(output):
+            raise InputError("mode=hybrid: this network has no branches to mix; take resize, native or tiled")
+        return trimap_values(output, self)
 
     def detail_of(self, images: Array) -> Array:
         """Return what one pass says of the unknown region, float (N, 1, H, W); for `hybrid` and `tiled`."""
@@ -140,13 +143,11 @@ def resize(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
 def hybrid(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
     """Semantics from a small pass, detail from a large one: the authors' HYBRID, recommended for photographs.
 
-    They ask whether the enlarged trimap is exactly 0 or 255, so that a rounding step makes pinholes in the
-    foreground; here a distance below `EXACT` counts as exact.
+    They ask for exactly 0 or 255 after enlarging, which leaves pinholes; here a distance below `EXACT` is exact.
     """
     size = images.shape[-2:]
-    if "hybrid" not in engine.modes:
-        raise InputError("mode=hybrid: this network has no branches to mix; take resize, native or tiled")
-    trimap = engine.resize(engine.trimap_of(engine.resize(images, passes.semantic_size(size))), size)
+    small = engine.resize(images, passes.semantic_size(size))
+    trimap = engine.resize(engine.trimap_of(small, by_branch=True), size)
     detail = engine.detail_of(engine.resize(images, passes.detail_size(size)))
     return fuse_enlarged(trimap, engine.resize(detail, size))
 

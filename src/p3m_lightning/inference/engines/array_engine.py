@@ -6,7 +6,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -50,12 +50,12 @@ class ArrayEngine(Engine):
         inputs = {"images": np.ascontiguousarray(images, np.float32)}
         if trimap is not None:
             inputs["trimap"] = trimap
-        return MattingOutput(self.outputs_of(inputs, ["alpha"])[0])
+        return MattingOutput(*cast("list[Any]", self.outputs_of(inputs, ["alpha"])))
 
-    def trimap_of(self, images: np.ndarray) -> np.ndarray:
+    def trimap_of(self, images: np.ndarray, by_branch: bool = False) -> np.ndarray:
         """Return the trimap of one pass, without the matte where the file has branches."""
         if "hybrid" not in self.modes:
-            return super().trimap_of(images)
+            return super().trimap_of(images, by_branch)
         (semantic,) = self.outputs_of({"images": np.ascontiguousarray(images, np.float32)}, ["semantic"])
         return classes_as_values(semantic).astype(np.float32)
 

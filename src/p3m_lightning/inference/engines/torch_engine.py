@@ -80,10 +80,10 @@ class TorchEngine(Engine):
         output = self._call(self._whole, images) if trimap is None else self._call(self._whole, images, trimap)
         return output._replace(sides=())
 
-    def trimap_of(self, images: Tensor) -> Tensor:
+    def trimap_of(self, images: Tensor, by_branch: bool = False) -> Tensor:
         """Return the trimap of one pass, without the matte where the network can leave it out."""
         if self._semantic is None:
-            return super().trimap_of(images)
+            return super().trimap_of(images, by_branch)
         return classes_as_values(self._call(self._semantic, images).semantic)
 
     def detail_of(self, images: Tensor) -> Tensor:
