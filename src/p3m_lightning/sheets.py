@@ -40,8 +40,8 @@ def matting_panels(image: Tensor, trimap: Tensor, alpha: Tensor, truth: Tensor) 
         alpha: (1, H, W) in [0, 1], the predicted matte.
         truth: (1, H, W) in [0, 1].
     """
-    maps = (to_picture(maps) for maps in (image, trimap / 2, alpha, truth))
-    return MattingPanels(*maps, error_picture((alpha - truth)[0].float().cpu().numpy()))
+    error = error_picture((alpha - truth)[0].float().cpu().numpy())
+    return MattingPanels(to_picture(image), to_picture(trimap / 2), to_picture(alpha), to_picture(truth), error)
 
 
 def error_picture(difference: np.ndarray) -> np.ndarray:

@@ -123,7 +123,8 @@ def consistency_terms(output: MattingOutput, before: MattingOutput) -> dict[str,
         (True, tensor(0.))
     """
     matte, semantic, detail = output.alpha, output.semantic, output.detail
-    assert semantic is not None and detail is not None, "MODNet has both branches"
+    assert semantic is not None, "MODNet has both branches"
+    assert detail is not None, "MODNet has both branches"
     assert before.detail is not None, "MODNet has both branches"
     coarse = coarse_matte(matte, semantic.shape[-2:])
     to_matte = nnf.mse_loss(semantic, (coarse * (coarse > 0.01)).detach())

@@ -136,7 +136,7 @@ def stage_config(config: Mapping[str, Any], changes: Mapping[str, Any], below: s
         raise InputError(f"{where}: {', '.join(unknown)} cannot differ between stages; {', '.join(CHANGEABLE)} can")
     run = config["paths"]["run"]
     shared = {key: value for key, value in config.items() if key != "stages"}
-    config = merged(shared, changes)
+    config: dict[str, Any] = merged(shared, changes)
     if "function" in changes.get("loss", {}):  # the weights are those of its terms, none of the run's
         config["loss"] = changes["loss"]
     return relocated(config, run, f"{run}/{below}")

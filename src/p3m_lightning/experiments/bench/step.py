@@ -103,6 +103,8 @@ def make_step(net: nn.Module, terms: Terms, batch: Sample, fused: bool) -> Calla
 
 def published_terms(output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
     """Return the nine terms the plain way."""
+    assert output.semantic is not None, "P3M-Net has both branches"
+    assert output.detail is not None, "P3M-Net has both branches"
     target, unknown = batch["alpha"], (batch["trimap"] == UNKNOWN).float()
     logits = {"semantic": output.semantic, **dict(zip(("side2", "side1", "side0"), output.sides, strict=True))}
     return {
