@@ -1,4 +1,4 @@
-"""The picture on the front page: photographs that packages carry and rendered portraits, cut out by the network in the box.
+"""The front page's picture: people of packages and rendered portraits, cut out by the network in the box.
 
     .venv/bin/python docs/front_picture.py
 

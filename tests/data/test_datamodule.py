@@ -144,7 +144,7 @@ def test_an_incomplete_last_batch_is_left_out_unless_it_is_the_only_one(root):
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_training_deals_equal_parts_without_repeats_to_every_process(world):
-    parts = [[draw.index for draw in EpochSampler(11, rank=rank, world_size=world)] for rank in range(world)]
+    parts = [[draw.position for draw in EpochSampler(11, rank=rank, world_size=world)] for rank in range(world)]
     assert {len(part) for part in parts} == {11 // world}
     together = [index for part in parts for index in part]
     assert len(set(together)) == len(together)

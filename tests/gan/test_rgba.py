@@ -84,7 +84,7 @@ def stream(length, tick, ticks, **place):
 
 
 def test_every_portrait_comes_once_in_every_turn_however_long_a_tick_is():
-    indices = [draw.index for draw in stream(10, 6, range(5))]
+    indices = [draw.position for draw in stream(10, 6, range(5))]
     assert [sorted(indices[k : k + 10]) for k in (0, 10, 20)] == [list(range(10))] * 3
     assert indices[:10] != indices[10:20]
 

@@ -11,9 +11,9 @@ from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
     import numpy as np
-    from torch import nn
 
     from p3m_lightning.inference.export.metadata import Facts
+    from p3m_lightning.models.blocks import MattingNetwork
 
 PORTRAITS = ((0, 512, 512), (1, 470, 333), (2, 350, 401))  # seed, height, width of what is compared on by default
 
@@ -97,7 +97,7 @@ def comparison_images(folder: Path | None) -> dict[str, np.ndarray]:
     }
 
 
-def network_with_facts(options: argparse.Namespace) -> tuple[nn.Module, Facts]:
+def network_with_facts(options: argparse.Namespace) -> tuple[MattingNetwork, Facts]:
     """Load the network, and gather what its file should say about it."""
     from p3m_lightning.inference.export.metadata import checkpoint_facts, published_facts
     from p3m_lightning.models import load_model
@@ -110,7 +110,7 @@ def network_with_facts(options: argparse.Namespace) -> tuple[nn.Module, Facts]:
     return net, facts | {key: value for key, value in stated.items() if value}
 
 
-def _save_for_hub(net: nn.Module, facts: Facts, folder: Path) -> None:
+def _save_for_hub(net: MattingNetwork, facts: Facts, folder: Path) -> None:
     try:
         from p3m_lightning.inference.export.hub import HubModel
     except ModuleNotFoundError as error:

@@ -34,10 +34,8 @@ class DatasetCard:
     nested: bool = False  # images lie in subfolders
 
 
-_P3M = {
-    "image": ("blurred_image", "original_image"),
-    "foreground_of": {"blurred_image": ("fg_blurred",)},
-}
+_P3M_IMAGE = ("blurred_image", "original_image")
+_P3M_FOREGROUND_OF: dict[str, tuple[str, ...]] = {"blurred_image": ("fg_blurred",)}
 _P3M_SPLITS = {
     "train": Split(("train",), 9421),
     "P3M-500-P": Split(("validation/P3M-500-P", "P3M-500-P"), 500),
@@ -52,7 +50,8 @@ DATASETS = {
         license="MIT (release agreement)",
         source="https://github.com/JizhiziLi/P3M (2021), https://github.com/ViTAE-Transformer/P3M-Net (2024: with "
         "foregrounds, backgrounds and face masks); Google Drive or Baidu, after reading the agreement",
-        **_P3M,
+        image=_P3M_IMAGE,
+        foreground_of=_P3M_FOREGROUND_OF,
     ),
     "synthetic": DatasetCard(
         title="procedural portraits of this package, in the layout of P3M-10k",
@@ -60,7 +59,8 @@ DATASETS = {
         size="as many as were asked for",
         license="MIT, as this package",
         source="p3m data synthesize DIR",
-        **_P3M,
+        image=_P3M_IMAGE,
+        foreground_of=_P3M_FOREGROUND_OF,
     ),
     "am-2k": DatasetCard(
         title="AM-2k: animals (Li et al., IJCV 2022)",

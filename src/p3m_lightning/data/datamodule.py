@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from p3m_lightning.data.datasets import ArrayDataset, SplittableDataset
 from p3m_lightning.data.loading.allocator import keep_freed_memory
 from p3m_lightning.data.loading.batches import Guarded, as_floats, collate
 from p3m_lightning.data.loading.samplers import EpochSampler, LateLoader, ShardSampler
@@ -18,7 +19,7 @@ from p3m_lightning.data.transforms import EvalTransform
 from p3m_lightning.parallel import available_cores
 from p3m_lightning.schema import InputError, Sample
 
-DatasetOrFactory = Dataset | Callable[[], Dataset]
+DatasetOrFactory = SplittableDataset | Callable[[], SplittableDataset]
 
 
 class MattingDataModule(pl.LightningDataModule):
@@ -65,9 +66,14 @@ class MattingDataModule(pl.LightningDataModule):
         self.validate_tests = validate_tests
         self.seed = seed
         self.pin_memory = pin_memory
-        self.train_set: Dataset | None = None
-        self.val_sets: dict[str, Dataset] = {}
-        self.test_sets: dict[str, Dataset] = {}
+        self.train_set: SplittableDataset | None = None
+        self.val_sets: dict[str, ArrayDataset] = {}
+        self.test_sets: dict[str, SplittableDataset] = {}
+
+    @staticmethod
+    def of(trainer: pl.Trainer) -> MattingDataModule:
+        """Return the data of a running trainer."""
+        return trainer.datamodule  # type: ignore[attr-defined]  # Lightning attaches it and declares it nowhere
 
     @property
     def val_names(self) -> list[str]:
@@ -134,13 +140,15 @@ class MattingDataModule(pl.LightningDataModule):
         """Make floats of bytes on the device, where it is free."""
         return as_floats(batch)
 
-    def _eval_loader(self, dataset: Dataset) -> DataLoader:
+    def _eval_loader(self, dataset: ArrayDataset) -> DataLoader:
         rank, world = self._place()
         if len(dataset) < world:  # Lightning's processes would wait for the one that has nothing to do
             raise InputError(f"trainer.devices: {world} processes cannot share {len(dataset)} images; take fewer")
         return self._loader(dataset, ShardSampler(len(dataset), rank, world), batch_size=1)
 
-    def _loader(self, dataset: Dataset, sampler: object, batch_size: int, drop_last: bool = False) -> DataLoader:
+    def _loader(
+        self, dataset: ArrayDataset, sampler: EpochSampler | ShardSampler, batch_size: int, drop_last: bool = False
+    ) -> DataLoader:
         workers = min(self.num_workers, -(-len(sampler) // batch_size))
         return LateLoader(
             Guarded(dataset),
@@ -164,7 +172,7 @@ class MattingDataModule(pl.LightningDataModule):
         return torch.cuda.is_available() if self.pin_memory is None else self.pin_memory
 
 
-def _built(dataset: DatasetOrFactory) -> Dataset:
+def _built(dataset: DatasetOrFactory) -> SplittableDataset:
     return dataset if isinstance(dataset, Dataset) else dataset()
 
 

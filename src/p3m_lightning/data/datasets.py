@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from p3m_lightning.data.storage.readers import SampleFiles, read_color
 from p3m_lightning.data.transforms import EvalTransform
 from p3m_lightning.schema import LABELS, InputError, Sample
 
+if TYPE_CHECKING:
+    import albumentations as A
+
 Transform = Callable[[SampleFiles, int], Maps]
 
 FOREGROUNDS = ("none", "cached", "crop")
@@ -28,11 +32,49 @@ FOREGROUNDS = ("none", "cached", "crop")
 class SeededIndex(NamedTuple):
     """An index that carries its seed, so that a sample's random draws do not depend on the worker that makes it."""
 
-    index: int
+    position: int
     seed: int
 
 
-class NamedDataset(Dataset):
+class ArrayDataset(Dataset[Sample], ABC):
+    """Samples that are arrays before they are tensors: loaders take those, an index gives tensors."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    def __getitem__(self, item: int | SeededIndex) -> Sample:
+        return to_sample(*self.maps(item))
+
+    @abstractmethod
+    def maps(self, item: int | SeededIndex) -> tuple[Maps, str]:
+        """Return the arrays of one sample and its name."""
+
+    @abstractmethod
+    def sources(self) -> Iterator[tuple[str, Mapping[str, Path]]]:
+        """Yield name and files, role -> path, of every sample."""
+
+
+class SplittableDataset(ArrayDataset):
+    """A data set to train with: a part of it can be held out, and what it shares with the tests be seen."""
+
+    has_mattes = True
+
+    @abstractmethod
+    def image_files(self) -> set[Path]:
+        """Return the files of the images, to see whether two sets share any."""
+
+    @abstractmethod
+    def hold_out(self, size: float, transform: Transform) -> tuple[SplittableDataset, ArrayDataset]:
+        """Split in two by name: what is left, and what is held out, with a transform of its own.
+
+        Args:
+            size: how much is held out, see `names_to_hold_out`.
+            transform: of the samples held out.
+        """
+
+
+class NamedDataset(SplittableDataset):
     """Samples with names, found by `find_samples`; what is special to a kind of sample is its `maps`.
 
     Args:
@@ -41,8 +83,6 @@ class NamedDataset(Dataset):
         limit: only so many samples, the first by name.
     """
 
-    has_mattes = True
-
     def __init__(self, files: Samples, transform: Callable[..., Any] | None, limit: int | None = None) -> None:
         self.files, self.transform = files, transform
         self.names = sorted(files)[:limit]
@@ -50,12 +90,9 @@ class NamedDataset(Dataset):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, item: int | SeededIndex) -> Sample:
-        return to_sample(*self.maps(item))
-
-    def maps(self, item: int | SeededIndex) -> tuple[Maps, str]:
-        """Return the arrays of one sample and its name."""
-        raise NotImplementedError
+    def sources(self) -> Iterator[tuple[str, Mapping[str, Path]]]:
+        """Yield name and files, role -> path, of every sample."""
+        return ((name, self.files[name]) for name in self.names)
 
     def image_files(self) -> set[Path]:
         """Return the files of the images, to see whether two sets share any."""
@@ -99,6 +136,8 @@ class MattingDataset(NamedDataset):
     Raises:
         InputError: unknown name, split or kind of labels, missing folder, image without matte or matte without image.
     """
+
+    transform: Transform
 
     def __init__(
         self,
@@ -159,13 +198,14 @@ class ImageDataset(NamedDataset):
     """
 
     has_mattes = False
+    transform: A.BasicTransform | A.Compose | None
 
     def __init__(
         self,
         root: str | Path,
         name: str,
         split: str = "train",
-        transform: Callable[..., dict[str, np.ndarray]] | None = None,
+        transform: A.BasicTransform | A.Compose | None = None,
         limit: int | None = None,
     ) -> None:
         super().__init__(find_samples(root, name, split), transform, limit)

@@ -46,7 +46,8 @@ def one_thread() -> Iterator[None]:
     """Keep numba to one thread: pymatting's loops are too short for more, which cost two to three times the time."""
     import numba
 
-    numba.config.THREADING_LAYER = "forksafe"  # a loader's process forked after GNU OpenMP was used is ended by it
+    # a loader's process forked after GNU OpenMP was used is ended by it
+    numba.config.THREADING_LAYER = "forksafe"  # type: ignore[attr-defined]  # numba makes its options by name
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
     try:

@@ -55,12 +55,13 @@ class FaceSource:
         if (landmarks is None) == (masks is None):
             raise InputError(f"{images}: faces to paste need their landmarks or their masks, one of both")
         paths = list_images(images)
+        self.faces: list[tuple[Path, np.ndarray | Path]] = []  # photograph, and the landmarks or the mask of a face
         if landmarks is not None:
-            known = read_landmarks(landmarks)
-            self.faces = [(path, face) for path in paths for face in known.get(path.stem, [])]
-        else:
-            known = {path.stem: path for path in list_images(masks)}
-            self.faces = [(path, known[path.stem]) for path in paths if path.stem in known]
+            found = read_landmarks(landmarks)
+            self.faces = [(path, face) for path in paths for face in found.get(path.stem, [])]
+        elif masks is not None:
+            files = {path.stem: path for path in list_images(masks)}
+            self.faces = [(path, files[path.stem]) for path in paths if path.stem in files]
         if not self.faces:
             raise InputError(f"{images}: no face in it by {landmarks or masks}; are the names the same?")
 
@@ -151,7 +152,8 @@ class ImageCopyPaste(A.DualTransform):
     ) -> None:
         super().__init__(p=p)
         self.source = source
-        self.jitter = FaceJitter(rotation, tuple(scale), p_flip)
+        smallest_scale, largest_scale = scale
+        self.jitter = FaceJitter(rotation, (smallest_scale, largest_scale), p_flip)
         self.match_size = match_size
         self.gap = gap
         self.smallest = smallest

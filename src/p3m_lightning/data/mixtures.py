@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import ConcatDataset, Dataset
+from torch.utils.data import Dataset
 
-from p3m_lightning.data.datasets import MattingDataset, SeededIndex, Transform
-from p3m_lightning.data.loading.batches import Maps, to_sample
-from p3m_lightning.schema import InputError, Sample
+from p3m_lightning.data.datasets import ArrayDataset, MattingDataset, SeededIndex, SplittableDataset, Transform
+from p3m_lightning.data.loading.batches import Maps
+from p3m_lightning.schema import InputError
 
 
-class MixedDataset(Dataset):
+class MixedDataset(SplittableDataset):
     """Samples of several data sets, each as often as its weight says, whatever its size.
 
     Every sample is drawn anew: first the data set by the weights, then one of its samples, all alike; the seed of a
@@ -56,9 +57,6 @@ class MixedDataset(Dataset):
     def __len__(self) -> int:
         return self.length or sum(map(len, self.datasets.values()))
 
-    def __getitem__(self, item: int | SeededIndex) -> Sample:
-        return to_sample(*self.maps(item))
-
     def maps(self, item: int | SeededIndex) -> tuple[Maps, str]:
         """Return the arrays of one sample of one of the sets, and its name."""
         seed = item.seed if isinstance(item, SeededIndex) else int(torch.randint(2**31, ()))
@@ -66,11 +64,16 @@ class MixedDataset(Dataset):
         dataset = list(self.datasets.values())[generator.choice(len(self.shares), p=self.shares)]
         return dataset.maps(SeededIndex(int(generator.integers(len(dataset))), int(generator.integers(2**31))))
 
+    def sources(self) -> Iterator[tuple[str, Mapping[str, Path]]]:
+        """Yield name and files, role -> path, of every sample of every set."""
+        return chain.from_iterable(dataset.sources() for dataset in self.datasets.values())
+
     def image_files(self) -> set[Path]:
         """Return the files of the images, to see whether two sets share any."""
-        return set().union(*(dataset.image_files() for dataset in self.datasets.values()))
+        files: set[Path] = set()
+        return files.union(*(dataset.image_files() for dataset in self.datasets.values()))
 
-    def hold_out(self, size: float, transform: Transform) -> tuple[MixedDataset, Dataset]:
+    def hold_out(self, size: float, transform: Transform) -> tuple[MixedDataset, JoinedDataset]:
         """Split the validated sets as `MattingDataset.hold_out` does; what is held out is one after another."""
         parts = {name: self.datasets[name].hold_out(size, transform) for name in self.validated}
         left = self.datasets | {name: part[0] for name, part in parts.items()}
@@ -78,10 +81,23 @@ class MixedDataset(Dataset):
         return rest, JoinedDataset([part[1] for part in parts.values()])
 
 
-class JoinedDataset(ConcatDataset):
+class JoinedDataset(ArrayDataset):
     """Several data sets one after another."""
 
-    def maps(self, index: int) -> tuple[Maps, str]:
+    def __init__(self, datasets: Sequence[ArrayDataset]) -> None:
+        self.datasets = list(datasets)
+        self.ends = list(accumulate(map(len, self.datasets)))
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def maps(self, item: int | SeededIndex) -> tuple[Maps, str]:
         """Return the arrays of one sample and its name."""
-        which = bisect.bisect_right(self.cumulative_sizes, index)
-        return self.datasets[which].maps(index - (self.cumulative_sizes[which - 1] if which else 0))
+        index, seed = item if isinstance(item, SeededIndex) else (item, None)
+        which = bisect.bisect_right(self.ends, index)
+        index -= self.ends[which - 1] if which else 0
+        return self.datasets[which].maps(index if seed is None else SeededIndex(index, seed))
+
+    def sources(self) -> Iterator[tuple[str, Mapping[str, Path]]]:
+        """Yield name and files, role -> path, of every sample of every set."""
+        return chain.from_iterable(dataset.sources() for dataset in self.datasets)

@@ -138,7 +138,7 @@ class GANDataset(Dataset):
     def maps(self, item: SeededIndex) -> tuple[np.ndarray, np.ndarray]:
         """Return uint8 (size, size, 4) and (size, size, 3)."""
         generator = np.random.default_rng(item.seed)
-        rgba = self.portraits[item.index]
+        rgba = self.portraits[item.position]
         if self.mirror and generator.random() < 0.5:
             rgba = rgba[:, ::-1]
         return rgba, self.backgrounds.draw(generator)

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from p3m_lightning.images import tiff
 from p3m_lightning.images.conversion import EXIF_ORIENTATION, turned
@@ -80,7 +80,7 @@ def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Iterat
 
 
 @contextmanager
-def image_header(source: str | Path | BinaryIO, name: str | None = None) -> Iterator[Image.Image]:
+def image_header(source: str | Path | BinaryIO, name: str | None = None) -> Iterator[ImageFile.ImageFile]:
     """Open an image file for its size, mode and tags alone; of a TIFF, those of its largest page.
 
     Raises:
@@ -136,7 +136,7 @@ def _stream(source: str | Path | BinaryIO, name: str | None) -> Iterator[tuple[B
 
 
 @contextmanager
-def _opened(stream: BinaryIO, name: str) -> Iterator[Image.Image]:
+def _opened(stream: BinaryIO, name: str) -> Iterator[ImageFile.ImageFile]:
     """Open with Pillow, without decoding, and check the size."""
     head = _head(stream)
     if head[:4] in tiff.MAGIC:

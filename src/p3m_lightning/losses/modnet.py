@@ -115,6 +115,9 @@ def consistency_terms(output: MattingOutput, before: MattingOutput) -> dict[str,
     Returns:
         The unweighted terms `semantic` and `detail`.
 
+    Raises:
+        InputError: an output without these branches.
+
     Example:
         >>> import torch
         >>> output = MattingOutput(torch.ones(1, 1, 64, 64), torch.ones(1, 1, 4, 4), torch.ones(1, 1, 64, 64))
@@ -123,15 +126,14 @@ def consistency_terms(output: MattingOutput, before: MattingOutput) -> dict[str,
         (True, tensor(0.))
     """
     matte, semantic, detail = output.alpha, output.semantic, output.detail
-    assert semantic is not None, "MODNet has both branches"
-    assert detail is not None, "MODNet has both branches"
-    assert before.detail is not None, "MODNet has both branches"
+    if semantic is None or detail is None or before.detail is None:
+        raise InputError("loss: consistency is of MODNet's branches; both outputs need `detail`, the first `semantic`")
     coarse = coarse_matte(matte, semantic.shape[-2:])
     to_matte = nnf.mse_loss(semantic, (coarse * (coarse > 0.01)).detach())
     to_semantic = nnf.mse_loss(coarse, (semantic * (semantic > 0.01)).detach())
     boundary = _boundary(matte.detach(), semantic.detach())
     area = boundary.sum(dim=(1, 2, 3)).clamp(min=1)  # a matte without boundary has nothing to keep
-    moved = (detail - before.detail).abs() + (output.alpha - before.alpha).abs()
+    moved = (detail - before.detail.to(detail)).abs() + (matte - before.alpha.to(matte)).abs()
     return {
         "semantic": to_matte + to_semantic,
         "detail": ((moved * boundary).sum(dim=(1, 2, 3)) / area).mean(),
@@ -154,9 +156,7 @@ class MODNetConsistencyLoss(Loss):
             raise InputError(
                 "loss: consistency needs `before` in the batch; take the callback of experiment=modnet_soc"
             )
-        alpha, _, detail, _ = batch["before"]
-        assert detail is not None  # the network of before is a copy of the one that learns
-        return consistency_terms(output, MattingOutput(alpha.to(output.alpha), detail=detail.to(output.alpha)))
+        return consistency_terms(output, batch["before"])
 
 
 def _boundary(matte: Tensor, semantic: Tensor) -> Tensor:

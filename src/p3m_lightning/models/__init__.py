@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # the table is read, and the network in the box found, without torch
-    from torch import nn
-
+    from p3m_lightning.models.blocks import MattingNetwork
     from p3m_lightning.models.weights import Checkpoint, load_encoder_weights, load_reference_weights
 
 __all__ = [
@@ -56,7 +55,7 @@ class ModelCard:
     extra: str | None = None  # what to install beside the package: pip install 'p3m_lightning[extra]'
     fixed: Mapping[str, object] = field(default_factory=dict)  # arguments of the builder that the name decides
 
-    def load_builder(self) -> Callable[..., nn.Module]:
+    def load_builder(self) -> Callable[..., MattingNetwork]:
         """Import the builder."""
         module, attribute = self.builder.split(":")
         return getattr(import_module(f"{__name__}.{module}"), attribute)
@@ -101,7 +100,7 @@ MODELS: dict[str, ModelCard] = {
 }
 
 
-def create_model(name: str, *, encoder_weights: str | Path | None = None, **arguments: object) -> nn.Module:
+def create_model(name: str, *, encoder_weights: str | Path | None = None, **arguments: object) -> MattingNetwork:
     """Build the network `name` with random weights.
 
     Args:
@@ -154,7 +153,7 @@ def list_models() -> dict[str, str]:
     return {name: card.paper for name, card in MODELS.items()}
 
 
-def load_model(path: str | Path) -> nn.Module:
+def load_model(path: str | Path) -> MattingNetwork:
     """Rebuild a network from a checkpoint of this package, in `eval()` mode on the CPU.
 
     Args:
@@ -168,7 +167,7 @@ def load_model(path: str | Path) -> nn.Module:
     return restore_model(read_checkpoint(path), str(path))
 
 
-def restore_model(checkpoint: Checkpoint, source: str) -> nn.Module:
+def restore_model(checkpoint: Checkpoint, source: str) -> MattingNetwork:
     """Rebuild a network from what `read_checkpoint` read, as `load_model` does.
 
     Args:

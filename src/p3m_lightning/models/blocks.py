@@ -9,6 +9,18 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 
+class MattingNetwork(nn.Module):
+    """A network of this package: `forward(images) -> MattingOutput`, see `p3m_lightning.models`.
+
+    Attributes:
+        name: key of `models.MODELS` by which `create_model` built it.
+        needs_trimap: whether it is called as `forward(images, trimap)`.
+    """
+
+    name: str
+    needs_trimap: bool
+
+
 def scale_channels(channels: int, width: float, multiple: int) -> int:
     """Return `channels` times `width`, rounded to a multiple, at least one multiple."""
     return max(1, round(channels * width / multiple)) * multiple

@@ -7,11 +7,13 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from io import StringIO
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from p3m_lightning.models.blocks import MattingNetwork
 from p3m_lightning.ops import crop_to, impose_trimap, pad_to_multiple
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError, MattingOutput
 
@@ -27,7 +29,7 @@ SMALLEST = 48  # smaller images are padded: methods need 20 other pixels, or twi
 FALLBACK_TOLERANCE = 1e-5  # of the solver, where it does not reach pymatting's 1e-7
 
 
-class Classical(nn.Module):
+class Classical(MattingNetwork):
     """One method of pymatting behind the contract of the networks; always on the CPU, image by image, in float64.
 
     Levin et al. 2008 (closed form), Chen et al. 2013 (KNN), Zheng and Kambhamettu 2009 (learning based), Grady et al.
@@ -48,7 +50,7 @@ class Classical(nn.Module):
         if method not in METHODS:
             raise InputError(f"method={method}: no such method; choose from {', '.join(METHODS)}")
         self.method = method
-        self.options = dict(options or {})
+        self.options: dict[str, Any] = dict(options or {})
         if self.options:
             accepted = [*inspect.signature(_function(method)).parameters][2:]  # after image and trimap
             unknown = sorted(set(self.options) - set(accepted))

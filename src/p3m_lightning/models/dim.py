@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
-from p3m_lightning.models.blocks import max_pool, scale_channels
+from p3m_lightning.models.blocks import MattingNetwork, max_pool, scale_channels
 from p3m_lightning.ops import crop_to, impose_trimap, normalize, pad_to_multiple, unpool
 from p3m_lightning.schema import FOREGROUND, MattingOutput
 
 
-class DIM(nn.Module):
+class DIM(MattingNetwork):
     """Matting with a given trimap, written from section 4 of the paper, whose authors released no network.
 
     Args:
@@ -66,10 +66,11 @@ class Encoder(nn.Module):
     def __init__(self, channels: Sequence[int], context: int):
         super().__init__()
         widths = [3, *(c for c, depth in zip(channels, self.depths, strict=True) for _ in range(depth))]
-        self.convs = nn.ModuleList(nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths))
+        convs = [nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)]
+        self.convs = nn.ModuleList(convs)
         self.guide = nn.Conv2d(1, channels[0], 3, padding=1, bias=False)
         self.fc6 = nn.Linear(channels[-1] * self.window**2, context)
-        for conv in self.convs:
+        for conv in convs:
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         nn.init.kaiming_normal_(self.fc6.weight, mode="fan_out", nonlinearity="relu")
         nn.init.zeros_(self.guide.weight)
@@ -129,4 +130,5 @@ class Refinement(nn.Module):
 def _init_xavier(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

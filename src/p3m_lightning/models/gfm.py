@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
-from p3m_lightning.models.blocks import conv_bn_relu, scale_channels
+from p3m_lightning.models.blocks import MattingNetwork, conv_bn_relu, scale_channels
 from p3m_lightning.models.encoders.resnet import residual_layer
 from p3m_lightning.ops import crop_to, fuse, pad_to_multiple, region_means, upsample
 from p3m_lightning.schema import Branches, MattingOutput
@@ -17,7 +17,7 @@ UNIT = 32  # the encoders halve five times
 CLASSES = 3  # background, unknown, foreground: the semantic representation that the paper calls TT
 
 
-class GFM(nn.Module):
+class GFM(MattingNetwork):
     """Glance and focus matting.
 
     Args:
@@ -28,7 +28,7 @@ class GFM(nn.Module):
 
     needs_trimap = False
 
-    def __init__(self, encoder: nn.Module, base: int):
+    def __init__(self, encoder: PooledResNet34 | DenseNet121, base: int):
         super().__init__()
         widths = (base, base, 2 * base, 4 * base, 8 * base)
         self.encoder = encoder

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
-from p3m_lightning.models.blocks import scale_channels
+from p3m_lightning.models.blocks import MattingNetwork, scale_channels
 from p3m_lightning.ops import crop_to, normalize, pad_to_multiple, resize, upsample
 from p3m_lightning.schema import MattingOutput
 
 UNIT = 32  # the backbone halves five times
 
 
-class MODNet(nn.Module):
+class MODNet(MattingNetwork):
     """MODNet on MobileNetV2.
 
     Args:

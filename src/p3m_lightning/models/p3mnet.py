@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
-from p3m_lightning.models.blocks import conv_bn_relu
+from p3m_lightning.models.blocks import MattingNetwork, conv_bn_relu
+from p3m_lightning.models.encoders.base import PoolingEncoder
 from p3m_lightning.models.encoders.pretrained import DEFAULT_ENCODER
 from p3m_lightning.ops import crop_to, fuse, normalize, pad_to_multiple, unpool, upsample
 from p3m_lightning.schema import Branches, EncoderFeatures, InputError, MattingOutput
@@ -16,7 +17,7 @@ from p3m_lightning.schema import Branches, EncoderFeatures, InputError, MattingO
 CLASSES = 3  # background, unknown, foreground
 
 
-class P3MNet(nn.Module):
+class P3MNet(MattingNetwork):
     """Portrait matting by a trimap prediction and a detail matte that share an encoder.
 
     Li et al., Privacy-Preserving Portrait Matting (ACM MM 2021); with transformers as encoders Ma et al., Rethinking
@@ -24,8 +25,7 @@ class P3MNet(nn.Module):
     all three it is the papers' BASIC.
 
     Args:
-        encoder: gives `EncoderFeatures` of normalized images, announces `channels` (six, at strides 1 to 32), the
-            `minimum_size` of an image, and the `mean` and `std` to normalize by.
+        encoder: gives `EncoderFeatures` of normalized images.
         reduce_last: a decoder stage changes its width in its last convolution and the semantic decoder ends in its last
             stage (ResNet-34), else in its first one, with a separate last convolution (the transformers).
         tfi: the matting decoder sees semantic and encoder features of its size; else only what it unpooled itself.
@@ -36,7 +36,7 @@ class P3MNet(nn.Module):
     needs_trimap = False
 
     def __init__(
-        self, encoder: nn.Module, *, reduce_last: bool, tfi: bool = True, sbfi: bool = True, dbfi: bool = True
+        self, encoder: PoolingEncoder, *, reduce_last: bool, tfi: bool = True, sbfi: bool = True, dbfi: bool = True
     ):
         super().__init__()
         self.encoder = encoder

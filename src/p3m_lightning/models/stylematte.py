@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
 
+from p3m_lightning.models.blocks import MattingNetwork
 from p3m_lightning.models.upsamplers import create_upsampler
 from p3m_lightning.ops import crop_to, normalize, pad_to_multiple
 from p3m_lightning.schema import InputError, MattingOutput
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 UNIT = 4  # side of a patch; the authors pad their test images to 8
 
 
-class StyleMatte(nn.Module):
+class StyleMatte(MattingNetwork):
     """StyleMatte, every size of it an argument; the defaults are the published network.
 
     Args:
@@ -149,7 +150,8 @@ def _pixel_level_module(
     module = Mask2FormerModel(config).pixel_level_module
     if hasattr(module.encoder, "swin"):
         module.encoder.swin.layernorm = nn.Identity()  # no output depends on it
-    for layer in module.decoder.encoder.layers:
+    for name, parameter in module.decoder.encoder.layers.named_parameters():
         # exact zeros, as Mask2Former starts, would keep the gradient from `level_embed` at first
-        nn.init.normal_(layer.self_attn.attention_weights.weight, std=0.01)
+        if name.endswith("self_attn.attention_weights.weight"):
+            nn.init.normal_(parameter, std=0.01)
     return module

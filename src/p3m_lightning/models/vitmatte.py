@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from p3m_lightning.models.blocks import scale_channels
+from p3m_lightning.models.blocks import MattingNetwork, scale_channels
 from p3m_lightning.ops import crop_to, impose_trimap, normalize, pad_to_multiple
 from p3m_lightning.schema import FOREGROUND, MattingOutput
 
@@ -13,7 +13,7 @@ GLOBAL_BLOCKS = (2, 5, 8, 11)  # attend to the whole map and end in a residual c
 WINDOW = 14
 
 
-class ViTMatte(nn.Module):
+class ViTMatte(MattingNetwork):
     """Matting with a given trimap by the network of `transformers`, built from a configuration.
 
     Args:
@@ -40,7 +40,7 @@ class ViTMatte(nn.Module):
             window_block_indices=[k for k in range(12) if k not in GLOBAL_BLOCKS],
             residual_block_indices=list(GLOBAL_BLOCKS),
             drop_path_rate=drop_path,
-            out_features=["stage12"],
+            out_features=["stage12"],  # type: ignore[call-arg]  # its decorator adds what all backbones take
         )
         config = VitMatteConfig(
             backbone_config=backbone,

@@ -88,7 +88,8 @@ class LastCheckpoint(ModelCheckpoint):
             loop = trainer.fit_loop.epoch_loop
             progress = loop.batch_progress.total
             # a resumed loop takes the batch that was begun for one that stepped, and would log a step too far
-            begun = progress.ready > progress.processed and not loop._should_accumulate()
+            processed = progress.processed  # type: ignore[attr-defined]  # of batches it is a `_ProcessedTracker`
+            begun = progress.ready > processed and not loop._should_accumulate()
             loop._batches_that_stepped -= begun
             super()._save_checkpoint(trainer, filepath)
             loop._batches_that_stepped += begun

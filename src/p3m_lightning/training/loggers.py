@@ -54,9 +54,9 @@ class RunCSVLogger(CSVLogger):
         super().__init__(folder, name="", version="", flush_logs_every_n_steps=flush_logs_every_n_steps)
 
     @property
-    def experiment(self) -> ExperimentWriter:
+    def experiment(self) -> _AppendingWriter:
         """Return the writer, made at first use."""
-        if self._experiment is None:
+        if not isinstance(self._experiment, _AppendingWriter):
             self._experiment = _AppendingWriter(log_dir=self.log_dir)
         return self._experiment
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.losses import Loss
 from p3m_lightning.losses.base import exact_region
 from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.metrics.baselines import TrivialPredictors
+from p3m_lightning.models.blocks import MattingNetwork
 from p3m_lightning.models.weights import uncompiled
 from p3m_lightning.schema import InputError, MattingOutput, Sample
-from p3m_lightning.training.callbacks.base import RunCallback
+from p3m_lightning.training.callbacks.base import RunCallback, callbacks_of
 from p3m_lightning.training.optimization.learning_rate import effective_batch, scale_rate
 from p3m_lightning.training.optimization.parameter_groups import build_optimizer
 from p3m_lightning.training.sharding import FullySharded, reshard, shard, unshard
@@ -49,7 +52,7 @@ class MattingModule(LightningModule):
 
     def __init__(
         self,
-        net: nn.Module,
+        net: MattingNetwork,
         infer: Callable[..., Tensor],
         loss: Loss | None = None,
         weights: Mapping[str, float] | None = None,
@@ -74,8 +77,14 @@ class MattingModule(LightningModule):
         self.lr_scaling = lr_scaling or {"rule": "none", "reference": None}
         self.sync_batchnorm = sync_batchnorm
         self.config = dict(config or {})
-        self.metrics = nn.ModuleDict()
-        self.trivial = nn.ModuleList()
+        self.metrics: dict[str, dict[str, MattingMetrics]] = {}  # val or test -> set -> its metrics
+        self.trivial: dict[str, TrivialPredictors] = {}  # by test set
+        self.meters = nn.ModuleList()  # all of these, so that they follow to the device
+
+    @staticmethod
+    def of(module: LightningModule) -> MattingModule:
+        """Return the module that Lightning hands to a callback as what it is wherever ours are used."""
+        return cast("MattingModule", module)
 
     def setup(self, stage: str) -> None:
         """Give every evaluation set of the data module its own metrics.
@@ -83,19 +92,22 @@ class MattingModule(LightningModule):
         Raises:
             InputError: the training images have no mattes.
         """
-        does_without = any(isinstance(c, RunCallback) and c.replaces_mattes for c in self.trainer.callbacks)
-        if stage == "fit" and not does_without and not getattr(self.trainer.datamodule.train_set, "has_mattes", True):
+        data = MattingDataModule.of(self.trainer)
+        does_without = any(isinstance(c, RunCallback) and c.replaces_mattes for c in callbacks_of(self.trainer))
+        if stage == "fit" and not does_without and data.train_set is not None and not data.train_set.has_mattes:
             raise InputError("data: images without mattes, there is nothing to learn from; take data=p3m10k or another")
-        names = {"val": self.trainer.datamodule.val_names, "test": self.trainer.datamodule.test_names}
-        self.metrics = nn.ModuleDict({k: nn.ModuleList(MattingMetrics() for _ in names[k]) for k in names})
-        self.trivial = nn.ModuleList(TrivialPredictors() for _ in names["test"])
-        self.set_names = names
+        names = {"val": data.val_names, "test": data.test_names}
+        self.metrics = {stage: {name: MattingMetrics() for name in names[stage]} for stage in names}
+        self.trivial = {name: TrivialPredictors() for name in names["test"]}
+        self.meters = nn.ModuleList([*self.metrics["val"].values(), *self.metrics["test"].values()])
+        self.meters.extend(self.trivial.values())
 
     def configure_model(self) -> None:
         """Shard the network where the strategy is FSDP2."""
         if isinstance(self.trainer.strategy, FullySharded):
             if self.sync_batchnorm:
                 self.net = nn.SyncBatchNorm.convert_sync_batchnorm(self.net)
+            assert self.device_mesh is not None, "Lightning lays out the mesh of FSDP2 before it configures the model"
             shard(self.net, self.device_mesh["data_parallel"])
 
     def on_validation_start(self) -> None:
@@ -122,9 +134,11 @@ class MattingModule(LightningModule):
 
     def training_step(self, batch: Sample, index: int) -> Tensor:
         """Weigh the loss terms and log each one."""
+        assert self.loss is not None, "a module without a loss only evaluates"
         terms = self.loss(self(batch), batch)
         self.weighted_terms = {name: self.weights[name] * value for name, value in terms.items()}
-        total = sum(self.weighted_terms.values())
+        first, *others = self.weighted_terms.values()
+        total = sum(others, first)
         logged = {f"train/loss/{name}": value.detach() for name, value in terms.items()}
         self.log_dict(logged, batch_size=len(batch["name"]))
         self.log("train/loss/total", total.detach(), prog_bar=True, batch_size=len(batch["name"]))
@@ -140,7 +154,7 @@ class MattingModule(LightningModule):
 
     def test_step(self, batch: Sample, index: int, dataloader_idx: int = 0) -> Tensor:
         """Score whole pictures of one test set; returns their alpha for callbacks."""
-        self.trivial[dataloader_idx].update(batch["alpha"])
+        list(self.trivial.values())[dataloader_idx].update(batch["alpha"])
         return self._evaluate("test", batch, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
@@ -154,8 +168,10 @@ class MattingModule(LightningModule):
         """Log `test/<set>/<metric>`; the metrics themselves stay for reports."""
         self._log_metrics("test", reset=False)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimizer over the parameters that learn, and its schedule; state the batch and the rate."""
+        if self.optimizer_factory is None:
+            raise InputError("optimizer: there is none to train with; take optimizer=adam or another")
         try:
             optimizer = build_optimizer(self.optimizer_factory, self.net, self.lr_factors)
         except InputError:
@@ -184,13 +200,11 @@ class MattingModule(LightningModule):
 
     def test_metrics(self) -> dict[str, MattingMetrics]:
         """Return the metrics of the last test run by set name."""
-        return dict(zip(self.set_names["test"], self.metrics["test"], strict=True))
+        return self.metrics["test"]
 
     def trivial_scores(self) -> dict[str, dict[str, float]]:
         """Return the SAD of the trivial predictors on the sets of the last test run, by set name."""
-        scores = (t.compute() for t in self.trivial)
-        names = self.set_names["test"]
-        return {name: {k: float(v) for k, v in score.items()} for name, score in zip(names, scores, strict=True)}
+        return {name: {k: float(v) for k, v in one.compute().items()} for name, one in self.trivial.items()}
 
     def _evaluate(self, stage: str, batch: Sample, which: int) -> Tensor:
         trimap = batch["trimap"] if self.net.needs_trimap else None
@@ -200,12 +214,12 @@ class MattingModule(LightningModule):
             raise InputError(f"{name}: the network's matte is not finite: the training diverged; lower optimizer.lr")
         exact = exact_region(batch) if "labels" in batch else None
         truth = batch["alpha"], batch["trimap"], batch["name"], batch.get("face")
-        self.metrics[stage][which].update(alpha, *truth, exact)
+        list(self.metrics[stage].values())[which].update(alpha, *truth, exact)
         return alpha
 
     def _log_metrics(self, stage: str, reset: bool = True) -> list[dict[str, float]]:
         means = []
-        for name, metrics in zip(self.set_names[stage], self.metrics[stage], strict=True):
+        for name, metrics in self.metrics[stage].items():
             means.append({key: float(value) for key, value in metrics.compute().items()})
             logged = {f"{stage}/{name}/{k}": torch.tensor(v, dtype=torch.float64) for k, v in means[-1].items()}
             self.log_dict(logged, sync_dist=True)  # the same totals in every process; Lightning wants it said

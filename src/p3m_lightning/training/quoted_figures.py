@@ -66,6 +66,6 @@ def _figures(entry: Mapping[str, Any], test: Mapping[str, Any], trained_on: str 
     else:
         mean = (entry.get("ppt") or {}).get(cell) if split == PPT_TEST else None
         source += f", {cell} of PPT"
-    if mean:
+    if mean and split:
         images = DATASETS[entry["data"]].splits[split].count
         yield {"source": source, "inference": entry["inference"], "images": images, "mean": mean}

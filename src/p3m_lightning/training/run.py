@@ -15,15 +15,16 @@ from hydra.utils import instantiate
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from torch import nn
 
 from p3m_lightning.configuration.recorded import verify_recorded
+from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.files import write_csv, write_json
 from p3m_lightning.metrics.report import metric_report
 from p3m_lightning.models import create_model, load_model, load_reference_weights, without_start
+from p3m_lightning.models.blocks import MattingNetwork
 from p3m_lightning.models.weights import read_checkpoint, read_weights
 from p3m_lightning.schema import InputError
-from p3m_lightning.training.callbacks.base import RunCallback
+from p3m_lightning.training.callbacks.base import RunCallback, callbacks_of
 from p3m_lightning.training.callbacks.interrupt import StopBetweenBatches
 from p3m_lightning.training.checkpointing import AtomicCheckpointIO
 from p3m_lightning.training.history import recorded_history, seen_in_training
@@ -115,7 +116,7 @@ def fit(
         trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
     except SystemExit:
         if trainer.interrupted:
-            raise next(c for c in trainer.callbacks if isinstance(c, StopBetweenBatches)).reason() from None
+            raise next(c for c in callbacks_of(trainer) if isinstance(c, StopBetweenBatches)).reason() from None
         raise
 
 
@@ -129,7 +130,7 @@ def build(node: Mapping[str, Any]) -> Any:
         raise InputError(f"{error} {error.__cause__ or ''}") from error
 
 
-def with_mode(config: Mapping[str, Any], net: nn.Module) -> dict[str, Any]:
+def with_mode(config: Mapping[str, Any], net: MattingNetwork) -> dict[str, Any]:
     """Fill in the inference mode where none is given: native for networks that take a trimap, else resize."""
     inference = dict(config["inference"])
     inference["mode"] = inference["mode"] or ("native" if net.needs_trimap else "resize")
@@ -144,7 +145,7 @@ def with_recorded_inference(config: Mapping[str, Any], history: Mapping[str, Any
     return {**config, "inference": {**config["inference"], **recorded, **given}}
 
 
-def build_module(config: Mapping[str, Any], net: nn.Module) -> MattingModule:
+def build_module(config: Mapping[str, Any], net: MattingNetwork) -> MattingModule:
     """Build the training module of `net` from the groups loss, optimizer, scheduler and inference."""
     if config["channels_last"]:
         net = net.to(memory_format=torch.channels_last)
@@ -203,7 +204,7 @@ def build_trainer(config: Mapping[str, Any]) -> Trainer:
     return trainer
 
 
-def evaluation_net(config: Mapping[str, Any]) -> nn.Module:
+def evaluation_net(config: Mapping[str, Any]) -> MattingNetwork:
     """Return the network named by `ckpt`, by `model` with `weights`, or by a `model` without parameters."""
     if config["ckpt"]:
         return load_model(config["ckpt"])
@@ -253,7 +254,7 @@ def finish(
     reports = {name: metric_report(metrics.rows()) for name, metrics in module.test_metrics().items()}
     trivial = module.trivial_scores()
     results = provenance(config) | {
-        "data": data_fingerprints(trainer.datamodule),
+        "data": data_fingerprints(MattingDataModule.of(trainer)),
         "sets": {name: {k: report[k] for k in ("mean", "median", "tail")} for name, report in reports.items()},
         "published": published_figures(config, history),
         "pretrained": history.get("pretrained"),
@@ -264,7 +265,7 @@ def finish(
         "checkpoint": checkpoint,
         "seconds": round(time.time() - started, 1),
     }
-    for callback in trainer.callbacks:
+    for callback in callbacks_of(trainer):
         results |= callback.results() if isinstance(callback, RunCallback) else {}
     if trainer.is_global_zero:
         for name, report in reports.items():

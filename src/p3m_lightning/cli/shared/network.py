@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once
-    from torch import nn
-
     from p3m_lightning.inference import Predictor
+    from p3m_lightning.models.blocks import MattingNetwork
 
 PASSES = {
     "scale": (float, "resize, and the semantic pass of hybrid: part of each side (default 0.5)"),
@@ -110,7 +109,7 @@ def make_predictor(options: argparse.Namespace) -> Predictor:
     return Predictor(published_network(options.model, options.weights), options.device, **keys)
 
 
-def published_network(name: str, weights: Path | None) -> nn.Module:
+def published_network(name: str, weights: Path | None) -> MattingNetwork:
     """Build a network with its authors' weights; none are needed where it has no parameters."""
     from p3m_lightning.models import create_model, load_reference_weights
     from p3m_lightning.models.weights import read_weights

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -14,6 +14,8 @@ from torch.utils.data import Dataset, default_collate
 from p3m_lightning.images import to_unit
 from p3m_lightning.schema import LABELS, InputError, Sample
 
+T = TypeVar("T", covariant=True)  # of a sample's arrays
+
 ROLES = ("image", "alpha", "trimap", "foreground", "background", "face")
 Maps = Mapping[str, Any]
 """role -> array: colors uint8 (H, W, 3); mattes uint8 or uint16 (H, W); trimap classes uint8 (H, W); `labels`, one of
@@ -22,8 +24,7 @@ LABELS, where they are no mattes."""
 
 def to_sample(maps: Maps, name: str) -> Sample:
     """Make a Sample of the arrays among ROLES."""
-    batch = as_floats(collate([(maps, name)]))
-    return {role: value[0] for role, value in batch.items()}
+    return cast("Sample", {role: value[0] for role, value in _floats(_stacked([(maps, name)])).items()})
 
 
 def collate(items: Sequence[tuple[Maps, str] | InputError]) -> dict[str, Any] | InputError:
@@ -35,8 +36,15 @@ def collate(items: Sequence[tuple[Maps, str] | InputError]) -> dict[str, Any] | 
         role -> uint8 (N, C, H, W), or float32 in [0, 1] where a matte has 16 bits; `name` -> list.
     """
     errors = [item for item in items if isinstance(item, InputError)]
-    if errors:
-        return errors[0]
+    return errors[0] if errors else _stacked([item for item in items if not isinstance(item, InputError)])
+
+
+def as_floats(batch: Mapping[str, Any]) -> Sample:
+    """Make of a collated batch what networks take, on the device it lies on; see `Sample`."""
+    return cast("Sample", _floats(batch))
+
+
+def _stacked(items: Sequence[tuple[Maps, str]]) -> dict[str, Any]:
     batch: dict[str, Any] = {"name": [name for _, name in items]}
     for role in (role for role in ROLES if all(role in maps for maps, _ in items)):
         arrays = [maps[role] for maps, _ in items]
@@ -49,8 +57,7 @@ def collate(items: Sequence[tuple[Maps, str] | InputError]) -> dict[str, Any] | 
     return batch
 
 
-def as_floats(batch: Mapping[str, Any]) -> Sample:
-    """Make of a collated batch what networks take, on the device it lies on; see `Sample`."""
+def _floats(batch: Mapping[str, Any]) -> dict[str, Any]:
     return {role: _as_floats(role, value) if isinstance(value, Tensor) else value for role, value in batch.items()}
 
 
@@ -67,22 +74,32 @@ def _as_floats(role: str, values: Tensor) -> Tensor:
     return values.to(torch.float32).div_(255) if values.dtype == torch.uint8 else values
 
 
-class Guarded(Dataset):
+class HasMaps(Protocol[T]):
+    """A data set that gives the arrays of its samples, as they are put together by its loader's `collate_fn`."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    def maps(self, item: Any, /) -> T:
+        """Return the arrays of one sample; an item is an index, or what the loader's sampler yields in its place."""
+
+
+class Guarded(Dataset[T | InputError]):
     """Gives the arrays of a data set's samples, and wrong input as a value.
 
     An exception would cross from a worker as a page of traceback.
 
     Args:
-        dataset: has `maps(item)`, which returns arrays and a name.
+        dataset: what to guard.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: HasMaps[T]) -> None:
         self.dataset = dataset
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, item: object) -> tuple[Maps, str] | InputError:
+    def __getitem__(self, item: Any) -> T | InputError:
         try:
             return self.dataset.maps(item)
         except InputError as error:

@@ -82,5 +82,5 @@ class LateLoader(DataLoader):
     and the workers would be at another one by then.
     """
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator does nothing until it is asked
         yield from super().__iter__()

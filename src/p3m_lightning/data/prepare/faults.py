@@ -214,7 +214,7 @@ def _check_pack(files: Mapping[str, Path], pixels: Mapping[str, np.ndarray], not
 
 
 def _digest(pixels: np.ndarray) -> str:
-    return hashlib.sha1(np.ascontiguousarray(pixels), usedforsecurity=False).hexdigest() + "x".join(
+    return hashlib.sha1(np.ascontiguousarray(pixels).data, usedforsecurity=False).hexdigest() + "x".join(
         map(str, pixels.shape)
     )
 

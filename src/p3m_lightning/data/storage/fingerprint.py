@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from operator import itemgetter
 from pathlib import Path
-
-from torch.utils.data import Dataset
+from typing import Protocol
 
 from p3m_lightning.data.storage.layout import PACK
 from p3m_lightning.schema import InputError
@@ -16,7 +15,17 @@ SAMPLED = 32
 """Samples of a set whose files are read; of all others the names and sizes alone count."""
 
 
-def fingerprint(dataset: Dataset) -> dict[str, object]:
+class Traceable(Protocol):
+    """A data set that tells the files of its samples, as `datasets.ArrayDataset`."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    def sources(self) -> Iterator[tuple[str, Mapping[str, Path]]]:
+        """Yield name and files, role -> path, of every sample."""
+
+
+def fingerprint(dataset: Traceable) -> dict[str, object]:
     """Identify the files that a data set reads, the same on every machine and in every folder.
 
     A SHA-256 over, for every sample by name: its name and for each of its roles (image, alpha, trimap, ...) the suffix
@@ -26,18 +35,19 @@ def fingerprint(dataset: Dataset) -> dict[str, object]:
     do packs, which hold the same pixels.
 
     Args:
-        dataset: with `names` and `files` as `NamedDataset` has them, or a mixture of such with `datasets`.
+        dataset: tells its files.
 
     Returns:
-        `samples`, how many there are, and `sha256`, the first 16 hexadecimal digits; None for a data set of other make.
+        `samples`, how many there are, and `sha256`, the first 16 hexadecimal digits; None for a data set of other
+        make, which does not tell its files.
 
     Raises:
         InputError: a file of the set is gone.
     """
-    try:
-        samples = sorted(((_signature(*sample), sample[1]) for sample in _samples(dataset)), key=itemgetter(0))
-    except AttributeError:
+    if not hasattr(dataset, "sources"):
         return {"samples": len(dataset), "sha256": None}
+    try:
+        samples = sorted((_signed(name, files) for name, files in dataset.sources()), key=itemgetter(0))
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from None
     step = max(1, -(-len(samples) // SAMPLED))
@@ -49,17 +59,8 @@ def fingerprint(dataset: Dataset) -> dict[str, object]:
     return {"samples": len(samples), "sha256": digest.hexdigest()[:16]}
 
 
-def _signature(name: str, files: Mapping[str, Path]) -> str:
-    """Return a line for every file: of what sample, in what role, of what kind, how large."""
-    return "".join(f"{name}\0{role}\0{path.suffix}\0{path.stat().st_size}\n" for role, path in sorted(files.items()))
-
-
-def _samples(dataset: Dataset) -> Iterator[tuple[str, Mapping[str, Path]]]:
-    """Yield name and files of every sample of a data set, or of all the data sets that it is made of."""
-    parts = getattr(dataset, "datasets", None)
-    if parts is None:
-        for name in dataset.names:
-            yield name, {role: path for role, path in dataset.files[name].items() if role != PACK}
-    else:
-        for part in parts.values() if isinstance(parts, Mapping) else parts:
-            yield from _samples(part)
+def _signed(name: str, files: Mapping[str, Path]) -> tuple[str, Mapping[str, Path]]:
+    """Return a line for every file, of what sample, in what role, of what kind, how large; and the files."""
+    counted = {role: path for role, path in sorted(files.items()) if role != PACK}
+    lines = (f"{name}\0{role}\0{path.suffix}\0{path.stat().st_size}\n" for role, path in counted.items())
+    return "".join(lines), counted

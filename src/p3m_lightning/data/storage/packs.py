@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from lz4 import block
@@ -20,9 +20,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from p3m_lightning.schema import InputError
-
-if TYPE_CHECKING:  # windows brings torch, which a process that only decodes does without
-    from p3m_lightning.data.windows import Window
 
 SUFFIX = ".safetensors"
 LAYOUT = "1"
@@ -34,7 +31,7 @@ LEVEL = 4  # of LZ4's: higher ones take much longer and save 1 to 2 %
 LAYERS = ("foreground", "background")
 
 Place = tuple[int, int, int, int]
-"""Top, left, height, width in pixels."""
+"""Top, left, height, width in pixels, as a `windows.Window`, whose module brings torch; decoding does without."""
 
 
 class _Tile(NamedTuple):
@@ -117,14 +114,14 @@ class Pack:
         """Return what is in the file."""
         return set(self._roles)
 
-    def read(self, role: str, window: Window | None = None) -> np.ndarray:
+    def read(self, role: str, window: Place | None = None) -> np.ndarray:
         """Return the pixels (h, w[, 3]) of a window; all of them by default.
 
         Raises:
             InputError: the file was damaged.
         """
         shape = self.shape(role)
-        place = tuple(window or (0, 0, *shape[:2]))
+        place = window or (0, 0, shape[0], shape[1])
         pixels = np.empty((*place[2:], *shape[2:]), self._roles[role]["dtype"])
         try:
             self._fill(pixels, role, place)
@@ -155,7 +152,7 @@ class Pack:
 
     def _image_at(self, place: Place) -> np.ndarray:
         if self._image is None or self._image[0] != place:
-            self.read("image", place)
+            return self.read("image", place)
         return self._image[1]
 
     def _broken(self, error: Exception) -> InputError:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from p3m_lightning.models.blocks import conv_bn_relu, max_pool, scale_channels
+from p3m_lightning.models.encoders.base import PoolingEncoder
 from p3m_lightning.models.encoders.depthwise import keep_depthwise_in_float32
 from p3m_lightning.models.encoders.pretrained import fill_backbone
 from p3m_lightning.schema import EncoderFeatures, InputError
@@ -19,7 +20,7 @@ WIDEST = (64, 64, 64, 128, 256, 512)
 SUCH_AS = "resnet50, tf_efficientnet_lite0, mobilenetv3_large_100, convnext_tiny and swinv2_tiny_window8_256 have them"
 
 
-class HierarchicalEncoder(nn.Module):
+class HierarchicalEncoder(PoolingEncoder):
     """A network of timm that halves its maps five times, between an own stem and index-keeping pools.
 
     The stem gives the map at stride 1, and with a second convolution that at stride 2 where the network begins at
@@ -94,7 +95,7 @@ def create_backbone(name: str) -> tuple[nn.Module, dict[int, int]]:
         hint = f"near it: {', '.join(near)}" if near else "timm.list_models() lists them"
         raise InputError(f"model.encoder={name}: timm has no network of that name; {hint}")
     backbone = _features_only(name)
-    info = backbone.feature_info
+    info: Any = backbone.feature_info  # timm's `FeatureInfo`
     last = {stride: index for index, stride in enumerate(info.reduction())}
     if not set(STRIDES[1:]) <= set(last):
         strides = ", ".join(str(stride) for stride in sorted(last))
@@ -105,14 +106,21 @@ def create_backbone(name: str) -> tuple[nn.Module, dict[int, int]]:
     wanted = [stride for stride in STRIDES if stride in last]
     if wanted != info.reduction():
         backbone = _features_only(name, out_indices=tuple(last[stride] for stride in wanted))
-    return backbone, dict(zip(wanted, backbone.feature_info.channels(), strict=True))
+        info = backbone.feature_info
+    return backbone, dict(zip(wanted, info.channels(), strict=True))
 
 
 def normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation of the RGB channels that the weights of timm's network `name` were trained with."""
+    """Return mean and deviation of the RGB channels that the weights of timm's network `name` were trained with.
+
+    Raises:
+        InputError: timm does not know them.
+    """
     import timm
 
     settings = timm.get_pretrained_cfg(name)
+    if settings is None:
+        raise InputError(f"model.encoder={name}: timm tells no mean and deviation of its images; {SUCH_AS}")
     return tuple(settings.mean), tuple(settings.std)
 
 
@@ -141,9 +149,10 @@ def verify_sizes(encoder: HierarchicalEncoder, name: str) -> None:
 def _features_only(name: str, **arguments: Any) -> nn.Module:
     import timm
 
-    for options in ({"strict_img_size": False}, {}):  # networks of windows: any size, their last windows padded
+    # networks of windows: any size, their last windows padded
+    for options in ({"strict_img_size": False, **arguments}, arguments):
         try:
-            return timm.create_model(name, features_only=True, pretrained=False, **options, **arguments)
+            return timm.create_model(name, features_only=True, pretrained=False, **options)
         except TypeError:
             continue
         except RuntimeError as error:

@@ -51,6 +51,7 @@ def fill_backbone(backbone: nn.Module, name: str, source: str) -> None:
     Raises:
         InputError: no such package or file, nothing to fetch, or entries missing, unknown, of another shape.
     """
+    state: Mapping[str, Tensor]
     if source == "hub":
         state, where = hub_weights(name), "model.pretrained=hub"
     elif source == "package":

@@ -6,11 +6,12 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from p3m_lightning.models.blocks import scale_channels
+from p3m_lightning.models.encoders.base import PoolingEncoder
 from p3m_lightning.ops import IMAGENET_MEAN, IMAGENET_STD
 from p3m_lightning.schema import EncoderFeatures
 
 
-class ResNet34(nn.Module):
+class ResNet34(PoolingEncoder):
     """ResNet-34 with five 3 x 3 max-pools of stride 2 instead of strided convolutions.
 
     He et al., Deep Residual Learning (CVPR 2016); Li et al., Privacy-Preserving Portrait Matting (ACM MM 2021).
@@ -21,7 +22,6 @@ class ResNet34(nn.Module):
         width: scales every channel count; 1 is the published network.
     """
 
-    mean, std = IMAGENET_MEAN, IMAGENET_STD
     minimum_size = 32
     mean, std = IMAGENET_MEAN, IMAGENET_STD  # of the images it takes
 

@@ -14,6 +14,7 @@ from p3m_lightning.models.blocks import (
     init_transformer,
     scale_channels,
 )
+from p3m_lightning.models.encoders.base import PoolingEncoder
 from p3m_lightning.ops import IMAGENET_MEAN, IMAGENET_STD
 from p3m_lightning.schema import EncoderFeatures
 
@@ -21,7 +22,7 @@ WINDOW = 7
 SHIFT = 3
 
 
-class SwinT(nn.Module):
+class SwinT(PoolingEncoder):
     """Swin-T made for matting: every change of size is an index-keeping 2 x 2 max-pool.
 
     Liu et al., Swin Transformer (ICCV 2021); Ma et al., Rethinking Portrait Matting with Privacy Preserving (IJCV
@@ -32,7 +33,6 @@ class SwinT(nn.Module):
         drop_path: probability of dropping the last block of a sample in training, rising from 0 at the first.
     """
 
-    mean, std = IMAGENET_MEAN, IMAGENET_STD
     minimum_size = 96  # the map at stride 32 is at least as long as the shift; the authors' code asks for 256
     mean, std = IMAGENET_MEAN, IMAGENET_STD  # of the images it takes
 
@@ -65,15 +65,20 @@ class Stage(nn.Module):
 
     def __init__(self, channels: int, heads: int, drops: list[float]):
         super().__init__()
-        self.blocks = nn.ModuleList(Block(channels, heads, SHIFT * (i % 2), drop) for i, drop in enumerate(drops))
+        self.blocks = nn.ModuleList(Block(channels, heads, _shift(i), drop) for i, drop in enumerate(drops))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Keep the shape (N, H, W, C)."""
         size = tokens.shape[1:3]
         masks = {shift: window_mask(size[0], size[1], shift, tokens.device) for shift in (0, SHIFT)}
-        for block in self.blocks:
-            tokens = block(tokens, masks[block.shift])
+        for number, block in enumerate(self.blocks):
+            tokens = block(tokens, masks[_shift(number)])
         return tokens
+
+
+def _shift(block: int) -> int:
+    """Return by how much the windows of a stage's block are shifted."""
+    return SHIFT * (block % 2)
 
 
 class Block(nn.Module):
@@ -101,6 +106,8 @@ class Block(nn.Module):
 
 class WindowAttention(nn.Module):
     """Multi-head attention among the 49 tokens of a window, with a learned bias per relative position."""
+
+    relative_position_index: Tensor
 
     def __init__(self, channels: int, heads: int):
         super().__init__()

@@ -7,11 +7,12 @@ import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from p3m_lightning.models.blocks import ConvStem, PoolingMerge, feed_forward, init_transformer, scale_channels
+from p3m_lightning.models.encoders.base import PoolingEncoder
 from p3m_lightning.ops import IMAGENET_MEAN, IMAGENET_STD
 from p3m_lightning.schema import EncoderFeatures
 
 
-class ViTAES(nn.Module):
+class ViTAES(PoolingEncoder):
     """ViTAE-S made for matting: normal cells only, a pooling stem and pooling merges, no position encoding.
 
     Xu et al., ViTAE (NeurIPS 2021); Ma et al., Rethinking Portrait Matting with Privacy Preserving (IJCV 2023).
@@ -21,7 +22,6 @@ class ViTAES(nn.Module):
         width: scales every channel count, the numbers of heads stay; 1 is the published network.
     """
 
-    mean, std = IMAGENET_MEAN, IMAGENET_STD
     minimum_size = 32
     mean, std = IMAGENET_MEAN, IMAGENET_STD  # of the images it takes
 
@@ -98,6 +98,8 @@ class PerformerAttention(nn.Module):
     The features are fixed, drawn once, and the authors' checkpoints lack them: without them their networks are only
     restored up to this draw. Ours come from a generator of its own, so two networks without them agree.
     """
+
+    features: Tensor  # (1, C/2, C), of one head
 
     def __init__(self, channels: int):
         super().__init__()

@@ -10,6 +10,7 @@ from torch import nn
 
 from p3m_lightning.schema import InputError, Sample
 from p3m_lightning.training.callbacks.base import RunCallback
+from p3m_lightning.training.module import MattingModule
 
 NORMS = (nn.BatchNorm2d, nn.InstanceNorm2d)
 
@@ -28,14 +29,15 @@ class KeepBefore(RunCallback):
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         """Copy the network."""
-        if not module.config.get("init_from"):
+        adapted = MattingModule.of(module)
+        if not adapted.config.get("init_from"):
             raise InputError("init_from: there is nothing to adapt without a trained network; give a checkpoint of one")
         if stage == "fit":
-            self.net = copy.deepcopy(module.net).eval().requires_grad_(False)
+            self.net = copy.deepcopy(adapted.net).eval().requires_grad_(False)
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Sample, index: int) -> None:
         """Run the copy on the batch."""
-        for part in module.net.modules():
+        for part in MattingModule.of(module).net.modules():
             if isinstance(part, NORMS):
                 part.eval()
         with torch.no_grad():

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, Trainer
+
+
+def callbacks_of(trainer: Trainer) -> list[Callback]:
+    """Return the callbacks of a trainer."""
+    return trainer.callbacks  # type: ignore[attr-defined]  # Lightning attaches them and declares them nowhere
 
 
 class RunCallback(Callback):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from p3m_lightning.files import write_json
 from p3m_lightning.schema import InputError
+from p3m_lightning.training.module import MattingModule
 
 
 class GradientShares(Callback):
@@ -48,7 +49,8 @@ class GradientShares(Callback):
         self.seen += 1
         if not due or not trainer.is_global_zero:
             return
-        shares = gradient_shares(module.weighted_terms, [p for p in module.net.parameters() if p.requires_grad])
+        learning = MattingModule.of(module)
+        shares = gradient_shares(learning.weighted_terms, [p for p in learning.net.parameters() if p.requires_grad])
         if shares is None:
             return
         self.measured += 1

@@ -80,7 +80,8 @@ class StopBetweenBatches(Callback):
         if self.asked:
             raise self.reason()
         self.asked, self.number = True, number
-        sys.__stderr__.write("p3m: stopping after this batch; Ctrl-C again stops at once\n")
+        if sys.__stderr__ is not None:  # as in a process without a terminal on Windows
+            sys.__stderr__.write("p3m: stopping after this batch; Ctrl-C again stops at once\n")
 
     def _give_back(self) -> None:
         while self.previous:

@@ -8,11 +8,15 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor, nn
 
+from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.images import write_image
+from p3m_lightning.models.blocks import MattingNetwork
 from p3m_lightning.schema import MattingOutput, Sample
 from p3m_lightning.sheets import matting_panels, sheet
+from p3m_lightning.training.module import MattingModule
 
 
 class PictureSheet(Callback):
@@ -34,20 +38,19 @@ class PictureSheet(Callback):
         self.rows: dict[str, list[tuple[dict[str, Any], str]]] = {}
 
     def on_validation_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Tensor, batch: Sample, index: int, which: int = 0
+        self, trainer: Trainer, module: LightningModule, outputs: STEP_OUTPUT, batch: Sample, index: int, which: int = 0
     ) -> None:
         """Keep the pictures of the chosen portraits when this validation's turn has come."""
         due = self.every_n_validations and self.validations % self.every_n_validations == 0
         if due and not trainer.sanity_checking:
-            self._keep(
-                trainer.datamodule.val_names[which], trainer.num_val_batches[which], module, outputs, batch, index
-            )
+            name = MattingDataModule.of(trainer).val_names[which]
+            self._keep(name, trainer.num_val_batches[which], module, outputs, batch, index)
 
     def on_test_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Tensor, batch: Sample, index: int, which: int = 0
+        self, trainer: Trainer, module: LightningModule, outputs: STEP_OUTPUT, batch: Sample, index: int, which: int = 0
     ) -> None:
         """Keep the pictures of the chosen portraits."""
-        name = trainer.datamodule.test_names[which]
+        name = MattingDataModule.of(trainer).test_names[which]
         self._keep(name, trainer.num_test_batches[which], module, outputs, batch, index)
 
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -60,13 +63,17 @@ class PictureSheet(Callback):
         """Write the sheets of the test sets."""
         self._write(trainer, suffix="")
 
-    def _keep(self, name: str, batches: int, module: LightningModule, alpha: Tensor, batch: Sample, index: int) -> None:
+    def _keep(
+        self, name: str, batches: float, module: LightningModule, alpha: STEP_OUTPUT, batch: Sample, index: int
+    ) -> None:
+        assert isinstance(alpha, Tensor), "evaluation steps return mattes"
         step = max(1, int(batches) // self.count)
         kept = self.rows.setdefault(name, [])
         if index % step or len(kept) >= self.count:
             return
         image, truth = batch["image"][0], batch["alpha"][0]
-        panels = matting_panels(image, _predicted_trimap(module, batch), alpha[0], truth).columns()
+        trimap = _predicted_trimap(MattingModule.of(module), batch)
+        panels = matting_panels(image, trimap, alpha[0], truth).columns()
         sad = (alpha[0].double() - truth.double()).abs().sum().item() / 1000
         kept.append((panels, f"{batch['name'][0]}: SAD {sad:.2f}"))
 
@@ -83,7 +90,7 @@ class PictureSheet(Callback):
         self.rows = {}
 
 
-class _SemanticAsAlpha(nn.Module):
+class _SemanticAsAlpha(MattingNetwork):
     """The trimap classes of a network, as 0, 1/2 and 1 where alpha is expected, so that `infer` brings them to size."""
 
     needs_trimap = False
@@ -96,7 +103,7 @@ class _SemanticAsAlpha(nn.Module):
         return MattingOutput(self.net(images).semantic.argmax(dim=1, keepdim=True) / 2)
 
 
-def _predicted_trimap(module: LightningModule, batch: Sample) -> Tensor:
+def _predicted_trimap(module: MattingModule, batch: Sample) -> Tensor:
     """Return the classes (1, H, W) that the network's semantic pass predicts, else the sample's trimap."""
     net, image = module.net, batch["image"][:1]
     if net.needs_trimap:

@@ -35,7 +35,8 @@ class TrialReport(Callback):
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Report once an epoch; every process stops where the first one is told to."""
-        value = trainer.callback_metrics.get(_monitor(trainer))
+        monitor = _monitor(trainer)
+        value = trainer.callback_metrics.get(monitor) if monitor else None
         if trainer.sanity_checking or value is None:
             return
         stopped = self._report(float(value), trainer.current_epoch + 1) if trainer.is_global_zero else None
@@ -58,4 +59,5 @@ class TrialReport(Callback):
 
 
 def _monitor(trainer: Trainer) -> str | None:
-    return next((c.monitor for c in trainer.checkpoint_callbacks if c.monitor), None)
+    watched = (getattr(callback, "monitor", None) for callback in trainer.checkpoint_callbacks)
+    return next((name for name in watched if name), None)

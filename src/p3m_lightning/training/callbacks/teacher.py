@@ -11,16 +11,20 @@ from typing import Any
 import torch
 import torch.nn.functional as nnf
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor, nn
 
 from p3m_lightning.configuration.recorded import build_recorded
+from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.files import atomic_path
 from p3m_lightning.markdown import markdown_table
 from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.models import load_model
+from p3m_lightning.models.blocks import MattingNetwork
 from p3m_lightning.models.weights import read_checkpoint
 from p3m_lightning.schema import InputError, Sample
 from p3m_lightning.training.callbacks.base import RunCallback
+from p3m_lightning.training.module import MattingModule
 
 
 def certain_trimap(alpha: Tensor, kernel: int, certain: float) -> Tensor:
@@ -90,25 +94,27 @@ class Teacher(RunCallback):
     def on_test_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Prepare the teacher's scores."""
         self.net.to(module.device)
-        self.metrics = {name: MattingMetrics().to(module.device) for name in trainer.datamodule.test_names}
+        self.metrics = {name: MattingMetrics().to(module.device) for name in MattingDataModule.of(trainer).test_names}
 
     def on_test_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Tensor, batch: Sample, index: int, which: int = 0
+        self, trainer: Trainer, module: LightningModule, outputs: STEP_OUTPUT, batch: Sample, index: int, which: int = 0
     ) -> None:
         """Apply both networks to the picture once more, clock in hand."""
+        student = MattingModule.of(module)
         with trainer.precision_plugin.forward_context():
-            _clocked(module.infer, module.net, batch["image"], self.seconds["student"])
+            _clocked(student.infer, student.net, batch["image"], self.seconds["student"])
             alpha = _clocked(self.infer, self.net, batch["image"], self.seconds["teacher"])
-        name = trainer.datamodule.test_names[which]
+        name = MattingDataModule.of(trainer).test_names[which]
         self.metrics[name].update(alpha.float(), batch["alpha"], batch["trimap"], batch["name"])
 
     def on_test_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Compare, and write the table."""
+        learned = MattingModule.of(module)
         scores = {
             "teacher": {name: _means(metrics) for name, metrics in self.metrics.items()},
-            "student": {name: _means(metrics) for name, metrics in module.test_metrics().items()},
+            "student": {name: _means(metrics) for name, metrics in learned.test_metrics().items()},
         }
-        nets = {"teacher": self.net, "student": module.net}
+        nets = {"teacher": self.net, "student": learned.net}
         self.found = {who: describe(nets[who], scores[who], self.seconds[who]) for who in nets}
         self.found["teacher"]["ckpt"] = self.ckpt
         teacher, student = self.found["teacher"], self.found["student"]
@@ -135,7 +141,7 @@ class Teacher(RunCallback):
         batch["trimap"] = certain_trimap(batch["alpha"], self.kernel, self.certain)
 
 
-def describe(net: nn.Module, sets: Mapping[str, Mapping[str, float]], seconds: list[float]) -> dict[str, Any]:
+def describe(net: MattingNetwork, sets: Mapping[str, Mapping[str, float]], seconds: list[float]) -> dict[str, Any]:
     """Return name, size, scores and speed of a network; the speed by the median, so that a hiccup does not count."""
     return {
         "name": net.name,

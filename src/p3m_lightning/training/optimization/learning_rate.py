@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pytorch_lightning import Trainer
 from torch.optim import Optimizer
 
+from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.schema import InputError
 
 RULES = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}
@@ -34,7 +35,7 @@ class EffectiveBatch(NamedTuple):
 
 def effective_batch(trainer: Trainer) -> EffectiveBatch:
     """Read the effective batch of a training off its trainer."""
-    return EffectiveBatch(trainer.datamodule.batch_size, trainer.world_size, trainer.accumulate_grad_batches)
+    return EffectiveBatch(MattingDataModule.of(trainer).batch_size, trainer.world_size, trainer.accumulate_grad_batches)
 
 
 def scale_rate(optimizer: Optimizer, batch: EffectiveBatch, scaling: Mapping[str, Any]) -> str:

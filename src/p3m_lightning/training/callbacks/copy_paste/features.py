@@ -21,6 +21,7 @@ from p3m_lightning.ops import pad_to_multiple
 from p3m_lightning.ops.feature_paste import paste_features, pasted_region
 from p3m_lightning.schema import InputError, Sample
 from p3m_lightning.sheets import outlined, sheet, to_picture
+from p3m_lightning.training.module import MattingModule
 
 STATISTICS = ("running", "batch")
 
@@ -92,7 +93,8 @@ class FeatureCopyPaste(Callback):
             raise InputError("copy and paste of features needs at least one stage and one source picture")
         self.source, self.stages, self.p, self.start_epoch = source, list(stages), p, start_epoch
         self.source_batch, self.frame, self.threshold = source_batch, frame, threshold
-        self.jitter = FaceJitter(rotation, tuple(face_scale), p_flip)
+        smallest, largest = face_scale
+        self.jitter = FaceJitter(rotation, (smallest, largest), p_flip)
         self.statistics, self.channels_last, self.seed = statistics, channels_last, seed
         self.folder, self.count = folder and Path(folder), count
         self.plan: PastePlan | None = None
@@ -105,7 +107,7 @@ class FeatureCopyPaste(Callback):
         Raises:
             InputError: a stage that the network does not have, or a network that takes a trimap.
         """
-        net = module.net
+        net = MattingModule.of(module).net
         modules = dict(net.named_modules())
         unknown = [stage for stage in self.stages if stage not in modules]
         if unknown:
@@ -157,9 +159,9 @@ class FeatureCopyPaste(Callback):
             picture, mask = place_face(face, self.jitter.draw(center, size, generator), (height, width))
             pictures.append(torch.from_numpy(picture).permute(2, 0, 1))
             masks.append(torch.from_numpy(mask)[None])
-        images, mask = (torch.stack(maps).to(batch["image"]) / 255 for maps in (pictures, masks))
+        images, faces = (torch.stack(maps).to(batch["image"]) / 255 for maps in (pictures, masks))
         # networks pad so too: otherwise the masks would not lie on the feature maps
-        return PastePlan(images, pad_to_multiple(mask, 32), pad_to_multiple(batch["face"], 32))
+        return PastePlan(images, pad_to_multiple(faces, 32), pad_to_multiple(batch["face"], 32))
 
     def _run_source(self, net: nn.Module, arguments: tuple[Any, ...]) -> None:
         """Run the network on the source before it sees the batch, so that the stages' hooks can keep its features."""
@@ -190,13 +192,18 @@ class FeatureCopyPaste(Callback):
             return None
         source, source_mask = plan.of_target(plan.features[stage]), plan.of_target(plan.source_mask)
         merged = paste_features(maps, source, plan.target_mask, source_mask, self.threshold)
-        plan.energy.setdefault(stage, tuple(m[0].detach().abs().mean(dim=0) for m in (maps, merged)))
+        plan.energy.setdefault(stage, (_energy(maps), _energy(merged)))
         return merged.permute(0, 2, 3, 1) if self.channels_last else merged
 
     def _unhook(self) -> None:
         for handle in self.handles:
             handle.remove()
         self.handles = []
+
+
+def _energy(maps: Tensor) -> Tensor:
+    """Return the mean |feature| (h, w) of the first of (N, C, h, w)."""
+    return maps[0].detach().abs().mean(dim=0)
 
 
 def paste_panels(batch: Sample, plan: PastePlan, threshold: float) -> tuple[dict[str, np.ndarray], str]:
@@ -213,7 +220,8 @@ def paste_panels(batch: Sample, plan: PastePlan, threshold: float) -> tuple[dict
     }
     counts = []
     for stage, (before, after) in plan.energy.items():
-        inside, _ = pasted_region(plan.target_mask[:1], plan.source_mask[:1], before.shape, threshold)
+        rows, columns = before.shape
+        inside, _ = pasted_region(plan.target_mask[:1], plan.source_mask[:1], (rows, columns), threshold)
         counts.append(f"{stage} {int(inside.sum())}")
         top = before.max().clamp_min(1e-6)
         pictures |= {

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from p3m_lightning.data.datasets import SeededIndex
+from p3m_lightning.data.datamodule import MattingDataModule
+from p3m_lightning.data.datasets import MattingDataset, SeededIndex, SplittableDataset
 from p3m_lightning.data.image_copy_paste import ImageCopyPaste
+from p3m_lightning.data.pipeline import PipelineTransform
+from p3m_lightning.data.transforms import TrainTransform
 from p3m_lightning.images import write_image
 from p3m_lightning.schema import InputError, Sample
 from p3m_lightning.sheets import outlined, sheet, to_picture
@@ -34,9 +39,9 @@ class ImagePasteSheet(Callback):
         """
         if not trainer.is_global_zero:
             return
-        dataset = trainer.datamodule.train_set
-        paste = next((t for t in dataset.transform.pipeline.transforms if isinstance(t, ImageCopyPaste)), None)
-        if paste is None:
+        dataset = MattingDataModule.of(trainer).train_set
+        paste = next((step for step in _steps(dataset) if isinstance(step, ImageCopyPaste)), None)
+        if dataset is None or paste is None:
             raise InputError("data.train.transform.augment: no ImageCopyPaste in it, nothing to show")
         samples = []
         probability = paste.p
@@ -45,6 +50,13 @@ class ImagePasteSheet(Callback):
         paste.p = probability
         rows, notes = zip(*(_before_after(*pair) for pair in zip(*samples, strict=True)), strict=True)
         write_image(self.folder / "copy_paste_images.png", sheet(rows, notes, self.side))
+
+
+def _steps(dataset: SplittableDataset | None) -> Sequence[Any]:
+    """Return the albumentations transforms of a training set; none where it has no such."""
+    if isinstance(dataset, MattingDataset) and isinstance(dataset.transform, TrainTransform | PipelineTransform):
+        return dataset.transform.pipeline.transforms
+    return ()
 
 
 def _before_after(before: Sample, after: Sample) -> tuple[dict[str, np.ndarray], str]:

@@ -1,0 +1,21 @@
+"""What P3M-Net wants of an encoder."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+class PoolingEncoder(nn.Module):
+    """Turns normalized images (N, 3, H, W), H and W multiples of 32, into `EncoderFeatures`.
+
+    Attributes:
+        channels: of the maps at strides 1, 2, 4, 8, 16, 32.
+        minimum_size: least height and width of an image.
+        mean: of the RGB channels in [0, 1], to normalize images by.
+        std: their standard deviation, likewise.
+    """
+
+    channels: tuple[int, ...]
+    minimum_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
