@@ -46,6 +46,8 @@ class GFM(MattingNetwork):
             (N, 1, H, W), trusted in the unknown region. All in [0, 1].
         """
         semantic, detail = self.branches(images)
+        assert semantic is not None  # both were wanted
+        assert detail is not None
         return MattingOutput(fuse(semantic, detail), semantic, detail)
 
     def branches(self, images: Tensor, semantic: bool = True, detail: bool = True) -> Branches:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as nnf
@@ -103,9 +104,10 @@ class SemanticDecoder(nn.Module):
         maps, aside, semantic = [], [], deepest
         for k in (4, 3, 2, 1, 0) if logits else (4, 3, 2, 1):
             if k < len(self.dbfi):
-                semantic = self.dbfi[k](semantic, deepest)
+                integrate = cast("DBFI", self.dbfi[k])
+                semantic = integrate(semantic, deepest)
                 if sides:
-                    aside.append(self.dbfi[k].side(semantic))
+                    aside.append(integrate.side(semantic))
             semantic = upsample(self.stages[k](semantic), 2)
             maps.append(semantic)
         return (self.head(maps.pop()) if logits else None), maps, aside

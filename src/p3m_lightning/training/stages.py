@@ -136,10 +136,10 @@ def stage_config(config: Mapping[str, Any], changes: Mapping[str, Any], below: s
         raise InputError(f"{where}: {', '.join(unknown)} cannot differ between stages; {', '.join(CHANGEABLE)} can")
     run = config["paths"]["run"]
     shared = {key: value for key, value in config.items() if key != "stages"}
-    config: dict[str, Any] = merged(shared, changes)
+    own: dict[str, Any] = merged(shared, changes)
     if "function" in changes.get("loss", {}):  # the weights are those of its terms, none of the run's
-        config["loss"] = changes["loss"]
-    return relocated(config, run, f"{run}/{below}")
+        own["loss"] = changes["loss"]
+    return relocated(own, run, f"{run}/{below}")
 
 
 def ready(stage: Stage, weights: str | Path | None) -> dict[str, Any]:

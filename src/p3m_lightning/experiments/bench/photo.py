@@ -103,9 +103,9 @@ def enlarged(net: nn.Module, pixels: np.ndarray, size: tuple[int, int]) -> list[
     images = torch.from_numpy(resampled(pixels, size).transpose(2, 0, 1)[None]).float()
     with torch.no_grad():
         output = net(images)
-    values: np.ndarray = np.array([0, 128 / 255, 1])[output.semantic[0].argmax(0).numpy()]
+    values = np.array([0, 128 / 255, 1]).take(output.semantic[0].argmax(0).numpy())
     maps = [values, output.detail[0, 0].numpy(), output.alpha[0, 0].numpy()]
-    return [resampled(np.float64(m)[..., None], pixels.shape[:2])[..., 0] for m in maps]
+    return [resampled(np.asarray(m, np.float64)[..., None], pixels.shape[:2])[..., 0] for m in maps]
 
 
 def resampled(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
