@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from unittest.mock import patch
+from functools import reduce
+from types import ModuleType
 
 import torch
 import torch.nn.functional as nnf
@@ -32,8 +33,21 @@ def open_sizes() -> Iterator[None]:
         for module, forms in FORMS.items():
             if module in sys.modules:
                 for name, form in forms.items():
-                    replaced.enter_context(patch(f"{module}.{name}", form))
+                    replaced.enter_context(_replaced(sys.modules[module], name, form))
         yield
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str, form: object) -> Iterator[None]:
+    """Put `form` in place of `module.name`, or of `module.Class.method`, and the original back at the end."""
+    *path, last = name.split(".")
+    holder = reduce(getattr, path, module)
+    original = vars(holder)[last]  # as it is stored: getattr would unwrap a static method
+    setattr(holder, last, form)
+    try:
+        yield
+    finally:
+        setattr(holder, last, original)
 
 
 def pad_to_windows(layer: nn.Module, maps: Tensor, height: int, width: int) -> tuple[Tensor, tuple[int, ...]]:
