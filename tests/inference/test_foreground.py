@@ -12,7 +12,7 @@ import pytest
 from p3m_lightning import files
 from p3m_lightning.cli import main
 from p3m_lightning.data.datasets import MattingDataset
-from p3m_lightning.data.foreground_colors import estimate_foreground
+from p3m_lightning.data.foreground_colors import estimate_layers
 from p3m_lightning.data.prepare import foreground_cache
 from p3m_lightning.data.prepare.foreground_cache import cache_foregrounds
 from p3m_lightning.images import read_image, read_matte, to_unit, write_image
@@ -40,7 +40,7 @@ def root(tmp_path):
 @pytest.fixture
 def quick_estimates(monkeypatch):
     """No numba, which a forked process cannot use after its parent did."""
-    monkeypatch.setattr(foreground_cache, "estimate_foreground", lambda image, alpha, method: (image / 255,) * 2)
+    monkeypatch.setattr(foreground_cache, "estimate_layers", lambda image, alpha, method: (image / 255,) * 2)
 
 
 def forked(function):
@@ -54,7 +54,7 @@ def forked(function):
 def test_layers_are_the_recorded_ones(golden_portraits, sample):
     expected = json.loads((golden_portraits / "foreground/foreground.json").read_text())["samples"][sample]
     image, alpha = read_image(golden_portraits / expected["image"]), read_matte(golden_portraits / expected["alpha"])
-    layers = dict(zip(("foreground", "background"), estimate_foreground(image, alpha), strict=True))
+    layers = dict(zip(("foreground", "background"), estimate_layers(image, alpha), strict=True))
     for name, layer in layers.items():
         assert layer.dtype == np.float32
         np.testing.assert_allclose(layer.mean((0, 1)), expected[name]["all"]["mean"], atol=1e-3)
@@ -65,7 +65,7 @@ def test_layers_are_the_recorded_ones(golden_portraits, sample):
 @pytest.mark.parametrize("method", ["multilevel", "closed_form"])
 def test_layers_compose_to_the_image_again_and_are_the_colors_it_was_made_of(method):
     image, alpha = portrait()
-    foreground, background = estimate_foreground(image, alpha, method)
+    foreground, background = estimate_layers(image, alpha, method)
     weight = to_unit(alpha)[..., None]
     assert np.abs(weight * foreground + (1 - weight) * background - to_unit(image)).max() < 0.02
     assert np.abs(foreground[alpha > 0] - np.array([220, 40, 30]) / 255).max() < 0.05
@@ -74,7 +74,7 @@ def test_layers_compose_to_the_image_again_and_are_the_colors_it_was_made_of(met
 
 def test_another_method_is_refused():
     with pytest.raises(InputError, match="multilevel"):
-        estimate_foreground(*portrait(), method="guess")
+        estimate_layers(*portrait(), method="guess")
 
 
 def test_the_loader_finds_what_was_cached(root):

@@ -13,7 +13,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from p3m_lightning.data.foreground_colors import estimate_foreground
+from p3m_lightning.data.foreground_colors import estimate_layers
 from p3m_lightning.data.storage.readers import SampleFiles
 from p3m_lightning.data.windows import RULES, Window, check_rule, choose_side, choose_window
 from p3m_lightning.images import from_unit
@@ -132,7 +132,7 @@ class EstimateForeground(A.DualTransform):
         """Add the two layers, uint8 (h, w, 3)."""
         if not kwargs.get("estimate"):
             return kwargs
-        layers = estimate_foreground(kwargs["image"], kwargs["alpha"])
+        layers = estimate_layers(kwargs["image"], kwargs["alpha"])
         return kwargs | dict(zip(("foreground", "background"), map(from_unit, layers), strict=True))
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from p3m_lightning.data.foreground_colors import METHODS, estimate_foreground
+from p3m_lightning.data.foreground_colors import METHODS, estimate_layers
 from p3m_lightning.data.storage.layout import Samples, dataset_card, find_samples, role_folders, split_folder
 from p3m_lightning.files import check_space, prepare_folders, write_whole
 from p3m_lightning.images import from_unit, read_image, read_matte
@@ -122,7 +122,7 @@ def _encoded(task: _Task, method: str) -> dict[Path, bytes]:
     image, alpha = read_image(task.image), read_matte(task.alpha)
     if image.shape[:2] != alpha.shape:
         raise InputError(f"{task.image}: its size differs from that of its matte {task.alpha}")
-    layers = estimate_foreground(image, alpha, method)
+    layers = estimate_layers(image, alpha, method)
     return {
         path: encode_image(from_unit(layer), path.suffix[1:])
         for path, layer in zip((task.foreground, task.background), layers, strict=True)
