@@ -1,4 +1,4 @@
-"""train(config) and evaluate(config): straight lines from a resolved configuration to a run folder."""
+"""train_once(config) and evaluate(config): straight lines from a resolved configuration to a run folder."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from p3m_lightning.training.start import freeze, start_from, verify_start, with_
 NARROW = ("16-true", "bf16-true")
 
 
-def train(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Train, then evaluate the chosen checkpoint on the test sets.
+def train_once(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Train in one go, then evaluate the chosen checkpoint on the test sets; `stages.train` is for those in stages too.
 
     Args:
         config: `conf/train.yaml` composed and resolved, plain containers.

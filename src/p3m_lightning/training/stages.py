@@ -17,8 +17,7 @@ from p3m_lightning.training.module import verify_weights
 from p3m_lightning.training.optimization.parameter_groups import parameter_groups
 from p3m_lightning.training.results import save_config
 from p3m_lightning.training.resume import verify_resume
-from p3m_lightning.training.run import build
-from p3m_lightning.training.run import train as train_once
+from p3m_lightning.training.run import build, train_once
 from p3m_lightning.training.stage_records import RESULTS, record_stages
 from p3m_lightning.training.start import frozen_names, verify_start
 

@@ -86,7 +86,7 @@ def test_the_table_is_written_for_people_papers_and_programs(finished, capsys):
 
 def test_what_is_finished_is_not_run_again_and_other_settings_are_refused(finished, monkeypatch, capsys):
     folder, overrides = finished
-    for name in ("train", "evaluate"):
+    for name in ("train_once", "evaluate"):
         monkeypatch.setattr(steps, name, lambda config: pytest.fail("run again"))
     assert main(["ppt", *overrides]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(folder)
@@ -96,7 +96,7 @@ def test_what_is_finished_is_not_run_again_and_other_settings_are_refused(finish
 
 def test_a_checkpoint_takes_the_place_of_a_training(finished, portraits, tmp_path, monkeypatch):
     file = finished[0] / "p3mnet_r34" / "trained_on_B" / "checkpoints" / "best.ckpt"
-    monkeypatch.setattr(steps, "train", lambda config: pytest.fail("trained"))
+    monkeypatch.setattr(steps, "train_once", lambda config: pytest.fail("trained"))
     overrides = [*SMALL, "train_on=[B]", "test_on=[N]", "models=[p3mnet_r34]", f"checkpoints.p3mnet_r34.B={file}"]
     assert main(["ppt", *overrides, f"paths.data={portraits}", f"paths.run={tmp_path}"]) == 0
     before, after = (

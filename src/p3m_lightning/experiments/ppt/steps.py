@@ -19,7 +19,7 @@ from p3m_lightning.experiments.run_folders import Run, flatten, read_run
 from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.progress import progress_bar
 from p3m_lightning.schema import InputError
-from p3m_lightning.training.run import build, evaluate, train
+from p3m_lightning.training.run import build, evaluate, train_once
 
 QUIET = ("callbacks.progress=null", "++data.prepare=null")
 
@@ -67,7 +67,7 @@ def train_side(plan: Plan, model: str, side: str) -> None:
     last = folder / "checkpoints" / "last.ckpt"
     if not is_finished(folder, config, ignored=("ckpt",)):  # what it goes on from is no setting
         with quiet(folder):
-            train({**config, "ckpt": str(last) if last.is_file() else None})
+            train_once({**config, "ckpt": str(last) if last.is_file() else None})
 
 
 def training_config(plan: Plan, model: str, side: str) -> dict[str, Any]:
