@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from p3m_lightning.images import write_image
 from p3m_lightning.schema import MattingOutput, Sample
-from p3m_lightning.sheets import matting_panels, sheet
+from p3m_lightning.sheets import MattingPanels, matting_panels, sheet
 
 
 class PictureSheet(Callback):
@@ -31,7 +30,7 @@ class PictureSheet(Callback):
         self.side = side
         self.every_n_validations = every_n_validations
         self.validations = 0
-        self.rows: dict[str, list[tuple[dict[str, Any], str]]] = {}
+        self.rows: dict[str, list[tuple[MattingPanels, str]]] = {}
 
     def on_validation_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Tensor, batch: Sample, index: int, which: int = 0
