@@ -12,14 +12,14 @@ def panels(alpha, truth):
 def test_error_is_red_where_the_matte_is_too_high_and_blue_where_too_low():
     alpha, truth = torch.zeros(1, 8, 6), torch.zeros(1, 8, 6)
     alpha[0, 0, 0], truth[0, 7, 5] = 1, 1
-    error = panels(alpha, truth).error
+    error = panels(alpha, truth).error.picture
     assert error[0, 0].tolist() == [255, 0, 0]
     assert error[7, 5].tolist() == [0, 0, 255]
     assert error[4, 3].tolist() == [255, 255, 255]
 
 
 def test_unknown_region_is_middle_grey():
-    picture = panels(torch.zeros(1, 8, 6), torch.zeros(1, 8, 6)).trimap
+    picture = panels(torch.zeros(1, 8, 6), torch.zeros(1, 8, 6)).trimap.picture
     assert np.unique(picture).tolist() == [128]
 
 

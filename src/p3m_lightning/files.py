@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, as bytes, JSON and CSV; whether there is room for many; what a file is."""
+"""Files that appear whole or not at all; whether there is room for many; what a file is, and is called."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -140,6 +141,11 @@ def write_whole(path: Path, content: bytes) -> None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         cure = "free some disk space and run the command again, it goes on" if full else "see the folder's rights"
         raise InputError(f"{path}: cannot be written ({error.strerror}); {cure}") from None
+
+
+def plain_name(name: str) -> str:
+    """Return `name` with its letters composed, as most systems write them: what pairs and collides is told by this."""
+    return unicodedata.normalize("NFC", name)
 
 
 def readable_bytes(count: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -13,22 +13,21 @@ LABEL_HEIGHT = 28
 GAP = 4
 
 
+class Panel(NamedTuple):
+    """A picture of a sheet, and what stands above its column."""
+
+    caption: str
+    picture: np.ndarray  # uint8 (H, W, 3)
+
+
 class MattingPanels(NamedTuple):
-    """Pictures of one portrait's maps, uint8 (H, W, 3) each."""
+    """The row of one portrait; the error is red where the matte is too high, blue where too low."""
 
-    image: np.ndarray
-    trimap: np.ndarray
-    matte: np.ndarray
-    truth: np.ndarray
-    error: np.ndarray  # red where the matte is too high, blue where too low
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """Return them by the captions of a sheet's columns."""
-        return dict(zip(CAPTIONS, self, strict=True))
-
-
-CAPTIONS = ("image", "trimap prediction", "matte", "ground truth", "error (red: too much, blue: too little)")
-"""Of `MattingPanels`, in their order."""
+    image: Panel
+    trimap: Panel
+    matte: Panel
+    truth: Panel
+    error: Panel
 
 
 def matting_panels(image: Tensor, trimap: Tensor, alpha: Tensor, truth: Tensor) -> MattingPanels:
@@ -41,7 +40,13 @@ def matting_panels(image: Tensor, trimap: Tensor, alpha: Tensor, truth: Tensor) 
         truth: (1, H, W) in [0, 1].
     """
     error = error_picture((alpha - truth)[0].float().cpu().numpy())
-    return MattingPanels(to_picture(image), to_picture(trimap / 2), to_picture(alpha), to_picture(truth), error)
+    return MattingPanels(
+        image=Panel("image", to_picture(image)),
+        trimap=Panel("trimap prediction", to_picture(trimap / 2)),
+        matte=Panel("matte", to_picture(alpha)),
+        truth=Panel("ground truth", to_picture(truth)),
+        error=Panel("error (red: too much, blue: too little)", error),
+    )
 
 
 def error_picture(difference: np.ndarray) -> np.ndarray:
@@ -50,20 +55,20 @@ def error_picture(difference: np.ndarray) -> np.ndarray:
     return np.rint(np.stack([1 - blue, 1 - red - blue, 1 - red], axis=-1) * 255).astype(np.uint8)
 
 
-def sheet(rows: Sequence[Mapping[str, np.ndarray]], notes: Sequence[str], side: int = 320) -> np.ndarray:
-    """Lay out rows of pictures with the columns' names above and a note under each row.
+def sheet(rows: Sequence[Sequence[Panel]], notes: Sequence[str], side: int = 320) -> np.ndarray:
+    """Lay out rows of pictures with the captions of the first row above and a note under each row.
 
     Args:
-        rows: for each portrait the same columns of uint8 (H, W, 3) pictures.
+        rows: for each portrait the same columns.
         notes: a line of text for each row.
         side: the longer side of a picture in the sheet, pixels.
     """
-    columns = list(rows[0])
-    lines = [_label_bar(columns, side)]
+    columns = len(rows[0])
+    lines = [_label_bar([panel.caption for panel in rows[0]], side)]
     for row, note in zip(rows, notes, strict=True):
-        cells = [_fit(row[name], side) for name in columns]
+        cells = [_fit(panel.picture, side) for panel in row]
         lines.append(np.concatenate([_frame(cell, side) for cell in cells], axis=1))
-        lines.append(_label_bar([note, *[""] * (len(columns) - 1)], side))
+        lines.append(_label_bar([note, *[""] * (columns - 1)], side))
     return np.concatenate(lines, axis=0)
 
 

@@ -9,8 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from p3m_lightning.images import read_codes, read_deep, read_image, to_uint8
-from p3m_lightning.inference.photo import read_photo
+from p3m_lightning.images import read_codes, read_deep, read_image, read_photo, to_uint8
 from p3m_lightning.schema import InputError
 
 RNG = np.random.default_rng(0)

@@ -11,13 +11,12 @@ from torch import nn
 from golden_networks import load_recording
 from p3m_lightning import Predictor, create_model, load_reference_weights
 from p3m_lightning.cli.shared.network import add_network, make_predictor
-from p3m_lightning.images import from_unit
+from p3m_lightning.images import Photo, from_unit
 from p3m_lightning.inference import infer
 from p3m_lightning.inference.engines.torch_engine import TorchEngine
 from p3m_lightning.inference.matte import Matte
 from p3m_lightning.inference.memory import choose_mode
 from p3m_lightning.inference.modes import MODES, TRIMAP_MODES, Passes, blend_tiles, spans
-from p3m_lightning.inference.photo import Photo
 from p3m_lightning.models import weights
 from p3m_lightning.models.weights import save_weights
 from p3m_lightning.schema import InputError, MattingOutput

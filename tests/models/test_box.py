@@ -7,7 +7,7 @@ import torch
 from p3m_lightning import Predictor
 from p3m_lightning.cli import main
 from p3m_lightning.images import read_matte, write_image
-from p3m_lightning.models.box import BOX, box_file, load_box
+from p3m_lightning.models.box import BOX, BOX_FILE, load_box
 from p3m_lightning.models.weights import read_checkpoint
 
 data = pytest.importorskip("skimage.data")
@@ -15,12 +15,12 @@ data = pytest.importorskip("skimage.data")
 
 @pytest.fixture(scope="module")
 def predict() -> Predictor:
-    return Predictor.from_checkpoint(box_file(), "cpu")
+    return Predictor.from_checkpoint(BOX_FILE, "cpu")
 
 
 def test_the_file_is_small_and_says_how_it_was_made():
-    assert box_file().stat().st_size < 10_000_000
-    config = read_checkpoint(box_file()).config
+    assert BOX_FILE.stat().st_size < 10_000_000
+    config = read_checkpoint(BOX_FILE).config
     assert config["experiment_name"] == BOX
     assert config["inference"]["short_side"]
     assert not any(str(value).startswith("/") for value in config.get("paths", {}).values())

@@ -154,9 +154,10 @@ def test_worst_cases_come_first(folders):
     images, _ = audit(folders)
     rows, notes = worst_cases(images, 2)
     assert notes[0].startswith("none.png: RECOGNIZED, distance 0.00")
+    assert [panel.caption for panel in rows[0]] == ["original", "anonymized", "change x 8"]
     assert len(rows) == 2
-    assert rows[0]["change x 8"].max() == 0
-    assert rows[1]["change x 8"].max() == 255
+    assert rows[0][2].picture.max() == 0
+    assert rows[1][2].picture.max() == 255
 
 
 def test_report_is_plain_json(folders):

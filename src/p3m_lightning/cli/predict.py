@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from p3m_lightning.cli import AtLeast
 from p3m_lightning.cli.shared.network import add_network, check_network, make_predictor
-from p3m_lightning.cli.shared.options import AtLeast
 from p3m_lightning.messages import shortened
 from p3m_lightning.schema import InputError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # imported where used, so that the help answers at once
     from p3m_lightning.inference.background import Background
     from p3m_lightning.inference.finder import Finder
     from p3m_lightning.inference.folder import Outcome
-    from p3m_lightning.inference.products import Products
+    from p3m_lightning.inference.matte import Products
 
 SHOWN = 20  # failures told one by one
 
@@ -74,7 +74,7 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Predict all photographs; 2 if any of them failed."""
     from p3m_lightning.inference.finder import Finder
-    from p3m_lightning.inference.products import Products
+    from p3m_lightning.inference.matte import Products
 
     _check(options)
     products = Products(
@@ -97,7 +97,9 @@ def _run_alone(options: argparse.Namespace, finder: Finder, products: Products) 
         return _finish(options, 0, report((), options))
     predictor = _make_predictor(options)
     outcomes = predict_files(predictor, finder, products, options.trimaps, options.batch_size, options.workers)
-    return _finish(options, total, report(track(outcomes, "predicting", total), options))
+    if total > 1:
+        outcomes = track(outcomes, "predicting", total)
+    return _finish(options, total, report(outcomes, options))
 
 
 def _run_together(options: argparse.Namespace, finder: Finder, products: Products) -> int:
@@ -138,8 +140,8 @@ def read_background(background: str | None) -> Background | None:
     Raises:
         InputError: neither a color nor a readable image.
     """
+    from p3m_lightning.images import read_photo
     from p3m_lightning.inference.background import make_background
-    from p3m_lightning.inference.photo import read_photo
 
     if background is None or background == "blur":
         return background
@@ -175,8 +177,9 @@ def report(outcomes: Iterable[Outcome], options: argparse.Namespace) -> int:
         if failures and many:
             with atomic_path(manifest) as aside:
                 aside.write_text(json.dumps([{"file": str(f.source), "reason": f.reason} for f in failures], indent=1))
-    for reason in shortened((failure.reason for failure in failures), SHOWN, f", see {manifest}"):
-        print(f"p3m: {reason}", file=sys.stderr)
+    if failures:
+        for reason in shortened((failure.reason for failure in failures), SHOWN, f", see {manifest}"):
+            print(f"p3m: {reason}", file=sys.stderr)
     return len(failures)
 
 

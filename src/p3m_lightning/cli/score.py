@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.cli import AtLeast
 from p3m_lightning.messages import printable, shortened
 from p3m_lightning.schema import InputError
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from p3m_lightning.cli import AtLeast
 from p3m_lightning.cli.predict import check_light, read_background
 from p3m_lightning.cli.shared.network import add_network, check_network, make_predictor
-from p3m_lightning.cli.shared.options import AtLeast
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that the help answers at once

@@ -1,6 +1,5 @@
 """Pixels: reading images, mattes and trimaps of any make, and writing them."""
 
-from p3m_lightning.images.conversion import is_upright, rgb_pixels, upright
 from p3m_lightning.images.decoding import (
     DeepImage,
     declared_pixels,
@@ -12,7 +11,6 @@ from p3m_lightning.images.decoding import (
 from p3m_lightning.images.mattes import (
     check_matte,
     read_codes,
-    read_image,
     read_matte,
     read_trimap,
     trimap_classes,
@@ -22,15 +20,25 @@ from p3m_lightning.images.names import (
     images_by_stem,
     is_image_name,
     list_images,
-    plain_name,
     tell_left_out,
 )
-from p3m_lightning.images.scaling import from_unit, to_uint8, to_unit
-from p3m_lightning.images.writing import write_image
+from p3m_lightning.images.photographs import (
+    Photo,
+    Source,
+    is_upright,
+    read_image,
+    read_photo,
+    rgb_pixels,
+    upright,
+    write_image,
+)
+from p3m_lightning.images.pixels import from_unit, to_uint8, to_unit
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "DeepImage",
+    "Photo",
+    "Source",
     "check_matte",
     "declared_pixels",
     "from_unit",
@@ -41,11 +49,11 @@ __all__ = [
     "list_images",
     "open_image",
     "pixel_limit",
-    "plain_name",
     "read_codes",
     "read_deep",
     "read_image",
     "read_matte",
+    "read_photo",
     "read_trimap",
     "rgb_pixels",
     "tell_left_out",

@@ -17,8 +17,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from p3m_lightning.images import tiff
-from p3m_lightning.images.conversion import EXIF_ORIENTATION, turned
-from p3m_lightning.images.scaling import to_uint8
+from p3m_lightning.images.pixels import EXIF_ORIENTATION, to_uint8, turned
 from p3m_lightning.messages import tell
 from p3m_lightning.schema import InputError
 

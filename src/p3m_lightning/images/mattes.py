@@ -1,4 +1,4 @@
-"""Photographs, mattes and trimaps as arrays: one reading of each for all that read files."""
+"""Mattes and trimaps as arrays: one reading of each for all that read files."""
 
 from __future__ import annotations
 
@@ -6,26 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from p3m_lightning.images.conversion import grey_codes, rgb_pixels, upright
 from p3m_lightning.images.decoding import open_image, read_deep
+from p3m_lightning.images.photographs import grey_codes, upright
 from p3m_lightning.messages import tell
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 
 SHOWN = 5  # foreign codes in a message
 TRIMAP_CURE = "write it as PNG of 0, 128 and 255 (background, unknown, foreground)"
-
-
-def read_image(path: str | Path) -> np.ndarray:
-    """Read a photograph as uint8 RGB (H, W, 3).
-
-    EXIF rotation is applied, grey widened, CMYK and LAB converted, 16 bits rounded to 8, transparency dropped. Floats,
-    which TIFF may hold, must lie in [0, 1].
-
-    Raises:
-        InputError: not a whole image file; the message names it.
-    """
-    with open_image(path) as image:
-        return rgb_pixels(image)
 
 
 def read_matte(path: str | Path) -> np.ndarray:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from p3m_lightning.files import plain_name
 from p3m_lightning.messages import tell
 from p3m_lightning.schema import InputError
 
@@ -25,11 +25,6 @@ NOT_COUNTED = frozenset({"thumbs.db", "desktop.ini", "failures.json"})
 def is_image_name(name: str) -> bool:
     """Tell whether a file of this name is taken for an image: a known suffix and not hidden."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
-
-
-def plain_name(name: str) -> str:
-    """Return `name` with its letters composed, as most systems write them: what pairs and collides is told by this."""
-    return unicodedata.normalize("NFC", name)
 
 
 def list_images(folder: str | Path) -> list[Path]:

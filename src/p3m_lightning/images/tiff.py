@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from p3m_lightning.images.scaling import from_unit
+from p3m_lightning.images.pixels import from_unit
 from p3m_lightning.schema import InputError
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageColor
 
-from p3m_lightning.images import to_unit
-from p3m_lightning.inference.photo import read_photo
+from p3m_lightning.images import read_photo, to_unit
 from p3m_lightning.schema import InputError
 
 Background = str | Path | Image.Image | np.ndarray | tuple[int, int, int]

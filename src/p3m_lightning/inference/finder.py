@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from p3m_lightning.images import IMAGE_SUFFIXES, is_image_name, plain_name, tell_left_out
+from p3m_lightning.files import plain_name
+from p3m_lightning.images import IMAGE_SUFFIXES, is_image_name, tell_left_out
 from p3m_lightning.messages import tell
 from p3m_lightning.schema import InputError
 

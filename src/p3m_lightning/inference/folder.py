@@ -14,12 +14,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from p3m_lightning.images import read_trimap
+from p3m_lightning.images import Photo, read_photo, read_trimap
 from p3m_lightning.inference.finder import Task
-from p3m_lightning.inference.matte import Matte
-from p3m_lightning.inference.photo import Photo, read_photo
+from p3m_lightning.inference.matte import Matte, Products
 from p3m_lightning.inference.predictor import Predictor
-from p3m_lightning.inference.products import Products
 from p3m_lightning.parallel import in_order
 from p3m_lightning.schema import InputError
 

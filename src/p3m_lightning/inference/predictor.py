@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import cv2
 import numpy as np
 
-from p3m_lightning.images import to_unit
+from p3m_lightning.images import Photo, Source, read_photo, to_unit
 from p3m_lightning.inference.engines.choose import (
     check_engine,
     engine_of_file,
@@ -21,8 +21,7 @@ from p3m_lightning.inference.engines.choose import (
 from p3m_lightning.inference.matte import Matte
 from p3m_lightning.inference.memory import choose_mode, fits_memory
 from p3m_lightning.inference.modes import DEFAULT_MODE, TRIMAP_MODES, Engine, Passes
-from p3m_lightning.inference.photo import Photo, Source, read_photo
-from p3m_lightning.models.box import box_file, box_graph, load_box
+from p3m_lightning.models.box import BOX_FILE, BOX_GRAPH, load_box
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # an ONNX file is run without torch
@@ -100,7 +99,7 @@ class Predictor:
         Raises:
             InputError: not a checkpoint of this package, or as the constructor.
         """
-        if Path(path) == box_file():
+        if Path(path) == BOX_FILE:
             return cls(None, device, mode, **keys)
         from p3m_lightning.models import restore_model
         from p3m_lightning.models.weights import read_checkpoint
@@ -136,7 +135,7 @@ class Predictor:
         return self.batch([read_photo(source)], None if trimap is None else [trimap])[0]
 
     def batch(self, photos: Sequence[Photo], trimaps: Sequence[np.ndarray] | None = None) -> list[Matte]:
-        """Predict photographs of one size, from `photo.read_photo`, in one pass; otherwise as for a single one."""
+        """Predict photographs of one size, from `images.read_photo`, in one pass; otherwise as for a single one."""
         size = photos[0].pixels.shape[:2]
         mode = self._mode_for(size)
         images = self._images(photos, self.limit if mode in LIMITED else None)
@@ -171,7 +170,7 @@ class Predictor:
 def _box(device: str, precision: str, engine: str) -> tuple[nn.Module | Engine, Mapping[str, Any]]:
     """Return the network in the box, ready to run where that goes without torch, and its recorded configuration."""
     if goes_without_torch(device, precision, check_engine(engine)):
-        runs = engine_of_file(box_graph(), device, precision, engine)
+        runs = engine_of_file(BOX_GRAPH, device, precision, engine)
         return runs, runs.metadata
     return load_box()
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from p3m_lightning.images.resampling import Block, smooth_blocks
+from p3m_lightning.images.pixels import Block, smooth_blocks
 
 
 def pad_to_multiple(images: Tensor, multiple: int, minimum: int = 0) -> Tensor:

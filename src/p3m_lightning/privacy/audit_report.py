@@ -11,6 +11,7 @@ import numpy as np
 from p3m_lightning.images import read_image
 from p3m_lightning.ops.faces import face_size
 from p3m_lightning.privacy.audit import SAME_PERSON, AuditedFace, AuditedImage
+from p3m_lightning.sheets import Panel
 
 CONTEXT = 0.35
 """Surroundings shown on each side of a face, in face sizes."""
@@ -87,7 +88,7 @@ def nearest_is_own(faces: Sequence[AuditedFace]) -> int | None:
     return sum(guess == k for k, guess in enumerate(nearest))
 
 
-def worst_cases(images: Sequence[AuditedImage], count: int) -> tuple[list[dict[str, np.ndarray]], list[str]]:
+def worst_cases(images: Sequence[AuditedImage], count: int) -> tuple[list[list[Panel]], list[str]]:
     """Return pictures and a note for the faces that are easiest to recognize: recognized ones, then by distance.
 
     Returns:
@@ -99,7 +100,7 @@ def worst_cases(images: Sequence[AuditedImage], count: int) -> tuple[list[dict[s
     for image, face in cases[:count]:
         before, after = (_cut(read_image(path), face) for path in (image.task.original, image.task.anonymized))
         change = np.clip(cv2.absdiff(before, after).astype(np.int32) * 8, 0, 255).astype(np.uint8)
-        rows.append({"original": before, "anonymized": after, "change x 8": change})
+        rows.append([Panel("original", before), Panel("anonymized", after), Panel("change x 8", change)])
         seen = "found again" if face.found_again else "not found again"
         verdict = "RECOGNIZED" if face.recognized else "not recognized"
         notes.append(f"{image.task.original.name}: {verdict}, distance {face.distance:.2f}, {seen}")

@@ -1,4 +1,4 @@
-"""train(config) and evaluate(config): straight lines from a resolved configuration to a run folder."""
+"""train_once(config) and evaluate(config): straight lines from a resolved configuration to a run folder."""
 
 from __future__ import annotations
 

@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageColor
 
-from p3m_lightning.images import from_unit, write_image
+from p3m_lightning.images import Photo, from_unit, read_photo, write_image
 from p3m_lightning.inference import Matte, Predictor
 from p3m_lightning.inference.background import Background
-from p3m_lightning.inference.photo import Photo, read_photo
 from p3m_lightning.schema import InputError
 
 BEHIND = ("color", "blur", "picture")

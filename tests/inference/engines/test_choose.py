@@ -6,9 +6,9 @@ import pytest
 from p3m_lightning import Predictor, create_model
 from p3m_lightning.inference.engines import choose
 from p3m_lightning.inference.engines.choose import engine_of_file, engine_of_network, goes_without_torch
-from p3m_lightning.inference.engines.onnx_engine import OnnxEngine
+from p3m_lightning.inference.engines.exported import OnnxEngine
 from p3m_lightning.inference.engines.torch_engine import TorchEngine
-from p3m_lightning.models.box import box_file, box_graph
+from p3m_lightning.models.box import BOX_FILE, BOX_GRAPH
 from p3m_lightning.schema import InputError
 from p3m_lightning.synthetic import render_portrait
 
@@ -41,7 +41,7 @@ def test_the_box_on_the_processor_goes_without_torch(monkeypatch):
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr(choose, "has_gpu", lambda: False)
     assert isinstance(Predictor().engine, OnnxEngine)
-    assert isinstance(Predictor.from_checkpoint(box_file()).engine, OnnxEngine)
+    assert isinstance(Predictor.from_checkpoint(BOX_FILE).engine, OnnxEngine)
     assert isinstance(Predictor(engine="torch").engine, TorchEngine)
     monkeypatch.setattr(choose, "has_gpu", lambda: True)
     assert isinstance(Predictor(device="cpu").engine, OnnxEngine)
@@ -72,12 +72,12 @@ def test_an_engine_that_does_not_fit_is_refused_in_one_line():
     with pytest.raises(InputError, match=r"engine=onnx: runs files of `p3m export"):
         engine_of_network(net, "cpu", engine="onnx")
     with pytest.raises(InputError, match="engine=compile runs checkpoints"):
-        engine_of_file(box_graph(), engine="compile")
+        engine_of_file(BOX_GRAPH, engine="compile")
     with pytest.raises(InputError, match="engine=onnx has no precision=bf16"):
-        engine_of_file(box_graph(), precision="bf16")
+        engine_of_file(BOX_GRAPH, precision="bf16")
 
 
 def test_without_openvino_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(InputError, match=r"needs OpenVINO; pip install 'p3m_lightning\[openvino\]'"):
-        engine_of_file(box_graph(), engine="openvino")
+        engine_of_file(BOX_GRAPH, engine="openvino")

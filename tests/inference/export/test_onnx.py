@@ -14,7 +14,7 @@ from torch import nn
 from p3m_lightning import Predictor, create_model
 from p3m_lightning.cli import main
 from p3m_lightning.images import write_image
-from p3m_lightning.inference.engines.onnx_engine import METADATA, OnnxEngine, _providers
+from p3m_lightning.inference.engines.exported import METADATA, OnnxEngine, _providers
 from p3m_lightning.inference.export.onnx import export_onnx
 from p3m_lightning.models import MODELS
 from p3m_lightning.models.weights import save_weights

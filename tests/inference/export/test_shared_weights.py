@@ -3,8 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from p3m_lightning.inference.engines.array_engine import METADATA
-from p3m_lightning.inference.engines.onnx_engine import OnnxEngine
+from p3m_lightning.inference.engines.exported import METADATA, OnnxEngine
 from p3m_lightning.inference.export.shared_weights import safetensors_entries, share_weights
 from p3m_lightning.schema import InputError
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.cli import AtLeast
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

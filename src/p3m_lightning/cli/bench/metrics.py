@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.cli import AtLeast
 from p3m_lightning.schema import InputError
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.cli import AtLeast
 from p3m_lightning.messages import shortened
 
 SHOWN = 20

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.cli import AtLeast
 from p3m_lightning.messages import printable
 
 if TYPE_CHECKING:

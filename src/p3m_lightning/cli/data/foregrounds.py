@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.cli import AtLeast
 from p3m_lightning.messages import shortened
 
 SHOWN = 20  # broken files listed one by one

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.cli import AtLeast
 from p3m_lightning.schema import InputError
 
 

@@ -82,10 +82,10 @@ def check_checkpoint(options: argparse.Namespace) -> None:
 
 def take_box() -> Path:
     """Return the network in the box, for calls that name none, and say so on stderr."""
-    from p3m_lightning.models.box import BOX, box_file
+    from p3m_lightning.models.box import BOX, BOX_FILE
 
     print(f"p3m: network: {BOX}, the one that comes with the package; --ckpt PATH takes another", file=sys.stderr)
-    return box_file()
+    return BOX_FILE
 
 
 def make_predictor(options: argparse.Namespace) -> Predictor:

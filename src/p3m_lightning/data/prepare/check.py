@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from p3m_lightning.data.cards import DATASETS, DatasetCard
 from p3m_lightning.data.prepare.faults import ERROR, FAULTS, WARNING, Finding, inspect_sample
 from p3m_lightning.data.storage.layout import add_packs, dataset_card, pack_folder, role_folders, split_folder
-from p3m_lightning.files import write_whole
-from p3m_lightning.images import is_image_name, plain_name
+from p3m_lightning.files import plain_name, write_whole
+from p3m_lightning.images import is_image_name
 from p3m_lightning.parallel import run_parallel
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from p3m_lightning.data.cards import DATASETS, DatasetCard
 from p3m_lightning.data.storage.packs import SUFFIX
-from p3m_lightning.images import images_by_stem, is_image_name, plain_name, tell_left_out
+from p3m_lightning.files import plain_name
+from p3m_lightning.images import images_by_stem, is_image_name, tell_left_out
 from p3m_lightning.schema import InputError
 
 PACK = "pack"

@@ -22,12 +22,11 @@ from scipy import ndimage
 from torch import nn
 
 from p3m_lightning.experiments.bench.timing import alternate
-from p3m_lightning.images import write_image
+from p3m_lightning.images import read_photo, write_image
 from p3m_lightning.inference import Predictor
 from p3m_lightning.inference.finder import Task
+from p3m_lightning.inference.matte import Products
 from p3m_lightning.inference.modes import Passes
-from p3m_lightning.inference.photo import read_photo
-from p3m_lightning.inference.products import Products
 from p3m_lightning.models import create_model
 from p3m_lightning.models.box import load_box
 from p3m_lightning.synthetic import render_portrait

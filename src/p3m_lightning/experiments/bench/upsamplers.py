@@ -24,7 +24,7 @@ from p3m_lightning.metrics import functional as metrics
 from p3m_lightning.models.upsamplers import LEARNABLE, create_upsampler
 from p3m_lightning.ops import normalize, resize
 from p3m_lightning.progress import track
-from p3m_lightning.sheets import matting_panels, sheet
+from p3m_lightning.sheets import Panel, matting_panels, sheet
 from p3m_lightning.synthetic import render_portrait
 
 FACTOR = 4
@@ -131,9 +131,10 @@ def save_comparison(path: str | Path, pairs: Sequence[Pair], results: Mapping[st
             for name, result in results.items()
         }
         given = next(iter(panels.values()))
-        for kind in ("matte", "error"):
-            shown = {"picture": given.image, "truth": given.truth}
-            rows.append(shown | {_title(name, results[name]): getattr(panels[name], kind) for name in results})
+        shown = [Panel("picture", given.image.picture), Panel("truth", given.truth.picture)]
+        titles = {name: _title(name, results[name]) for name in results}
+        rows.append(shown + [Panel(titles[name], panels[name].matte.picture) for name in results])
+        rows.append(shown + [Panel(titles[name], panels[name].error.picture) for name in results])
         sads = ", ".join(f"{name} {result.sads[i]:.3f}" for name, result in results.items())
         notes += [f"{pair.name}: part of it; SAD of the whole: {sads}", "error: red too much, blue too little"]
     write_image(path, sheet(rows, notes, side=2 * WINDOW))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import cv2
-import numpy as np
 
 from p3m_lightning.configuration.recorded import build_recorded
 from p3m_lightning.data.datasets import MattingDataset
@@ -14,7 +13,7 @@ from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.images import read_matte, to_uint8, to_unit
 from p3m_lightning.messages import printable
 from p3m_lightning.schema import InputError
-from p3m_lightning.sheets import LABEL_HEIGHT, error_picture, reduced, sheet, to_picture
+from p3m_lightning.sheets import LABEL_HEIGHT, Panel, error_picture, reduced, sheet, to_picture
 
 SIDE = 224  # of a picture in a sheet, pixels
 COLUMNS = 3  # of charts in a row
@@ -108,20 +107,20 @@ def _test_set(run: Run, name: str) -> tuple[MattingDataset | None, str]:
         return None, "its configuration does not say where they are"
 
 
-def _panels(runs: Sequence[Run], name: str, stem: str, dataset: MattingDataset | None) -> dict[str, np.ndarray]:
+def _panels(runs: Sequence[Run], name: str, stem: str, dataset: MattingDataset | None) -> list[Panel]:
     """Return the columns of one image's row: image, truth, and each run's matte and its error."""
     files = {run.label: run.matte(name, stem) for run in runs}
     mattes = {label: to_uint8(read_matte(file)) for label, file in files.items() if file}
-    panels: dict[str, np.ndarray] = {}
+    panels: list[Panel] = []
     truth = None
     if dataset is not None and stem in dataset.names:
         sample = dataset[dataset.names.index(stem)]
         truth = to_picture(sample["alpha"])
-        panels = {"image": reduced(to_picture(sample["image"]), SIDE), "truth": reduced(truth, SIDE)}
+        panels = [Panel("image", reduced(to_picture(sample["image"]), SIDE)), Panel("truth", reduced(truth, SIDE))]
     for label, matte in mattes.items():
-        panels[label] = cv2.merge([matte] * 3)
+        panels.append(Panel(label, cv2.merge([matte] * 3)))
         if truth is not None:
             size = matte.shape[::-1]
             at_size = cv2.resize(truth[..., 0], size, interpolation=cv2.INTER_AREA)
-            panels[f"{label} error"] = error_picture(to_unit(matte) - to_unit(at_size))
+            panels.append(Panel(f"{label} error", error_picture(to_unit(matte) - to_unit(at_size))))
     return panels

@@ -15,7 +15,7 @@ from p3m_lightning.files import atomic_path
 from p3m_lightning.images import from_unit, list_images, open_image, read_image, write_image
 from p3m_lightning.inference import Predictor
 from p3m_lightning.markdown import inline, markdown_table
-from p3m_lightning.sheets import error_picture, sheet, to_picture
+from p3m_lightning.sheets import Panel, error_picture, sheet, to_picture
 
 SHOWN = ("sad", "mse", "sad_unknown", "gradient", "connectivity")
 ARMS = {"before": "before", "control": "trained further without portraits", "after": "trained further with portraits"}
@@ -94,7 +94,9 @@ def numbers(entries: Mapping[str, Any]) -> list[tuple[str, float]]:
 def show_cutouts(folder: Path) -> None:
     """Write a sheet of the first cut-outs."""
     files = list_images(folder / "mattes" / "cutout")[:COUNT]
-    write_image(folder / "report/cutouts.jpg", sheet([{f.stem: on_checkerboard(f) for f in files}], [""], side=160))
+    write_image(
+        folder / "report/cutouts.jpg", sheet([[Panel(f.stem, on_checkerboard(f)) for f in files]], [""], side=160)
+    )
 
 
 def show_portraits(folder: Path) -> bool:
@@ -103,17 +105,17 @@ def show_portraits(folder: Path) -> bool:
     with (home / "gate.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     kept = spaced([row["name"] for row in rows if not row["refused"]])
-    image = {name: read_image(home / f"train/original_image/{name}.jpg") for name in kept}
-    matte = {name: read_image(home / f"train/mask/{name}.png") for name in kept}
+    image = [Panel(name, read_image(home / f"train/original_image/{name}.jpg")) for name in kept]
+    matte = [Panel(name, read_image(home / f"train/mask/{name}.png")) for name in kept]
     write_image(folder / "report/portraits.jpg", sheet([image, matte], ["", ""], side=160))
     refused = spaced([row for row in rows if row["refused"]])
-    pictures = {
-        f"{number}: {row['refused']}": on_checkerboard(home / f"candidates/{row['name']}.png")
+    panels = [
+        Panel(f"{number}: {row['refused']}", on_checkerboard(home / f"candidates/{row['name']}.png"))
         for number, row in enumerate(refused, 1)
-    }
-    if pictures:
-        write_image(folder / "report/refused.jpg", sheet([pictures], [""], side=160))
-    return bool(pictures)
+    ]
+    if panels:
+        write_image(folder / "report/refused.jpg", sheet([panels], [""], side=160))
+    return bool(panels)
 
 
 def spaced(items: Sequence[Any]) -> Sequence[Any]:
@@ -138,9 +140,9 @@ def show_mattes(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str, 
         mattes = {when: torch.from_numpy(net(picture).alpha)[None] for when, net in nets.items()}
         errors = {when: (alpha - sample["alpha"])[0].numpy() for when, alpha in mattes.items()}
         rows.append(
-            {"image": to_picture(sample["image"]), "truth": to_picture(sample["alpha"])}
-            | {when: to_picture(alpha) for when, alpha in mattes.items()}
-            | {f"error {when}": error_picture(error) for when, error in errors.items()}
+            [Panel("image", to_picture(sample["image"])), Panel("truth", to_picture(sample["alpha"]))]
+            + [Panel(when, to_picture(alpha)) for when, alpha in mattes.items()]
+            + [Panel(f"error {when}", error_picture(error)) for when, error in errors.items()]
         )
         sads = {when: np.abs(error).sum() / 1000 for when, error in errors.items()}
         notes.append(f"SAD {sads['before']:.2f} -> {sads['after']:.2f}")

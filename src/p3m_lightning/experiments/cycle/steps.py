@@ -23,7 +23,7 @@ from p3m_lightning.gan.run import train_gan
 from p3m_lightning.inference import Predictor
 from p3m_lightning.inference.finder import Finder
 from p3m_lightning.inference.folder import predict_files
-from p3m_lightning.inference.products import Products
+from p3m_lightning.inference.matte import Products
 from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError

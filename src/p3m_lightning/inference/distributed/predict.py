@@ -25,7 +25,7 @@ from p3m_lightning.inference import Predictor
 from p3m_lightning.inference.distributed.ledger import Ledger
 from p3m_lightning.inference.finder import Finder
 from p3m_lightning.inference.folder import Item, Outcome, Result, Writing, predict_group, read_groups
-from p3m_lightning.inference.products import Products
+from p3m_lightning.inference.matte import Products
 from p3m_lightning.progress import progress_bar
 from p3m_lightning.schema import InputError
 

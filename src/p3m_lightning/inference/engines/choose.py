@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from p3m_lightning.inference.engines.array_engine import ArrayEngine
+from p3m_lightning.inference.engines.exported import ArrayEngine
 from p3m_lightning.inference.modes import Engine
 from p3m_lightning.schema import InputError
 
@@ -63,7 +63,7 @@ def engine_of_file(path: str | Path, device: str = "auto", precision: str = "32"
         raise InputError(
             f"{path}: engine=onnx has no precision={precision}; `p3m export --precision` makes such a file"
         )
-    from p3m_lightning.inference.engines.onnx_engine import OnnxEngine
+    from p3m_lightning.inference.engines.exported import OnnxEngine
 
     return OnnxEngine(path, device)
 

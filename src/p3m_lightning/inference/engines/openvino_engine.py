@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from p3m_lightning.inference.engines.array_engine import METADATA, ArrayEngine, thread_count, verify_file
+from p3m_lightning.inference.engines.exported import METADATA, ArrayEngine, thread_count, verify_file
 from p3m_lightning.schema import InputError
 
 

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from p3m_lightning import __version__
 from p3m_lightning.files import atomic_path
 from p3m_lightning.images import to_uint8, to_unit
-from p3m_lightning.inference.engines.array_engine import METADATA, OUTPUTS
-from p3m_lightning.inference.engines.onnx_engine import OnnxEngine
+from p3m_lightning.inference.engines.exported import METADATA, OUTPUTS, OnnxEngine
 from p3m_lightning.inference.engines.torch_engine import TorchEngine
 from p3m_lightning.inference.export.open_sizes import open_sizes
 from p3m_lightning.inference.export.shared_weights import share_weights

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p3m_lightning.files import atomic_path
-from p3m_lightning.inference.engines.array_engine import METADATA
+from p3m_lightning.inference.engines.exported import METADATA
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from p3m_lightning.images import to_unit
-from p3m_lightning.inference.photo import Photo
+from p3m_lightning.images import Photo, to_unit
 from p3m_lightning.inference.predictor import Predictor
 from p3m_lightning.inference.video.formats import Painter, Product, choose_format
 from p3m_lightning.inference.video.joining import join_pictures, join_video

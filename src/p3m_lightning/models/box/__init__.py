@@ -13,14 +13,11 @@ BOX = "portraits"
 """Name of the network; its card is README.md beside this file."""
 
 
-def box_file() -> Path:
-    """Return the file of the network in the box, safetensors of half precision."""
-    return Path(__file__).with_name(f"{BOX}.safetensors")
+BOX_FILE = Path(__file__).with_name(f"{BOX}.safetensors")
+"""Its weights and configuration, safetensors of half precision."""
 
-
-def box_graph() -> Path:
-    """Return the same network as ONNX: its graph alone, whose weights are those of `box_file` beside it."""
-    return Path(__file__).with_name(f"{BOX}.onnx")
+BOX_GRAPH = Path(__file__).with_name(f"{BOX}.onnx")
+"""The same network as ONNX: its graph alone, whose weights are those of `BOX_FILE` beside it."""
 
 
 def load_box() -> tuple[nn.Module, Mapping[str, Any]]:
@@ -28,5 +25,5 @@ def load_box() -> tuple[nn.Module, Mapping[str, Any]]:
     from p3m_lightning.models import restore_model
     from p3m_lightning.models.weights import read_checkpoint
 
-    checkpoint = read_checkpoint(box_file())
-    return restore_model(checkpoint, str(box_file())), checkpoint.config
+    checkpoint = read_checkpoint(BOX_FILE)
+    return restore_model(checkpoint, str(BOX_FILE)), checkpoint.config

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -15,7 +14,7 @@ from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.images import write_image
 from p3m_lightning.models.blocks import MattingNetwork
 from p3m_lightning.schema import MattingOutput, Sample
-from p3m_lightning.sheets import matting_panels, sheet
+from p3m_lightning.sheets import MattingPanels, matting_panels, sheet
 from p3m_lightning.training.module import MattingModule
 
 
@@ -35,7 +34,7 @@ class PictureSheet(Callback):
         self.side = side
         self.every_n_validations = every_n_validations
         self.validations = 0
-        self.rows: dict[str, list[tuple[dict[str, Any], str]]] = {}
+        self.rows: dict[str, list[tuple[MattingPanels, str]]] = {}
 
     def on_validation_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: STEP_OUTPUT, batch: Sample, index: int, which: int = 0
@@ -73,7 +72,7 @@ class PictureSheet(Callback):
             return
         image, truth = batch["image"][0], batch["alpha"][0]
         trimap = _predicted_trimap(MattingModule.of(module), batch)
-        panels = matting_panels(image, trimap, alpha[0], truth).columns()
+        panels = matting_panels(image, trimap, alpha[0], truth)
         sad = (alpha[0].double() - truth.double()).abs().sum().item() / 1000
         kept.append((panels, f"{batch['name'][0]}: SAD {sad:.2f}"))
 

@@ -20,7 +20,7 @@ from p3m_lightning.images import write_image
 from p3m_lightning.ops import pad_to_multiple
 from p3m_lightning.ops.feature_paste import paste_features, pasted_region
 from p3m_lightning.schema import InputError, Sample
-from p3m_lightning.sheets import outlined, sheet, to_picture
+from p3m_lightning.sheets import Panel, outlined, sheet, to_picture
 from p3m_lightning.training.module import MattingModule
 
 STATISTICS = ("running", "batch")
@@ -98,7 +98,7 @@ class FeatureCopyPaste(Callback):
         self.statistics, self.channels_last, self.seed = statistics, channels_last, seed
         self.folder, self.count = folder and Path(folder), count
         self.plan: PastePlan | None = None
-        self.rows: list[tuple[dict[str, np.ndarray], str]] = []
+        self.rows: list[tuple[list[Panel], str]] = []
         self.handles: list[RemovableHandle] = []
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
@@ -206,7 +206,7 @@ def _energy(maps: Tensor) -> Tensor:
     return maps[0].detach().abs().mean(dim=0)
 
 
-def paste_panels(batch: Sample, plan: PastePlan, threshold: float) -> tuple[dict[str, np.ndarray], str]:
+def paste_panels(batch: Sample, plan: PastePlan, threshold: float) -> tuple[list[Panel], str]:
     """Turn the pasting into the first portrait of a batch into pictures.
 
     Returns:
@@ -214,22 +214,22 @@ def paste_panels(batch: Sample, plan: PastePlan, threshold: float) -> tuple[dict
         (H, W, 3); and a note.
     """
     height, width = batch["image"].shape[-2:]
-    pictures = {
-        "target": outlined(batch["image"][0], batch["face"][0]),
-        "source": outlined(plan.images[0], plan.source_mask[0, :, :height, :width]),
-    }
+    panels = [
+        Panel("target", outlined(batch["image"][0], batch["face"][0])),
+        Panel("source", outlined(plan.images[0], plan.source_mask[0, :, :height, :width])),
+    ]
     counts = []
     for stage, (before, after) in plan.energy.items():
         rows, columns = before.shape
         inside, _ = pasted_region(plan.target_mask[:1], plan.source_mask[:1], (rows, columns), threshold)
         counts.append(f"{stage} {int(inside.sum())}")
         top = before.max().clamp_min(1e-6)
-        pictures |= {
-            f"{stage}: replaced": _cells(inside[0].float(), height),
-            f"{stage}: before": _cells(before[None] / top, height),
-            f"{stage}: after": _cells(after[None] / top, height),
-        }
-    return pictures, f"{batch['name'][0]}: cells replaced: {', '.join(counts)}"
+        panels += [
+            Panel(f"{stage}: replaced", _cells(inside[0].float(), height)),
+            Panel(f"{stage}: before", _cells(before[None] / top, height)),
+            Panel(f"{stage}: after", _cells(after[None] / top, height)),
+        ]
+    return panels, f"{batch['name'][0]}: cells replaced: {', '.join(counts)}"
 
 
 def _cells(maps: Tensor, height: int) -> np.ndarray:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from p3m_lightning.data.datamodule import MattingDataModule
@@ -16,7 +15,7 @@ from p3m_lightning.data.pipeline import PipelineTransform
 from p3m_lightning.data.transforms import TrainTransform
 from p3m_lightning.images import write_image
 from p3m_lightning.schema import InputError, Sample
-from p3m_lightning.sheets import outlined, sheet, to_picture
+from p3m_lightning.sheets import Panel, outlined, sheet, to_picture
 
 
 class ImagePasteSheet(Callback):
@@ -59,13 +58,13 @@ def _steps(dataset: SplittableDataset | None) -> Sequence[Any]:
     return ()
 
 
-def _before_after(before: Sample, after: Sample) -> tuple[dict[str, np.ndarray], str]:
+def _before_after(before: Sample, after: Sample) -> tuple[list[Panel], str]:
     changed = (before["image"] != after["image"]).any(dim=0)
-    pictures = {
-        "target": to_picture(before["image"]),
-        "target face": outlined(before["image"], before["face"]),
-        "pasted": to_picture(after["image"]),
-        "changed": to_picture(changed[None].float()),
-    }
+    panels = [
+        Panel("target", to_picture(before["image"])),
+        Panel("target face", outlined(before["image"], before["face"])),
+        Panel("pasted", to_picture(after["image"])),
+        Panel("changed", to_picture(changed[None].float())),
+    ]
     outside = int((changed & (before["face"][0] < 1)).sum())
-    return pictures, f"{before['name']}: {int(changed.sum())} pixels changed, {outside} of them outside the face"
+    return panels, f"{before['name']}: {int(changed.sum())} pixels changed, {outside} of them outside the face"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from p3m_lightning.inference.photo import read_photo
+from p3m_lightning.images import read_photo
 from p3m_lightning.schema import InputError
 
 RNG = np.random.default_rng(0)

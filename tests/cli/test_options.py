@@ -2,7 +2,7 @@ import argparse
 
 import pytest
 
-from p3m_lightning.cli.shared.options import AtLeast
+from p3m_lightning.cli import AtLeast
 from p3m_lightning.schema import InputError
 
 

@@ -1,14 +1,57 @@
-"""Smoothing and sampling of one axis as products with small matrices, for arrays and tensors alike."""
+"""Pixels as numbers: codes of 8 and 16 bits, the unit range, turned upright, and smoothed to other sizes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+EXIF_ORIENTATION = 0x0112
+
 BLOCK = 32
 """Samples of one product: more would multiply more zeros, fewer make many small products."""
+
+
+def to_unit(pixels: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
+    """Scale uint8 or uint16 pixels to [0, 1]; floats pass."""
+    if np.issubdtype(pixels.dtype, np.floating):
+        return pixels.astype(dtype, copy=False)
+    values = pixels.astype(dtype)
+    values /= dtype(np.iinfo(pixels.dtype).max)  # in place: large photographs are large enough once
+    return values
+
+
+def from_unit(values: np.ndarray, dtype: Any = np.uint8) -> np.ndarray:
+    """Round values of [0, 1] to the full range of `dtype` (uint8 or uint16)."""
+    top = np.iinfo(dtype).max
+    return np.rint(np.clip(values, 0, 1) * top).astype(dtype)
+
+
+def to_uint8(pixels: np.ndarray) -> np.ndarray:
+    """Round uint16 pixels to uint8 (65535 becomes 255); uint8 passes."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn (H, W, ...) as an EXIF orientation says."""
+    turn = _UPRIGHT.get(orientation)
+    return np.ascontiguousarray(turn(pixels)) if turn else pixels
+
+
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+    8: lambda a: np.rot90(a, 1),
+}
+"""What makes each EXIF orientation upright."""
 
 
 class Block(NamedTuple):

@@ -1,0 +1,193 @@
+"""Photographs in files and arrays: read from any source, upright and in RGB, and written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from p3m_lightning.files import atomic_path
+from p3m_lightning.images.decoding import open_image, read_deep
+from p3m_lightning.images.pixels import EXIF_ORIENTATION, to_uint8
+from p3m_lightning.schema import InputError
+
+Source = str | Path | bytes | Image.Image | np.ndarray
+"""Anything `read_photo` takes."""
+
+
+class Photo(NamedTuple):
+    """Upright RGB pixels, the color profile they are meant in, and the photograph's own alpha."""
+
+    pixels: np.ndarray  # uint8 or uint16 (H, W, 3)
+    profile: bytes | None = None  # ICC, None for sRGB
+    alpha: np.ndarray | None = None  # (H, W) of the pixels' dtype; None where the photograph is opaque everywhere
+
+
+def read_photo(source: Source) -> Photo:
+    """Read a photograph; 16 bits a channel stay 16 bits, otherwise as `images.read_image`.
+
+    Args:
+        source: path, the bytes of an image file, Pillow image, or uint8 / uint16 array (H, W), (H, W, 3) or (H, W, 4).
+
+    Raises:
+        InputError: not a whole image; the message names the file.
+    """
+    if isinstance(source, np.ndarray):
+        return Photo(_rgb_array(source), alpha=_alpha_of(source))
+    if isinstance(source, Image.Image):
+        return _from_pillow(source)
+    if isinstance(source, bytes | bytearray):
+        if not source:
+            raise InputError("image bytes: the file is empty")
+        return _from_file(io.BytesIO(source), "image bytes")
+    return _from_file(Path(source), str(source))
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read a photograph as uint8 RGB (H, W, 3).
+
+    EXIF rotation is applied, grey widened, CMYK and LAB converted, 16 bits rounded to 8, transparency dropped. Floats,
+    which TIFF may hold, must lie in [0, 1].
+
+    Raises:
+        InputError: not a whole image file; the message names it.
+    """
+    with open_image(path) as image:
+        return rgb_pixels(image)
+
+
+def write_image(path: str | Path, pixels: np.ndarray, **options: Any) -> None:
+    """Write pixels to an image file; the whole file appears or none.
+
+    Args:
+        path: its suffix chooses the format; the folder is made. Color of 16 bits is for PNG only.
+        pixels: uint8 or uint16 (H, W), (H, W, 3) or (H, W, 4), RGB order.
+        options: for Pillow's `save`, as `quality` and `icc_profile`.
+
+    Raises:
+        InputError: the folder cannot be written, or the suffix names no format.
+    """
+    try:
+        with atomic_path(path) as aside:
+            if pixels.dtype == np.uint16 and pixels.ndim == 3:
+                aside.write_bytes(_deep_png(pixels, options.get("icc_profile")))
+            else:
+                aside.write_bytes(_encoded(Image.fromarray(pixels), aside.suffix, options))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: cannot be written ({error})") from None
+
+
+def rgb_pixels(image: Image.Image) -> np.ndarray:
+    """Return uint8 RGB (H, W, 3) of a Pillow image: upright, grey widened, CMYK and LAB converted, no transparency."""
+    image = upright(image)
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow would clip it instead of scaling
+        grey = to_uint8(grey_codes(image))
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode in ("CMYK", "LAB"):
+        image = _through_profile(image)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def grey_codes(image: Image.Image) -> np.ndarray:
+    """Return 16-bit grey, which Pillow keeps in several modes, as uint16 (H, W)."""
+    return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
+
+
+def is_upright(image: Image.Image) -> bool:
+    """Tell whether EXIF leaves the image as it lies; so does a broken block."""
+    try:
+        return image.getexif().get(EXIF_ORIENTATION, 1) == 1
+    except Exception:  # whatever a broken block makes Pillow raise
+        return True
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF rotation; an image whose EXIF block is broken stays as it lies."""
+    try:
+        return image if is_upright(image) else ImageOps.exif_transpose(image)
+    except Exception:  # a tag that is no number of those that there are
+        return image
+
+
+def _through_profile(image: Image.Image) -> Image.Image:
+    """Convert CMYK or LAB to sRGB by the embedded profile (LAB needs none); without one Pillow's plain formula."""
+    if image.mode == "CMYK" and "icc_profile" not in image.info:
+        return image
+    try:
+        profile = (
+            ImageCms.createProfile("LAB")
+            if image.mode == "LAB"
+            else ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        )
+        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError):  # a broken profile is no reason to refuse the photograph
+        return image
+    return converted or image
+
+
+def _from_file(source: Path | BinaryIO, name: str) -> Photo:
+    deep = read_deep(source, name)
+    if deep is not None:
+        return Photo(_rgb_array(deep.pixels), _rgb_profile(deep.profile), _alpha_of(deep.pixels))
+    with open_image(source, name) as image:
+        return _from_pillow(image)
+
+
+def _from_pillow(image: Image.Image) -> Photo:
+    alpha = None
+    if image.has_transparency_data:
+        alpha = _unless_opaque(np.asarray(upright(image).convert("RGBA").getchannel("A")))
+    if image.mode in ("I;16", "I;16B", "I;16L"):
+        return Photo(_rgb_array(np.asarray(upright(image)).astype(np.uint16)), None)
+    return Photo(rgb_pixels(image), _rgb_profile(image.info.get("icc_profile")), alpha)
+
+
+def _alpha_of(pixels: np.ndarray) -> np.ndarray | None:
+    return _unless_opaque(pixels[..., 3]) if pixels.ndim == 3 and pixels.shape[2] == 4 else None
+
+
+def _unless_opaque(alpha: np.ndarray) -> np.ndarray | None:
+    return None if (alpha == np.iinfo(alpha.dtype).max).all() else alpha
+
+
+def _rgb_profile(profile: bytes | None) -> bytes | None:
+    """Return the ICC profile if it describes RGB; that of a CMYK or grey file ends with the conversion."""
+    return profile if profile and profile[16:20] == b"RGB " else None
+
+
+def _rgb_array(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3) or 0 in pixels.shape:
+        raise InputError(f"image array: {pixels.dtype} {pixels.shape}; give uint8 or uint16 RGB pixels (H, W, 3)")
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)
+    if pixels.shape[2] not in (3, 4):
+        raise InputError(f"image array: {pixels.shape[2]} channels; give uint8 or uint16 RGB pixels (H, W, 3)")
+    return pixels[..., :3]
+
+
+def _encoded(image: Image.Image, suffix: str, options: dict[str, Any]) -> bytes:
+    """Encode in memory: on a full disk Pillow, writing itself, may leave a cut JPEG without an error."""
+    Image.init()
+    if suffix.lower() not in Image.registered_extensions():
+        raise ValueError(f"unknown file extension: {suffix}")
+    content = io.BytesIO()
+    image.save(content, Image.registered_extensions()[suffix.lower()], **options)
+    return content.getvalue()
+
+
+def _deep_png(pixels: np.ndarray, profile: bytes | None) -> bytes:
+    """Encode uint16 (H, W, 3 or 4) RGB as PNG, which Pillow cannot; the color profile goes behind the header chunk."""
+    reverse = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    encoded = cv2.imencode(".png", cv2.cvtColor(pixels, reverse))[1].tobytes()
+    if not profile:
+        return encoded
+    body = b"iCCP" + b"profile\0\0" + zlib.compress(profile)
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    header = 8 + 25  # signature, IHDR
+    return encoded[:header] + chunk + encoded[header:]
