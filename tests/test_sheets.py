@@ -24,7 +24,7 @@ def test_unknown_region_is_middle_grey():
 
 
 def test_sheet_has_a_cell_for_every_column_and_row():
-    rows = [panels(torch.rand(1, 8, 6), torch.rand(1, 8, 6)).columns() for _ in range(3)]
+    rows = [panels(torch.rand(1, 8, 6), torch.rand(1, 8, 6)) for _ in range(3)]
     picture = sheet(rows, ["a", "b", "c"], side=40)
     assert picture.dtype == np.uint8
     assert picture.shape[1] == 5 * 44
