@@ -80,8 +80,9 @@ class P3MNet(MattingNetwork):
         return self.encoder(pad_to_multiple(normalized, 32, minimum=self.encoder.minimum_size))
 
     def _detail(self, features: EncoderFeatures, maps: Sequence[Tensor], images: Tensor) -> Tensor:
-        logits = crop_to(self.matting(features, maps), *images.shape[-2:])
-        return torch.sigmoid(logits.to(images.dtype))  # 8 bits of bfloat16 would show
+        logits = self.matting(features, maps)
+        matte = torch.sigmoid(logits.to(images.dtype))  # 8 bits of bfloat16 would show
+        return crop_to(matte, *images.shape[-2:])
 
 
 class SemanticDecoder(nn.Module):
