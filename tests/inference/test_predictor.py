@@ -99,6 +99,15 @@ def nets(golden_portraits):
 @pytest.mark.parametrize("variant", ["filled", "final_scaled"])
 @pytest.mark.parametrize("mode", ["resize", "hybrid"])
 @pytest.mark.parametrize("sample", ["p_22fc0130", "p_015cd10e"])
+def test_the_detail_pass_may_be_given_by_its_shorter_side():
+    passes = Passes(short_side=320, detail_short_side=512)
+    assert passes.semantic_size((1620, 1080)) == (480, 320)
+    assert passes.detail_size((1620, 1080)) == (768, 512)
+    assert passes.detail_size((256, 384)) == (512, 768)
+    with pytest.raises(InputError, match="detail_short_side=0"):
+        Passes(detail_short_side=0)
+
+
 def test_equals_the_authors_inference(golden_portraits, recorded, arrays, nets, sample, mode, variant):
     key = f"{sample}/{variant}/{mode.upper()}"
     alpha = Predictor(nets[variant], "cpu", mode, limit=None)(golden_portraits / recorded[sample]["file"]).alpha

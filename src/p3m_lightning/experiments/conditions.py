@@ -25,8 +25,12 @@ def resize_rule(inference: Mapping[str, Any]) -> str:
     if inference["mode"] == "native":
         return "pictures at their own size"
     limits = f"down to a multiple of {passes.multiple}, at most {passes.cap}"
+    seen = _part(passes.scale, passes.short_side)
     if inference["mode"] == "resize":
-        start = f"each side x {passes.scale:g}" if passes.short_side is None else f"shorter side {passes.short_side}"
-        return f"{start}, {limits}; the matte is brought back to full size"
+        return f"{seen}, {limits}; the matte is brought back to full size"
     tiles = f" in tiles of {passes.tile}" if inference["mode"] == "tiled" else f", {limits}"
-    return f"semantics from each side x {passes.scale:g}, detail from x {passes.detail_scale:g}{tiles}"
+    return f"semantics from {seen}, detail from {_part(passes.detail_scale or 1.0, passes.detail_short_side)}{tiles}"
+
+
+def _part(scale: float, short_side: int | None) -> str:
+    return f"each side x {scale:g}" if short_side is None else f"shorter side {short_side}"

@@ -32,8 +32,8 @@ def choose_mode(
 
     Returns:
         `usual` where it fits. Otherwise, for a network with a trimap, `native` where it fits, else `resize`; for one
-        without branches, or with a size of its own for the whole picture (`scale`, `short_side`) and no
-        `detail_scale`, `resize`, since it is not known to work at any other size; for others `native` up to `SMALL`
+        without branches, or with a size of its own for the whole picture (`scale`, `short_side`) and none
+        for the detail, `resize`, since it is not known to work at any other size; for others `native` up to `SMALL`
         pixels if the size is the authors', `hybrid` up to the cap of a pass (1600), then `tiled`.
     """
     fits = fits_memory(size, free)
@@ -41,11 +41,11 @@ def choose_mode(
         return usual
     if "tiled" not in offered:  # it takes a trimap
         return "native" if fits else "resize"
-    if "hybrid" not in offered or (passes.has_own_size and passes.detail_scale is None):
+    if "hybrid" not in offered or (passes.has_own_size and not passes.has_own_detail):
         return "resize"
     if max(size) <= SMALL and fits and not passes.has_own_size:
         return "native"
-    return "hybrid" if max(size) * (passes.detail_scale or 1.0) <= passes.cap and fits else "tiled"
+    return "hybrid" if max(size) * passes.detail_part(size) <= passes.cap and fits else "tiled"
 
 
 def fits_memory(size: tuple[int, int], free: int | None) -> bool:

@@ -92,13 +92,14 @@ class Passes:
     cap: int = 1600  # longest side of a pass, each side on its own
     multiple: int = 32  # sides of a pass are rounded down to it, but never to zero
     short_side: int | None = None  # instead of `scale`: bring the shorter side to this many pixels; MODNet: 512
+    detail_short_side: int | None = None  # instead of `detail_scale`, likewise
     tile: int = 768  # tiled: side of a tile; with 768 a network stays below 1 GB
     overlap: int = 192  # tiled: pixels that neighbors share; the outer quarters are context only
 
     def __post_init__(self) -> None:
         if not 0 < 2 * self.overlap <= self.tile:
             raise InputError(f"overlap={self.overlap}: give 1 to half of tile={self.tile}")
-        for key in ("scale", "detail_scale", "cap", "multiple"):
+        for key in ("scale", "detail_scale", "cap", "multiple", "short_side", "detail_short_side"):
             value = getattr(self, key)
             if value is not None and value <= 0:
                 raise InputError(f"{key}={value}: give a number above 0")
@@ -107,6 +108,11 @@ class Passes:
     def has_own_size(self) -> bool:
         """Whether the pass that sees the whole picture differs from that of the P3M authors."""
         return self.short_side is not None or self.scale != Passes.scale
+
+    @property
+    def has_own_detail(self) -> bool:
+        """Whether the size of the detail pass was chosen."""
+        return self.detail_short_side is not None or self.detail_scale is not None
 
     def semantic_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the size of the pass that sees the whole picture, for a picture of `size` (height, width)."""
@@ -122,7 +128,13 @@ class Passes:
 
     def detail_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the size of the detail pass of `hybrid` for a picture of `size` (height, width)."""
-        return self.fitted(size, self.detail_scale or 1.0)
+        return self.fitted(size, self.detail_part(size))
+
+    def detail_part(self, size: tuple[int, int]) -> float:
+        """Return what part of each side the detail pass sees, before `fitted`."""
+        if self.detail_short_side is not None:
+            return self.detail_short_side / min(size)
+        return self.detail_scale or 1.0
 
     def fitted(self, size: tuple[int, int], scale: float) -> tuple[int, int]:
         """Scale both sides of `size`, round down to the multiple, and cap."""
@@ -165,7 +177,7 @@ def tiled(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
     """
     size = images.shape[-2:]
     small = passes.fitted(size, min(passes.semantic_scale(size), passes.tile / max(size)))
-    grid = tuple(max(1, round(side * (passes.detail_scale or 1.0))) for side in size)
+    grid = tuple(max(1, round(side * passes.detail_part(size))) for side in size)
     trimap = engine.resize(engine.trimap_of(engine.resize(images, small)), grid)
     detail = blend_tiles(engine, engine.resize(images, grid), trimap, passes)
     return fuse_enlarged(engine.resize(trimap, size), engine.resize(detail, size))

@@ -228,12 +228,14 @@ def recorded_inference(config: Mapping[str, Any], given: Iterable[str] = ()) -> 
 
     Args:
         config: of a checkpoint, or the metadata of an exported file.
-        given: keys that are chosen anew; a chosen `scale` also replaces a recorded `short_side`.
+        given: keys that are chosen anew; a chosen `scale` also replaces a recorded `short_side`, and a chosen
+            `detail_scale` a recorded `detail_short_side`.
     """
     recorded = config.get("inference") or {}
     sizes = {field.name: recorded[field.name] for field in fields(Passes) if recorded.get(field.name) is not None}
-    if "scale" in given:
-        sizes.pop("short_side", None)
+    for scale, short_side in (("scale", "short_side"), ("detail_scale", "detail_short_side")):
+        if scale in given:
+            sizes.pop(short_side, None)
     return recorded.get("mode"), sizes
 
 

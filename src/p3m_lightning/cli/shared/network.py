@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # imported where used, so that the help answers at once
 PASSES = {
     "scale": (float, "resize, and the semantic pass of hybrid: part of each side (default 0.5)"),
     "detail-scale": (float, "hybrid and tiled: part of each side in the detail pass (default 1)"),
+    "detail-short-side": (int, "instead of --detail-scale: pixels of the shorter side in the detail pass"),
     "short-side": (int, "instead of --scale: bring the shorter side to so many pixels (MODNet: 512)"),
     "tile": (int, "tiled: side of a tile in pixels (default 768)"),
     "overlap": (int, "tiled: pixels that neighbors share (default 192)"),
