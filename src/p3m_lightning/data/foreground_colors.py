@@ -13,9 +13,7 @@ from p3m_lightning.schema import InputError
 METHODS = ("multilevel", "closed_form")
 
 
-def estimate_layers(
-    image: np.ndarray, alpha: np.ndarray, method: str = "multilevel"
-) -> tuple[np.ndarray, np.ndarray]:
+def estimate_layers(image: np.ndarray, alpha: np.ndarray, method: str = "multilevel") -> tuple[np.ndarray, np.ndarray]:
     """Estimate foreground and background colors such that image = alpha * foreground + (1 - alpha) * background.
 
     Multi-level: Germer et al., "Fast Multi-Level Foreground Estimation", ICPR 2020. Closed form: Levin et al., "A
