@@ -101,7 +101,8 @@ def nets(golden_portraits):
 @pytest.mark.parametrize("sample", ["p_22fc0130", "p_015cd10e"])
 def test_equals_the_authors_inference(golden_portraits, recorded, arrays, nets, sample, mode, variant):
     key = f"{sample}/{variant}/{mode.upper()}"
-    alpha = Predictor(nets[variant], "cpu", mode, limit=None)(golden_portraits / recorded[sample]["file"]).alpha
+    predictor = Predictor(nets[variant], "cpu", mode, max_short_side=None)
+    alpha = predictor(golden_portraits / recorded[sample]["file"]).alpha
 
     expected = arrays[f"{key}/alpha"].astype(np.float32)
     error = np.abs(alpha - expected)
@@ -115,7 +116,7 @@ def test_equals_the_authors_inference(golden_portraits, recorded, arrays, nets, 
 
 @pytest.mark.parametrize("sample", ["p_22fc0130", "p_015cd10e"])
 def test_limits_the_shorter_side_as_the_authors_do(golden_portraits, recorded, nets, sample):
-    predictor = Predictor(nets["final_scaled"], "cpu", "hybrid", limit=160)
+    predictor = Predictor(nets["final_scaled"], "cpu", "hybrid", max_short_side=160)
     alpha = predictor(golden_portraits / recorded[sample]["file"]).alpha
 
     expected = np.asarray(
@@ -327,7 +328,7 @@ def test_a_checkpoint_is_used_as_it_was_evaluated(narrow, tmp_path):
     config = {"model": {"name": "p3mnet_r34", "width": 0.125}, "inference": {"mode": "hybrid", "short_side": 160}}
     save_weights(narrow, config, tmp_path / "net.safetensors")
     predictor = Predictor.from_checkpoint(tmp_path / "net.safetensors", "cpu")
-    assert (predictor.mode, predictor.limit, predictor.passes) == ("hybrid", 1080, Passes(short_side=160))
+    assert (predictor.mode, predictor.max_short_side, predictor.passes) == ("hybrid", 1080, Passes(short_side=160))
     predictor = Predictor.from_checkpoint(tmp_path / "net.safetensors", "cpu", "auto", scale=0.25)
     assert predictor.passes == Passes(scale=0.25)
     image = picture(64, 96)
@@ -347,7 +348,7 @@ def test_the_command_and_python_use_a_checkpoint_alike(narrow, tmp_path, given, 
     by_command = make_predictor(parser.parse_args(["--ckpt", str(tmp_path / "net.safetensors"), *given]))
     by_python = Predictor.from_checkpoint(tmp_path / "net.safetensors")
     assert (by_command.mode, by_command.passes) == (by_python.mode, by_python.passes)
-    assert (by_command.limit, by_python.limit) == (limit, 1080)
+    assert (by_command.max_short_side, by_python.max_short_side) == (limit, 1080)
 
 
 def test_a_checkpoint_is_read_once_and_no_trial_is_run(tmp_path, narrow, monkeypatch):
@@ -410,7 +411,7 @@ def test_native_refuses_what_cannot_fit(monkeypatch):
         ({"tiel": 512}, "tiel: no such key"),
         ({"overlap": 4000}, "overlap=4000"),
         ({"scale": 0}, "scale=0"),
-        ({"limit": 0}, "limit=0"),
+        ({"max_short_side": 0}, "max_short_side=0"),
     ],
 )
 def test_wrong_keys_are_named(keys, message):
