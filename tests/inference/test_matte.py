@@ -200,3 +200,13 @@ def test_flat_mattes_of_any_size(size, value):
     assert (matte.rgba()[..., :3] == expected).all()
     for background in ("black", "blur"):
         assert matte.composite(background, light=0.5).shape == (*size, 3)
+
+
+def test_hidden_pixels_do_not_come_back_in_the_blurred_background():
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[:, :30] = (255, 0, 0)
+    opacity = np.full((40, 60), 255, np.uint8)
+    opacity[:, :30] = 0
+    matte = Matte(image, np.zeros((40, 60), np.float32), opacity=opacity)
+    assert Matte(image, matte.alpha).composite("blur")[..., 0].max() > 200
+    assert matte.composite("blur")[..., 0].max() == 0

@@ -1,33 +1,35 @@
-import multiprocessing
-import resource
-import sys
-
-import numpy as np
 import pytest
 
-from p3m_lightning.data.loading.allocator import keep_freed_memory
+from p3m_lightning.inference.memory import choose_mode
+from p3m_lightning.inference.modes import MODES, TRIMAP_MODES, Passes
+
+UNBRANCHED = ("resize", "native", "tiled")
 
 
-def page_faults(keep, answers):
-    if keep:
-        keep_freed_memory()
-    np.ones(4 << 20)  # 32 MB: the block that is kept
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(5):
-        np.ones(4 << 20)
-    answers.put(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+@pytest.mark.parametrize(
+    ("size", "offered", "free", "passes", "mode"),
+    [
+        ((300, 400), tuple(MODES), None, {}, "native"),
+        ((1080, 1590), tuple(MODES), None, {}, "hybrid"),
+        ((5200, 7700), tuple(MODES), None, {}, "tiled"),
+        ((1080, 1590), tuple(MODES), 1_000_000_000, {}, "tiled"),  # hybrid would take 3.4 GB
+        ((1080, 1590), UNBRANCHED, None, {}, "resize"),
+        ((5200, 7700), UNBRANCHED, None, {"short_side": 512}, "resize"),
+        ((1080, 1590), TRIMAP_MODES, None, {}, "native"),
+        ((1080, 1590), TRIMAP_MODES, 1_000_000_000, {}, "resize"),
+        ((300, 400), tuple(MODES), None, {"scale": 0.3125}, "resize"),  # it knows no other size
+        ((5200, 7700), tuple(MODES), None, {"short_side": 160}, "resize"),
+        ((300, 400), tuple(MODES), None, {"scale": 1 / 3, "detail_scale": 0.5}, "hybrid"),  # GFM's
+        ((2000, 3000), tuple(MODES), None, {"scale": 1 / 3, "detail_scale": 0.5}, "hybrid"),
+        ((2400, 3600), tuple(MODES), None, {"scale": 1 / 3, "detail_scale": 0.5}, "tiled"),
+    ],
+)
+def test_auto_picks_by_size_memory_and_what_the_network_is_used_to(size, offered, free, passes, mode):
+    assert choose_mode(size, offered, free, Passes(**passes)) == mode
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
-def test_a_block_freed_is_used_again_without_new_pages():
-    context = multiprocessing.get_context("spawn")  # the settings of a fork are those of the tests before
-    faults = []
-    for keep in (False, True):
-        answers = context.Queue()
-        process = context.Process(target=page_faults, args=(keep, answers))
-        process.start()
-        faults.append(answers.get())
-        process.join()
-    if not faults[0]:
-        pytest.skip("this C library keeps freed memory by itself")
-    assert faults[1] < faults[0] / 4
+@pytest.mark.parametrize(
+    ("usual", "free", "mode"), [("resize", None, "resize"), ("native", None, "native"), ("native", 10**9, "tiled")]
+)
+def test_auto_keeps_to_the_mode_of_the_evaluation_while_it_fits(usual, free, mode):
+    assert choose_mode((1080, 1590), tuple(MODES), free, Passes(), usual) == mode

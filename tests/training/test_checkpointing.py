@@ -2,8 +2,11 @@
 
 import csv
 import errno
+import json
 import os
+import shutil
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -118,3 +121,33 @@ def test_temporary_files_lie_beside_the_checkpoint_and_not_elsewhere(tmp_path, m
     monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
     AtomicCheckpointIO().save_checkpoint({"a": 1}, tmp_path / "run" / "last.ckpt")
     assert torch.load(tmp_path / "run" / "last.ckpt") == {"a": 1}
+
+
+def test_a_copied_run_goes_on_in_its_own_folder(portraits, tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    assert train(portraits, old, "trainer.max_epochs=1") == 0
+    shutil.copytree(old, new)
+    (old / "checkpoints/best.ckpt").write_bytes(b"read by mistake")
+    before = {path: path.read_bytes() for path in sorted(old.rglob("*")) if path.is_file()}
+    resume = f"ckpt={new}/checkpoints/last.ckpt"
+    assert train(portraits, new, "trainer.max_epochs=1", resume) == 0
+    assert json.loads((new / "results.json").read_text())["checkpoint"] == "best.ckpt"
+    assert train(portraits, new, "trainer.max_epochs=2", resume) == 0
+    assert {path: path.read_bytes() for path in sorted(old.rglob("*")) if path.is_file()} == before
+    states = last(new)["callbacks"]
+    assert str(old) not in str(states)
+    best = next(state for key, state in states.items() if "val/sad" in key)
+    assert best["best_model_path"] == str(new / "checkpoints/best.ckpt")
+
+
+def test_of_a_best_checkpoint_that_was_not_copied_along_nothing_is_known(tmp_path):
+    old, place = str(tmp_path / "old"), tmp_path / "new"
+    state = {"dirpath": old, "best_model_path": f"{old}/best.ckpt", "best_k_models": {f"{old}/best.ckpt": 1.0}}
+    trainer = SimpleNamespace(ckpt_path=str(place / "last.ckpt"))
+    checkpoint = {"callbacks": {"best": dict(state)}}
+    LastCheckpoint(place).on_load_checkpoint(trainer, None, checkpoint)
+    assert checkpoint["callbacks"]["best"]["best_model_path"] == ""
+    assert old not in str(checkpoint)
+    checkpoint = {"callbacks": {"best": dict(state)}}
+    LastCheckpoint(old).on_load_checkpoint(trainer, None, checkpoint)  # the file alone was elsewhere for a while
+    assert checkpoint["callbacks"]["best"] == state

@@ -99,11 +99,10 @@ def comparison_images(folder: Path | None) -> dict[str, np.ndarray]:
 
 def network_with_facts(options: argparse.Namespace) -> tuple[MattingNetwork, Facts]:
     """Load the network, and gather what its file should say about it."""
-    from p3m_lightning.inference.export.metadata import checkpoint_facts, published_facts
-    from p3m_lightning.models import load_model
+    from p3m_lightning.inference.export.metadata import load_with_facts, published_facts
 
     if options.ckpt:
-        net, facts = load_model(options.ckpt), checkpoint_facts(options.ckpt)
+        net, facts = load_with_facts(options.ckpt)
     else:
         net, facts = published_network(options.model, options.weights), published_facts(options.model)
     stated = {"license": options.license, "trained_on": options.trained_on}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # an ONNX file is run without torch
     from torch import Tensor, nn
 
 
-LIMIT = 1080
+MAX_SHORT_SIDE = 1080
 """Pixels of a photograph's shorter side, as the P3M authors treat photographs; not so their test sets."""
 
 LIMITED = ("resize", "hybrid")
@@ -46,8 +46,8 @@ class Predictor:
         mode: `resize` (the published test figures), `hybrid` (two passes, finer), `native` (one pass at full size),
             `tiled` (full size in bounded memory), or `auto`, which picks for each picture, see `choose_mode`; None is
             the `recorded` one, else `native` for networks that need a trimap, `resize` for others.
-        limit: `resize` and `hybrid` first bring a longer shorter side down to this many pixels; None for test sets,
-            which the authors leave as they are.
+        max_short_side: `resize` and `hybrid` first bring a longer shorter side down to this many pixels; None for test
+            sets, which the authors leave as they are.
         flips: average with the mirrored picture: twice the time, slightly better.
         precision: "32", or "bf16" (for GPUs; about three digits).
         engine: `torch`; `compile`, through `torch.compile`: slow to start, then faster; `onnx` or `openvino`, for
@@ -66,15 +66,15 @@ class Predictor:
         device: str = "auto",
         mode: str | None = None,
         *,
-        limit: int | None = LIMIT,
+        max_short_side: int | None = MAX_SHORT_SIDE,
         flips: bool = False,
         precision: str = "32",
         engine: str = "auto",
         recorded: Mapping[str, Any] | None = None,
         **passes: Any,
     ) -> None:
-        if limit is not None and limit <= 0:
-            raise InputError(f"limit={limit}: give pixels, or None for no limit")
+        if max_short_side is not None and max_short_side <= 0:
+            raise InputError(f"max_short_side={max_short_side}: give pixels, or None for no limit")
         if net is None:
             net, recorded = _box(device, precision, engine)
         usual, sizes = recorded_inference(recorded or {}, passes)
@@ -83,7 +83,7 @@ class Predictor:
         # the modes of every network need no look at what it offers, for which torch would run it
         if mode not in (*TRIMAP_MODES, "auto") and mode not in runs.modes:
             raise InputError(f"mode={mode}: this network has {', '.join(runs.modes)} and auto")
-        self.engine, self.mode, self.limit, self.flips = runs, mode, limit, flips
+        self.engine, self.mode, self.max_short_side, self.flips = runs, mode, max_short_side, flips
         self.usual, self.passes = usual, make_passes(sizes | passes)
 
     @classmethod
@@ -138,7 +138,7 @@ class Predictor:
         """Predict photographs of one size, from `images.read_photo`, in one pass; otherwise as for a single one."""
         size = photos[0].pixels.shape[:2]
         mode = self._mode_for(size)
-        images = self._images(photos, self.limit if mode in LIMITED else None)
+        images = self._images(photos, self.max_short_side if mode in LIMITED else None)
         trimap = None if trimaps is None else self._trimap(trimaps, size, (images.shape[-2], images.shape[-1]))
         alpha = self.engine.numpy(self.engine.infer(images, mode, self.passes, trimap, self.flips))
         return [
@@ -146,8 +146,8 @@ class Predictor:
             for photo, values in zip(photos, alpha[:, 0], strict=True)
         ]
 
-    def _images(self, photos: Sequence[Photo], limit: int | None) -> Tensor:
-        pixels = np.stack([limit_short_side(photo.pixels, limit).transpose(2, 0, 1) for photo in photos])
+    def _images(self, photos: Sequence[Photo], max_short_side: int | None) -> Tensor:
+        pixels = np.stack([limit_short_side(photo.pixels, max_short_side).transpose(2, 0, 1) for photo in photos])
         return self.engine.asarray(to_unit(pixels))
 
     def _mode_for(self, size: tuple[int, int]) -> str:
@@ -255,18 +255,18 @@ def make_passes(keys: dict[str, Any]) -> Passes:
         raise InputError(f"{', '.join(f'{key}={value!r}' for key, value in keys.items())}: {error}") from None
 
 
-def limit_short_side(pixels: np.ndarray, limit: int | None) -> np.ndarray:
-    """Reduce a photograph to at most `limit` pixels on its shorter side, as the P3M authors do with OpenCV.
+def limit_short_side(pixels: np.ndarray, most: int | None) -> np.ndarray:
+    """Reduce a photograph to at most `most` pixels on its shorter side, as the P3M authors do with OpenCV.
 
     Args:
         pixels: uint8 or uint16 (H, W, 3).
-        limit: None leaves the photograph alone.
+        most: None leaves the photograph alone.
     """
     height, width = pixels.shape[:2]
     short = min(height, width)
-    if limit is None or short <= limit:
+    if most is None or short <= most:
         return pixels
-    height, width = (limit if side == short else int(limit * side / short) for side in (height, width))
+    height, width = (most if side == short else int(most * side / short) for side in (height, width))
     return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
 
 

@@ -12,6 +12,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from p3m_lightning.configuration import relocated
 from p3m_lightning.files import atomic_path
 from p3m_lightning.schema import InputError
 
@@ -60,6 +61,13 @@ class LastCheckpoint(ModelCheckpoint):
         self.every_n_minutes = every_n_minutes
         self._kept_step: int | None = None  # of the state that the file holds; None: no training has begun
 
+    def on_load_checkpoint(self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Let the checkpoints of a run folder that was copied or moved know each other in their new place."""
+        place = Path(trainer.ckpt_path).resolve().parent if trainer.ckpt_path else None
+        for key, state in checkpoint["callbacks"].items():
+            if place and "best_model_path" in state and state.get("dirpath") not in (None, str(place), self.dirpath):
+                checkpoint["callbacks"][key] = _moved(state, place)
+
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Begin after everything has been restored."""
         super().on_train_start(trainer, module)
@@ -94,6 +102,17 @@ class LastCheckpoint(ModelCheckpoint):
             super()._save_checkpoint(trainer, filepath)
             loop._batches_that_stepped += begun
             self._kept_step, self._saved_at = trainer.global_step, time.monotonic()
+
+
+def _moved(state: dict[str, Any], place: Path) -> dict[str, Any]:
+    """Return the state of a ModelCheckpoint whose files lie in `place` now; of those that do not, nothing is known."""
+    old, new = state["dirpath"], str(place)
+    moved = relocated(state, old, new)
+    kept = {relocated(path, old, new): score for path, score in state["best_k_models"].items()}
+    moved["best_k_models"] = {path: score for path, score in kept.items() if Path(path).is_file()}
+    if moved["best_k_models"] == kept and Path(moved["best_model_path"]).is_file():
+        return moved
+    return moved | {"dirpath": None, "best_model_path": ""}  # another folder than this one: Lightning starts anew
 
 
 def _told(path: str | Path, error: OSError | RuntimeError) -> InputError:

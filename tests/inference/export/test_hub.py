@@ -7,7 +7,9 @@ import torch
 
 from p3m_lightning import Predictor, create_model
 from p3m_lightning.cli import main
+from p3m_lightning.inference.export import metadata
 from p3m_lightning.inference.export.metadata import checkpoint_facts, published_facts
+from p3m_lightning.models import weights
 from p3m_lightning.models.weights import read_checkpoint, save_weights
 
 hub = pytest.importorskip("huggingface_hub")
@@ -65,6 +67,15 @@ def test_its_weights_are_a_checkpoint_of_ours(run, saved):
     expected = Predictor.from_checkpoint(run / "checkpoints/best.ckpt", "cpu", "resize")(IMAGE).alpha
     actual = Predictor.from_checkpoint(saved / "model.safetensors", "cpu", "resize")(IMAGE).alpha
     np.testing.assert_array_equal(actual, expected)
+
+
+def test_a_checkpoint_is_read_once(run, monkeypatch):
+    read = []
+    real = metadata.read_checkpoint
+    monkeypatch.setattr(metadata, "read_checkpoint", lambda path: read.append(path) or real(path))
+    monkeypatch.setattr(weights, "read_checkpoint", lambda path: pytest.fail("read by other ways"))
+    HubModel.from_checkpoint(run / "checkpoints/best.ckpt")
+    assert read == [run / "checkpoints/best.ckpt"]
 
 
 def test_saving_again_keeps_every_fact(saved, tmp_path):

@@ -101,7 +101,7 @@ def make_predictor(options: argparse.Namespace) -> Predictor:
     keys: dict[str, Any] = {"mode": options.mode, "flips": options.flips}
     keys |= {name: value for name, value in passes.items() if value is not None}
     if options.limit is not None:
-        keys["limit"] = options.limit or None
+        keys["max_short_side"] = options.limit or None
     keys |= {"precision": options.precision, "engine": options.engine}
     if options.ckpt and options.ckpt.suffix == ".onnx":
         return Predictor.from_onnx(options.ckpt, options.device, **keys)

@@ -12,11 +12,9 @@ import numpy as np
 from PIL import Image
 
 from p3m_lightning.data.foreground_colors import METHODS, estimate_layers
-from p3m_lightning.data.storage.layout import Samples, dataset_card, find_samples, role_folders, split_folder
-from p3m_lightning.files import check_space, prepare_folders, write_whole
+from p3m_lightning.data.prepare.making import Task, make_files, mirrored_split
+from p3m_lightning.data.storage.layout import Samples, dataset_card, find_samples, role_folders
 from p3m_lightning.images import from_unit, read_image, read_matte
-from p3m_lightning.parallel import run_parallel
-from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 
 FORMATS = {"png": {"compress_level": 3}, "jpg": {"quality": 95, "subsampling": 0}}
@@ -30,13 +28,6 @@ class CacheReport(NamedTuple):
     kept: int  # were there already
     failed: dict[str, str]  # file -> reason
     folders: tuple[Path, Path]  # of foregrounds, of backgrounds
-
-
-class _Task(NamedTuple):
-    image: Path
-    alpha: Path
-    foreground: Path
-    background: Path
 
 
 def cache_foregrounds(
@@ -74,18 +65,23 @@ def cache_foregrounds(
     samples = find_samples(root, name, split, images, wanted=("foreground", "background"), cache=out)
     folders = _destination(samples, root, name, split, out)
     tasks = [
-        _Task(files["image"], files["alpha"], folders[0] / f"{stem}.{suffix}", folders[1] / f"{stem}.jpg")
+        Task(
+            {role: files[role] for role in ("image", "alpha")},
+            (folders[0] / f"{stem}.{suffix}", folders[1] / f"{stem}.jpg"),
+        )
         for stem, files in samples.items()
         if not {"foreground", "background"} <= files.keys()
     ]
-    failed = {}
-    if tasks:
-        prepare_folders(folders)
-        announce(check_space(tasks, _size, folders[0], f"{len(tasks)} images, {method}", NO_SPACE))
-        work = run_parallel(
-            partial(_estimate_one, method=method), tasks, workers, decodes=lambda task: (task.image, task.alpha)
-        )
-        failed = dict(result for result in track(work, "estimating foregrounds", len(tasks)) if result)
+    failed = make_files(
+        tasks,
+        partial(_encoded, method=method),
+        "estimating foregrounds",
+        NO_SPACE,
+        workers,
+        announce,
+        probe=partial(_encoded, method="multilevel"),  # the quick method tells sizes well enough
+        note=f", {method}",
+    )
     return CacheReport(len(tasks) - len(failed), len(samples) - len(tasks), failed, folders)
 
 
@@ -95,38 +91,17 @@ def _destination(
     """Folders of foregrounds and backgrounds: the first that the loader looks in."""
     if dataset_card(name).images_only:
         raise InputError(f"{name}: has images only; without mattes there is no foreground to estimate")
-    folder = split_folder(root, name, split)
     image_folder = next(iter(samples.values()))["image"].parent.name
-    target = Path(out) / folder.relative_to(root) if out else folder
-    places = role_folders(dataset_card(name), target, image_folder)
+    places = role_folders(dataset_card(name), mirrored_split(root, name, split, out), image_folder)
     return places["foreground"][0], places["background"][0]
 
 
-def _estimate_one(task: _Task, method: str) -> tuple[str, str] | None:
-    """Write both files of one image; return the file and the reason where its input is broken."""
-    try:
-        contents = _encoded(task, method)
-    except InputError as error:
-        return task.image.name, str(error)
-    for path, content in contents.items():
-        write_whole(path, content)
-    return None
-
-
-def _size(task: _Task) -> int:
-    """Bytes of both files; the quick method tells them well enough."""
-    return sum(len(content) for content in _encoded(task, "multilevel").values())
-
-
-def _encoded(task: _Task, method: str) -> dict[Path, bytes]:
-    image, alpha = read_image(task.image), read_matte(task.alpha)
+def _encoded(task: Task, method: str) -> list[bytes]:
+    image, alpha = read_image(task.sources["image"]), read_matte(task.sources["alpha"])
     if image.shape[:2] != alpha.shape:
-        raise InputError(f"{task.image}: its size differs from that of its matte {task.alpha}")
+        raise InputError(f"{task.sources['image']}: its size differs from that of its matte {task.sources['alpha']}")
     layers = estimate_layers(image, alpha, method)
-    return {
-        path: encode_image(from_unit(layer), path.suffix[1:])
-        for path, layer in zip((task.foreground, task.background), layers, strict=True)
-    }
+    return [encode_image(from_unit(layer), path.suffix[1:]) for path, layer in zip(task.made, layers, strict=True)]
 
 
 def encode_image(pixels: np.ndarray, suffix: str) -> bytes:

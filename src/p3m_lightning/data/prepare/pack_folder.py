@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from p3m_lightning.data.storage.layout import PACK, dataset_card, find_samples, pack_folder, split_folder
+from p3m_lightning.data.prepare.making import Task, make_files, mirrored_split
+from p3m_lightning.data.storage.layout import PACK, dataset_card, find_samples, pack_folder
 from p3m_lightning.data.storage.packs import SUFFIX, Pack, encode_pack, signature
 from p3m_lightning.data.storage.readers import SampleFiles
-from p3m_lightning.files import check_space, prepare_folders, write_whole
-from p3m_lightning.parallel import check_workers, run_parallel
-from p3m_lightning.progress import track
+from p3m_lightning.parallel import check_workers
 from p3m_lightning.schema import InputError
 
 ROLES = ("face", "foreground", "background")
@@ -26,11 +25,6 @@ class PackReport(NamedTuple):
     failed: dict[str, str]  # file -> reason
     folder: Path
     size: int  # bytes of all packs in the folder
-
-
-class _Task(NamedTuple):
-    files: dict[str, Path]
-    pack: Path
 
 
 def pack_dataset(
@@ -63,48 +57,27 @@ def pack_dataset(
     if dataset_card(name).images_only:
         raise InputError(f"{name}: has images only; packs are for samples with mattes")
     samples = find_samples(root, name, split, images, wanted=ROLES, cache=out)
-    source = split_folder(root, name, split)
-    target = Path(out) / source.relative_to(root) if out else source
-    folder = pack_folder(target, next(iter(samples.values()))["image"].parent.name)
-    every = [_Task(files, folder / f"{stem}{SUFFIX}") for stem, files in samples.items()]
+    folder = pack_folder(mirrored_split(root, name, split, out), next(iter(samples.values()))["image"].parent.name)
+    every = [Task(files, (folder / f"{stem}{SUFFIX}",)) for stem, files in samples.items()]
     tasks = [task for task in every if not _is_current(task)]
-    failed = {}
-    if tasks:
-        prepare_folders([folder])
-        announce(check_space(tasks, _size, folder, f"{len(tasks)} images", NO_SPACE))
-        work = run_parallel(_pack_one, tasks, workers, decodes=lambda task: task.files.values())
-        failed = dict(result for result in track(work, "packing", len(tasks)) if result)
-    size = sum(task.pack.stat().st_size for task in every if task.pack.exists())
+    failed = make_files(tasks, _encoded, "packing", NO_SPACE, workers, announce, replaces=True)
+    size = sum(pack.stat().st_size for pack in (task.made[0] for task in every) if pack.exists())
     return PackReport(len(tasks) - len(failed), len(every) - len(tasks), failed, folder, size)
 
 
-def _is_current(task: _Task) -> bool:
-    if not task.pack.exists():
+def _is_current(task: Task) -> bool:
+    (place,) = task.made
+    if not place.exists():
         return False
     try:
-        pack = Pack(task.pack)
+        pack = Pack(place)
     except InputError:
         return False
-    return pack.roles() == task.files.keys() - {PACK} and pack.changed(task.files) is None
+    return pack.roles() == task.sources.keys() - {PACK} and pack.changed(task.sources) is None
 
 
-def _size(task: _Task) -> int:
-    return len(_encoded(task))
-
-
-def _pack_one(task: _Task) -> tuple[str, str] | None:
-    """Write one pack; return the file and the reason where its input is broken."""
-    try:
-        content = _encoded(task)
-    except InputError as error:
-        task.pack.unlink(missing_ok=True)  # an old one would say that it is old instead of what is wrong
-        return task.files["image"].name, str(error)
-    write_whole(task.pack, content)
-    return None
-
-
-def _encoded(task: _Task) -> bytes:
-    sources = {role: signature(path) for role, path in task.files.items()}
-    files = SampleFiles(task.files, face="face" in task.files)
+def _encoded(task: Task) -> list[bytes]:
+    sources = {role: signature(path) for role, path in task.sources.items()}
+    files = SampleFiles(task.sources, face="face" in task.sources)
     alpha = files.alpha()
-    return encode_pack({"alpha": alpha, **files.maps(alpha.shape)}, sources)
+    return [encode_pack({"alpha": alpha, **files.maps(alpha.shape)}, sources)]

@@ -9,10 +9,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData, ModelHubMixin,
 from torch import nn
 
 from p3m_lightning import __version__
-from p3m_lightning.inference.export.metadata import Facts, checkpoint_facts, published_facts
+from p3m_lightning.inference.export.metadata import Facts, load_with_facts, published_facts
 from p3m_lightning.inference.predictor import Predictor
 from p3m_lightning.markdown import markdown_table
-from p3m_lightning.models import load_model, model_card
+from p3m_lightning.models import model_card
 from p3m_lightning.models.weights import save_weights
 
 WEIGHTS = constants.SAFETENSORS_SINGLE_FILE
@@ -51,7 +51,8 @@ class HubModel(ModelHubMixin, library_name=LIBRARY, pipeline_tag="image-segmenta
             InputError: not a checkpoint of this package.
         """
         stated = {"license": license, "trained_on": trained_on}
-        return cls(load_model(path), checkpoint_facts(path) | {k: v for k, v in stated.items() if v})
+        net, facts = load_with_facts(path)
+        return cls(net, facts | {k: v for k, v in stated.items() if v})
 
     def predictor(self, device: str = "auto", mode: str | None = None, **keys: Any) -> Predictor:
         """Make a predictor; what is not given is as the network was evaluated. Arguments as for `Predictor`."""

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from p3m_lightning.inference.predictor import recorded_inference
-from p3m_lightning.models import without_start
+from p3m_lightning.models import restore_model, without_start
 from p3m_lightning.models.checkpoints import PUBLISHED
 from p3m_lightning.models.encoders.pretrained import pretraining
-from p3m_lightning.models.weights import read_checkpoint
+from p3m_lightning.models.weights import Checkpoint, read_checkpoint
 
 Facts = dict[str, Any]
 """Plain values: `settings` (arguments of `create_model`), `inference` (mode and sizes of the evaluation), `license`,
@@ -25,7 +27,21 @@ def checkpoint_facts(path: str | Path) -> Facts:
     Raises:
         InputError: not a checkpoint of this package.
     """
-    config = read_checkpoint(path).config
+    return _facts(read_checkpoint(path), Path(path))
+
+
+def load_with_facts(path: str | Path) -> tuple[nn.Module, Facts]:
+    """Rebuild the network of a checkpoint, and gather what is known about it; the file is read once.
+
+    Raises:
+        InputError: as `models.load_model`.
+    """
+    checkpoint = read_checkpoint(path)
+    return restore_model(checkpoint, str(path)), _facts(checkpoint, Path(path))
+
+
+def _facts(checkpoint: Checkpoint, path: Path) -> Facts:
+    config = checkpoint.config
     usual, sizes = recorded_inference(config)
     published = PUBLISHED.get(config.get("published_as", ""))
     stated = config.get("trained_on")
@@ -36,7 +52,7 @@ def checkpoint_facts(path: str | Path) -> Facts:
         "license": config.get("license") or (published and published.license),
         "trained_on": (", ".join(stated) if isinstance(stated, list) else stated) or _training_set(config),
         "pretrained": config.get("pretrained") or (before and before.weights),
-        "results": config.get("results") or _results_beside(Path(path)),
+        "results": config.get("results") or _results_beside(path),
     }
 
 
