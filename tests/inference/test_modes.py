@@ -6,6 +6,7 @@ import torch
 from p3m_lightning.inference import infer
 from p3m_lightning.inference.engines.torch_engine import TorchEngine
 from p3m_lightning.inference.modes import Passes, blend_tiles, spans
+from p3m_lightning.schema import InputError
 from pixel_networks import Mood, Spot, picture
 
 torch.set_num_threads(2)

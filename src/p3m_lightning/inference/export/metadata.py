@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from p3m_lightning.inference.predictor import recorded_inference
 from p3m_lightning.models import restore_model, without_start
+from p3m_lightning.models.blocks import MattingNetwork
 from p3m_lightning.models.checkpoints import PUBLISHED
 from p3m_lightning.models.encoders.pretrained import pretraining
 from p3m_lightning.models.weights import Checkpoint, read_checkpoint
@@ -30,7 +29,7 @@ def checkpoint_facts(path: str | Path) -> Facts:
     return _facts(read_checkpoint(path), Path(path))
 
 
-def load_with_facts(path: str | Path) -> tuple[nn.Module, Facts]:
+def load_with_facts(path: str | Path) -> tuple[MattingNetwork, Facts]:
     """Rebuild the network of a checkpoint, and gather what is known about it; the file is read once.
 
     Raises:
