@@ -16,7 +16,7 @@ from skimage import data
 
 import p3m_lightning as p3m
 from p3m_lightning.images import write_image
-from p3m_lightning.sheets import sheet
+from p3m_lightning.sheets import Panel, sheet
 from p3m_lightning.synthetic.background.places import landscape
 from p3m_lightning.synthetic.portrait import render_portrait
 
@@ -41,7 +41,8 @@ def main() -> None:
     for name, image in portraits().items():
         matte = predict(image)
         alpha = np.repeat(np.uint8(np.rint(matte.alpha * 255))[..., None], 3, axis=2)
-        rows.append({"photograph": image, "matte": alpha, "another place": matte.composite(place)})
+        columns = ("photograph", image), ("matte", alpha), ("another place", matte.composite(place))
+        rows.append([Panel(*column) for column in columns])
         notes.append(name)
     write_image(Path(__file__).with_name("front.jpg"), sheet(rows, notes, SIDE), quality=88)
 
