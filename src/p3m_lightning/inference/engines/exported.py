@@ -51,7 +51,8 @@ class ArrayEngine(Engine):
         inputs = {"images": np.ascontiguousarray(images, np.float32)}
         if trimap is not None:
             inputs["trimap"] = trimap
-        return MattingOutput(self.outputs_of(inputs, ["alpha"])[0])
+        alpha: Any = self.outputs_of(inputs, ["alpha"])[0]  # an array: engines without torch return no tensors
+        return MattingOutput(alpha)
 
     def trimap_of(self, images: np.ndarray) -> np.ndarray:
         """Return the trimap of one pass, without the matte where the file has branches."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from copy import deepcopy
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +72,9 @@ def foldable(net: nn.Module) -> tuple[list[tuple[str, str]], list[Tensor]]:
 
 def fold(net: nn.Module, pairs: Iterable[tuple[str, str]]) -> nn.Module:
     """Fold batch norms into convolutions, in place; names are those of `foldable`."""
-    for convolution, norm in ((net.get_submodule(a), net.get_submodule(b)) for a, b in pairs):
+    for a, b in pairs:
+        convolution: Any = net.get_submodule(a)
+        norm: Any = net.get_submodule(b)
         convolution.weight, convolution.bias = fuse_conv_bn_weights(
             convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import reduce
 from types import ModuleType
+from typing import Any
 
 import torch
 import torch.nn.functional as nnf
@@ -50,7 +51,7 @@ def _replaced(module: ModuleType, name: str, form: object) -> Iterator[None]:
         setattr(holder, last, original)
 
 
-def pad_to_windows(layer: nn.Module, maps: Tensor, height: int, width: int) -> tuple[Tensor, tuple[int, ...]]:
+def pad_to_windows(layer: Any, maps: Tensor, height: int, width: int) -> tuple[Tensor, tuple[int, ...]]:
     """Pad (N, H, W, C) with zeros to multiples of the layer's window.
 
     Returns:
