@@ -178,7 +178,7 @@ def report(outcomes: Iterable[Outcome], options: argparse.Namespace) -> int:
             with atomic_path(manifest) as aside:
                 aside.write_text(json.dumps([{"file": str(f.source), "reason": f.reason} for f in failures], indent=1))
     if failures:
-        for reason in shortened((failure.reason for failure in failures), SHOWN, f", see {manifest}"):
+        for reason in shortened((failure.reason for failure in failures if failure.reason), SHOWN, f", see {manifest}"):
             print(f"p3m: {reason}", file=sys.stderr)
     return len(failures)
 

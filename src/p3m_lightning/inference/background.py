@@ -43,6 +43,7 @@ def make_background(background: Background, size: tuple[int, int]) -> np.ndarray
         if background.ndim != 3 or background.shape[2] != 3:
             raise InputError(f"background array: {background.shape}; give RGB (H, W, 3)")
         return cover(background.astype(np.float32), size)
+    assert not isinstance(background, tuple)  # that was a color
     return to_unit(cover(read_photo(background).pixels, size))
 
 

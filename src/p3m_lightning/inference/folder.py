@@ -1,6 +1,6 @@
 """Many photographs: decoding, the network and encoding work side by side; a bad file does not stop the others.
 
-`predict_files` puts the three parts together in one process, `experiments.predict_ddp` in several.
+`predict_files` puts the three parts together in one process, `distributed.predict` in several.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,6 @@ from p3m_lightning.schema import InputError
 
 Item = tuple[Task, tuple[Photo, np.ndarray | None] | str]
 """A photograph with its trimap, or of a bad file the reason."""
-
-T = TypeVar("T")
 
 Result = tuple[Task, Matte | str]
 """A matte, or the reason why there is none."""
@@ -143,8 +141,8 @@ class Writing:
 
     def _settled(self, leave: int) -> Iterator[Outcome]:
         while len(self._under_way) > leave:
-            task, result = _result(*self._under_way.popleft())
-            yield Outcome(task.source, result if isinstance(result, str) else None)
+            task, future = self._under_way.popleft()
+            yield Outcome(task.source, _failure(task, future))
 
 
 def _ahead(
@@ -152,7 +150,7 @@ def _ahead(
 ) -> Iterator[Item]:
     """Read `ahead` photographs before they are asked for; of a bad one comes the reason."""
     for task, future in in_order(pool, read, tasks, ahead, lambda task: [task.source]):
-        yield _result(task, future)
+        yield _read(task, future)
 
 
 def _shape(item: Item) -> tuple | None:
@@ -160,11 +158,20 @@ def _shape(item: Item) -> tuple | None:
     return None if isinstance(read, str) else (read[0].pixels.shape, read[0].pixels.dtype)
 
 
-def _result(task: Task, future: Future[T]) -> tuple[Task, T | str]:
+def _read(task: Task, future: Future[tuple[Photo, np.ndarray | None]]) -> Item:
     try:
         return task, future.result()
     except _FAULTS as error:
         return task, _reason(error, task)
+
+
+def _failure(task: Task, future: Future[None]) -> str | None:
+    """Return why something failed; None where it did not."""
+    try:
+        future.result()
+    except _FAULTS as error:
+        return _reason(error, task)
+    return None
 
 
 def _reason(error: Exception, task: Task) -> str:

@@ -23,7 +23,7 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        store.append("failures", "")
+        store.append("failures", "")  # type: ignore[attr-defined]  # which torch does not declare
 
     @classmethod
     def open(cls) -> Ledger:
@@ -44,7 +44,8 @@ class Ledger:
     def note(self, outcome: Outcome) -> None:
         """Note what became of one photograph."""
         if outcome.reason:
-            self._store.append("failures", json.dumps([str(outcome.source), outcome.reason]) + "\n")
+            line = json.dumps([str(outcome.source), outcome.reason]) + "\n"
+            self._store.append("failures", line)  # type: ignore[attr-defined]
         self._store.add("done", 1)
 
     @property

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
+from pytorch_lightning.plugins.environments import ClusterEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.distributed import DistError
@@ -66,10 +67,17 @@ def make_trainer(devices: int | str, nodes: int = 1, device: str = "auto") -> Tr
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.strategy.cluster_environment.validate_settings(trainer.num_devices, nodes)
+        _environment(trainer).validate_settings(trainer.num_devices, nodes)
     except (MisconfigurationException, RuntimeError, ValueError) as error:
         raise InputError(f"--devices {devices}: {error}") from error
     return trainer
+
+
+def _environment(trainer: Trainer) -> ClusterEnvironment:
+    """Return by whom the processes of a Trainer of `make_trainer` were started."""
+    assert isinstance(trainer.strategy, DDPStrategy)
+    assert trainer.strategy.cluster_environment is not None
+    return trainer.strategy.cluster_environment
 
 
 class PredictionModule(LightningModule):
@@ -101,15 +109,21 @@ class MatteWriter(BasePredictionWriter):
         super().__init__("batch")
         self.tasks = tasks
         self.workers = workers
-        self.ledger: Ledger | None = None
+        self.opened: Ledger | None = None
         self._writing = Writing(products, workers)
         self._bar = progress_bar()
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is known of all processes; there from `setup` on."""
+        assert self.opened is not None
+        return self.opened
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         """Count the photographs; Lightning lets no process go on before all have."""
         super().setup(trainer, module, stage)
-        self.ledger = Ledger.open()
-        self.ledger.expect(sum(1 for _ in self.tasks))
+        self.opened = Ledger.open()
+        self.opened.expect(sum(1 for _ in self.tasks))
 
     def on_predict_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Show the bar, and let signals end the run again."""
@@ -121,7 +135,7 @@ class MatteWriter(BasePredictionWriter):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def write_on_batch_end(
-        self, trainer: Trainer, module: LightningModule, prediction: list[Result], *_: Any, **__: Any
+        self, trainer: Trainer, pl_module: LightningModule, prediction: list[Result], *_: Any, **__: Any
     ) -> None:
         """Hand the mattes of one group to the threads that write."""
         self._note(self._writing.add(prediction))
@@ -140,10 +154,11 @@ class MatteWriter(BasePredictionWriter):
         self._writing.close()
         self._bar.stop()
         with suppress(DistError):
-            if self.ledger:
-                self.ledger.stop()
+            if self.opened:
+                self.opened.stop()
         until = time.monotonic() + GRACE
-        for process in trainer.strategy.launcher.procs:
+        launcher: Any = trainer.strategy.launcher  # the one that starts processes
+        for process in launcher.procs:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0, until - time.monotonic()))
 
@@ -174,9 +189,10 @@ def predict_files_ddp(
     Raises:
         KeyboardInterrupt: after Ctrl-C, and after the failures so far.
     """
-    trainer.callbacks.append(writer)
+    lightning: Any = trainer  # which does not declare its callbacks
+    lightning.callbacks.append(writer)
     groups = read_groups(writer.tasks, trimaps, batch_size, writer.workers)
-    if not trainer.strategy.cluster_environment.creates_processes_externally:
+    if not _environment(trainer).creates_processes_externally:
         # until all have begun; the others inherit it for good: Ctrl-C, which reaches all, is the first one's to handle
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -194,5 +210,5 @@ def predict_files_ddp(
             raise
         raise InputError("the first process is no more; --resume goes on where it stopped") from None
     finally:
-        if trainer.is_global_zero and writer.ledger:
-            yield from writer.ledger.failures()
+        if trainer.is_global_zero and writer.opened:
+            yield from writer.opened.failures()

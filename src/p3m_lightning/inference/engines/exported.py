@@ -7,7 +7,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +51,8 @@ class ArrayEngine(Engine):
         inputs = {"images": np.ascontiguousarray(images, np.float32)}
         if trimap is not None:
             inputs["trimap"] = trimap
-        return MattingOutput(*cast("list[Any]", self.outputs_of(inputs, ["alpha"])))
+        alpha: Any = self.outputs_of(inputs, ["alpha"])[0]  # an array: engines without torch return no tensors
+        return MattingOutput(alpha)
 
     def trimap_of(self, images: np.ndarray, by_branch: bool = False) -> np.ndarray:
         """Return the trimap of one pass, without the matte where the file has branches."""

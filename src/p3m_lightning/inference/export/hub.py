@@ -33,7 +33,7 @@ class HubModel(ModelHubMixin, library_name=LIBRARY, pipeline_tag="image-segmenta
 
     def __init__(self, net: nn.Module, facts: Facts | None = None) -> None:
         self.net = net
-        self.facts = facts or published_facts(net.name)
+        self.facts = facts or published_facts(str(net.name))
         self._hub_mixin_config = self._config()
 
     @classmethod
@@ -87,7 +87,7 @@ class HubModel(ModelHubMixin, library_name=LIBRARY, pipeline_tag="image-segmenta
         save_weights(self.net, self._config(), save_directory / WEIGHTS)
 
     @classmethod
-    def _from_pretrained(
+    def _from_pretrained(  # type: ignore[override]  # no further keys: the Hub's class would take in any
         cls,
         *,
         model_id: str,
@@ -97,7 +97,7 @@ class HubModel(ModelHubMixin, library_name=LIBRARY, pipeline_tag="image-segmenta
         local_files_only: bool,
         token: str | bool | None,
     ) -> HubModel:
-        path = Path(model_id) / WEIGHTS
+        path: str | Path = Path(model_id) / WEIGHTS
         if not Path(model_id).is_dir():
             path = hf_hub_download(
                 model_id,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from math import inf
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -93,7 +93,7 @@ def export_onnx(
         if shares is not None:
             share_weights(aside, shares)
         if precision == "int8":
-            quantize(aside, [_seen(image, passes) for image in images], net.needs_trimap)
+            quantize(aside, [_seen(image, passes) for image in images], bool(net.needs_trimap))
         _write_facts(aside, facts)
         differences = [compare(net, OnnxEngine(aside, "cpu"), image, mode, passes) for image in images]
         worst = max(difference.sad for difference in differences)
@@ -103,7 +103,7 @@ def export_onnx(
     return differences
 
 
-def describe(net: nn.Module) -> dict[str, object]:
+def describe(net: nn.Module) -> dict[str, Any]:
     """Return what a file says about its network, plain values; branches are outputs only where a mode uses them."""
     modes = TorchEngine(net).modes
     return {
@@ -118,10 +118,10 @@ def describe(net: nn.Module) -> dict[str, object]:
 
 def compare(net: nn.Module, engine: OnnxEngine, image: np.ndarray, mode: str, passes: Passes) -> Difference:
     """Run both on one image (H, W, 3)."""
-    inputs = list(_inputs(image, net.needs_trimap).values())
+    inputs = list(_inputs(image, bool(net.needs_trimap)).values())
     pixels, trimap = inputs[0], inputs[1] if net.needs_trimap else None
-    tensors = [None if value is None else torch.from_numpy(value) for value in (pixels, trimap)]
-    expected = TorchEngine(net).infer(tensors[0], mode, passes, tensors[1]).numpy()
+    classes = None if trimap is None else torch.from_numpy(trimap)
+    expected = TorchEngine(net).infer(torch.from_numpy(pixels), mode, passes, classes).numpy()
     error = np.abs(engine.infer(pixels, mode, passes, trimap).astype(np.float64) - expected)
     return Difference(image.shape[:2], float(error.sum() / 1000), float(error.max()))
 

@@ -50,7 +50,7 @@ def replaced_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, last, before)
 
 
-def pad_to_windows(layer: nn.Module, maps: Tensor, height: int, width: int) -> tuple[Tensor, tuple[int, ...]]:
+def pad_to_windows(layer: Any, maps: Tensor, height: int, width: int) -> tuple[Tensor, tuple[int, ...]]:
     """Pad (N, H, W, C) with zeros to multiples of the layer's window.
 
     Returns:
