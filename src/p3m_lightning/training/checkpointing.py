@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from p3m_lightning.configuration.places import with_places, without_places
 from p3m_lightning.files import atomic_path
 from p3m_lightning.schema import InputError
 
@@ -93,6 +95,25 @@ class LastCheckpoint(ModelCheckpoint):
             super()._save_checkpoint(trainer, filepath)
             loop._batches_that_stepped += begun
             self._kept_step, self._saved_at = trainer.global_step, time.monotonic()
+
+
+def prepare_for_travel(checkpoint: dict[str, Any], paths: Mapping[str, Any]) -> None:
+    """Take the folders of this machine out of what a checkpoint holds beside its weights.
+
+    Args:
+        checkpoint: to be saved, `config` and the states of callbacks in it.
+        paths: folders by name.
+    """
+    for part in ("config", "callbacks"):
+        if part in checkpoint:
+            checkpoint[part] = without_places(checkpoint[part], paths)
+
+
+def take_home(checkpoint: dict[str, Any], path: str | Path | None) -> None:
+    """Put the folder that a run's checkpoint lies in back into the states of its callbacks."""
+    if path and "callbacks" in checkpoint:
+        run = Path(path).absolute().parent.parent
+        checkpoint["callbacks"] = with_places(checkpoint["callbacks"], {"run": run})
 
 
 def _told(path: str | Path, error: OSError | RuntimeError) -> InputError:
