@@ -130,7 +130,7 @@ def cases(root: Path, out: Path, checkpoint: Path) -> dict[str, tuple[list, Call
     }
 
 
-QUICK = ("predict", "score", "data check", "data pack")
+QUICK = ("predict", "score", "data check")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from p3m_lightning import create_model
 from p3m_lightning.images import write_image
 from p3m_lightning.synthetic import render_portrait
 
+pytestmark = pytest.mark.slow  # not in make test before all of it has been seen green
+
 MODEL = {"name": "p3mnet_r34", "width": 0.125}
 INFER = "p3m_lightning.inference.infer"
 BOX = "p3m_lightning.models.create_model"

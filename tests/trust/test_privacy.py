@@ -17,6 +17,8 @@ from brief_training import BRIEF
 from p3m_lightning.images import write_image
 from p3m_lightning.synthetic import render_portrait
 
+pytestmark = pytest.mark.slow  # not in make test before all of it has been seen green
+
 USER = "zzalice"
 
 SOCKETS = '''
