@@ -42,7 +42,7 @@ licenses: setup ## the license of every dependency; what the project may not use
 
 wheel: setup ## build the wheel, and a bill of materials (CycloneDX) beside it, in dist/
 	$(BIN)/uv build --quiet --wheel --out-dir dist
-	$(BIN)/python tests/trust/licenses.py --sbom dist/p3m_lightning.cdx.json > dist/licenses.txt
+	$(BIN)/python tests/trust/licenses.py --sbom dist/sbom.cdx.json > dist/licenses.txt
 
 lint: setup ## ruff and mypy: style, formatting, types
 	$(BIN)/ruff check .

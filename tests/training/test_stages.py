@@ -130,7 +130,7 @@ def test_two_processes_go_through_the_stages_together(portraits, tmp_path):
     rough, fine = (tmp_path / f"run/stages/{name}/checkpoints" for name in ("1_rough", "2_fine"))
     saved = [torch.load(place / "last.ckpt", weights_only=True) for place in (rough, fine)]
     assert [checkpoint["global_step"] for checkpoint in saved] == [1, 2]  # 4 images, 2 processes with 2 a batch
-    assert saved[1]["config"]["init_from"] == str(rough / "best.ckpt")
+    assert saved[1]["config"]["init_from"] == ".../best.ckpt"
     stages = json.loads((tmp_path / "run/results.json").read_text())["stages"]
     assert [stage["name"] for stage in stages] == ["rough", "fine"]
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from p3m_lightning.cli import main
 
 LONG = os.environ.get("P3M_TRUST") == "long"
-PATIENCE = 300  # seconds, on a busy machine; a verb that takes longer hangs
+PATIENCE = 900  # seconds, on a busy machine; a verb that takes longer hangs
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f‮]")
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -32,6 +32,10 @@ VERBS = {
 }
 """Each verb is a module of this package: with `VERBS` of its own, or `configure(parser)` and `run(options)`."""
 
+READS_FOLDERS = ("data", "export")
+"""Verbs that read folders of pictures and pass nothing of C libraries on to the terminal; predict and score see to it
+themselves."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 on success, 2 on a wrong call or wrong input, 130 on Ctrl-C."""
@@ -105,6 +109,10 @@ def _run(arguments: list[str]) -> int:
 
         print(__version__)
         return 0
+    if arguments[:1] and arguments[0] in READS_FOLDERS:
+        from p3m_lightning.parallel import silence_libraries
+
+        silence_libraries()
     return options.run(options) or 0
 
 

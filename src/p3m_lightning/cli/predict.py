@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,9 +97,24 @@ def _run_alone(options: argparse.Namespace, finder: Finder, products: Products) 
         return _finish(options, 0, report((), options))
     predictor = _make_predictor(options)
     outcomes = predict_files(predictor, finder, products, options.trimaps, options.batch_size, options.workers)
+    outcomes = _none_missing(outcomes, total)
     if total > 1:
         outcomes = track(outcomes, "predicting", total)
     return _finish(options, total, report(outcomes, options))
+
+
+def _none_missing(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
+    """Pass outcomes on; what was counted before and never came has been deleted under way.
+
+    Raises:
+        InputError: there were fewer than `total`.
+    """
+    number = 0
+    for outcome in outcomes:
+        number += 1
+        yield outcome
+    if number < total:
+        raise InputError(f"{total - number} of {total} photographs were there at the start and are gone; run it again")
 
 
 def _run_together(options: argparse.Namespace, finder: Finder, products: Products) -> int:

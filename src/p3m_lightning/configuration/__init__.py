@@ -113,7 +113,7 @@ def as_hydra_job(config: Any) -> Iterator[None]:
 def relocated(node: Any, old: str, new: str) -> Any:
     """Replace the folder `old` by `new` in all paths of a tree."""
     if isinstance(node, Mapping):
-        return {key: relocated(value, old, new) for key, value in node.items()}
+        return {relocated(key, old, new): relocated(value, old, new) for key, value in node.items()}
     if isinstance(node, list):
         return [relocated(value, old, new) for value in node]
     if isinstance(node, str) and (node == old or node.startswith(f"{old}/")):

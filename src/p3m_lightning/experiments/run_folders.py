@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from p3m_lightning.configuration import current_targets
+from p3m_lightning.configuration.places import without_places
 from p3m_lightning.configuration.recorded import verify_shapes
 from p3m_lightning.metrics.report import Row
 from p3m_lightning.schema import InputError
@@ -186,7 +187,7 @@ def common_sets(runs: Sequence[Run], only: str | None = None) -> dict[str, list[
 def differing_keys(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """Return the keys of the configurations that are not the same everywhere, with each run's value, None if absent.
 
-    The run folder itself, which is in many values, reads `RUN` in them.
+    The run folder itself, which is in many values, reads `RUN` in them; of other absolute paths the last part is left.
     """
     flat = [flatten(run.config, str(run.config.get("paths", {}).get("run") or run.folder)) for run in runs]
     keys = dict.fromkeys(key for one in flat for key in one)
@@ -199,7 +200,7 @@ def flatten(tree: Any, folder: str, prefix: str = "") -> dict[str, Any]:
     if isinstance(tree, Mapping) and tree:
         leaves = (flatten(value, folder, f"{prefix}.{key}" if prefix else str(key)) for key, value in tree.items())
         return {key: value for part in leaves for key, value in part.items()}
-    return {prefix: tree.replace(folder, "RUN") if isinstance(tree, str) else tree}
+    return {prefix: without_places(tree.replace(folder, "RUN") if isinstance(tree, str) else tree, {})}
 
 
 def _split_label(name: str) -> tuple[str | None, Path]:

@@ -18,6 +18,7 @@ from p3m_lightning.gan.generator import Generator
 from p3m_lightning.gan.losses import discriminator_loss, generator_loss, squared_gradient
 from p3m_lightning.ops import composite
 from p3m_lightning.schema import InputError
+from p3m_lightning.training.checkpointing import prepare_for_travel, take_home
 
 
 class StyleMatteGANModule(LightningModule):
@@ -186,8 +187,13 @@ class StyleMatteGANModule(LightningModule):
             kept.copy_(present)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the configuration beside the weights."""
+        """Put the configuration beside the weights, and leave out what is this machine's."""
         checkpoint["config"] = self.config
+        prepare_for_travel(checkpoint, self.config.get("paths", {}))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take callbacks' files where they lie."""
+        take_home(checkpoint, self.trainer.ckpt_path)
 
 
 def over(pictures: Tensor, backgrounds: Tensor) -> Tensor:

@@ -106,7 +106,7 @@ class Finder:
                 if entry.is_dir(follow_symlinks=False):
                     if self.recursive and not entry.name.startswith(".") and not self._left_out(entry):
                         yield from self._walk(Path(entry.path), f"{below}{entry.name}/", tells)
-                elif entry.is_dir():
+                elif os.path.isdir(entry.path):  # unlike the entry's own answer, none to a link to itself
                     if self.recursive and tells:
                         tell(f"{entry.path}: a linked folder is not searched; name it beside {folder} to take it in")
                 elif is_image_name(entry.name):

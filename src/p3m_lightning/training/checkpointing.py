@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from p3m_lightning.configuration import relocated
+from p3m_lightning.configuration.places import with_places, without_places
 from p3m_lightning.files import atomic_path
 from p3m_lightning.schema import InputError
 
@@ -113,6 +115,25 @@ def _moved(state: dict[str, Any], place: Path) -> dict[str, Any]:
     if moved["best_k_models"] == kept and Path(moved["best_model_path"]).is_file():
         return moved
     return moved | {"dirpath": None, "best_model_path": ""}  # another folder than this one: Lightning starts anew
+
+
+def prepare_for_travel(checkpoint: dict[str, Any], paths: Mapping[str, Any]) -> None:
+    """Take the folders of this machine out of what a checkpoint holds beside its weights.
+
+    Args:
+        checkpoint: to be saved, `config` and the states of callbacks in it.
+        paths: folders by name.
+    """
+    for part in ("config", "callbacks"):
+        if part in checkpoint:
+            checkpoint[part] = without_places(checkpoint[part], paths)
+
+
+def take_home(checkpoint: dict[str, Any], path: str | Path | None) -> None:
+    """Put the folder that a run's checkpoint lies in back into the states of its callbacks."""
+    if path and "callbacks" in checkpoint:
+        run = Path(path).absolute().parent.parent
+        checkpoint["callbacks"] = with_places(checkpoint["callbacks"], {"run": run})
 
 
 def _told(path: str | Path, error: OSError | RuntimeError) -> InputError:

@@ -6,11 +6,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
+from p3m_lightning.configuration import current_targets
+from p3m_lightning.configuration.places import without_places
+from p3m_lightning.configuration.recorded import verify_shapes
 from p3m_lightning.data.cards import DATASETS
 from p3m_lightning.data.storage.layout import split_folder
 from p3m_lightning.models.checkpoints import PUBLISHED
 from p3m_lightning.models.encoders.pretrained import pretraining
-from p3m_lightning.models.weights import read_checkpoint
+from p3m_lightning.models.weights import SHAPES, read_checkpoint
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.quoted_figures import figures_of_recipe
 
@@ -41,7 +46,7 @@ def recorded_history(ckpt: str | None, weights: str | None, model: Mapping[str, 
     """
     history, entries = {}, []
     if ckpt:
-        history = read_checkpoint(ckpt).config
+        history = with_local_places(read_checkpoint(ckpt).config, ckpt)
         entries = [PUBLISHED[name] for name in (history.get("published_as"),) if name in PUBLISHED]
     elif weights and model:
         entries = [entry for entry in PUBLISHED.values() if entry.model == model["name"] and not entry.encoder_only]
@@ -53,6 +58,27 @@ def recorded_history(ckpt: str | None, weights: str | None, model: Mapping[str, 
         "trained_on": sorted({data for entry in entries for data in entry.trained_on}),
         "published": figures_of_recipe(recipe) if recipe else None,
     }
+
+
+def with_local_places(config: dict[str, Any], ckpt: str | Path) -> dict[str, Any]:
+    """Return the configuration of a checkpoint with the folders of this machine, where it lies in its run folder yet.
+
+    The folders of a run in stages hold a configuration each.
+
+    Args:
+        config: of the checkpoint, without folders.
+        ckpt: where it is.
+    """
+    run = Path(ckpt).resolve().parent.parent
+    for beside in (run / "config.yaml", *sorted(run.glob("stages/*/config.yaml"))):
+        try:
+            local = current_targets(yaml.safe_load(beside.read_text(encoding="utf-8")))
+            verify_shapes(local, SHAPES | {"": dict}, str(beside))
+        except (OSError, ValueError, RecursionError, yaml.YAMLError, InputError):
+            continue
+        if without_places(local, local.get("paths", {})) == config:
+            return local
+    return config
 
 
 def seen_in_training(history: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
@@ -84,7 +110,7 @@ def _trainings(history: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     start, visited = history.get("init_from"), set()
     while start and start not in visited and Path(start).is_file():
         visited.add(start)
-        earlier = read_checkpoint(start).config
+        earlier = with_local_places(read_checkpoint(start).config, start)
         yield earlier
         start = earlier.get("init_from")
 

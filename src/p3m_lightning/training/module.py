@@ -21,6 +21,7 @@ from p3m_lightning.models.blocks import MattingNetwork
 from p3m_lightning.models.weights import uncompiled
 from p3m_lightning.schema import InputError, MattingOutput, Sample
 from p3m_lightning.training.callbacks.base import RunCallback, callbacks_of
+from p3m_lightning.training.checkpointing import prepare_for_travel, take_home
 from p3m_lightning.training.optimization.learning_rate import effective_batch, scale_rate
 from p3m_lightning.training.optimization.parameter_groups import build_optimizer
 from p3m_lightning.training.sharding import FullySharded, reshard, shard, unshard
@@ -191,12 +192,14 @@ class MattingModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": schedule["interval"]}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take weights of a compiled network under the names of a plain one."""
+        """Take weights of a compiled network under the names of a plain one, and callbacks' files where they lie."""
         checkpoint["state_dict"] = uncompiled(checkpoint["state_dict"], "ckpt")
+        take_home(checkpoint, self.trainer.ckpt_path)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the configuration beside the weights."""
+        """Put the configuration beside the weights, and leave out what is this machine's."""
         checkpoint["config"] = self.config
+        prepare_for_travel(checkpoint, self.config.get("paths", {}))
 
     def test_metrics(self) -> dict[str, MattingMetrics]:
         """Return the metrics of the last test run by set name."""

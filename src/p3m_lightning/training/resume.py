@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from p3m_lightning.configuration import current_targets, relocated
+from p3m_lightning.configuration import current_targets
+from p3m_lightning.configuration.places import without_places
 from p3m_lightning.models.weights import read_weights
 from p3m_lightning.schema import InputError
 
@@ -86,9 +87,7 @@ def verify_resume(config: Mapping[str, Any]) -> None:
 
 def changed_keys(config: Mapping[str, Any], recorded: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """Yield key, recorded and new value of every setting that differs and would not take effect on a resumed run."""
-    for name, place in recorded.get("paths", {}).items():  # data and runs may have moved
-        recorded = relocated(recorded, str(place), str(config["paths"].get(name, place)))
-    old, new = flat(current_targets(recorded)), flat(config)
+    old, new = (flat(without_places(one, one.get("paths", {}))) for one in (current_targets(recorded), config))
     for key in sorted(old.keys() | new.keys()):
         before, now = old.get(key), new.get(key)
         if before == now or key.startswith(TAKES_EFFECT):

@@ -78,10 +78,10 @@ def test_every_step_leaves_its_marker_and_the_report_shows_before_and_after(cycl
 
 
 def test_the_network_goes_on_from_the_first_one_and_sees_the_portraits(cycled, network):
-    folder, outcomes = cycled
+    _, outcomes = cycled
     saved = torch.load(outcomes["after"]["checkpoint"], weights_only=True)
-    assert saved["config"]["init_from"] == str(network)
-    assert saved["config"]["data"]["train"]["datasets"]["portraits"]["root"] == str(folder / "portraits")
+    assert saved["config"]["init_from"] == f".../{network.name}"
+    assert saved["config"]["data"]["train"]["datasets"]["portraits"]["root"].endswith("/portraits")
 
 
 def test_a_finished_cycle_is_not_gone_through_again(cycled, portraits, network, monkeypatch, capsys):

@@ -175,7 +175,7 @@ def estimate_text(estimate: Estimate, signed: bool = False) -> str:
 def _facts(run: Run, sets: Mapping[str, Sequence[str]]) -> dict[str, str]:
     results, model = run.results, run.config.get("model") or {}
     return {
-        "run folder": str(run.folder),
+        "run folder": "/".join(run.folder.parts[-2:]),
         "experiment": str(results.get("experiment")),
         "network": str(model.get("name") or "that of the checkpoint"),
         "checkpoint": str(results.get("checkpoint")),

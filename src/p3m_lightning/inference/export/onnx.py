@@ -217,8 +217,22 @@ def _write_facts(path: Path, facts: Mapping[str, object]) -> None:
     import onnx
 
     model = onnx.load(path, load_external_data=False)
+    for graph in (model.graph, *model.functions):
+        _forget_origin(graph)
     onnx.helper.set_model_props(model, {METADATA: json.dumps(facts)})
     path.write_bytes(model.SerializeToString())
+
+
+def _forget_origin(graph: Any) -> None:
+    """Drop what the exporter notes of every part: where in the files of this machine its code stood."""
+    parts_of = [getattr(graph, name, ()) for name in ("node", "value_info", "input", "output", "initializer")]
+    for part in (graph, *(part for parts in parts_of for part in parts)):
+        if hasattr(part, "metadata_props"):
+            part.ClearField("metadata_props")
+            part.ClearField("doc_string")
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        for inner in (attribute.g, *attribute.graphs) if attribute.type in (5, 10) else ():  # GRAPH and GRAPHS
+            _forget_origin(inner)
 
 
 def _inputs(image: np.ndarray, needs_trimap: bool) -> dict[str, np.ndarray]:

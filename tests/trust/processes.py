@@ -1,0 +1,92 @@
+"""Commands of `p3m` that are killed, starved of disk space, or robbed of their folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from verbs import Ended, environment
+
+HERE = Path(__file__).parent
+GRACE = 600  # seconds, after which a command hangs
+
+
+class Outcome(NamedTuple):
+    """How a command ended: by itself, or by a signal."""
+
+    ended: Ended
+    signal: int
+    seconds: float
+
+
+class Zygote:
+    """A `zygote.py`, as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.number = folder, 0
+
+    def __enter__(self) -> Self:
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(
+            [sys.executable, HERE / "zygote.py"], stdin=pipe, stdout=pipe, text=True, bufsize=1, env=environment()
+        )
+        assert self._answer() == "ready"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stdin.close()
+        self.process.wait(60)
+
+    def run(
+        self,
+        arguments: Sequence[object],
+        kill_after: float | None = None,
+        number: int = signal.SIGKILL,
+        meanwhile: Callable[[], object] | None = None,
+        **limits: int,
+    ) -> Outcome:
+        """Run a command to its end.
+
+        Args:
+            arguments: of `p3m`.
+            kill_after: seconds, after which it gets the signal `number`.
+            meanwhile: called over and over until it returns something true, once the command has begun.
+            limits: of `resource.setrlimit`.
+        """
+        self.number += 1
+        files = {name: self.folder / f"{self.number}.{name}" for name in ("out", "err")}
+        command = {"arguments": [str(a) for a in arguments], "limits": limits, **{k: str(v) for k, v in files.items()}}
+        started = time.monotonic()
+        self.process.stdin.write(json.dumps(command) + "\n")
+        pid = int(self._answer())
+        if meanwhile is not None:
+            while not meanwhile() and _is_alive(pid) and time.monotonic() < started + GRACE:
+                time.sleep(0.01)
+        if kill_after is not None:
+            time.sleep(max(0.0, kill_after))
+            if _is_alive(pid):
+                os.kill(pid, number)
+        status = int(self._answer())
+        out, err = (path.read_text(errors="surrogateescape") for path in files.values())
+        code = os.waitstatus_to_exitcode(status)
+        return Outcome(Ended(max(code, 0), out, err), max(-code, 0), time.monotonic() - started)
+
+    def _answer(self) -> str:
+        line = self.process.stdout.readline()
+        assert line, "the zygote has died"
+        return line.strip()
+
+
+def _is_alive(pid: int) -> bool:
+    """Tell whether a process still runs; one that nobody has waited for yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,123 @@
+"""A full disk, a limit of the file size, a read-only folder, a folder deleted under way: one line, nothing broken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from processes import Zygote
+from test_kills import VERBS, broken_files, photographs, training, writing
+from verbs import Ended
+
+pytestmark = pytest.mark.slow  # not in make test before all of it has been seen green
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory):
+    with Zygote(tmp_path_factory.mktemp("zygote")) as process:
+        yield process
+
+
+@contextmanager
+def small_disk(place: Path, kilobytes: int) -> Iterator[Callable[[], None]]:
+    """Mount a file system of its own; gives what makes it read-only."""
+    place.mkdir(parents=True, exist_ok=True)
+    mounted = (
+        os.geteuid() == 0
+        and not subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", place], capture_output=True, check=False
+        ).returncode
+    )
+    if not mounted:
+        pytest.skip("no file system can be mounted here: this wants to be root, outside a container")
+    try:
+        yield lambda: subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+def told(ended: Ended) -> str:
+    """Return what is wrong with how a verb took it: it must end with 2 and one line for people."""
+    lines = [line for line in ended.err.splitlines() if line.startswith("p3m: ")]
+    return ended.faults((2,)) or ("" if lines else f"nothing was said: {ended.err[-200:]}")
+
+
+@pytest.fixture
+def given(tmp_path, portraits) -> Path:
+    photographs(tmp_path / "given" / "photos", 4)
+    (tmp_path / "given" / "set").symlink_to(portraits)
+    return tmp_path / "given"
+
+
+def command(verb: str, given: Path, out: Path, checkpoint: Path) -> list:
+    return training(given / "set", out) if verb == "train" else writing(verb, given, out, checkpoint)
+
+
+EACH = pytest.mark.parametrize(
+    "verb", ["train", "predict", *(pytest.param(v, marks=pytest.mark.slow) for v in VERBS[1:])]
+)
+
+
+@EACH
+def test_a_full_disk(verb, zygote, given, checkpoint, tmp_path, tally):
+    place, lost, tried = tmp_path / "disk", [], 0
+    for kilobytes in (16, 64) if verb != "train" else (200, 2500):
+        with small_disk(place, kilobytes):
+            tried += 1
+            outcome = zygote.run(command(verb, given, place / "out", checkpoint))
+            fault = told(outcome.ended) or "; ".join(broken_files(place))
+            lost += [f"{kilobytes} kB: {fault}"] if fault else []
+    tally("full disks", tried, lost)
+
+
+@EACH
+def test_a_limit_of_the_size_of_files(verb, zygote, given, checkpoint, tmp_path, tally):
+    lost, sizes = [], (2_000, 0) if verb != "train" else (2_000, 300_000)
+    for size in sizes:
+        outcome = zygote.run(command(verb, given, tmp_path / f"out{size}", checkpoint), RLIMIT_FSIZE=size)
+        fault = outcome.ended.faults((2,)) or "; ".join(broken_files(tmp_path / f"out{size}"))
+        lost += [f"{size} bytes: {fault}"] if fault else []
+    tally("limits of the file size", len(sizes), lost)
+
+
+def test_the_last_checkpoint_outlives_a_limit_of_the_file_size(zygote, given, tmp_path, tally):
+    folder = tmp_path / "run"
+    assert zygote.run(training(given / "set", folder, "trainer.max_epochs=1")).ended.code == 0
+    before = (folder / "checkpoints" / "last.ckpt").read_bytes()
+    outcome = zygote.run(training(given / "set", folder), RLIMIT_FSIZE=len(before) // 2)
+    intact = (folder / "checkpoints" / "last.ckpt").read_bytes() == before and not list(folder.rglob(".part-*"))
+    fault = told(outcome.ended) or ("" if intact else "the checkpoint before is gone")
+    tally("limits of the file size", 1, [fault] if fault else [])
+
+
+@EACH
+def test_a_read_only_folder(verb, zygote, given, checkpoint, tmp_path, tally):
+    place = tmp_path / "disk"
+    with small_disk(place, 30_000) as make_read_only:
+        (place / "out").mkdir()
+        make_read_only()
+        fault = told(zygote.run(command(verb, given, place / "out", checkpoint)).ended)
+    tally("read-only folders", 1, [fault] if fault else [])
+
+
+@EACH
+def test_a_folder_deleted_under_way(verb, zygote, given, checkpoint, tmp_path, tally):
+    """What was deleted may be made again or be missed in a line; a traceback it is not worth."""
+    out = tmp_path / "out"
+
+    def delete() -> bool:
+        begun = out.is_dir() and any(path.is_file() for path in out.rglob("*"))
+        if begun:
+            for _ in range(5):
+                with suppress(OSError):
+                    shutil.rmtree(out)
+        return begun
+
+    outcome = zygote.run(command(verb, given, out, checkpoint), meanwhile=delete)
+    fault = outcome.ended.faults()
+    tally("folders deleted under way", 1, [f"{verb}: {fault}"] if fault else [])

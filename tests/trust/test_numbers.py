@@ -1,0 +1,128 @@
+"""Numbers: networks that do not look at their neighbors, metrics and readers that hold for whatever comes."""
+
+from __future__ import annotations
+
+import io
+import math
+from contextlib import suppress
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from corpus import encoded, picture, structures, tiff
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+from verbs import LONG
+
+from p3m_lightning import create_model
+from p3m_lightning.images import read_codes, read_deep, read_image
+from p3m_lightning.metrics.functional import matting_metrics, sad
+from p3m_lightning.models import MODELS
+from p3m_lightning.schema import InputError
+from tiny_networks import TINY
+
+EXAMPLES = 2000 if LONG else 60
+MANY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=not LONG)
+LEARNED = [name for name, card in MODELS.items() if not card.builder.startswith("classical:")]
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_network_in_evaluation_does_not_look_at_the_neighbors_in_the_batch(name, tally):
+    torch.manual_seed(0)
+    try:
+        net = create_model(name, **TINY.get(name, {})).eval()
+    except InputError as error:
+        pytest.skip(str(error))
+    image, *others = torch.rand(3, 1, 3, 64, 96)
+    trimap = torch.ones(1, 1, 64, 96, dtype=torch.long)
+    lost = []
+    with torch.no_grad():
+        alone = _alpha(net, image, trimap)
+        for number, batch in enumerate([[image, *others], [*others, image], [image, image], [image, image * math.inf]]):
+            place = len(batch) - 1 if number == 1 else 0
+            found = _alpha(net, torch.cat(batch), trimap.expand(len(batch), -1, -1, -1))[place : place + 1]
+            if not torch.allclose(found, alone, atol=2e-5):
+                lost.append(f"{name}, batch {number}: {float((found - alone).abs().max()):.2g}")
+    tally("networks beside neighbors in a batch", 4, lost)
+
+
+def _alpha(net, images, trimap):
+    return (net(images, trimap) if net.needs_trimap else net(images)).alpha
+
+
+MATTES = arrays(np.float32, (9, 11), elements=st.floats(0, 1, width=32))
+TRIMAPS = arrays(np.uint8, (9, 11), elements=st.sampled_from([0, 1, 2]))
+
+
+@MANY
+@given(MATTES, MATTES, TRIMAPS)
+def test_metrics_are_finite_not_negative_and_nothing_for_equal_mattes(pred, target, trimap):
+    target = np.choose(trimap, [np.zeros_like(target), target, np.ones_like(target)])  # what the trimap is sure of
+    found = matting_metrics(pred, target, trimap)
+    assert all(math.isfinite(value) and value >= 0 for value in found.values())
+    assert all(value == pytest.approx(0, abs=1e-6) for value in matting_metrics(target, target, trimap).values())
+    assert found["sad"] == pytest.approx(
+        sum(found[k] for k in ("sad_unknown", "sad_foreground", "sad_background")), abs=1e-5
+    )
+
+
+@MANY
+@given(MATTES, MATTES)
+def test_differences_are_the_same_either_way_and_mirrored(pred, target):
+    assert sad(pred, target) == pytest.approx(sad(target, pred), abs=1e-6)
+    assert sad(pred, target) == pytest.approx(sad(pred[:, ::-1], target[:, ::-1]), abs=1e-6)
+    assert sad(pred, target) == pytest.approx(
+        float(np.abs(pred.astype(float) - target).sum()) / 1000, rel=1e-4, abs=1e-7
+    )
+
+
+@MANY
+@given(
+    arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3))),
+    st.sampled_from(["PNG", "BMP", "TIFF"]),
+)
+def test_pixels_that_were_written_are_read_again(pixels, kind):
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, kind)
+    out.seek(0)
+    assert np.array_equal(read_image(out), pixels)
+
+
+@MANY
+@given(st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM"]), st.data())
+def test_a_reader_of_changed_bytes_gives_pixels_or_says_no(kind, data):
+    """What a fuzzer does: bytes of a whole file changed, taken out, put in, most of them near its structures."""
+    content = bytearray(_whole(kind))
+    near = [
+        at for begin in structures(bytes(content), kind) for at in range(begin, begin + 14) if 0 <= at < len(content)
+    ]
+    for at in data.draw(st.lists(st.sampled_from(near) | st.integers(0, len(content) - 1), min_size=1, max_size=6)):
+        content[at % len(content)] = data.draw(st.sampled_from([0, 1, 0x7F, 0x80, 0xFF]) | st.integers(0, 255))
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content))) :]
+    for read in (read_image, read_codes, read_deep):
+        with suppress(InputError):
+            read(io.BytesIO(bytes(content)))
+
+
+@MANY
+@given(
+    st.dictionaries(st.sampled_from([256, 257, 258, 259, 262, 273, 277, 278, 279, 317, 339]), st.integers(0, 2**32 - 1))
+)
+def test_a_tiff_may_say_anything_of_itself(tags):
+    content = tiff(np.zeros((4, 4, 3), np.uint8), **{f"t{tag}": value for tag, value in tags.items()})
+    with suppress(InputError):
+        read_image(io.BytesIO(content))
+
+
+@cache
+def _whole(kind: str) -> bytes:
+    return encoded(kind)
+
+
+def test_the_picture_that_is_changed_is_whole():
+    assert read_image(io.BytesIO(_whole("PNG"))).shape == (40, 48, 3)
+    assert np.array_equal(read_image(io.BytesIO(_whole("PNG"))), np.asarray(picture()))
