@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-EXPERIMENT ?= p3m_synthetic
+EXPERIMENT ?= p3m_quick
 ARGS ?=
 CKPT ?= $(shell ls -t outputs/*/*/checkpoints/best.ckpt 2>/dev/null | head -n 1)
 
