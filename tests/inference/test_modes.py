@@ -5,7 +5,8 @@ import torch
 
 from p3m_lightning.inference import infer
 from p3m_lightning.inference.engines.torch_engine import TorchEngine
-from p3m_lightning.inference.modes import Passes, blend_tiles, spans
+from p3m_lightning.inference.modes import Passes, blend_tiles
+from p3m_lightning.inference.tiles import spans
 from p3m_lightning.schema import InputError
 from pixel_networks import Mood, Spot, picture
 
@@ -24,15 +25,6 @@ torch.set_num_threads(2)
         ((200, 300), {"short_side": 512}, (512, 768)),
     ],
 )
-def test_the_detail_pass_may_be_given_by_its_shorter_side():
-    passes = Passes(short_side=320, detail_short_side=512)
-    assert passes.semantic_size((1620, 1080)) == (480, 320)
-    assert passes.detail_size((1620, 1080)) == (768, 512)
-    assert passes.detail_size((256, 384)) == (512, 768)
-    with pytest.raises(InputError, match="detail_short_side=0"):
-        Passes(detail_short_side=0)
-
-
 def test_the_network_sees_the_published_sizes(size, passes, expected):
     net = Spot()
     infer(net, torch.zeros(1, 3, *size), "resize", **passes)
@@ -104,3 +96,12 @@ def test_tiles_of_a_network_without_branches_refine_its_edges_only():
     alpha = infer(net, images, "tiled", tile=64, overlap=16)
     torch.testing.assert_close(alpha, Spot()(images).detail)
     assert len(net.seen) - 1 <= 3 * 5  # of 5 x 5 tiles
+
+
+def test_the_detail_pass_may_be_given_by_its_shorter_side():
+    passes = Passes(short_side=320, detail_short_side=512)
+    assert passes.semantic_size((1620, 1080)) == (480, 320)
+    assert passes.detail_size((1620, 1080)) == (768, 512)
+    assert passes.detail_size((256, 384)) == (512, 768)
+    with pytest.raises(InputError, match="detail_short_side=0"):
+        Passes(detail_short_side=0)

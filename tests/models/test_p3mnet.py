@@ -139,7 +139,7 @@ def naive_mask(height: int, width: int, shift: int) -> torch.Tensor:
 
 def test_stochastic_depth_rises_to_the_last_block():
     net = create_model("p3mnet_swin_t", width=0.0625, drop_path=0.2)
-    rates = [block.drop_path.p for stage in net.encoder.stages for block in stage.blocks]
+    rates = [block.drop_path.drop for stage in net.encoder.stages for block in stage.blocks]
     assert rates == pytest.approx(np.linspace(0, 0.2, 12))
     images = torch.rand(1, 3, 96, 96)
     features = [net.encoder.train()(images).deepest for _ in range(4)]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from corpus import encoded, write_corpus
-from p3m_lightning.inference.photo import read_photo
 from verbs import LONG, run_apart
 
 from p3m_lightning.images import (
@@ -24,6 +23,7 @@ from p3m_lightning.images import (
     read_trimap,
     write_image,
 )
+from p3m_lightning.images.photographs import read_photo
 from p3m_lightning.schema import InputError
 from p3m_lightning.synthetic import render_portrait
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from p3m_lightning.inference.tiles import spans
 from p3m_lightning.schema import FOREGROUND, UNKNOWN, InputError, MattingOutput
 
 Array = Any
@@ -279,30 +280,6 @@ def is_unknown(trimap: Array) -> Array:
 def fuse_enlarged(trimap: Array, detail: Array) -> Array:
     """Return `detail` where the enlarged trimap is unknown, else 0 or 1."""
     return is_unknown(trimap) * detail + (trimap >= 1 - EXACT)
-
-
-def spans(side: int, tile: int, overlap: int) -> list[tuple[slice, np.ndarray]]:
-    """Cut one axis into overlapping spans, each with a weight for every pixel; the weights of a pixel sum to 1.
-
-    The outer quarter of an overlap only gives context (weight 0), the middle half fades linearly.
-    """
-    begins = [0] if side <= tile else [*range(0, side - tile, tile - overlap), side - tile]
-    spans = [slice(begin, min(begin + tile, side)) for begin in begins]
-    ramps = [_ramp(span, side, overlap) for span in spans]
-    total = np.zeros(side)
-    for span, ramp in zip(spans, ramps, strict=True):
-        total[span] += ramp
-    return [(span, ramp / total[span]) for span, ramp in zip(spans, ramps, strict=True)]
-
-
-def _ramp(span: slice, side: int, overlap: int) -> np.ndarray:
-    """Weights of one span before normalization; at the picture's own borders nothing fades."""
-    context = overlap // 4
-    fade = overlap - 2 * context
-    centers = np.arange(span.start, span.stop) + 0.5
-    before = (centers - span.start - context) / fade if span.start > 0 else np.ones(len(centers))
-    after = (span.stop - centers - context) / fade if span.stop < side else np.ones(len(centers))
-    return np.clip(np.minimum(before, after), 0, 1)
 
 
 def _runner(engine: Engine, trimap: Array | None) -> Run:

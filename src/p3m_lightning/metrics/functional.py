@@ -218,6 +218,11 @@ def intersection_over_union(pred: Array, target: Array) -> float:
     Args:
         pred: predicted matte, (H, W) in [0, 1].
         target: true matte or mask, likewise.
+
+    Example:
+        >>> import numpy as np
+        >>> intersection_over_union(np.array([[0.9, 0.6, 0.2]]), np.array([[1.0, 0.0, 0.0]]))
+        0.5
     """
     return _iou(*matte_pair(pred, target))
 
