@@ -12,6 +12,7 @@ import numpy as np
 
 from p3m_lightning.files import atomic_path
 from p3m_lightning.images import IMAGE_SUFFIXES
+from p3m_lightning.messages import no_such
 from p3m_lightning.schema import InputError
 
 FaceFinder = Callable[[np.ndarray], list[np.ndarray]]
@@ -119,7 +120,7 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError(no_such(path)) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable JSON file ({error})") from None
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from p3m_lightning.schema import InputError
 
 LOG = logging.getLogger("p3m_lightning")
+
+MOST_NAMES = 2000
+"""Files of a folder that are compared with a name that is not there."""
 
 NAMED = 3
 """Differing settings that a message names."""
@@ -28,6 +33,22 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
     )
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return `; did you mean NAME?` with the nearest of some names; nothing where none is near."""
+    near = get_close_matches(name, list(names), n=1)
+    return f"; did you mean {printable(near[0])}?" if near else ""
+
+
+def no_such(path: str | Path, what: str = "file") -> str:
+    """Say that there is no such file, and which one beside it has nearly its name."""
+    path = Path(path)
+    try:
+        beside = sorted(entry.name for entry in islice(path.parent.iterdir(), MOST_NAMES))
+    except OSError:
+        beside = []
+    return f"{path}: no such {what}{did_you_mean(path.name, beside)}"
 
 
 def shortened(items: Iterable[str], most: int | None, rest: str = "") -> list[str]:

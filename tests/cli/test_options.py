@@ -59,3 +59,18 @@ def test_a_limit_of_megapixels_is_taken_by_every_verb(tmp_path, monkeypatch, cap
 def test_a_limit_that_is_no_number_is_refused(capsys, words):
     assert main(["score", "a", "b", *words]) == 2
     assert "give a number of megapixels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "did you mean train?"),
+        (["data", "chek"], "did you mean check?"),
+        (["predict", "a.jpg"], "the following arguments are required: -o/--output"),
+    ],
+)
+def test_a_wrong_call_is_one_line_with_what_was_meant(words, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line

@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from p3m_lightning.schema import InputError
 
 VERBS = {
     "train": "train and evaluate a network (Hydra overrides; -m sweeps)",
+    "sweep": "a sweep that W&B's agents run",
     "eval": "evaluate a checkpoint on a data set",
     "predict": "mattes for photographs and folders",
     "video": "matte, cut-out or composite of a video",
@@ -60,6 +62,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"p3m: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
         return 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says in one line what is wrong, with the name that was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with 2."""
+        from p3m_lightning.messages import did_you_mean
+
+        hint = ""
+        if found := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            hint = did_you_mean(found[1], re.findall(r"[^\s',]+", found[2]))
+        elif found := re.search(r"unrecognized arguments: (-\S+)", message):
+            known = [option for action in self._actions for option in action.option_strings]
+            hint = did_you_mean(found[1].partition("=")[0], known)
+        self.exit(2, f"{self.prog}: {one_line(ValueError(message))}{hint} ({self.prog} --help)\n")
 
 
 class AtLeast(argparse.Action):
@@ -111,8 +129,10 @@ def _limit_megapixels(arguments: list[str]) -> list[str]:
 
 
 def _run(arguments: list[str]) -> int:
-    arguments = _limit_megapixels(arguments)
-    parser = argparse.ArgumentParser(
+    from p3m_lightning.cli.shared.overrides import dashed_as_overrides
+
+    arguments = dashed_as_overrides(_limit_megapixels(arguments))
+    parser = _Parser(
         prog="p3m",
         description="Portrait matting: train, compare, use.",
         epilog="example: p3m train experiment=p3m_synthetic",

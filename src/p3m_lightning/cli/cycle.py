@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import warnings
 
+from p3m_lightning.cli.shared.overrides import add_overrides, given_overrides, print_only
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
@@ -12,15 +14,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "example: p3m cycle experiment=cycle_synthetic. The same command goes on after an interruption; finished steps"
         " are skipped."
     )
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides of conf/cycle.yaml")
+    add_overrides(parser, "cycle")
 
 
 def run(options: argparse.Namespace) -> None:
     """Go through the cycle; its folder is the last line on stdout."""
+    if print_only("cycle", options):
+        return
     from p3m_lightning.configuration import compose_run
     from p3m_lightning.experiments.cycle.steps import run_cycle
 
     warnings.filterwarnings("ignore", module=r"pytorch_lightning\.utilities\._pytree")  # its own deprecation, not ours
-    config = compose_run("cycle", options.overrides, folder="")
+    config = compose_run("cycle", given_overrides(options), folder="")
     run_cycle(config)
     print(config["paths"]["run"])

@@ -6,18 +6,21 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from p3m_lightning.cli.shared.overrides import add_overrides, given_overrides, print_only
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = "example: p3m eval ckpt=outputs/p3m_synthetic/RUN/checkpoints/best.ckpt data=p3m10k paths.data=DIR"
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides of conf/eval.yaml")
+    add_overrides(parser, "eval")
 
 
 def run(options: argparse.Namespace) -> None:
     """Evaluate; metrics as JSON, a CSV per image and a picture sheet go to the run folder, the last line on stdout."""
     from p3m_lightning.cli.shared.hydra_app import run_hydra
 
-    run_hydra("eval", evaluate_and_tell, options.overrides)
+    if not print_only("eval", options):
+        run_hydra("eval", evaluate_and_tell, given_overrides(options))
 
 
 def evaluate_and_tell(config: Mapping[str, Any]) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 
+from p3m_lightning.cli.shared.overrides import add_overrides, given_overrides, print_only
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = "example: p3m ppt models=[closed_form,p3mnet_r34] checkpoints.p3mnet_r34.B=outputs/RUN/best.ckpt"
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides of conf/ppt.yaml")
+    add_overrides(parser, "ppt")
 
 
 def run(options: argparse.Namespace) -> None:
     """Train and test what is not finished yet; the folder with the table is the last line on stdout."""
+    if print_only("ppt", options):
+        return
     from p3m_lightning.configuration import compose_run
 
-    config = compose_run("ppt", options.overrides, ".")  # what is wrong with it shows before torch is loaded
+    config = compose_run("ppt", given_overrides(options), ".")  # what is wrong with it shows before torch is loaded
     from p3m_lightning.experiments.ppt.plan import Plan
     from p3m_lightning.experiments.ppt.report import write_report
     from p3m_lightning.experiments.ppt.seeds import run_seeds

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from p3m_lightning.cli.shared.overrides import add_overrides, given_overrides, print_only
 from p3m_lightning.schema import InputError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = "example: p3m train experiment=p3m_synthetic model.width=0.5 trainer.max_epochs=3"
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides of conf/train.yaml")
-    parser.add_argument("-m", "--multirun", action="store_true", help="sweep: values as KEY=1,3")
+    add_overrides(parser, "train", sweeps=True)
 
 
 def run(options: argparse.Namespace) -> None:
     """Train; the run folder, or that of a sweep, is the last line on stdout."""
-    overrides = options.overrides
+    if print_only("train", options):
+        return None
+    overrides = given_overrides(options)
     if options.multirun:
         from p3m_lightning.cli.shared.multirun import run_sweep
 
@@ -28,6 +31,8 @@ def run(options: argparse.Namespace) -> None:
 
     if "ckpt=last" in overrides:
         overrides = resume_last(overrides)
+    elif os.environ.get("WANDB_SWEEP_ID"):
+        overrides = resume_of_agent(overrides)
     run_hydra("train", train_and_tell, overrides)
 
 
@@ -66,3 +71,25 @@ def resume_last(overrides: list[str], verb: str = "train") -> list[str]:
     # stages know what they have finished
     resumed = [] if config.get("stages") else [f"ckpt={quoted(found[-1].absolute())}"]
     return [*rest, *resumed, f"hydra.run.dir={quoted(folder.absolute())}"]
+
+
+def resume_of_agent(overrides: list[str]) -> list[str]:
+    """Go on with the run that a W&B agent starts a second time, after a preemption; any other starts anew.
+
+    It is the run of the experiment that keeps the agent's WANDB_RUN_ID, if it came as far as a checkpoint.
+    """
+    from p3m_lightning.configuration import as_hydra_job, compose
+    from p3m_lightning.configuration.quoting import quoted
+
+    run = os.environ.get("WANDB_RUN_ID")
+    if not run or any(line.startswith(("ckpt=", "hydra.run.dir=")) for line in overrides):
+        return overrides
+    config = compose("train", overrides)
+    with as_hydra_job(config):
+        experiment = Path(config.paths.output) / config.experiment_name
+    for kept in experiment.glob("*/wandb_id.txt"):
+        checkpoint = kept.parent / "checkpoints" / "last.ckpt"
+        if kept.read_text().strip() == run and checkpoint.is_file():
+            resumed = {"ckpt": checkpoint, "hydra.run.dir": kept.parent}
+            return [*overrides, *(f"{key}={quoted(path.absolute())}" for key, path in resumed.items())]
+    return overrides

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from p3m_lightning.configuration.added_keys import refuse_unread
+from p3m_lightning.configuration.explanations import explained, one_line
 from p3m_lightning.configuration.quoting import with_quoted_paths
 from p3m_lightning.schema import InputError
 
@@ -47,7 +49,7 @@ def compose(verb: str, overrides: Sequence[str]) -> Any:
         with initialize_config_module("p3m_lightning.conf", version_base="1.3"):
             return hydra_compose(verb, overrides=with_quoted_paths(overrides), return_hydra_config=True)
     except HydraException as error:
-        raise InputError(one_line(error)) from error
+        raise InputError(explained(error, verb, partial(compose, verb), overrides)) from error
 
 
 def refuse_unread_keys(verb: str, overrides: Sequence[str], config: Any = None) -> None:
@@ -90,11 +92,6 @@ def resolve(config: Any) -> dict[str, Any]:
         return cast("dict[str, Any]", OmegaConf.to_container(tree, resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:
         raise InputError(one_line(error)) from error
-
-
-def one_line(error: BaseException) -> str:
-    """Return the text of one of Hydra's many-lined errors in one line."""
-    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
 
 
 @contextmanager

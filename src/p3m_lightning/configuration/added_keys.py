@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pydoc import ErrorDuringImport, locate
 from typing import Any
 
+from p3m_lightning.messages import did_you_mean
 from p3m_lightning.schema import InputError
 
 OPEN = (
@@ -48,8 +48,7 @@ def refuse_unread(overrides: Sequence[str], tree: Mapping[str, Any], declared: C
             read = not siblings or key.startswith("_") or key in siblings
         if not read:
             key = taken[0] if taken else path[-1]
-            near = get_close_matches(key, [name for name in siblings if name != key], n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(key, [name for name in siblings if name != key])
             raise InputError(f"+{'.'.join(path)}: nothing reads a key of this name{hint}")
 
 

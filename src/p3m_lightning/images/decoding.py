@@ -18,7 +18,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from p3m_lightning.images import tiff
 from p3m_lightning.images.pixels import EXIF_ORIENTATION, to_uint8, turned
-from p3m_lightning.messages import tell
+from p3m_lightning.messages import no_such, tell
 from p3m_lightning.schema import InputError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM", "TGA")
@@ -128,7 +128,7 @@ def _stream(source: str | Path | BinaryIO, name: str | None) -> Iterator[tuple[B
             raise InputError(f"{name}: not an image file, it is empty")
         file = open(source, "rb")  # noqa: SIM115  # closed below, apart from errors of the caller's
     except FileNotFoundError:
-        raise InputError(f"{name}: no such file") from None
+        raise InputError(no_such(name)) from None
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise

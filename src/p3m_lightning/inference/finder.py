@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from p3m_lightning.files import plain_name
 from p3m_lightning.images import IMAGE_SUFFIXES, is_image_name, tell_left_out
-from p3m_lightning.messages import tell
+from p3m_lightning.messages import no_such, tell
 from p3m_lightning.schema import InputError
 
 
@@ -53,7 +53,7 @@ class Finder:
             raise InputError(f"shard={part}/{parts}: give I/N with I from 1 to N")
         for path in self.inputs:
             if not path.exists():
-                raise InputError(f"{path}: no such file or folder")
+                raise InputError(no_such(path, "file or folder"))
             if path.is_dir() and self.leave_out and path.resolve() == self.leave_out.resolve():
                 raise InputError(f"{path}: the results would mix with the photographs; choose another output folder")
         if sum(1 for _ in self._walk_all(tells=True)) == 0:

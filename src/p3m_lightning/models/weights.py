@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from p3m_lightning.configuration import current_targets
 from p3m_lightning.configuration.recorded import verify_shapes
 from p3m_lightning.files import atomic_path, weights_format
-from p3m_lightning.messages import shortened
+from p3m_lightning.messages import no_such, shortened
 from p3m_lightning.models.keymaps import ENCODER_MAPS, KEY_MAPS, KeyMap
 from p3m_lightning.schema import InputError
 
@@ -64,7 +64,7 @@ def read_weights(path: str | Path) -> dict:
         InputError: no such file, or another kind of file; the message says which.
     """
     path = Path(path)
-    if weights_format(path) == "safetensors":
+    if _format(path) == "safetensors":
         return _read_safetensors(path)[0]
     try:
         # warnings are about the protocol of a pickle that is refused anyway; by its name torch would judge a file
@@ -89,7 +89,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     config: Any
-    if weights_format(path) == "safetensors":
+    if _format(path) == "safetensors":
         state, metadata = _read_safetensors(path)
         try:
             config = json.loads(metadata.get("config", "{}"))
@@ -131,6 +131,12 @@ def save_weights(model: nn.Module, config: Mapping, path: str | Path) -> None:
         save_file(state, aside, metadata={"format": "pt", "config": json.dumps(config)})
 
 
+def _format(path: Path) -> str:
+    if not path.exists():
+        raise InputError(no_such(path))
+    return weights_format(path)
+
+
 def verify_sha256(path: str | Path, expected: str) -> None:
     """Compare the SHA-256 of a file with `expected`, 64 hexadecimal digits or the first of them.
 
@@ -138,7 +144,7 @@ def verify_sha256(path: str | Path, expected: str) -> None:
         InputError: no such file, or it differs.
     """
     if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(no_such(path))
     with open(path, "rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if not expected or not actual.startswith(expected.lower()):

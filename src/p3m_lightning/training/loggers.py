@@ -7,18 +7,20 @@ import netrc
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
 from p3m_lightning.files import atomic_path
 from p3m_lightning.metrics.report import keys_of
+from p3m_lightning.schema import InputError
 
 
 class _AppendingWriter(ExperimentWriter):
@@ -86,6 +88,75 @@ class ForgetRepeatedRows(Callback):
                 logger.save()
 
 
+def require(package: str, logger: str) -> None:
+    """Raise InputError where the package of a logger is not installed."""
+    if find_spec(package) is None:
+        raise InputError(f"logger={logger}: needs {package}; pip install 'p3m_lightning[{logger}]'")
+
+
+class RunTensorBoardLogger(TensorBoardLogger):
+    """Write events for TensorBoard into the run folder.
+
+    Args:
+        folder: the run folder; the events go to `tensorboard/` in it.
+        settings: more for Lightning's `TensorBoardLogger`.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: str | Path, **settings: Any) -> None:
+        require("tensorboard", "tensorboard")
+        super().__init__(folder, name="", version="tensorboard", **settings)
+
+
+class RunMLFlowLogger(MLFlowLogger):
+    """Log a run to MLflow: to a server where one is named, else to a database in the run folder.
+
+    Args:
+        folder: the run folder, whose name the run takes; its id is kept there, so that a resumed run goes on under it.
+        experiment_name: of MLflow.
+        tracking_uri: of a server or a database; None for that of the environment (MLFLOW_TRACKING_URI).
+        tags: of the run.
+        settings: more for Lightning's `MLFlowLogger`.
+
+    Raises:
+        InputError: MLflow is not installed.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        experiment_name: str = "p3m_lightning",
+        tracking_uri: str | None = None,
+        tags: Sequence[str] = (),
+        **settings: Any,
+    ) -> None:
+        require("mlflow", "mlflow")
+        folder = Path(folder).absolute()
+        where = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
+        self._kept = folder / "mlflow_id.txt"
+        super().__init__(
+            experiment_name=experiment_name,
+            run_name=folder.name,
+            tracking_uri=where,
+            tags=dict.fromkeys(tags, "true"),
+            artifact_location=str(folder / "mlflow"),
+            run_id=self._kept.read_text().strip() if self._kept.is_file() else None,
+            **settings,
+        )
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """Return MLflow's client; the run is made at first use."""
+        client = super().experiment
+        if not self._kept.is_file():
+            self._kept.parent.mkdir(parents=True, exist_ok=True)
+            self._kept.write_text(f"{self._run_id}\n")
+        return client
+
+
 class RunWandbLogger(WandbLogger):
     """Log a run to W&B: online where credentials are at hand, otherwise offline in the run folder; it never asks.
 
@@ -102,6 +173,9 @@ class RunWandbLogger(WandbLogger):
         tags: of the run; a job of a sweep also gets `sweep`.
         checkpoints: store the best and the last checkpoint as artifacts when the run is done.
         settings: more for `wandb.init`, as `entity`, `name`, `notes`.
+
+    Raises:
+        InputError: wandb is not installed.
     """
 
     def __init__(
@@ -114,6 +188,7 @@ class RunWandbLogger(WandbLogger):
         checkpoints: bool = True,
         **settings: Any,
     ) -> None:
+        require("wandb", "wandb")
         folder = Path(folder).absolute()
         parent, job = folder.parent.name, folder.name
         super().__init__(

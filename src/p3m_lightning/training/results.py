@@ -31,6 +31,8 @@ def provenance(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what another person needs to repeat the run: seed, git revision, versions, machine."""
     return {
         "experiment": config.get("experiment_name"),
+        "task": config.get("task_name"),
+        "tags": config.get("tags") or [],
         "seed": config["seed"],
         "git_revision": git_revision(),
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},

@@ -44,6 +44,8 @@ TAKES_EFFECT = (
     "published",
     "pretrained",
     "experiment_name",
+    "task_name",
+    "tags",
     "ckpt",
     "init_from",
 )

@@ -118,6 +118,8 @@ def fit(
         if trainer.interrupted:
             raise next(c for c in callbacks_of(trainer) if isinstance(c, StopBetweenBatches)).reason() from None
         raise
+    except MisconfigurationException as error:  # found out only once the data is there, as limit_train_batches
+        raise InputError(f"trainer: {error}") from error
 
 
 def build(node: Mapping[str, Any]) -> Any:

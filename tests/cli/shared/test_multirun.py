@@ -73,7 +73,7 @@ def test_a_sweep_trains_numbered_jobs_and_ranks_them(sweep):
         (["loss.weights.nonesuch=1,2"], "loss.weights.nonesuch"),
         ([], "nothing to sweep"),
         (["optimizer.lr=interval(0,1)"], "optimizer.lr"),
-        (["hydra/sweeper=basic", "seed=1,2"], "hydra/sweeper"),
+        (["hydra/sweeper=nonesuch", "seed=1,2"], "hydra/sweeper"),
         (["hydra/launcher=processes", "hydra.launcher.jobs=3", "seed=1,2"], "jobs"),
         (["hydra.sweep.subdir=x", "seed=1,2"], "hydra.sweep.subdir"),
         (["seed=1,"], "seed=1,"),

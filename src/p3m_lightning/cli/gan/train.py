@@ -6,19 +6,23 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from p3m_lightning.cli.shared.overrides import add_overrides, given_overrides, print_only
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = "example: p3m gan train experiment=gan_synthetic images=4000"
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides of conf/gan.yaml")
+    add_overrides(parser, "gan")
 
 
 def run(options: argparse.Namespace) -> None:
     """Train; the run folder is the last line on stdout."""
+    if print_only("gan train", options):
+        return
     from p3m_lightning.cli.shared.hydra_app import run_hydra
     from p3m_lightning.cli.train import resume_last
 
-    overrides = options.overrides
+    overrides = given_overrides(options)
     if "ckpt=last" in overrides:
         overrides = resume_last(overrides, "gan")
     run_hydra("gan train", train_and_tell, overrides)

@@ -6,11 +6,13 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from p3m_lightning.cli.shared.processes import shared_run_folder
-from p3m_lightning.configuration import one_line, refuse_unread_keys, resolve
+from p3m_lightning.configuration import compose, refuse_unread_keys, resolve
+from p3m_lightning.configuration.explanations import explained
 from p3m_lightning.configuration.quoting import with_quoted_paths
 from p3m_lightning.schema import InputError
 
@@ -26,7 +28,6 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
     Raises:
         InputError: an override, key or value that Hydra refuses, in one line.
     """
-    import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
     from omegaconf import DictConfig, read_write
@@ -45,21 +46,69 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
             _remove_if_empty(own)
 
     overrides = with_quoted_paths(overrides)
-    refuse_unread_keys(verb.split()[0], overrides)
+    name = verb.split()[0]
+    refuse_unread_keys(name, overrides)
     failures: list[Exception] = []
     command = sys.argv[0]
     saved = sys.argv
     sys.argv = [command, *overrides]
     warnings.filterwarnings("ignore", module=r"pytorch_lightning\.utilities\._pytree")  # its own deprecation, not ours
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, do not print and exit
     try:
-        hydra.main(version_base="1.3", config_path=CONFIG_PATH, config_name=verb.split()[0])(job)()
+        with _hydra() as hydra:
+            hydra.run(config_name=name, task_function=job, overrides=overrides)
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(one_line(error)) from error
+        raise InputError(explained(error, name, partial(compose, name), overrides)) from error
     finally:
         sys.argv = saved
     if failures:
         raise failures[0]
+
+
+def show(
+    verb: str, overrides: Sequence[str], cfg: str | None, info: str | None, package: str | None, resolved: bool
+) -> None:
+    """Print the configuration that `run_hydra` would hand over, or what Hydra knows about where it comes from.
+
+    Args:
+        verb: as for `run_hydra`.
+        overrides: likewise.
+        cfg: `job`, `hydra` or `all`; None where `info` is given.
+        info: what `Hydra.show_info` knows, as `defaults`.
+        package: print only what is below this key.
+        resolved: resolve interpolations.
+
+    Raises:
+        InputError: an override, key or value that Hydra refuses, in one line.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    name, lines = verb.split()[0], with_quoted_paths(overrides)
+    refuse_unread_keys(name, lines)
+    try:
+        with _hydra() as hydra:
+            if cfg is None:
+                hydra.show_info(info, config_name=name, overrides=lines)
+            else:
+                hydra.show_cfg(config_name=name, overrides=lines, cfg_type=cfg, package=package, resolve=resolved)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise InputError(explained(error, name, partial(compose, name), lines)) from error
+
+
+@contextlib.contextmanager
+def _hydra() -> Iterator[Any]:
+    """Open Hydra on `conf/` as `hydra.main` does, whose command line Python 3.14 refuses and ours replaces."""
+    from hydra import version
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_automatic_config_search_path
+    from hydra.core.global_hydra import GlobalHydra
+
+    version.setbase("1.3")
+    search_path = create_automatic_config_search_path(None, None, CONFIG_PATH)
+    try:
+        yield Hydra.create_main_hydra2(task_name="p3m", config_search_path=search_path)
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def _remove_if_empty(folder: str) -> None:

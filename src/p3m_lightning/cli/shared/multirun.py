@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
     from p3m_lightning.experiments.sweep.workers import Sweep
 
+PLUGIN_KEYS = {"n_trials": "trials", "study_name": "study"}
+"""Keys of Hydra's own Optuna plugin, and what `hydra.sweeper` calls them here."""
+
+HYDRAS_OWN = {"hydra/sweeper=basic": "hydra/sweeper=grid", "hydra/launcher=basic": "hydra/launcher=local"}
+"""What Hydra brings itself, and what does the same here."""
+
 COUNTS = {
     "trials": "1 or more",
     "seed": "0 or more",
@@ -36,7 +42,7 @@ def run_sweep(overrides: Sequence[str]) -> None:
     from p3m_lightning.experiments.sweep.report import rank, write_report
     from p3m_lightning.experiments.sweep.workers import plan, stopping_on_signals
 
-    given = parse([override for override in overrides if override != "ckpt=last"])
+    given = parse([HYDRAS_OWN.get(override, override) for override in overrides if override != "ckpt=last"])
     fixed = [str(override.input_line) for override in given if not override.is_sweep_override()]
     config = compose("train", fixed)
     sweep = describe(config, fixed, given, resumed="ckpt=last" in overrides)
@@ -78,6 +84,7 @@ def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resum
         sweeper = cast(dict[str, Any], OmegaConf.to_container(config.hydra.sweeper, resolve=True))
         folder = Path(config.hydra.sweep.dir).absolute()
     subdir = cast(dict[str, Any], OmegaConf.to_container(config.hydra.sweep))["subdir"]
+    sweeper |= {ours: sweeper.pop(theirs) or sweeper[ours] for theirs, ours in PLUGIN_KEYS.items() if theirs in sweeper}
     params = sweeper.pop("params") or {}
     if "storage" not in sweeper or not config.hydra.launcher["_target_"].startswith("p3m_lightning."):
         raise InputError(

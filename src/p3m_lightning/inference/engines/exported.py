@@ -14,6 +14,7 @@ import numpy as np
 from p3m_lightning.images.pixels import resize_smooth_array
 from p3m_lightning.inference.memory import free_memory
 from p3m_lightning.inference.modes import Engine, classes_as_values
+from p3m_lightning.messages import no_such
 from p3m_lightning.parallel import available_cores
 from p3m_lightning.schema import InputError, MattingOutput
 
@@ -145,7 +146,7 @@ def _providers(device: str, available: list[str]) -> list[str | tuple[str, dict]
 def verify_file(path: str | Path) -> None:
     """Raise InputError where there is no such file."""
     if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(no_such(path))
 
 
 def thread_count() -> int:

@@ -1,0 +1,67 @@
+"""Hydra's many-lined errors in one line, with the name that was probably meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from p3m_lightning.messages import did_you_mean
+
+_NO_KEY = re.compile(r"Could not override '([^']+)'\.")
+_NO_FILE = re.compile(r"Could not find '(?:([^']*)/)?([^'/]+)'")
+_GROUPS = ("callbacks", "data", "debug", "experiment", "hparams_search", "logger", "loss", "model", "optimizer")
+
+
+def explained(error: BaseException, verb: str, compose: Callable[[Sequence[str]], Any], given: Sequence[str]) -> str:
+    """Return what is wrong with a command line, in one line.
+
+    Args:
+        error: of Hydra or OmegaConf.
+        verb: `conf/<verb>.yaml` was composed.
+        compose: composes it with overrides, for its keys.
+        given: the overrides.
+    """
+    text = str(error)
+    if found := _NO_KEY.search(text):
+        return _no_key(found[1], verb, compose, given)
+    if (found := _NO_FILE.search(text)) and "Available options" in text:
+        return _no_file(found[1] or "", found[2], text)
+    return one_line(error)
+
+
+def one_line(error: BaseException) -> str:
+    """Return the text of one of Hydra's many-lined errors in one line."""
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+
+
+def _no_key(key: str, verb: str, compose: Callable[[Sequence[str]], Any], given: Sequence[str]) -> str:
+    """Say that a key is not there, and which one is near."""
+    try:
+        tree = compose([line for line in given if line.lstrip("+~").split("=")[0].split("@")[0] != key])
+        hint = did_you_mean(key, [*_keys(tree), *_GROUPS])
+    except Exception:  # another override is wrong as well
+        hint = ""
+    return f"{key}: conf/{verb}.yaml has no such key{hint or f'; +{key}=VALUE adds one that a constructor takes'}"
+
+
+def _no_file(group: str, name: str, text: str) -> str:
+    """Say that a group has no such file, which one is near, and which there are."""
+    listed = text.split("Available options")[1].split("Config search path")[0].splitlines()[1:]
+    names = [line.strip() for line in listed if line.strip()]
+    visible = [one for one in names if not one.startswith("_")]
+    return f"{group}={name}: no such file in conf/{group}{did_you_mean(name, visible)}; there are {', '.join(visible)}"
+
+
+def _keys(tree: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all keys of a configuration."""
+    from omegaconf import DictConfig, OmegaConf
+
+    if isinstance(tree, DictConfig):
+        plain = OmegaConf.to_container(tree)
+        assert isinstance(plain, Mapping)
+        tree = {key: value for key, value in plain.items() if key != "hydra"}
+    for key, value in tree.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{prefix}{key}.")

@@ -1,0 +1,36 @@
+import pytest
+
+from p3m_lightning.configuration import compose
+from p3m_lightning.schema import InputError
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimzer.lr=1", "optimzer.lr: conf/train.yaml has no such key; did you mean optimizer.lr?"),
+        ("trainer.precison=32", "did you mean trainer.precision?"),
+        ("loger=csv", "did you mean logger?"),
+        (
+            "experiment=p3m_quik",
+            "p3m_quik: no such file in conf/experiment; did you mean p3m_quick?; there are ",
+        ),
+        ("model=p3mnet_r43", "did you mean p3mnet_r34?"),
+        ("qqqq=1", "qqqq: conf/train.yaml has no such key; +qqqq=VALUE adds one that a constructor takes"),
+    ],
+)
+def test_a_wrong_name_is_explained_in_one_line(override, message):
+    with pytest.raises(InputError) as caught:
+        compose("train", [override])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_wrong_names_explain_the_first(capsys):
+    with pytest.raises(InputError, match=r"^optimzer\.lr: conf/train\.yaml has no such key; \+optimzer"):
+        compose("train", ["optimzer.lr=1", "qqqq=1"])
+
+
+def test_private_files_are_not_offered():
+    with pytest.raises(InputError) as caught:
+        compose("train", ["data=nothing_like_it"])
+    assert "_base" not in str(caught.value)
