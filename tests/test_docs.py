@@ -1,5 +1,6 @@
 """The documents name files and Python names that are there."""
 
+import ast
 import re
 from importlib import import_module
 from pathlib import Path
@@ -51,3 +52,23 @@ def test_what_is_not_there_is_seen():
     assert missing_names("p3m_lightning.data.disk, p3m_lightning.load_model and p3m_lightning.schema.Sample") == [
         "p3m_lightning.data.disk"
     ]
+
+
+SOURCES = sorted((ROOT / "src/p3m_lightning").rglob("*.py"))
+QUESTION = re.compile(r"(?:What|How|Which|Where|Whether|When|Who|Why)\b")
+
+
+def vague_docstrings(source):
+    """First lines of docstrings that begin like a question, in place of a verb or a noun."""
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.Module)
+    found = (ast.get_docstring(node) for node in ast.walk(ast.parse(source)) if isinstance(node, kinds))
+    return [text.splitlines()[0] for text in found if text and QUESTION.match(text)]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src/p3m_lightning")))
+def test_docstrings_begin_with_a_verb_or_a_noun(path):
+    assert vague_docstrings(path.read_text()) == []
+
+
+def test_a_docstring_that_begins_like_a_question_is_seen():
+    assert vague_docstrings('def f():\n    """How far it is."""\n') == ["How far it is."]

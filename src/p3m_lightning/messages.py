@@ -1,4 +1,4 @@
-"""What messages for people share: words said once, names escaped, lists cut short, settings that have changed."""
+"""Wording of messages for people: said once, names escaped, lists cut short, changed settings named."""
 
 from __future__ import annotations
 

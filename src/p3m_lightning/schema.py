@@ -1,4 +1,4 @@
-"""What travels between the floors: trimap codes, samples, features, network outputs, mattes, and errors for people."""
+"""Types that every floor shares: trimap codes, samples, features, network outputs, and errors for people."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class EncoderFeatures(NamedTuple):
 
 
 class MattingOutput(NamedTuple):
-    """What every network returns; only `alpha` is always there."""
+    """Output of every network; only `alpha` is always there."""
 
     alpha: Tensor  # (N, 1, H, W) in [0, 1], the final matte
     semantic: Tensor | None = None  # P3M-Net: (N, 3, H, W) trimap logits
@@ -51,7 +51,7 @@ class MattingOutput(NamedTuple):
 
 
 class Branches(NamedTuple):
-    """What the two branches of a network say, those that were asked for."""
+    """Outputs of a network's two branches, those that were asked for."""
 
     semantic: Tensor | None  # (N, 3, H, W), scores of background, unknown, foreground
     detail: Tensor | None  # (N, 1, H, W) in [0, 1], trusted in the unknown region

@@ -15,7 +15,7 @@ class Split:
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """What is known about a data set before it is read; folder names are tried in order, below the split's folder."""
+    """Facts about a data set, known before it is read; folder names are tried in order, below the split's folder."""
 
     title: str
     splits: dict[str, Split]

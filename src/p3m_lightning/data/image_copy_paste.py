@@ -29,7 +29,7 @@ class SourceFace(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """How a source face is laid into another picture."""
+    """Placement of a source face in another picture."""
 
     center: tuple[float, float]  # x, y of the middle of the face's box in the other picture
     scale: float
@@ -93,7 +93,7 @@ class FaceSource:
 
 @dataclass(frozen=True)
 class FaceJitter:
-    """How much a source face is changed; the defaults are those of the authors' image-level configuration."""
+    """Changes of a source face; the defaults are those of the authors' image-level configuration."""
 
     rotation: float = 30.0  # degrees, to both sides
     scale: tuple[float, float] = (0.8, 1.2)

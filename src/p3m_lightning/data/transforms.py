@@ -96,7 +96,7 @@ class UnknownBandCrop(A.DualTransform):
 
     @property
     def targets_as_params(self) -> list[str]:
-        """What the draws depend on."""
+        """Targets that the draws depend on."""
         return ["alpha"]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where a training crop lies: the draws of P3M's loader, in both generations."""
+"""Windows of training crops: the draws of P3M's loader, in both generations."""
 
 from __future__ import annotations
 

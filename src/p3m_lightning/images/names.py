@@ -1,4 +1,4 @@
-"""Which files of a folder are images, what they are called, and a word about those that are left out."""
+"""Images of a folder: found, named, and a word about the files that are left out."""
 
 from __future__ import annotations
 

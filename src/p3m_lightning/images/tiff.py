@@ -1,4 +1,4 @@
-"""What TIFF allows and common decoders get wrong or refuse: pages, planes, 16 bits, floats, integers of 32 bits."""
+"""TIFF that common decoders get wrong or refuse: pages, planes, 16 bits, floats, integers of 32 bits."""
 
 from __future__ import annotations
 

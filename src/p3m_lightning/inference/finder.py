@@ -1,4 +1,4 @@
-"""Which photographs a run of many is about: files and folders, however large, shared among processes."""
+"""Photographs of a run: files and folders, however large, shared among processes."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ Result = tuple[Task, Matte | str]
 
 
 class Outcome(NamedTuple):
-    """What became of one photograph."""
+    """Outcome of one photograph."""
 
     source: Path
     reason: str | None = None  # why it failed

@@ -91,13 +91,13 @@ class Matte:
 
     @property
     def _covered(self) -> np.ndarray:
-        """How little of the old background each pixel shows: what the photograph hides is no background either."""
+        """Share of each pixel that is not the old background; what the photograph hides is none either."""
         return self.alpha if self.opacity is None else np.maximum(self.alpha, 1 - to_unit(self.opacity))
 
 
 @dataclass(frozen=True)
 class Products:
-    """What is made of every photograph: `FOLDER/<name>.png` the matte, `cutout/` and `composite/` beside it.
+    """Files made of every photograph: `FOLDER/<name>.png` the matte, `cutout/` and `composite/` beside it.
 
     Args:
         folder: made if it is not there.

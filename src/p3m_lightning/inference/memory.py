@@ -1,4 +1,4 @@
-"""How much memory is left, and which mode fits into it."""
+"""Free memory, and the mode that fits into it."""
 
 from __future__ import annotations
 

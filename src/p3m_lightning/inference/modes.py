@@ -1,4 +1,4 @@
-"""How a network is applied to a picture, tensor or array: in one pass, in two, at its own size, or in tiles."""
+"""Modes of applying a network to a picture, tensor or array: one pass, two, its own size, or tiles."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Engine(ABC):
     @property
     @abstractmethod
     def needs_trimap(self) -> bool:
-        """Whether `run` takes a trimap."""
+        """True where `run` takes a trimap."""
 
     @property
     @abstractmethod
@@ -86,7 +86,7 @@ class Engine(ABC):
 
 @dataclass(frozen=True)
 class Passes:
-    """How large the network sees the picture; defaults as the P3M authors test."""
+    """Sizes at which the network sees the picture; defaults as the P3M authors test."""
 
     scale: float = 0.5  # resize, and the semantic pass of hybrid and tiled: part of each side
     detail_scale: float | None = None  # the detail of hybrid and tiled, None: 1; GFM's authors: scale 1/3, detail 1/2
@@ -107,12 +107,12 @@ class Passes:
 
     @property
     def has_own_size(self) -> bool:
-        """Whether the pass that sees the whole picture differs from that of the P3M authors."""
+        """True where the pass over the whole picture differs from that of the P3M authors."""
         return self.short_side is not None or self.scale != Passes.scale
 
     @property
     def has_own_detail(self) -> bool:
-        """Whether the size of the detail pass was chosen."""
+        """True where the size of the detail pass was chosen."""
         return self.detail_short_side is not None or self.detail_scale is not None
 
     def semantic_size(self, size: tuple[int, int]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What every loss object shares: full precision, and errors that say which part of an output or a batch is missing."""
+"""Base of all losses: full precision, and errors that name the missing part of an output or a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the metrics take: mattes, trimaps and face masks of any library, checked and brought to numpy."""
+"""Arguments of the metrics: mattes, trimaps and face masks of any library, checked and brought to numpy."""
 
 from __future__ import annotations
 

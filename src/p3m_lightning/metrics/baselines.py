@@ -1,4 +1,4 @@
-"""How little a score may mean: the best constant matte and the mean matte of the same set."""
+"""Trivial predictors to compare scores with: the best constant matte and the mean matte of the same set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each number means, in words: the keys of every convention and the definition printed beside them."""
+"""Definitions of the metrics: the keys of every convention, and the words printed beside them."""
 
 P3M = {
     "sad": "sum of |pred - gt| over all pixels / 1000",

@@ -19,7 +19,7 @@ from p3m_lightning.schema import InputError
 
 
 class FolderScores(NamedTuple):
-    """What came of two folders."""
+    """Scores of one folder against another."""
 
     rows: dict[str, list[Row]]  # convention: the values of each image, by name
     skipped: dict[str, str]  # stem: why it could not be scored

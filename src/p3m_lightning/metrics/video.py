@@ -1,4 +1,4 @@
-"""How steady the mattes of a clip are: errors of their change from frame to frame.
+"""Steadiness of the mattes of a clip: errors of their change from frame to frame.
 
 Clips come one frame at a time, so that their length costs no memory. Mattes are as in `functional`; every function
 raises InputError where they are not, where a clip is longer than its truth, and where it has no two frames.

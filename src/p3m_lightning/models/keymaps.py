@@ -1,4 +1,4 @@
-"""How the weight files of others name what we name differently: one visible, strict table per network.
+"""Names in the weight files of others, mapped to ours: one visible, strict table per network.
 
 A map is an ordered list of (pattern, replacement): the first pattern that matches the whole key of the file decides,
 its replacement is our key, `None` drops the entry. A key that no pattern matches is an error, and so is an entry of

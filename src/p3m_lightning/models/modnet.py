@@ -61,7 +61,7 @@ class MODNet(MattingNetwork):
 
 
 class LowResolutionBranch(nn.Module):
-    """Where the person is: the deepest map, its channels weighted, two steps up."""
+    """Semantic branch of MODNet: the deepest map, its channels weighted, two steps up."""
 
     def __init__(self, enc32x: int, enc16x: int, enc8x: int):
         super().__init__()
@@ -78,7 +78,7 @@ class LowResolutionBranch(nn.Module):
 
 
 class HighResolutionBranch(nn.Module):
-    """Where the boundary runs: shallow features and the picture itself, helped by the semantics."""
+    """Detail branch of MODNet: shallow features and the picture itself, helped by the semantics."""
 
     def __init__(self, enc2x: int, enc4x: int, enc8x: int, channels: int):
         super().__init__()

@@ -51,7 +51,7 @@ SHAPES = {
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint of this package says."""
+    """Content of a checkpoint of this package."""
 
     config: dict  # plain containers; `config["model"]` are the arguments of `create_model`
     state: dict[str, Tensor]  # our keys

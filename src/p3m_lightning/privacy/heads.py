@@ -1,4 +1,4 @@
-"""Where the heads of people are, by their matte: there a finder looks closer for a face that it missed."""
+"""Heads of people, located by their mattes: there a finder looks closer for a face that it missed."""
 
 from __future__ import annotations
 

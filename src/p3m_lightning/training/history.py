@@ -1,4 +1,4 @@
-"""What is known of the training of a network that is evaluated: what its recipe quotes, which images it has seen."""
+"""Facts about the training of a network that is evaluated: the figures its recipe quotes, the images it has seen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from p3m_lightning.training.quoted_figures import figures_of_recipe
 
 
 class Source(NamedTuple):
-    """Where images come from."""
+    """Source of a set of images."""
 
     dataset: str  # key of `DATASETS`
     split: str

@@ -73,7 +73,7 @@ class RunCSVLogger(CSVLogger):
 
 
 class ForgetRepeatedRows(Callback):
-    """What a killed run logged after its last checkpoint leaves `metrics.csv` before a resumed run logs it again."""
+    """Callback that drops the rows of `metrics.csv` behind the checkpoint a run resumes from, which it logs again."""
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Drop the rows."""

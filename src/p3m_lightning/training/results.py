@@ -1,4 +1,4 @@
-"""What a run leaves: config.yaml, results.json with its provenance, metrics per image, and a table for people."""
+"""Files of a run: config.yaml, results.json with its provenance, metrics per image, and a table for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a checkpoint fits the run that is to go on from it, found out before anything is written."""
+"""Check that a checkpoint fits the run that resumes from it, before anything is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network starts a training with: weights of another run, and which of its parameters do not learn."""
+"""Start of a training: weights of another run, and parameters that do not learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands before the page: requests that a person's clicks do not make are refused."""
+"""Guard of the page: refuses requests that a person's clicks do not make."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much visitors may send: requests a minute, and bytes and files at a time."""
+"""Quota of the page's visitors: requests a minute, and bytes and files at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page does with a visitor's pictures; nothing here knows of the web."""
+"""Work of the page on a visitor's pictures; nothing here knows of the web."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BEHIND = ("color", "blur", "picture")
 
 @dataclass(frozen=True)
 class Limits:
-    """What is taken of visitors."""
+    """Limits of what visitors may send."""
 
     megabytes: float = 30.0  # of one file
     megapixels: float = 25.0  # as its header says, before anything is decoded
@@ -32,7 +32,7 @@ class Limits:
 
 
 class Request(NamedTuple):
-    """What a visitor asks for, as it comes from the page: nothing in it is trusted."""
+    """Request of a visitor as it comes from the page: nothing in it is trusted."""
 
     photograph: object  # the file of an upload
     behind: object = "color"

@@ -1,4 +1,4 @@
-"""Where benchmarks leave their results."""
+"""Folder in which benchmarks leave their results."""
 
 from __future__ import annotations
 

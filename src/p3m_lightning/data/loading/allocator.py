@@ -1,4 +1,4 @@
-"""How the C library treats the memory of batches."""
+"""Settings of the C library's allocator for the memory of batches."""
 
 from __future__ import annotations
 

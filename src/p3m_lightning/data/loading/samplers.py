@@ -1,4 +1,4 @@
-"""Which samples a process sees, in which order, with which seeds."""
+"""Samplers: the samples a process sees, their order and their seeds."""
 
 from __future__ import annotations
 

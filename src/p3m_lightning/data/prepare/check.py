@@ -22,7 +22,7 @@ TRAINING = "train"
 
 
 class CheckReport(NamedTuple):
-    """What `check_dataset` found."""
+    """Findings of `check_dataset`."""
 
     name: str
     root: Path

@@ -1,4 +1,4 @@
-"""What can be wrong with the files of one sample, found by looking at their pixels."""
+"""Faults of the files of one sample, found by looking at their pixels."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Finding(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """What came out of one sample."""
+    """Inspection of one sample."""
 
     findings: list[Finding]
     digest: str  # of the image's pixels; empty where it cannot be read

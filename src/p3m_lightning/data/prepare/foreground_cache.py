@@ -22,7 +22,7 @@ NO_SPACE = "free some, choose --format jpg or another place with --out DIR"
 
 
 class CacheReport(NamedTuple):
-    """What `cache_foregrounds` did."""
+    """Report of `cache_foregrounds`."""
 
     made: int
     kept: int  # were there already

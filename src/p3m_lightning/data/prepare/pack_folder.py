@@ -18,7 +18,7 @@ NO_SPACE = "free some, or take another place with --out DIR"
 
 
 class PackReport(NamedTuple):
-    """What `pack_dataset` did."""
+    """Report of `pack_dataset`."""
 
     made: int
     kept: int  # were there already, of the files as they are

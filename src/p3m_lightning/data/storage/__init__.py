@@ -1,1 +1,1 @@
-"""Where the pixels of a data set lie: layouts, files, packs, and fingerprints of their content."""
+"""Storage of a data set's pixels: layouts, files, packs, and fingerprints of their content."""

@@ -35,7 +35,7 @@ Place = tuple[int, int, int, int]
 
 
 class _Tile(NamedTuple):
-    """Where a tile lies: its number row by row, its rows and columns of the image."""
+    """Place of a tile: its number row by row, its rows and columns of the image."""
 
     number: int
     rows: slice

@@ -1,4 +1,4 @@
-"""What has become of the photographs of all processes of a run."""
+"""Ledger of the photographs of all processes of a run."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ class Ledger:
 
     @property
     def stopped(self) -> bool:
-        """Whether any process has asked all to stop."""
+        """True once any process has asked all to stop."""
         return self._store.add("stopped", 0) > 0

@@ -121,7 +121,7 @@ class MatteWriter(BasePredictionWriter):
 
     @property
     def ledger(self) -> Ledger:
-        """What is known of all processes; there from `setup` on."""
+        """Ledger of all processes; there from `setup` on."""
         assert self.opened is not None
         return self.opened
 

@@ -1,1 +1,1 @@
-"""What networks run in: PyTorch, compiled or not, ONNX Runtime, OpenVINO; and which of them is taken."""
+"""Engines that run networks: PyTorch, compiled or not, ONNX Runtime, OpenVINO; and the choice among them."""

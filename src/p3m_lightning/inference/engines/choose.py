@@ -1,4 +1,4 @@
-"""Which engine runs a network: the one that was asked for, else what is installed and suits the machine."""
+"""Choice of the engine: the one that was asked for, else what is installed and suits the machine."""
 
 from __future__ import annotations
 

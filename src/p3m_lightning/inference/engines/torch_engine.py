@@ -38,12 +38,12 @@ class TorchEngine(Engine):
 
     @property
     def needs_trimap(self) -> bool:
-        """Whether the network takes a trimap."""
+        """True where the network takes a trimap."""
         return getattr(self.net, "needs_trimap", False)
 
     @cached_property
     def device(self) -> torch.device:
-        """Where the network lies."""
+        """Device of the network."""
         return next((tensor.device for tensor in self.net.parameters()), torch.device("cpu"))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What is known about a network beside its weights: for the files that it is passed on in."""
+"""Metadata of a network, for the files that it is passed on in."""
 
 from __future__ import annotations
 

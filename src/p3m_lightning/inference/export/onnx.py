@@ -38,7 +38,7 @@ EXAMPLE = (2, 90, 150)
 
 
 class Difference(NamedTuple):
-    """How far the exported network is from the original on one image, in the mode of its evaluation."""
+    """Difference of an exported network from the original on one image, in the mode of its evaluation."""
 
     size: tuple[int, int]
     sad: float  # sum of absolute differences of the mattes over 1000

@@ -19,7 +19,7 @@ PREFIX = "net."
 
 
 class Entry(NamedTuple):
-    """Where a tensor lies in a safetensors file."""
+    """Place of a tensor in a safetensors file."""
 
     kind: str  # F16, F32, ...
     shape: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""What is made of a matted frame, and which kinds of files take it."""
+"""Products of a matted frame, and the kinds of files that take them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def choose_format(target: Path, wanted: str | None, background: bool) -> str:
 
 @dataclass(frozen=True)
 class Product:
-    """What is made of every frame.
+    """Product made of every frame.
 
     Args:
         format: a key of `FORMATS`.

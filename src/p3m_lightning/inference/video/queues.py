@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class _End:
-    """What follows the last item."""
+    """Mark behind the last item."""
 
 
 END = _End()

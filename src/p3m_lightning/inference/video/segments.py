@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Encoding(NamedTuple):
-    """How FFmpeg is to encode, and what pixels it is given."""
+    """Encoding by FFmpeg, and the pixels it is given."""
 
     codec: str
     pixel_format: str
@@ -72,7 +72,7 @@ there are other cores to use."""
 
 @dataclass(frozen=True)
 class Stamps:
-    """When the frames of one segment are shown, in units of the source's time base."""
+    """Times at which the frames of one segment are shown, in units of the source's time base."""
 
     times: list[int]
     duration: int  # of the last one
@@ -192,7 +192,7 @@ class Parts:
 
     @property
     def ended(self) -> bool:
-        """Whether the last segment is there."""
+        """True once the last segment is there."""
         return bool(self.finished) and self._read(len(self.finished) - 1)["last"]
 
     @property

@@ -27,7 +27,7 @@ TRIED = 30
 
 
 class Track(NamedTuple):
-    """What becomes of one track of the source."""
+    """Decision about one track of the source."""
 
     stream: int  # its index
     codec: str = ""  # the encoder; empty to copy

@@ -1,4 +1,4 @@
-"""What P3M-Net wants of an encoder."""
+"""Interface of the encoders under P3M-Net."""
 
 from __future__ import annotations
 

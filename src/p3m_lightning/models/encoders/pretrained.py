@@ -1,4 +1,4 @@
-"""Where the weights of an encoder come from: a package of the registry, a file, or timm's hub."""
+"""Pretrained weights of an encoder: from a package of the registry, a file, or timm's hub."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def fill_backbone(backbone: nn.Module, name: str, source: str) -> None:
 
 
 class Pretraining(NamedTuple):
-    """What an encoder had learned before a training."""
+    """Record of what an encoder had learned before a training."""
 
     weights: str  # in words, without paths
     trained_on: tuple[str, ...] = ()  # names of data sets, where they are known

@@ -1,4 +1,4 @@
-"""What a run asks its own callbacks for, beyond Lightning's hooks."""
+"""Base class of callbacks that answer a run, beyond Lightning's hooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of the gradient each loss term makes: what a loss weight really does."""
+"""Share of each loss term in the gradient, which is what a loss weight changes."""
 
 from __future__ import annotations
 

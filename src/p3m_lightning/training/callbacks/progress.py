@@ -1,4 +1,4 @@
-"""How far a training is: Lightning's bar in a terminal, a line now and then in a log."""
+"""Progress of a training: Lightning's bar in a terminal, a line now and then in a log."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ its variance."""
 
 
 class EffectiveBatch(NamedTuple):
-    """How many images one optimizer step sees."""
+    """Number of images that one optimizer step sees."""
 
     images: int  # a process and batch
     processes: int

@@ -28,7 +28,7 @@ STATISTICS = ("running", "batch")
 
 @dataclass
 class PastePlan:
-    """What is pasted into one training batch."""
+    """Plan of the features pasted into one training batch."""
 
     images: Tensor  # (B, 3, H, W) source pictures in [0, 1], as large as the targets
     source_mask: Tensor  # (B, 1, H, W)
