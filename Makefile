@@ -7,7 +7,7 @@ ARGS ?=
 CKPT ?= $(shell ls -t outputs/*/*/checkpoints/best.ckpt 2>/dev/null | head -n 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep ppt test trust licenses wheel lint data bench demo notebooks clean
+.PHONY: help setup train sweep ppt test trust licenses wheel lint data bench demo docs notebooks clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -61,6 +61,11 @@ bench: setup ## speed of start, steps, photographs, the loader and the metrics, 
 demo: setup ## a page for the newest checkpoint (CKPT=PATH takes another)
 	@test -n "$(CKPT)" || { echo 'make: no checkpoint in outputs/: run make train first, or give CKPT=PATH'; exit 2; }
 	$(BIN)/p3m demo --ckpt $(CKPT) $(ARGS)
+
+docs: setup ## the pages as a site, with the reference of keys and functions, in build/site/
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python docs/configuration_reference.py
+	$(BIN)/zensical build --clean --strict
 
 notebooks: setup ## run the notebooks from top to bottom
 	$(BIN)/pytest -n auto -m 'slow or not slow' tests/test_notebooks.py
