@@ -46,6 +46,19 @@ def test_its_mattes_are_scored_as_those_of_every_network(portraits, tmp_path, ev
     assert len(config["sha256"]) == 64
 
 
+def test_our_own_network_has_our_own_scores_as_an_export(checkpoint, tmp_path, evaluated, portraits):
+    pytest.importorskip("onnxscript")
+    path = tmp_path / "ours.onnx"
+    assert main(["export", "--ckpt", str(checkpoint), "-o", str(path)]) == 0
+    write_card(path, outputs={name: name for name in ("alpha", "semantic", "detail")})
+    applied = ["inference.mode=hybrid", "+inference.short_side=96"]
+    folder, ours = evaluated(path, *applied), tmp_path / "ours"
+    given = [f"ckpt={checkpoint}", f"paths.data={portraits}", f"hydra.run.dir={ours}"]
+    assert main(["eval", *FIXED, *given, *applied]) == 0
+    means = [json.loads((one / "metrics_P3M-500-P.json").read_text())["mean"] for one in (folder, ours)]
+    assert means[0] == pytest.approx(means[1], rel=1e-3)
+
+
 def test_the_card_decides_how_it_is_applied_where_nothing_is_said(tmp_path, evaluated):
     path = grey_onnx(tmp_path / "net.onnx", inference={"mode": "resize", "short_side": 96})
     inference = json.loads((evaluated(path) / "results.json").read_text())["inference"]
