@@ -12,7 +12,7 @@ PACKAGE = Path(p3m_lightning.__file__).parent
 FLOORS = [
     {"schema"},
     {"files", "markdown", "messages", "progress"},
-    {"images"},
+    {"images", "tables"},
     {"ops", "landmarks", "parallel", "configuration", "study", "sheets"},
     {"losses", "metrics", "models", "synthetic"},
     {"data"},

@@ -1,9 +1,11 @@
 import os
 import signal
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from p3m_lightning.parallel import run_parallel
+from p3m_lightning.parallel import PixelsInUse, in_order, run_parallel
 from p3m_lightning.schema import InputError
 
 
@@ -44,3 +46,35 @@ def test_no_tasks_and_no_workers():
     assert list(run_parallel(square, [], None)) == []
     with pytest.raises(InputError, match="workers: 0 is less than 1"):
         list(run_parallel(square, [1], 0))
+
+
+@pytest.fixture
+def limit_of_ten(monkeypatch):
+    monkeypatch.setattr("p3m_lightning.parallel.pixel_limit", lambda: 10)
+    monkeypatch.setattr("p3m_lightning.parallel.declared_pixels", int)
+
+
+def test_no_more_pixels_are_begun_than_fit_beside_those_still_held(limit_of_ten):
+    held, results, begun, most = PixelsInUse(), [], [], 0
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as later:
+        for size, future in in_order(pool, lambda size: begun.append(size) or size, [4] * 9, 6, lambda s: [s], held):
+            most = max(most, sum(begun) - 4 * len(results) + held.count())
+            results.append(future.result())
+            held.add(later.submit(time.sleep, 0.01), size)
+    assert results == [4] * 9
+    assert most <= 12  # two of four, and the one that was just handed over
+
+
+def test_a_file_beyond_the_limit_is_worked_on_alone(limit_of_ten):
+    held = PixelsInUse()
+    with ThreadPoolExecutor(2) as pool:
+        assert [task for task, _ in in_order(pool, str, [20, 3, 20], 6, lambda size: [size], held)] == [20, 3, 20]
+
+
+def test_pixels_count_until_their_future_is_done():
+    held, future = PixelsInUse(), Future()
+    held.add(future, 5)
+    assert held.count() == 5
+    future.set_result(None)
+    held.wait(0)
+    assert held.count() == 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 
@@ -66,6 +66,7 @@ def in_order(
     tasks: Iterable[Task],
     ahead: int,
     decodes: Decodes[Task] = lambda _: (),
+    used: PixelsInUse | None = None,
 ) -> Iterator[tuple[Task, Future[Result]]]:
     """Yield the tasks in their order, each with its future, while a pool works on those that follow.
 
@@ -75,15 +76,41 @@ def in_order(
         tasks: taken one by one, as they are needed.
         ahead: tasks begun before they are asked for.
         decodes: as for `run_parallel`.
+        used: what other threads still do with the results of earlier tasks; counts towards the same `pixel_limit`.
     """
+    used = used or PixelsInUse()
     under_way: deque[tuple[Task, Future[Result], int]] = deque()
     for task in tasks:
         pixels = _pixels(decodes(task))
-        while under_way and (len(under_way) > ahead or sum(row[2] for row in under_way) + pixels > pixel_limit()):
+        while under_way and (
+            len(under_way) > ahead or sum(row[2] for row in under_way) + used.count() + pixels > pixel_limit()
+        ):
             yield under_way.popleft()[:2]
+        used.wait(pixel_limit() - pixels)
         under_way.append((task, pool.submit(function, task), pixels))
     while under_way:
         yield under_way.popleft()[:2]
+
+
+class PixelsInUse:
+    """Count of the pixels that futures hold until they are done."""
+
+    def __init__(self) -> None:
+        self._held: dict[Future[Any], int] = {}
+
+    def add(self, future: Future[Any], pixels: int) -> None:
+        """Count `pixels` until `future` is done."""
+        self._held[future] = pixels
+
+    def count(self) -> int:
+        """Return the number of pixels held."""
+        self._held = {future: pixels for future, pixels in self._held.items() if not future.done()}
+        return sum(self._held.values())
+
+    def wait(self, most: int) -> None:
+        """Wait until no more than `most` pixels are held, or none."""
+        while self.count() > max(most, 0) and self._held:
+            wait(self._held, return_when=FIRST_COMPLETED)
 
 
 def _as_completed(

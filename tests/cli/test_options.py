@@ -1,8 +1,9 @@
 import argparse
 
 import pytest
+from PIL import Image
 
-from p3m_lightning.cli import AtLeast
+from p3m_lightning.cli import AtLeast, main
 from p3m_lightning.schema import InputError
 
 
@@ -40,3 +41,21 @@ def test_what_is_no_whole_number_is_argparses_affair(parser, capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(["--count", "many"])
     assert "--count: invalid int value: 'many'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--max-megapixels", "0.001"], ["--max-megapixels=0.001"]])
+def test_a_limit_of_megapixels_is_taken_by_every_verb(tmp_path, monkeypatch, capsys, option):
+    monkeypatch.setenv("P3M_MAX_MEGAPIXELS", "128")  # which the option replaces for this process
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("L", (40, 40)).save(tmp_path / folder / "x.png")
+    assert main(["score", str(tmp_path / "a"), str(tmp_path / "b"), *option]) == 2
+    assert (
+        "40 x 40 pixels is more than 0.001 megapixels; --max-megapixels N reads larger ones" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("words", [["--max-megapixels"], ["--max-megapixels=many"], ["--max-megapixels", "0"]])
+def test_a_limit_that_is_no_number_is_refused(capsys, words):
+    assert main(["score", "a", "b", *words]) == 2
+    assert "give a number of megapixels" in capsys.readouterr().err

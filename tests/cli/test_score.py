@@ -69,7 +69,7 @@ def test_the_samples_score_as_recorded(golden_portraits, samples, tmp_path, caps
 
     printed = capsys.readouterr().out
     for value in recorded["mean"].values():
-        assert f" {value:.5g} " in printed
+        assert f"\t{value:.5g}\t" in printed
 
 
 def test_json_has_the_shape_of_the_contract(folders):
@@ -128,7 +128,7 @@ def test_each_number_is_printed_beside_its_definition(folders, capsys):
     _, report = score(folders, "--trimap-kernel", 9)
     lines = capsys.readouterr().out.splitlines()
     for key, start in (("mse_unknown", "pred set"), ("sad_background", "sum of |pred - gt|")):
-        line = next(line for line in lines if f" {key} " in line)
+        line = next(line for line in lines if line.startswith(f"{key}\t"))
         assert f"{report['mean'][key]:.5g}" in line
         assert f"{report['median'][key]:.5g}" in line
         assert start in line

@@ -94,13 +94,33 @@ def one_line(error: BaseException) -> str:
     return printable(" ".join(str(error).split()))
 
 
+def _limit_megapixels(arguments: list[str]) -> list[str]:
+    """Take --max-megapixels N, which every verb knows, out of the arguments, into the environment of all processes."""
+    option = "--max-megapixels"
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word != option and not word.startswith(f"{option}="):
+            rest.append(word)
+            continue
+        number = word.partition("=")[2] or next(words, "")
+        if not number.replace(".", "", 1).isdecimal() or not float(number):
+            raise InputError(f"{option} {number}: give a number of megapixels, beyond which pictures are refused")
+        os.environ["P3M_MAX_MEGAPIXELS"] = number
+    return rest
+
+
 def _run(arguments: list[str]) -> int:
+    arguments = _limit_megapixels(arguments)
     parser = argparse.ArgumentParser(
         prog="p3m",
         description="Portrait matting: train, compare, use.",
         epilog="example: p3m train experiment=p3m_synthetic",
     )
     parser.add_argument("--traceback", action="store_true", help="show where an error came from")
+    parser.add_argument(
+        "--max-megapixels", metavar="N", help="refuse pictures larger than this before decoding (default 128)"
+    )
     parser.add_argument("--version", action="store_true", help="print the version")
     _add_verbs(parser, __name__, VERBS, arguments)
     options = parser.parse_args(arguments)

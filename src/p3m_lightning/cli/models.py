@@ -47,24 +47,21 @@ def describe(name: str) -> dict:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """Print rows for people, never cutting a line of a pipe."""
-    from rich.console import Console
-    from rich.table import Table
+    """Print the networks for people."""
+    from p3m_lightning.tables import print_table as print_cells
 
-    table = Table()
-    table.add_column("name", no_wrap=True)
-    for header in ("parameters", f"multiply-adds at {SIZE}"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for header in ("trimap", "paper"):
-        table.add_column(header)
-    for row in rows:
-        sizes = (
+    head = ("name", "parameters", f"multiply-adds at {SIZE}", "trimap", "paper")
+    cells = [
+        (
+            row["name"],
             scaled(row["parameters"], 1e6, "M", row["extra"]),
             scaled(row[f"multiply_adds_{SIZE}"], 1e9, "G", row["extra"]),
+            "needed" if row["needs_trimap"] else "-",
+            row["paper"],
         )
-        table.add_row(row["name"], *sizes, "needed" if row["needs_trimap"] else "-", row["paper"])
-    console = Console()
-    (console if console.is_terminal else Console(width=200)).print(table)
+        for row in rows
+    ]
+    print_cells(head, cells, left=["trimap"], sentences=["paper"])
     print("model=p3mnet and model=basic take model.encoder=NAME, any network of timm with maps at strides 4 to 32.")
     print("Multiply-adds of convolutions and matrix products for one image; norms, activations, resizing are left out.")
 

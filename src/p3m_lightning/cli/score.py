@@ -6,17 +6,13 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from p3m_lightning.cli import AtLeast
-from p3m_lightning.messages import printable, shortened
+from p3m_lightning.messages import shortened
 from p3m_lightning.schema import InputError
 
-if TYPE_CHECKING:  # imported where used, so that the help answers at once
-    from rich.table import Table
-
 SHOWN = 20  # images listed one by one, and reasons for skipped ones
-WIDE = 10_000  # columns where nobody looks: tables are as wide as what is in them
 PER_IMAGE = ("sad", "mse", "sad_unknown", "gradient", "connectivity")
 CONVENTIONS = {
     "p3m": "P3M (Li et al., ACM MM 2021)",
@@ -78,51 +74,25 @@ def run(options: argparse.Namespace) -> int:
 
 def print_reports(reports: Mapping[str, Mapping[str, Any]], trimap_origin: str) -> None:
     """Print a table per convention, each number beside its definition, and the worst images of the first one."""
-    from rich.console import Console
+    from p3m_lightning.metrics.report import worst_first
+    from p3m_lightning.tables import print_table
 
-    console = Console()
-    if not console.is_terminal:  # whole names, one a line, for grep
-        console = Console(width=WIDE)
     first = next(iter(reports.values()))
     for name, report in reports.items():
-        console.print(_summary_table(f"{CONVENTIONS[name]}, {len(report['images'])} images", report))
-    console.print(_image_table(first))
+        summary = [
+            (key, _short(report["mean"][key]), _short(report["median"][key]), text)
+            for key, text in report["definition"].items()
+        ]
+        title = f"{CONVENTIONS[name]}, {len(report['images'])} images"
+        print_table(("metric", "mean", "median", "definition"), summary, title, sentences=["definition"])
+    rows = worst_first(first["images"])[:SHOWN]
+    keys = [key for key in PER_IMAGE if key in first["mean"]]
+    title = f"Images, worst SAD first ({len(rows)} of {len(first['images'])})"
+    print_table(("name", *keys), [(row["name"], *(_short(row[key]) for key in keys)) for row in rows], title)
     tail = first["tail"]
     share = f"{100 * tail['sad_share']:.1f} % of the summed SAD"
-    console.print(
-        f"Worst tenth ({tail['images']} of {len(first['images'])}): mean SAD {_short(tail['mean']['sad'])}, {share}."
-    )
-    console.print(f"Trimaps: {trimap_origin}.", markup=False)
-
-
-def _summary_table(title: str, report: Mapping[str, Any]) -> Table:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    table.add_column("metric", no_wrap=True)
-    for heading in ("mean", "median"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("definition")
-    for key, text in report["definition"].items():
-        table.add_row(key, _short(report["mean"][key]), _short(report["median"][key]), text)
-    return table
-
-
-def _image_table(report: Mapping[str, Any]) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    from p3m_lightning.metrics.report import worst_first
-
-    rows = worst_first(report["images"])[:SHOWN]
-    table = Table(title=f"Images, worst SAD first ({len(rows)} of {len(report['images'])})", title_justify="left")
-    keys = [key for key in PER_IMAGE if key in report["mean"]]
-    table.add_column("name", overflow="fold")
-    for key in keys:
-        table.add_column(key, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(escape(printable(row["name"])), *(_short(row[key]) for key in keys))
-    return table
+    print(f"Worst tenth ({tail['images']} of {len(first['images'])}): mean SAD {_short(tail['mean']['sad'])}, {share}.")
+    print(f"Trimaps: {trimap_origin}.")
 
 
 def _short(value: float) -> str:

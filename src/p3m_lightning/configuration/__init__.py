@@ -130,11 +130,12 @@ MOVED = {
     "p3m_lightning.experiments.launchers": "p3m_lightning.experiments.sweep.launchers",
     "p3m_lightning.training.adaptation": "p3m_lightning.training.callbacks.adaptation",
     "p3m_lightning.training.callbacks.AdaptiveGradientClipping": (
-        "p3m_lightning.training.callbacks.gradient_clipping.AdaptiveGradientClipping"
+        "p3m_lightning.training.optimization.gradient_clipping.AdaptiveGradientClipping"
     ),
     "p3m_lightning.training.callbacks.MatteFiles": "p3m_lightning.training.callbacks.matte_files.MatteFiles",
     "p3m_lightning.training.callbacks.PictureSheet": "p3m_lightning.training.callbacks.picture_sheet.PictureSheet",
     "p3m_lightning.training.callbacks.Throughput": "p3m_lightning.training.callbacks.throughput.Throughput",
+    "p3m_lightning.training.callbacks.gradient_clipping": "p3m_lightning.training.optimization.gradient_clipping",
     "p3m_lightning.training.copy_paste": "p3m_lightning.training.callbacks.copy_paste.features",
     "p3m_lightning.training.copy_paste_sheet": "p3m_lightning.training.callbacks.copy_paste.image_sheet",
     "p3m_lightning.training.distillation": "p3m_lightning.training.callbacks.teacher",

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytorch_lightning import Trainer, seed_everything
-from rich.console import Console
-from rich.table import Table
 
 from p3m_lightning.files import write_json
 from p3m_lightning.gan.callbacks import best_of, measured
 from p3m_lightning.gan.generator import load_generator
 from p3m_lightning.gan.module import StyleMatteGANModule
+from p3m_lightning.tables import print_table
 from p3m_lightning.training.results import provenance, save_config
 from p3m_lightning.training.run import build, build_trainer, fit
 
@@ -92,10 +91,6 @@ def print_distances(history: list[dict[str, float]]) -> None:
     if not history:
         return
     names = [name for name in history[0] if name not in ("images", "distance")]
-    table = Table(title="distance of generated from real portraits", title_justify="left")
-    for column in ("pictures seen", *names):
-        table.add_column(column, justify="right")
-    for entry in history:
-        style = "bold" if entry["images"] and entry == best_of(history) else None
-        table.add_row(f"{entry['images']:,}", *(f"{entry[name]:.5g}" for name in names), style=style)
-    Console().print(table)
+    rows = [(f"{entry['images']:,}", *(f"{entry[name]:.5g}" for name in names)) for entry in history]
+    bold = [i for i, entry in enumerate(history) if entry["images"] and entry == best_of(history)]
+    print_table(("pictures seen", *names), rows, "distance of generated from real portraits", bold=bold)

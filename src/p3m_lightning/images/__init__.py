@@ -32,7 +32,7 @@ from p3m_lightning.images.photographs import (
     upright,
     write_image,
 )
-from p3m_lightning.images.pixels import from_unit, to_uint8, to_unit
+from p3m_lightning.images.pixels import from_unit, strips, to_uint8, to_unit
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -56,6 +56,7 @@ __all__ = [
     "read_photo",
     "read_trimap",
     "rgb_pixels",
+    "strips",
     "tell_left_out",
     "to_uint8",
     "to_unit",

@@ -28,6 +28,9 @@ LIMIT_KEY = "P3M_MAX_MEGAPIXELS"
 MEGAPIXELS = 128.0
 BYTES_A_PIXEL = 16  # a file that is longer than this holds something else
 
+_BLOCK = 64 << 20
+"""Bytes of one of Pillow's blocks; glibc gives blocks above 32 MB back to the system at once, smaller ones may stay."""
+
 _HEAD = 32  # bytes that tell the kind of a file
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -223,7 +226,7 @@ def _check_size(size: tuple[int, int], name: str) -> None:
 
 
 def _too_large(what: str) -> str:
-    return f"{what} is more than {pixel_limit() / 1e6:g} megapixels; the environment's {LIMIT_KEY}=N reads larger ones"
+    return f"{what} is more than {pixel_limit() / 1e6:g} megapixels; --max-megapixels N reads larger ones"
 
 
 def _head(stream: BinaryIO) -> bytes:
@@ -238,7 +241,7 @@ def _content(stream: BinaryIO, name: str) -> bytes:
     stream.seek(0)
     content = stream.read(most + 1)
     if len(content) > most:
-        raise InputError(f"{name}: longer than {most / 1e9:g} GB; {LIMIT_KEY}=N reads larger ones")
+        raise InputError(f"{name}: longer than {most / 1e9:g} GB; --max-megapixels N reads larger ones")
     return content
 
 
@@ -264,6 +267,7 @@ def _register_heif(name: str) -> None:
 def _set_up_pillow() -> None:
     """Bring Pillow's complaints in line with ours, once files are read; the host's own filters stay where none are."""
     Image.init()
+    Image.core.set_block_size(_BLOCK)
     # Pillow warns from 89 megapixels and refuses from 179; `pixel_limit` does that here
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     # a broken EXIF block costs the rotation at most, and palettes with transparency are converted

@@ -8,6 +8,7 @@ import numpy as np
 
 from p3m_lightning.images.decoding import open_image, read_deep
 from p3m_lightning.images.photographs import grey_codes, upright
+from p3m_lightning.images.pixels import strips
 from p3m_lightning.messages import tell
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 
@@ -93,7 +94,9 @@ def trimap_classes(codes: np.ndarray) -> np.ndarray:
         InputError: other codes; the message tells them and what to do.
     """
     top = int(np.iinfo(codes.dtype).max)
-    values = np.flatnonzero(np.bincount(codes.ravel(), minlength=top + 1)).tolist()
+    values = np.flatnonzero(
+        sum(np.bincount(codes[rows].ravel(), minlength=top + 1) for rows in strips(len(codes)))
+    ).tolist()
     if 2 in values and values[-1] == 2:
         return codes.astype(np.uint8)
     middle = [value for value in values if 0 < value < top]

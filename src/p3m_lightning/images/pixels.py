@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 EXIF_ORIENTATION = 0x0112
+
+STRIP = 256
+"""Rows treated at once."""
 
 BLOCK = 32
 """Samples of one product: more would multiply more zeros, fewer make many small products."""
@@ -26,7 +29,16 @@ def to_unit(pixels: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
 def from_unit(values: np.ndarray, dtype: Any = np.uint8) -> np.ndarray:
     """Round values of [0, 1] to the full range of `dtype` (uint8 or uint16)."""
     top = np.iinfo(dtype).max
-    return np.rint(np.clip(values, 0, 1) * top).astype(dtype)
+    codes = np.empty(values.shape, dtype)
+    for rows in strips(len(values)):
+        strip = np.clip(values[rows], 0, 1) * top
+        codes[rows] = np.rint(strip, out=strip)
+    return codes
+
+
+def strips(height: int, begin: int = 0) -> Iterator[slice]:
+    """Yield the rows from `begin` to `height`, a few at a time, so that no whole copy of a large picture is made."""
+    return (slice(top, min(top + STRIP, height)) for top in range(begin, height, STRIP))
 
 
 def to_uint8(pixels: np.ndarray) -> np.ndarray:

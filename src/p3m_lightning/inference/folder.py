@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
+from itertools import chain, starmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +20,7 @@ from p3m_lightning.images import Photo, read_photo, read_trimap
 from p3m_lightning.inference.finder import Task
 from p3m_lightning.inference.matte import Matte, Products
 from p3m_lightning.inference.predictor import Predictor
-from p3m_lightning.parallel import in_order
+from p3m_lightning.parallel import PixelsInUse, in_order
 from p3m_lightning.schema import InputError
 
 Item = tuple[Task, tuple[Photo, np.ndarray | None] | str]
@@ -53,18 +55,25 @@ def predict_files(
         batch_size: neighbors of equal size share a pass.
         workers: threads that decode, and as many that encode. Memory holds a few photographs for each.
     """
-    with closing(read_groups(tasks, trimaps, batch_size, workers)) as groups, Writing(products, workers) as writing:
-        for group in groups:
-            yield from writing.add(predict_group(predictor, group))
+    with (
+        Writing(products, workers) as writing,
+        closing(read_groups(tasks, trimaps, batch_size, workers, writing.pixels)) as groups,
+    ):
+        # chained, since a loop's variables would keep each photograph until the next one has been read
+        yield from chain.from_iterable(map(writing.add, map(partial(predict_group, predictor), groups)))
         yield from writing.rest()
 
 
 def read_groups(
-    tasks: Iterable[Task], trimaps: Path | None = None, batch_size: int = 1, workers: int = 2
+    tasks: Iterable[Task],
+    trimaps: Path | None = None,
+    batch_size: int = 1,
+    workers: int = 2,
+    written: PixelsInUse | None = None,
 ) -> Generator[list[Item], None, None]:
     """Read photographs ahead of the network; yield up to `batch_size` neighbors of one shape, or one bad file alone.
 
-    Args as for `predict_files`.
+    Args as for `predict_files`; `written` counts what is being written, which shares the memory.
     """
 
     def read(task: Task) -> tuple[Photo, np.ndarray | None]:
@@ -75,11 +84,15 @@ def read_groups(
 
     group: list[Item] = []
     with _pool(workers) as pool:
-        for item in _ahead(pool, read, tasks, 2 * workers):
-            if group and (len(group) == batch_size or _shape(item) is None or _shape(item) != _shape(group[0])):
+        for item in _ahead(pool, read, tasks, 2 * workers, written):
+            if group and (_shape(item) is None or _shape(item) != _shape(group[0])):
                 yield group
                 group = []
             group.append(item)
+            del item  # it is large, and the next one is about to be read
+            if len(group) == batch_size or _shape(group[0]) is None:
+                yield group
+                group = []
         if group:
             yield group
 
@@ -108,6 +121,8 @@ class Writing:
     Args:
         products: what to write.
         workers: number of threads; as many photographs again may wait.
+
+    `pixels` counts those of the photographs under way.
     """
 
     def __init__(self, products: Products, workers: int) -> None:
@@ -115,6 +130,7 @@ class Writing:
         self._workers = workers
         self._pool = ThreadPoolExecutor(workers)
         self._under_way: deque[tuple[Task, Future[None]]] = deque()
+        self.pixels = PixelsInUse()
 
     def __enter__(self) -> Writing:
         return self
@@ -128,7 +144,9 @@ class Writing:
             if isinstance(result, str):
                 yield Outcome(task.source, result)
             else:
-                self._under_way.append((task, self._pool.submit(self._products.write, result, task)))
+                future = self._pool.submit(self._products.write, result, task)
+                self.pixels.add(future, result.alpha.size)
+                self._under_way.append((task, future))
         yield from self._settled(2 * self._workers)
 
     def rest(self) -> Iterator[Outcome]:
@@ -146,11 +164,14 @@ class Writing:
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, read: Callable[[Task], tuple[Photo, np.ndarray | None]], tasks: Iterable[Task], ahead: int
+    pool: ThreadPoolExecutor,
+    read: Callable[[Task], tuple[Photo, np.ndarray | None]],
+    tasks: Iterable[Task],
+    ahead: int,
+    written: PixelsInUse | None,
 ) -> Iterator[Item]:
     """Read `ahead` photographs before they are asked for; of a bad one comes the reason."""
-    for task, future in in_order(pool, read, tasks, ahead, lambda task: [task.source]):
-        yield _read(task, future)
+    return starmap(_read, in_order(pool, read, tasks, ahead, lambda task: [task.source], written))
 
 
 def _shape(item: Item) -> tuple | None:

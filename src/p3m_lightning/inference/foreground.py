@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from p3m_lightning.data.foreground_colors import one_thread
-from p3m_lightning.images import to_unit
+from p3m_lightning.images import strips, to_unit
 from p3m_lightning.schema import InputError
 
 METHODS = ("ml", "fast")
@@ -46,7 +46,7 @@ def estimate_foreground(image: np.ndarray, alpha: np.ndarray, method: str = "ml"
     small = to_unit(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
     rough = _estimate(small, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), method)
     foreground, background = (cv2.resize(colors, (width, height)) for colors in rough)
-    for rows in (slice(top, top + 256) for top in range(0, height, 256)):  # in strips, to keep the ceiling of memory
+    for rows in strips(height):
         a = alpha[rows, :, None]
         foreground[rows] = correct(to_unit(image[rows]), a, foreground[rows], background[rows]).clip(0, 1)
     return foreground

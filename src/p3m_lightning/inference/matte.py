@@ -36,9 +36,9 @@ class Matte:
         opacity: np.ndarray | None = None,
     ) -> None:
         self.image = image
-        self.alpha = np.ascontiguousarray(alpha, dtype=np.float32).clip(0, 1)
+        self.alpha = np.clip(alpha, 0, 1, dtype=np.float32, order="C")
         if opacity is not None:
-            self.alpha = np.minimum(self.alpha, to_unit(opacity))
+            np.minimum(self.alpha, to_unit(opacity), out=self.alpha)
         self.opacity = opacity
         self.profile = profile
         self.method = method

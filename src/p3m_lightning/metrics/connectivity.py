@@ -6,15 +6,19 @@ step 0.1, four neighbors and the dead zone 0.15 that every published implementat
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
+
+from p3m_lightning.images import strips
 
 THRESHOLDS = np.arange(11) * 0.1  # in float64, so the sixth is 0.6000000000000001
 DEAD_ZONE = 0.15
 
 
 def connectivity_difference(
-    pred: np.ndarray, target: np.ndarray, skip_empty: bool, region: np.ndarray | None = None
+    pred: np.ndarray, target: np.ndarray, skip_empty: bool, region: np.ndarray | None = None, held_in: Any = np.float64
 ) -> float:
     """Sum the differences of the degrees of connectivity of two mattes.
 
@@ -27,29 +31,49 @@ def connectivity_difference(
         skip_empty: what a threshold that no pixel of both mattes reaches does to pixels connected so far: True leaves
             them connected up to 1 (P3M), False ends them at the threshold before (Adobe).
         region: boolean (H, W), the pixels to sum over; None for all.
+        held_in: dtype that the values are rounded to before all else.
     """
-    differing = pred != target  # all others have equal degrees
-    if region is not None:
-        differing &= region
-    levels = THRESHOLDS.astype(np.float32)[_level_indices(np.minimum(pred, target), skip_empty)[differing]]
-    difference = _excess(pred[differing], levels) - _excess(target[differing], levels)
-    return float(np.abs(difference).sum())
+    reached = np.zeros(pred.shape, np.uint8)
+    for rows in strips(len(pred)):
+        common = np.minimum(pred[rows], target[rows]).astype(held_in)
+        for threshold in THRESHOLDS[1:]:
+            reached[rows] += common >= threshold
+    indices = _level_indices(reached, skip_empty)
+    levels = THRESHOLDS.astype(np.float32)
+    total = 0.0
+    for rows in strips(len(pred)):
+        ours, truth = (matte[rows].astype(held_in).astype(np.float64) for matte in (pred, target))
+        differing = ours != truth  # all others have equal degrees
+        if region is not None:
+            differing &= region[rows]
+        level = levels[indices[rows][differing]]
+        difference = _excess(ours[differing], level) - _excess(truth[differing], level)
+        total += float(np.abs(difference).sum())
+    return total
 
 
-def _level_indices(common: np.ndarray, skip_empty: bool) -> np.ndarray:
-    """Return uint8 (H, W): at how many thresholds in a row the pixel lies in the largest component of `common`."""
+def _level_indices(reached: np.ndarray, skip_empty: bool) -> np.ndarray:
+    """Return at how many thresholds in a row the pixel lies in the largest component of those that reach it.
+
+    Args:
+        reached: uint8 (H, W), the index of the last threshold that both mattes reach.
+        skip_empty: see `connectivity_difference`.
+
+    Returns:
+        uint8 (H, W).
+    """
     last = len(THRESHOLDS) - 1
-    reached = int(np.searchsorted(THRESHOLDS, common.max(), side="right")) - 1
-    if reached < 1:
-        return np.full(common.shape, last if skip_empty else 0, np.uint8)
-    indices = np.zeros(common.shape, np.uint8)
-    x, y, width, height = cv2.boundingRect((common >= THRESHOLDS[1]).view(np.uint8))
+    top = int(reached.max())
+    if top < 1:
+        return np.full(reached.shape, last if skip_empty else 0, np.uint8)
+    indices = np.zeros(reached.shape, np.uint8)
+    x, y, width, height = cv2.boundingRect((reached >= 1).view(np.uint8))
     window = np.s_[y : y + height, x : x + width]
-    common, inside = common[window], indices[window]
-    seed = _first_pixel(_largest_of_all((common >= THRESHOLDS[reached]).view(np.uint8)))
-    connected = np.ones(common.shape, bool)
-    for threshold in THRESHOLDS[1 : reached + 1]:
-        connected &= _largest_component((common >= threshold).view(np.uint8), seed)
+    reached, inside = reached[window], indices[window]
+    seed = _first_pixel(_largest_of_all((reached >= top).view(np.uint8)))
+    connected = np.ones(reached.shape, bool)
+    for threshold in range(1, top + 1):
+        connected &= _largest_component((reached >= threshold).view(np.uint8), seed)
         inside += connected
     if skip_empty:
         inside[connected] = last
@@ -69,8 +93,10 @@ def _largest_component(mask: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
 
 def _largest_of_all(mask: np.ndarray) -> np.ndarray:
     """Return the same from the sizes of all components."""
-    _, labels = cv2.connectedComponents(mask, connectivity=4)
-    sizes = np.bincount(labels.ravel())
+    count, labels = cv2.connectedComponents(mask, connectivity=4)
+    sizes = np.zeros(count, np.int64)
+    for rows in strips(len(labels)):
+        sizes += np.bincount(labels[rows].ravel(), minlength=count)
     sizes[0] = 0  # the outside
     largest = sizes == sizes.max()
     first = labels.ravel()[np.argmax(largest[labels])] if np.count_nonzero(largest) > 1 else np.argmax(largest)

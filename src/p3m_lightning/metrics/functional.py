@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from p3m_lightning.images import strips
 from p3m_lightning.metrics import definitions
 from p3m_lightning.metrics.arrays import Array, checked_face, checked_trimap, matte_pair
 from p3m_lightning.metrics.connectivity import connectivity_difference
@@ -26,7 +27,7 @@ def sad(pred: Array, target: Array) -> float:
         >>> sad(np.full((50, 40), 0.75), np.ones((50, 40)))
         0.5
     """
-    return _sad(_error(*matte_pair(pred, target)))
+    return _errors(*matte_pair(pred, target)).sad
 
 
 def mse(pred: Array, target: Array) -> float:
@@ -37,7 +38,7 @@ def mse(pred: Array, target: Array) -> float:
         >>> mse(np.full((50, 40), 0.75), np.ones((50, 40)))
         0.0625
     """
-    return _mean_square(_error(*matte_pair(pred, target)))
+    return _errors(*matte_pair(pred, target)).mse
 
 
 def mad(pred: Array, target: Array) -> float:
@@ -48,7 +49,7 @@ def mad(pred: Array, target: Array) -> float:
         >>> mad(np.full((50, 40), 0.75), np.ones((50, 40)))
         0.25
     """
-    return float(_error(*matte_pair(pred, target)).mean())
+    return _errors(*matte_pair(pred, target)).mad
 
 
 def gradient_error(pred: Array, target: Array) -> float:
@@ -106,10 +107,10 @@ def matting_metrics(pred: Array, target: Array, trimap: Array | None = None) -> 
         ['mad_unknown', 'mse_unknown', 'sad_background', 'sad_foreground', 'sad_unknown']
     """
     pred, target = matte_pair(pred, target)
-    error = _error(pred, target)
-    values = {"sad": _sad(error), "mse": _mean_square(error), "mad": float(error.mean())}
+    errors = _errors(pred, target)
+    values = {"sad": errors.sad, "mse": errors.mse, "mad": errors.mad}
     if trimap is not None:
-        values |= _region_metrics(pred, target, error, checked_trimap(trimap, target.shape))
+        values |= _region_metrics(pred, target, checked_trimap(trimap, target.shape))
     values["gradient"] = gradient_difference(pred, target, P3M_FILTER) / 10
     values["connectivity"] = connectivity_difference(pred, target, skip_empty=True) / 1000
     return values
@@ -168,8 +169,8 @@ def face_metrics(pred: Array, target: Array, face: Array) -> dict[str, float]:
     inside = checked_face(face, target.shape)
     if not inside.any():
         return {}
-    error = _error(pred, target)[inside]
-    return {"sad_face": _sad(error), "mse_face": _mean_square(error), "mad_face": float(error.mean())}
+    errors = _errors(pred, target, inside)
+    return {"sad_face": errors.sad, "mse_face": errors.mse, "mad_face": errors.mad}
 
 
 def mask_metrics(pred: Array, target: Array, trimap: Array | None = None) -> dict[str, float]:
@@ -190,11 +191,10 @@ def mask_metrics(pred: Array, target: Array, trimap: Array | None = None) -> dic
         0.5
     """
     pred, target = matte_pair(pred, target)
-    error = _error(pred, target)
-    values = {"iou": _iou(pred, target), "sad": _sad(error)}
+    values = {"iou": _iou(pred, target), "sad": _errors(pred, target).sad}
     if trimap is not None:
-        known = error[checked_trimap(trimap, target.shape) != UNKNOWN]
-        values |= {"sad_known": _sad(known), "mad_known": float(known.mean()) if known.size else 0.0}
+        known = _errors(pred, target, checked_trimap(trimap, target.shape) != UNKNOWN)
+        values |= {"sad_known": known.sad, "mad_known": known.mad}
     return values
 
 
@@ -233,48 +233,63 @@ def _iou(pred: np.ndarray, target: np.ndarray) -> float:
     return float(np.count_nonzero(ours & truth) / union) if union else 1.0
 
 
-def _error(pred: np.ndarray, target: np.ndarray) -> np.ndarray:
-    return np.abs(pred - target)
+class _Errors(NamedTuple):
+    """Sums of the absolute and the squared differences of two mattes, and the number of pixels."""
+
+    absolute: float
+    squared: float
+    pixels: int
+
+    @property
+    def sad(self) -> float:
+        return self.absolute / 1000
+
+    @property
+    def mse(self) -> float:
+        return self.squared / max(1, self.pixels)
+
+    @property
+    def mad(self) -> float:
+        return self.absolute / max(1, self.pixels)
 
 
-def _sad(error: np.ndarray) -> float:
-    return float(error.sum()) / 1000
-
-
-def _mean_square(error: np.ndarray) -> float:
-    return float(np.square(error).mean())
+def _errors(pred: np.ndarray, target: np.ndarray, region: np.ndarray | None = None) -> _Errors:
+    """Sum over the boolean `region` or everywhere."""
+    absolute = squared = 0.0
+    pixels = 0
+    for rows in strips(len(pred)):
+        error = np.abs(pred[rows] - target[rows])
+        error = error if region is None else error[region[rows]]
+        absolute += float(error.sum())
+        pixels += error.size
+        squared += float(np.square(error, out=error).sum())
+    return _Errors(absolute, squared, pixels)
 
 
 def _set_known(pred: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return np.where(classes == UNKNOWN, pred, classes == FOREGROUND)
 
 
-def _region_metrics(pred: np.ndarray, target: np.ndarray, error: np.ndarray, classes: np.ndarray) -> dict[str, float]:
-    guided = _error(_set_known(pred, classes), target)
+def _region_metrics(pred: np.ndarray, target: np.ndarray, classes: np.ndarray) -> dict[str, float]:
+    guided = _errors(_set_known(pred, classes), target)
     # without unknown pixels any count would do for 0 / 0; a wrong trimap's x / 0 is not a number either
     unknown = int(np.count_nonzero(classes == UNKNOWN)) or float("inf")
     return {
-        "sad_unknown": _sad(guided),
-        "mse_unknown": float(np.square(guided).sum()) / unknown,
-        "mad_unknown": float(guided.sum()) / unknown,
-        "sad_foreground": _sad(error[classes == FOREGROUND]),
-        "sad_background": _sad(error[classes == BACKGROUND]),
+        "sad_unknown": guided.sad,
+        "mse_unknown": guided.squared / unknown,
+        "mad_unknown": guided.absolute / unknown,
+        "sad_foreground": _errors(pred, target, classes == FOREGROUND).sad,
+        "sad_background": _errors(pred, target, classes == BACKGROUND).sad,
     }
 
 
 def _adobe(pred: np.ndarray, target: np.ndarray, region: np.ndarray | None) -> dict[str, float]:
     """Measure by Adobe's convention, over the boolean `region` or everywhere."""
-    error = _error(pred, target) if region is None else _error(pred[region], target[region])
-    # the published code holds alpha in float32 here, where the 8-bit code 153 reaches the sixth threshold
-    single_pred, single_target = (matte.astype(np.float32).astype(np.float64) for matte in (pred, target))
+    errors = _errors(pred, target, region)
     return {
-        "sad": _sad(error),
-        "mse": _mean_square(error) if error.size else 0.0,
-        "gradient": gradient_difference(_stretch(pred), _stretch(target), ADOBE_FILTER, region) / 1000,
-        "connectivity": connectivity_difference(single_pred, single_target, skip_empty=False, region=region) / 1000,
+        "sad": errors.sad,
+        "mse": errors.mse,
+        "gradient": gradient_difference(pred, target, ADOBE_FILTER, region) / 1000,
+        # the published code holds alpha in float32 here, where the 8-bit code 153 reaches the sixth threshold
+        "connectivity": connectivity_difference(pred, target, False, region, held_in=np.float32) / 1000,
     }
-
-
-def _stretch(matte: np.ndarray) -> np.ndarray:
-    low, high = matte.min(), matte.max()
-    return (matte - low) / (high - low) if high > low else np.zeros_like(matte)

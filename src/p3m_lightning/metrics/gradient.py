@@ -10,15 +10,18 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from p3m_lightning.images import strips
+
 SIGMA = 1.4  # pixels
 
 
 class GradientFilter(NamedTuple):
-    """Two one-dimensional filters of the same odd length, and OpenCV's rule for pixels outside the image."""
+    """Two one-dimensional filters of the same odd length, and how they are applied."""
 
     smooth: np.ndarray
     derive: np.ndarray
-    border: int
+    border: int  # OpenCV's rule for pixels outside the image
+    stretch: bool  # bring each matte's own range to [0, 1] first
 
 
 def _bell(radius: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,13 +34,14 @@ def _bell(radius: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _p3m_filter() -> GradientFilter:
     """Cut at four standard deviations, of unit sum before deriving; as scipy's `gaussian_filter` with its defaults."""
-    return GradientFilter(*_bell(int(4 * SIGMA + 0.5)), cv2.BORDER_REFLECT)
+    return GradientFilter(*_bell(int(4 * SIGMA + 0.5)), cv2.BORDER_REFLECT, stretch=False)
 
 
 def _adobe_filter() -> GradientFilter:
     """Cut where the bell falls to 0.01, each filter of unit Euclidean norm and so their product too."""
     smooth, derive = _bell(int(np.ceil(SIGMA * np.sqrt(-2 * np.log(np.sqrt(2 * np.pi) * SIGMA * 0.01)))))
-    return GradientFilter(smooth / np.linalg.norm(smooth), derive / np.linalg.norm(derive), cv2.BORDER_REPLICATE)
+    smooth, derive = smooth / np.linalg.norm(smooth), derive / np.linalg.norm(derive)
+    return GradientFilter(smooth, derive, cv2.BORDER_REPLICATE, stretch=True)
 
 
 P3M_FILTER = _p3m_filter()
@@ -55,29 +59,44 @@ def gradient_difference(
         filters: P3M_FILTER or ADOBE_FILTER.
         region: boolean (H, W), the pixels to sum over; None for all.
     """
-    x, y, width, height = cv2.boundingRect((pred != target).view(np.uint8))
+    ranges = [_range(matte) if filters.stretch else (0.0, 1.0) for matte in (pred, target)]
+    x, y, width, height = 0, 0, pred.shape[1], pred.shape[0]
+    if ranges[0] == ranges[1]:  # then equal pixels have no part in the sum
+        x, y, width, height = cv2.boundingRect((pred != target).view(np.uint8))
     if width == 0:
         return 0.0
-    # a pixel reaches one radius far; filtering one radius more keeps the cut's own border out of the result
+    # a pixel reaches one radius far; what is read reaches one more, so that no cut border comes into the result
     radius = len(filters.smooth) // 2
-    rows, read_rows = (_grown(y, height, reach, pred.shape[0]) for reach in (radius, 2 * radius))
     columns, read_columns = (_grown(x, width, reach, pred.shape[1]) for reach in (radius, 2 * radius))
-    difference = _magnitude(pred[read_rows, read_columns], filters)
-    difference -= _magnitude(target[read_rows, read_columns], filters)
-    top, left = rows.start - read_rows.start, columns.start - read_columns.start
-    difference = difference[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
-    if region is not None:
-        difference = difference[region[rows, columns]]
-    return float(np.square(difference, dtype=np.float64).sum())
+    left = columns.start - read_columns.start
+    changed = _grown(y, height, radius, pred.shape[0])
+    total = 0.0
+    for rows in strips(changed.stop, changed.start):
+        read_rows = _grown(rows.start, rows.stop - rows.start, radius, pred.shape[0])
+        difference = _magnitude(pred[read_rows, read_columns], ranges[0], filters)
+        difference -= _magnitude(target[read_rows, read_columns], ranges[1], filters)
+        top = rows.start - read_rows.start
+        difference = difference[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
+        if region is not None:
+            difference = difference[region[rows, columns]]
+        total += float(np.square(difference, dtype=np.float64).sum())
+    return total
 
 
 def _grown(start: int, length: int, reach: int, limit: int) -> slice:
     return slice(max(start - reach, 0), min(start + length + reach, limit))
 
 
-def _magnitude(matte: np.ndarray, filters: GradientFilter) -> np.ndarray:
+def _range(matte: np.ndarray) -> tuple[float, float]:
+    """Return what is taken off a matte to bring it to [0, 1], and what it is multiplied by; a plain one becomes 0."""
+    low, high = float(matte.min()), float(matte.max())
+    return low, 1 / (high - low) if high > low else 0.0
+
+
+def _magnitude(matte: np.ndarray, span: tuple[float, float], filters: GradientFilter) -> np.ndarray:
     """Return the float32 gradient magnitude; eight digits are plenty below the sum, which is taken in float64."""
-    matte = matte.astype(np.float32)
+    low, factor = span
+    matte = (matte if span == (0.0, 1.0) else (matte - low) * factor).astype(np.float32)
     across: np.ndarray = cv2.sepFilter2D(matte, cv2.CV_32F, filters.derive, filters.smooth, borderType=filters.border)
     down: np.ndarray = cv2.sepFilter2D(matte, cv2.CV_32F, filters.smooth, filters.derive, borderType=filters.border)
     across *= across  # not cv2.magnitude: its last digit depends on where the memory happens to lie

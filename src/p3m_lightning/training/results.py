@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 import yaml
-from rich.console import Console
-from rich.table import Table
 
 from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.data.storage.fingerprint import fingerprint
 from p3m_lightning.files import atomic_path
+from p3m_lightning.tables import print_table
 
 PACKAGES = ("p3m_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "albumentations", "numpy")
 SHOWN = ("sad", "mse", "mad", "sad_unknown", "gradient", "connectivity")
@@ -68,21 +67,18 @@ def print_results(results: Mapping[str, Any], images: Mapping[str, int]) -> None
     published = results["published"]
     quoted = (key for figures in published.values() for one in figures for key in one["mean"])
     metrics = dict.fromkeys((*SHOWN, *quoted))
-    table = Table(title="means over the images", title_justify="left")
-    table.add_column("set", overflow="fold")
-    for heading in ("images", "mode", *metrics):
-        table.add_column(heading, justify="left" if heading == "mode" else "right", no_wrap=True)
+    rows: list[tuple[str, ...]] = []
+    sections: list[int] = []
 
-    def row(label: str, count: int, mode: str, values: Mapping[str, float]) -> None:
-        table.add_row(label, str(count), mode, *(f"{values[key]:.4g}" if key in values else "-" for key in metrics))
+    def add(label: str, count: int, mode: str, values: Mapping[str, float]) -> None:
+        rows.append((label, str(count), mode, *(f"{values[key]:.4g}" if key in values else "-" for key in metrics)))
 
     for name, report in results["sets"].items():
         trivial = results["trivial_sad"][name]
-        row(name, images[name], results["inference"]["mode"], report["mean"])
-        row("  the best constant", images[name], "-", {"sad": trivial["constant"]})
-        row("  the mean matte", images[name], "-", {"sad": trivial["mean_matte"]})
+        add(name, images[name], results["inference"]["mode"], report["mean"])
+        add("  the best constant", images[name], "-", {"sad": trivial["constant"]})
+        add("  the mean matte", images[name], "-", {"sad": trivial["mean_matte"]})
         for figures in published.get(name, []):
-            row(f"  {figures['source']}", figures["images"], figures["inference"] or "?", figures["mean"])
-        table.add_section()
-    console = Console()
-    (console if console.is_terminal else Console(width=140)).print(table)
+            add(f"  {figures['source']}", figures["images"], figures["inference"] or "?", figures["mean"])
+        sections.append(len(rows) - 1)
+    print_table(("set", "images", "mode", *metrics), rows, "means over the images", left=["mode"], sections=sections)

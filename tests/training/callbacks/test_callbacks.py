@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from p3m_lightning.images import read_matte
-from p3m_lightning.training.callbacks.gradient_clipping import AdaptiveGradientClipping
 from p3m_lightning.training.callbacks.matte_files import MatteFiles
 from p3m_lightning.training.callbacks.throughput import Throughput
+from p3m_lightning.training.optimization.gradient_clipping import AdaptiveGradientClipping
 
 
 def clip(callback, norm):

@@ -50,25 +50,24 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _print(results: Mapping[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from p3m_lightning.tables import print_table
 
     loaders = results["loaders"]
     workers = list(loaders["reference"]["rates"])
-    caption = (
-        f"samples per second: per core, and with {', '.join(workers)} workers; MB on disk of a sample, MB of memory of "
-        "a worker; files in the page cache"
-    )
-    table = Table(caption=caption, caption_justify="left")
-    for heading in ("loader", "per core", "times", "ms", "disk", "memory", *workers):
-        table.add_column(heading, justify="left" if heading == "loader" else "right", no_wrap=True)
-    for name, row in loaders.items():
-        cells = (
+    cells = [
+        (
+            name,
             f"{row['samples_per_core_second']:.1f}",
             f"{results['ratios'].get(name, 1):.1f}",
             f"{row['cpu_ms']:.1f}",
             f"{row['disk_bytes'] / 1e6:.2f}",
             f"{row['memory_bytes'] / 1e6:.0f}",
+            *(f"{rate:.0f}" for rate in row["rates"].values()),
         )
-        table.add_row(name, *cells, *(f"{rate:.0f}" for rate in row["rates"].values()))
-    Console().print(table)
+        for name, row in loaders.items()
+    ]
+    print_table(("loader", "per core", "times", "ms", "disk", "memory", *workers), cells)
+    print(
+        f"samples per second: per core, and with {', '.join(workers)} workers; MB on disk of a sample, MB of memory of "
+        "a worker; files in the page cache"
+    )

@@ -80,18 +80,22 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _print(results: Mapping[str, Result]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from p3m_lightning.tables import print_table
 
-    table = Table()
-    for heading in ("upsampler", "SAD", "MSE", "gradient", "ms", "MiB", "trained"):
-        table.add_column(heading, justify="left" if heading == "upsampler" else "right", no_wrap=True)
-    for name, result in results.items():
-        row = result.summary
-        errors = (f"{row['sad']:.4f}", f"{row['mse']:.6f}", f"{row['gradient']:.4f}")
-        cost = (f"{1000 * row['seconds']:.1f}", f"{row['peak_bytes'] / 2**20:.1f}")
-        table.add_row(name, *errors, *cost, _training(row))
-    Console().print(table)
+    rows = {name: result.summary for name, result in results.items()}
+    cells = [
+        (
+            name,
+            f"{row['sad']:.4f}",
+            f"{row['mse']:.6f}",
+            f"{row['gradient']:.4f}",
+            f"{1000 * row['seconds']:.1f}",
+            f"{row['peak_bytes'] / 2**20:.1f}",
+            _training(row),
+        )
+        for name, row in rows.items()
+    ]
+    print_table(("upsampler", "SAD", "MSE", "gradient", "ms", "MiB", "trained"), cells, left=["trained"])
 
 
 def _training(row: Mapping[str, int]) -> str:

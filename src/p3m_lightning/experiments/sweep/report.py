@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-
 from p3m_lightning.experiments.sweep.plots import plot_gradient_shares, plot_metrics, short
 from p3m_lightning.experiments.sweep.workers import PLANNED, RETRIED, SETTINGS
 from p3m_lightning.files import atomic_path
 from p3m_lightning.markdown import markdown_table, paragraph
 from p3m_lightning.metrics.definitions import FACE, P3M
+from p3m_lightning.tables import print_table
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -68,8 +66,8 @@ def write_report(rows: Sequence[Row], keys: Sequence[str], score: str, folder: P
     with atomic_path(folder / "ranking.md") as aside:
         parts = [f"## {title}\n\n{markdown_table(head, lines)}" for title, (head, *lines) in written.items()]
         aside.write_text("\n\n".join([*([paragraph(note)] if note else []), *parts]) + "\n")
-    for title, cells in tables.items():
-        _print(title, cells)
+    for title, (head, *lines) in tables.items():
+        print_table(head, lines, title, left=["state"])
     if note:
         print(note)
 
@@ -152,16 +150,6 @@ def _write_csv(rows: Sequence[Row], file: Path) -> None:
         writer = csv.DictWriter(stream, list(dict.fromkeys(key for row in rows for key in row)))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _print(title: str, cells: Sequence[Sequence[str]]) -> None:
-    table = Table(title=title, title_justify="left")
-    for name in cells[0]:
-        table.add_column(name, justify="left" if name == "state" else "right")
-    for line in cells[1:]:
-        table.add_row(*line)
-    console = Console()
-    (console if console.is_terminal else Console(width=140)).print(table)
 
 
 def _said(value: Any) -> str:

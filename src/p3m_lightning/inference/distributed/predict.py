@@ -27,6 +27,7 @@ from p3m_lightning.inference.distributed.ledger import Ledger
 from p3m_lightning.inference.finder import Finder
 from p3m_lightning.inference.folder import Item, Outcome, Result, Writing, predict_group, read_groups
 from p3m_lightning.inference.matte import Products
+from p3m_lightning.parallel import PixelsInUse
 from p3m_lightning.progress import progress_bar
 from p3m_lightning.schema import InputError
 
@@ -114,6 +115,11 @@ class MatteWriter(BasePredictionWriter):
         self._bar = progress_bar()
 
     @property
+    def pixels(self) -> PixelsInUse:
+        """The pixels of what is being written."""
+        return self._writing.pixels
+
+    @property
     def ledger(self) -> Ledger:
         """What is known of all processes; there from `setup` on."""
         assert self.opened is not None
@@ -191,7 +197,7 @@ def predict_files_ddp(
     """
     lightning: Any = trainer  # which does not declare its callbacks
     lightning.callbacks.append(writer)
-    groups = read_groups(writer.tasks, trimaps, batch_size, writer.workers)
+    groups = read_groups(writer.tasks, trimaps, batch_size, writer.workers, writer.pixels)
     if not _environment(trainer).creates_processes_externally:
         # until all have begun; the others inherit it for good: Ctrl-C, which reaches all, is the first one's to handle
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -1,0 +1,77 @@
+"""One printer for all tables on stdout: drawn in a terminal, tab-separated in a pipe, never with a name cut."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from p3m_lightning.messages import printable
+
+WRAPPED = 24
+"""Columns of the terminal that a column of sentences needs at least."""
+
+
+def print_table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    title: str = "",
+    *,
+    left: Sequence[str] = (),
+    sentences: Sequence[str] = (),
+    bold: Sequence[int] = (),
+    sections: Sequence[int] = (),
+) -> None:
+    """Print a table.
+
+    In a pipe a row is a line, its cells separated by tabs, without frame or padding. In a terminal that is too narrow
+    for the table each row starts with its first cell on a line of its own.
+
+    Args:
+        head: names of the columns; the first one's cells name the rows.
+        rows: cells of each row; control characters in them are escaped.
+        title: stands on a line before.
+        left: further columns set flush left, as the first one is; all others are numbers.
+        sentences: columns whose cells may be wrapped in a terminal; flush left.
+        bold: indices of rows to stress.
+        sections: indices of rows behind which a line is drawn.
+    """
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for line in ([title] if title else []) + ["\t".join(row) for row in (head, *cells)]:
+            print(line)
+        return
+    console = Console()
+    if title:
+        console.print(title, style="bold", markup=False, soft_wrap=True)
+    if _width(head, cells, sentences) > console.width:
+        _print_stacked(console, head, cells)
+        return
+    flush = {head[0], *left, *sentences}
+    table = Table()
+    for name in head:
+        table.add_column(name, justify="left" if name in flush else "right", no_wrap=name not in sentences)
+    for i, row in enumerate(cells):
+        style: Any = "bold" if i in bold else None
+        table.add_row(*map(escape, row), style=style, end_section=i in sections)
+    console.print(table)
+
+
+def _width(head: Sequence[str], cells: Sequence[Sequence[str]], sentences: Sequence[str]) -> int:
+    """Return how many columns of the terminal the table takes."""
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    wrapped = (min(width, WRAPPED) if name in sentences else width for name, width in zip(head, widths, strict=True))
+    return sum(wrapped) + 3 * len(head) + 1
+
+
+def _print_stacked(console: Console, head: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Print names on lines of their own, whole, and the other cells below each."""
+    for name, *others in cells:
+        console.print(name, markup=False, soft_wrap=True)
+        facts = [f"{key} {cell}" for key, cell in zip(head[1:], others, strict=True) if cell not in ("", "-")]
+        if facts:
+            console.print("    " + ", ".join(facts), markup=False, highlight=False)
