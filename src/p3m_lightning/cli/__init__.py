@@ -17,6 +17,7 @@ from p3m_lightning.schema import InputError
 VERBS = {
     "train": "train and evaluate a network (Hydra overrides; -m sweeps)",
     "sweep": "a sweep that W&B's agents run",
+    "finetune": "a network on pictures of your own, and what it forgets",
     "eval": "evaluate a checkpoint on a data set",
     "predict": "mattes for photographs and folders",
     "video": "matte, cut-out or composite of a video",

@@ -12,7 +12,12 @@ from p3m_lightning.schema import InputError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = "example: p3m compare released=outputs/p3m_released/RUN paper=outputs/p3m_paper/RUN -o report"
-    parser.add_argument("runs", nargs="+", metavar="[LABEL=]RUN", help="folders that p3m train or p3m eval wrote")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="[LABEL=]RUN",
+        help="folders that p3m train or p3m eval wrote, and files of p3m score --json",
+    )
     parser.add_argument(
         "-o",
         "--out",

@@ -19,6 +19,7 @@ OPEN = (
     "published",
     "model",
     "checkpoints",
+    "rivals",
     "styles",
     "prepare",
     "mattes.passes",

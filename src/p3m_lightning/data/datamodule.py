@@ -15,6 +15,7 @@ from p3m_lightning.data.datasets import ArrayDataset, SplittableDataset
 from p3m_lightning.data.loading.allocator import keep_freed_memory
 from p3m_lightning.data.loading.batches import Guarded, as_floats, collate
 from p3m_lightning.data.loading.samplers import EpochSampler, LateLoader, ShardSampler
+from p3m_lightning.data.mixtures import JoinedDataset
 from p3m_lightning.data.transforms import EvalTransform
 from p3m_lightning.parallel import available_cores
 from p3m_lightning.schema import InputError, Sample
@@ -27,7 +28,7 @@ class MattingDataModule(pl.LightningDataModule):
 
     Loaders give bytes (`batches.collate`); the hooks make `Sample`s of them on the device.
 
-    The checkpoint is chosen on `val_names[0]`, the held-out split, never on a test set; `validate_tests` adds the test
+    The checkpoint is chosen on the held-out split, never on a test set; `validate_tests` adds the test
     sets to what is logged in every validation. Evaluation loaders give whole images one by one, each exactly once over
     all processes.
 
@@ -35,6 +36,7 @@ class MattingDataModule(pl.LightningDataModule):
         train: training set, or a factory of it (`_partial_` in Hydra), called once files are wanted.
         tests: name -> test set or factory.
         holdout: how much of the training set is held out: a fraction below 1 or a number of images.
+        holdout_by_part: validate the parts of a mixture one by one, as `holdout_<part>`, not as one set.
         batch_size: training samples per process and step.
         num_workers: loader processes; "auto" for the cores at hand.
         eval_transform: what becomes of the held-out files.
@@ -55,11 +57,12 @@ class MattingDataModule(pl.LightningDataModule):
         validate_tests: bool = False,
         prepare: Callable[[], object] | None = None,
         seed: int = 0,
+        holdout_by_part: bool = False,
         pin_memory: bool | None = None,
     ) -> None:
         super().__init__()
         self._train, self._tests, self._prepare = train, dict(tests or {}), prepare
-        self.holdout = holdout
+        self.holdout, self.holdout_by_part = holdout, holdout_by_part
         self.batch_size = batch_size
         self.num_workers = available_cores() if num_workers == "auto" else int(num_workers)
         self.eval_transform = eval_transform or EvalTransform()
@@ -77,7 +80,9 @@ class MattingDataModule(pl.LightningDataModule):
 
     @property
     def val_names(self) -> list[str]:
-        """Names of the validation loaders, in order; the first is the held-out split."""
+        """Names of the validation loaders, in order; what is held out comes first."""
+        if self.val_sets:
+            return list(self.val_sets)
         tests = list(self._tests) if self.validate_tests else []
         return ["holdout", *tests] if self._train is not None else tests
 
@@ -105,6 +110,8 @@ class MattingDataModule(pl.LightningDataModule):
                 )
         self.train_set, held = whole.hold_out(self.holdout, self.eval_transform)
         self.val_sets = {"holdout": held}
+        if self.holdout_by_part and isinstance(held, JoinedDataset):
+            self.val_sets = {f"holdout_{name}": one for name, one in zip(held.names, held.datasets, strict=True)}
         if self.validate_tests:
             self.val_sets |= self.test_sets
 

@@ -78,14 +78,20 @@ class MixedDataset(SplittableDataset):
         parts = {name: self.datasets[name].hold_out(size, transform) for name in self.validated}
         left = self.datasets | {name: part[0] for name, part in parts.items()}
         rest = MixedDataset(left, self.weights, self.length, self.validated)
-        return rest, JoinedDataset([part[1] for part in parts.values()])
+        return rest, JoinedDataset([part[1] for part in parts.values()], list(parts))
 
 
 class JoinedDataset(ArrayDataset):
-    """Several data sets one after another."""
+    """Several data sets one after another.
 
-    def __init__(self, datasets: Sequence[ArrayDataset]) -> None:
+    Args:
+        datasets: in their order.
+        names: of the data sets; their numbers by default.
+    """
+
+    def __init__(self, datasets: Sequence[ArrayDataset], names: Sequence[str] | None = None) -> None:
         self.datasets = list(datasets)
+        self.names = list(names or map(str, range(len(self.datasets))))
         self.ends = list(accumulate(map(len, self.datasets)))
 
     def __len__(self) -> int:

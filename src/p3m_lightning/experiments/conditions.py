@@ -8,6 +8,9 @@ from typing import Any
 
 from p3m_lightning.inference import Passes
 
+GIVEN = "files"
+"""In place of a mode: mattes that somebody else made, scored by `p3m score`."""
+
 
 def inference_text(inference: Mapping[str, Any]) -> str:
     """Return mode and resize rule, as `resize: each side x 0.5, down to a multiple of 32, at most 1600`.
@@ -15,6 +18,8 @@ def inference_text(inference: Mapping[str, Any]) -> str:
     Args:
         inference: the group of that name in a resolved configuration, mode filled in.
     """
+    if inference["mode"] == GIVEN:
+        return "mattes given as files"
     flips = ", averaged with the mirrored picture" if inference.get("flips") else ""
     return f"{inference['mode']}: {resize_rule(inference)}{flips}"
 
@@ -24,6 +29,8 @@ def resize_rule(inference: Mapping[str, Any]) -> str:
     passes = Passes(**{key: inference[key] for key in asdict(Passes()) if key in inference})
     if inference["mode"] == "native":
         return "pictures at their own size"
+    if inference["mode"] == GIVEN:
+        return "not known"
     limits = f"down to a multiple of {passes.multiple}, at most {passes.cap}"
     seen = _part(passes.scale, passes.short_side)
     if inference["mode"] == "resize":

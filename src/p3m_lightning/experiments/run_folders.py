@@ -6,7 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -16,6 +16,7 @@ import yaml
 from p3m_lightning.configuration import current_targets
 from p3m_lightning.configuration.places import without_places
 from p3m_lightning.configuration.recorded import verify_shapes
+from p3m_lightning.experiments.conditions import GIVEN
 from p3m_lightning.metrics.report import Row
 from p3m_lightning.schema import InputError
 
@@ -62,6 +63,11 @@ class Run:
     images: dict[str, dict[str, Row]]  # test set -> stem -> scores
     definition: dict[str, str]  # metric -> what it means
 
+    @property
+    def is_trained_or_tested(self) -> bool:
+        """True where this package made the mattes; it has only scored those of `p3m score`."""
+        return self.results["inference"]["mode"] != GIVEN
+
     def curves(self) -> dict[str, Curve]:
         """Return every column of `metrics.csv` that has values, by step; none for an evaluation.
 
@@ -84,8 +90,9 @@ class Run:
 
     def matte(self, test: str, stem: str) -> Path | None:
         """Return the file of a reduced matte, if the run kept any."""
-        folder = (self.folder / "report" / "mattes").resolve()
-        path = folder / test / f"{stem}.png"
+        inside = Path("report", "mattes", test) if self.is_trained_or_tested else Path()
+        folder = (self.folder / inside).resolve()
+        path = folder / f"{stem}.png"
         try:
             return path if path.resolve().is_relative_to(folder) and path.is_file() else None
         except (OSError, ValueError):  # a name that no file can have
@@ -93,20 +100,21 @@ class Run:
 
 
 def read_runs(named: Sequence[str]) -> list[Run]:
-    """Read run folders.
+    """Read run folders, and JSON files of `p3m score`.
 
     Args:
         named: paths, each possibly as `LABEL=PATH`; the others are called A, B, C, ...
 
     Raises:
-        InputError: not a run folder, or two of one label.
+        InputError: neither a run folder nor scores, or two of one label.
     """
     pairs = [_split_label(name) for name in named]
     labels = _labels(pairs)
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise InputError(f"{twice[0]}: two runs of that name; give others, as first=RUN second=RUN")
-    return [read_run(folder, label) for label, (_, folder) in zip(labels, pairs, strict=True)]
+    found = [(label, folder) for label, (_, folder) in zip(labels, pairs, strict=True)]
+    return with_sets([read_scores(path, label) if path.is_file() else read_run(path, label) for label, path in found])
 
 
 def read_run(folder: Path, label: str) -> Run:
@@ -141,6 +149,62 @@ def read_run(folder: Path, label: str) -> Run:
     except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{folder}: its results cannot be read ({_told(error)}); run it again") from None
     return Run(label, folder, current_targets(config), results, images, definition)
+
+
+def read_scores(path: Path, label: str) -> Run:
+    """Read what `p3m score --json` wrote of a folder of mattes; they are shown where the file lies among them.
+
+    Returns:
+        A run whose test set has no name yet, see `with_sets`.
+
+    Raises:
+        InputError: another kind of file, or scores by another convention than P3M's.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        verify_shapes(report, REPORT | {"convention": str, "skipped": dict}, str(path))
+        if report["convention"] != "p3m":
+            raise InputError(f"{path}: scored by the convention {report['convention']}; score with --conventions p3m")
+        images = {row["name"]: _numbers(row) for row in report["images"]}
+        definition = report["definition"]
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: no scores of p3m score --json ({_told(error)})") from None
+    if not images:
+        raise InputError(f"{path}: scores of no images")
+    results = {"sets": {}, "inference": {"mode": GIVEN}, "checkpoint": path.name, "experiment": "p3m score"}
+    return Run(label, path.parent, {"model": {"title": "a folder of mattes"}}, results, {"": images}, definition)
+
+
+def with_sets(runs: Sequence[Run]) -> list[Run]:
+    """Give scores of a folder the name of the test set whose images they are of; it is the one with the same names.
+
+    Raises:
+        InputError: they are of no test set of the runs beside them, or define a metric in another way.
+    """
+    tested = [run for run in runs if run.is_trained_or_tested]
+    known = {name: set(images) for run in tested for name, images in run.images.items()}
+    if not tested:
+        known = {"mattes": set(runs[0].images[""])}
+    words = {key: text for run in tested for key, text in run.definition.items()}
+    named = []
+    for run in runs:
+        if not run.is_trained_or_tested:
+            rows = run.images[""]
+            names = [name for name, stems in known.items() if stems == set(rows)]
+            if not names:
+                nearest = max(known, key=lambda name: len(known[name] & set(rows)))
+                raise InputError(
+                    f"{run.label}: its {len(rows)} images are those of no test set of the others; nearest is {nearest},"
+                    f" {len(known[nearest])} images, {len(known[nearest] & set(rows))} of them the same"
+                )
+            other = [key for key, text in run.definition.items() if words.get(key, text) != text]
+            if other:
+                raise InputError(f"{run.label}: {other[0]} was measured by another definition; run p3m score again")
+            run = replace(run, images=dict.fromkeys(names, rows))
+        named.append(run)
+    return named
 
 
 def _numbers(row: Row) -> Row:

@@ -204,6 +204,10 @@ def model_card(name: str) -> ModelCard:
     Raises:
         InputError: unknown name.
     """
+    if name == "external":
+        raise InputError(
+            "model=external: a network from outside is evaluated as it is: p3m eval model=external weights=FILE.onnx"
+        )
     if name not in MODELS:
         raise InputError(f"model={name}: no such network; choose from {', '.join(MODELS)}")
     return MODELS[name]

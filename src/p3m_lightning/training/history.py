@@ -15,6 +15,7 @@ from p3m_lightning.data.cards import DATASETS
 from p3m_lightning.data.storage.layout import split_folder
 from p3m_lightning.models.checkpoints import PUBLISHED
 from p3m_lightning.models.encoders.pretrained import pretraining
+from p3m_lightning.models.external import EXTERNAL, card_path, read_card
 from p3m_lightning.models.weights import SHAPES, read_checkpoint
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.quoted_figures import figures_of_recipe
@@ -35,19 +36,23 @@ def recorded_history(ckpt: str | None, weights: str | None, model: Mapping[str, 
         ckpt: a checkpoint of this package, whose configuration is returned; one that was converted from published
             weights says as which it was published.
         weights: a checkpoint in its authors' layout; which one of those published for the network is not known.
-        model: the group `model` that goes with `weights`.
+        model: the group `model` that goes with `weights`; of a network from outside its card is read.
 
     Returns:
         Of a run of ours its configuration; of published weights `trained_on`, names of data sets, and `published`, the
-        figures that the recipe of the network quotes.
+        figures that the recipe of the network quotes; of a network from outside `trained_on` and `inference` of its
+        card.
 
     Raises:
-        InputError: `ckpt` is no checkpoint of this package.
+        InputError: `ckpt` is no checkpoint of this package; no card, or one that does not fit.
     """
     history, entries = {}, []
     if ckpt:
         history = with_local_places(read_checkpoint(ckpt).config, ckpt)
         entries = [PUBLISHED[name] for name in (history.get("published_as"),) if name in PUBLISHED]
+    elif weights and model and model["name"] == EXTERNAL:
+        card = read_card(model.get("card") or card_path(weights))
+        return {"trained_on": list(card.trained_on or ()), "inference": card.usual_inference}
     elif weights and model:
         entries = [entry for entry in PUBLISHED.values() if entry.model == model["name"] and not entry.encoder_only]
     if not entries:

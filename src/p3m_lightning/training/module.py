@@ -159,10 +159,12 @@ class MattingModule(LightningModule):
         return self._evaluate("test", batch, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Log `val/<set>/<metric>`, and `val/sad` over all validation sets for the progress bar."""
+        """Log `val/<set>/<metric>`, and `val/sad` over what is held out; over the test sets where nothing is."""
         means = self._log_metrics("val")
         if means:
-            sad = torch.tensor(sum(m["sad"] for m in means) / len(means), dtype=torch.float64)
+            tests = MattingDataModule.of(self.trainer).test_names
+            chosen = [mean for name, mean in means.items() if name not in tests] or list(means.values())
+            sad = torch.tensor(sum(mean["sad"] for mean in chosen) / len(chosen), dtype=torch.float64)
             self.log("val/sad", sad, prog_bar=True, sync_dist=True)
 
     def on_test_epoch_end(self) -> None:
@@ -220,11 +222,11 @@ class MattingModule(LightningModule):
         list(self.metrics[stage].values())[which].update(alpha, *truth, exact)
         return alpha
 
-    def _log_metrics(self, stage: str, reset: bool = True) -> list[dict[str, float]]:
-        means = []
+    def _log_metrics(self, stage: str, reset: bool = True) -> dict[str, dict[str, float]]:
+        means = {}
         for name, metrics in self.metrics[stage].items():
-            means.append({key: float(value) for key, value in metrics.compute().items()})
-            logged = {f"{stage}/{name}/{k}": torch.tensor(v, dtype=torch.float64) for k, v in means[-1].items()}
+            means[name] = {key: float(value) for key, value in metrics.compute().items()}
+            logged = {f"{stage}/{name}/{k}": torch.tensor(v, dtype=torch.float64) for k, v in means[name].items()}
             self.log_dict(logged, sync_dist=True)  # the same totals in every process; Lightning wants it said
             if reset:
                 metrics.reset()

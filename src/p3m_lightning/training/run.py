@@ -22,6 +22,8 @@ from p3m_lightning.files import write_csv, write_json
 from p3m_lightning.metrics.report import metric_report
 from p3m_lightning.models import create_model, load_model, load_reference_weights, without_start
 from p3m_lightning.models.blocks import MattingNetwork
+from p3m_lightning.models.external import EXTERNAL, External
+from p3m_lightning.models.external.evaluation import external_net, with_card
 from p3m_lightning.models.weights import read_checkpoint, read_weights
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.callbacks.base import RunCallback, callbacks_of
@@ -90,6 +92,8 @@ def evaluate(config: Mapping[str, Any]) -> dict[str, Any]:
     history = recorded_history(config["ckpt"], config["weights"], config.get("model"))
     net = evaluation_net(config)
     config = with_mode(with_recorded_inference(config, history), net)
+    if isinstance(net, External):
+        config = with_card(config, net)
     for name in seen_in_training(history, config["data"]):
         warnings.warn(f"data.tests.{name}: the network was trained on these images; scores flatter it", stacklevel=2)
     module = MattingModule(net, infer=build(config["inference"]), config=config)
@@ -207,9 +211,11 @@ def build_trainer(config: Mapping[str, Any]) -> Trainer:
 
 
 def evaluation_net(config: Mapping[str, Any]) -> MattingNetwork:
-    """Return the network named by `ckpt`, by `model` with `weights`, or by a `model` without parameters."""
+    """Return the network named by `ckpt`, by `model` with `weights` (of ours or of others), or by one without any."""
     if config["ckpt"]:
         return load_model(config["ckpt"])
+    if (config.get("model") or {}).get("name") == EXTERNAL:
+        return external_net(config)
     if not config.get("model"):
         raise InputError("eval: give ckpt=PATH, or model=NAME weights=PATH, or a method without weights as closed_form")
     net = create_model(**without_start(config["model"]))

@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from p3m_lightning.configuration import relocated
 from p3m_lightning.models import create_model, without_start
 from p3m_lightning.schema import InputError
+from p3m_lightning.training.finetuning.start import with_recorded_start
 from p3m_lightning.training.module import verify_weights
 from p3m_lightning.training.optimization.parameter_groups import parameter_groups
 from p3m_lightning.training.results import save_config
@@ -58,6 +59,7 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: a key or file that does not fit; the message names it.
     """
+    config = with_recorded_start(config)
     return train_stages(config) if config.get("stages") else train_once(config)
 
 

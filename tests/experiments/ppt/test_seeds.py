@@ -17,6 +17,10 @@ CELLS = ("B:B", "B:N", "N:B", "N:N")
 class TwoMethods:
     models = ("basic", "p3mnet")
 
+    @staticmethod
+    def kind_of(model):
+        return TRIMAP_FREE
+
 
 def scores_of(rows, metric="sad"):
     """Scores of one seed from `{method: values of the four cells}`."""

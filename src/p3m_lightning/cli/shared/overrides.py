@@ -8,7 +8,7 @@ from pathlib import Path
 
 from p3m_lightning.schema import InputError
 
-HYDRA_VERBS = ("train", "eval", "ppt", "cycle", "gan")
+HYDRA_VERBS = ("train", "finetune", "eval", "ppt", "cycle", "gan")
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 OPTIONS = ("--cfg", "--info", "--package", "--config-dir", "--traceback", "--max-megapixels")
 """Options of these verbs that may be given as `--option=value`."""

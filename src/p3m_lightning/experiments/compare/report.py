@@ -80,11 +80,13 @@ def overview(runs: Sequence[Run], sets: Mapping[str, Sequence[str]]) -> Table:
 def notes(runs: Sequence[Run], sets: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Say what makes the scores of the runs less comparable than they look."""
     for name in sets:
-        if len({_data(run, name) for run in runs}) > 1:
+        if len({_data(run, name) for run in runs if run.is_trained_or_tested}) > 1:
             yield f"the files of {name} are not the same in all runs (see the data row), though their names are."
     if len({inference_text(run.results["inference"]) for run in runs}) > 1:
         yield "the runs apply their networks in different ways (see the inference row)."
-    versions = [run.results.get("versions", {}) for run in runs]
+    for run in (run for run in runs if not run.is_trained_or_tested):
+        yield f"the mattes of {run.label} come from elsewhere: of their truth nothing is known but its names."
+    versions = [run.results.get("versions", {}) for run in runs if run.is_trained_or_tested]
     for package in dict.fromkeys(key for one in versions for key in one):
         found = [one.get(package, "not recorded") for one in versions]
         if len(set(found)) > 1:
@@ -177,12 +179,12 @@ def _facts(run: Run, sets: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return {
         "run folder": "/".join(run.folder.parts[-2:]),
         "experiment": str(results.get("experiment")),
-        "network": str(model.get("name") or "that of the checkpoint"),
+        "network": str(model.get("title") or model.get("name") or "that of the checkpoint"),
         "checkpoint": str(results.get("checkpoint")),
         "inference": inference_text(results["inference"]),
-        "seed": str(results["seed"]),
+        "seed": str(results.get("seed")),
         "git revision": str(results.get("git_revision"))[:12],
-        "minutes": f"{results['seconds'] / 60:.1f}",
+        "minutes": f"{results['seconds'] / 60:.1f}" if "seconds" in results else "not known",
         **{f"data of {name}": _data(run, name) for name in sets},
     }
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from p3m_lightning.data.storage.layout import find_samples
 from p3m_lightning.data.storage.readers import SampleFiles
-from p3m_lightning.experiments.ppt.plan import NOT_TRAINED, TRIMAP_FREE, Cell, Plan, kind_of
+from p3m_lightning.experiments.ppt.plan import NOT_TRAINED, WHOLE_IMAGE, Cell, Plan
 from p3m_lightning.experiments.ppt.scores import Score, find, headline, image_scores
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import paired_test
@@ -27,7 +27,7 @@ def grey_error(plan: Plan) -> float:
 
     Infinite where no method takes a trimap.
     """
-    if all(kind_of(model) == TRIMAP_FREE for model in plan.models):
+    if all(plan.kind_of(model) in WHOLE_IMAGE for model in plan.models):
         return float("inf")
     errors = []
     for files in find_samples(plan.root, "p3m-10k", plan.test, plan.folders["B"], {"trimap"}).values():
@@ -50,7 +50,7 @@ def findings(scores: Sequence[Score], runs: Mapping[Cell, Run], test: str, grey:
         grey: see `grey_error`; a method with a trimap that does not do better has learned nothing and shows nothing.
     """
     methods = list(dict.fromkeys(score.method for score in scores))
-    free = [method for method in methods if kind_of(method) == TRIMAP_FREE]
+    free = [method for method in methods if _kind(scores, method) in WHOLE_IMAGE]
     based = [method for method in methods if method not in free]
     idle = [method for method in based if not _learned(scores, method, grey)]
     based = [method for method in based if method not in idle]
@@ -66,7 +66,7 @@ def findings(scores: Sequence[Score], runs: Mapping[Cell, Run], test: str, grey:
 
 def blur_effect(scores: Sequence[Score], method: str) -> float | None:
     """Return by what share blurring the test faces changes a method's score, the larger of what it was trained on."""
-    metric = headline(kind_of(method))[0]
+    metric = headline(_kind(scores, method))[0]
     changes = []
     for side in (NOT_TRAINED, "B", "N"):
         blurred, normal = (find(scores, Cell(method, side, condition), metric) for condition in "BN")
@@ -85,6 +85,10 @@ def direction(scores: Sequence[Score], method: str, side: str) -> float | None:
     """
     other, same = (find(scores, Cell(method, side, condition), "sad") for condition in ("BN" if side == "N" else "NB"))
     return other.value / same.value if other and same else None
+
+
+def _kind(scores: Sequence[Score], method: str) -> str:
+    return next(score.kind for score in scores if score.method == method)
 
 
 def _learned(scores: Sequence[Score], method: str, grey: float) -> bool:

@@ -10,12 +10,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from p3m_lightning.models import model_card
+from p3m_lightning.models import MODELS, model_card
 from p3m_lightning.models.classical import METHODS
+from p3m_lightning.models.external import card_path, read_card
 from p3m_lightning.models.weights import read_checkpoint
 from p3m_lightning.schema import InputError
 
 TRADITIONAL, TRIMAP_BASED, TRIMAP_FREE = "traditional", "trimap-based", "trimap-free"
+OUTSIDE, OUTSIDE_TRIMAP = "outside", "outside, trimap"  # of others, who trained it as they saw fit
+NOT_OURS = (TRADITIONAL, OUTSIDE, OUTSIDE_TRIMAP)  # nothing is trained here, so there are two cells only
+WHOLE_IMAGE = (TRIMAP_FREE, OUTSIDE)  # scored over the whole image, the others in the unknown region
 NOT_TRAINED = "-"
 
 
@@ -24,7 +28,7 @@ class Cell:
     """One field of the table."""
 
     model: str
-    trained_on: str  # a condition, or NOT_TRAINED for a traditional method
+    trained_on: str  # a condition, or NOT_TRAINED for a traditional method or a network from outside
     tested_on: str  # a condition
 
     @property
@@ -51,6 +55,7 @@ class Plan:
     methods: Mapping[str, Mapping[str, Any]]  # model -> experiment, train (overrides), published (a recipe)
     train_overrides: Sequence[str] = ()  # of every training, after those of the methods
     checkpoints: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # model -> condition -> file
+    rivals: Mapping[str, str] = field(default_factory=dict)  # name -> file from outside, its card beside it
     hidden: Path | None = None  # where the images of the styles are, None: in `folder`
 
     @classmethod
@@ -65,13 +70,21 @@ class Plan:
         own = {key: protocol[key] for key in ("folders", "test", "train", "methods")}
         own["data"] = [*protocol["data"], *config["data_overrides"]]
         paths = config["paths"]
-        plan = cls(Path(paths["run"]), root=paths["data"], **own, **{key: config[key] for key in keys})
+        given = {key: config[key] for key in keys}
+        given |= {"rivals": config["rivals"], "models": [*config["models"], *config["rivals"]]}
+        plan = cls(Path(paths["run"]), root=paths["data"], **own, **given)
         plan.check()
         return plan
 
     def check(self) -> None:
         """Refuse names that nothing is known of, before anything is trained."""
-        for name in self.models:
+        for name, path in self.rivals.items():
+            if name in MODELS or self.models.count(name) > 1:
+                raise InputError(f"rivals.{name}: a method of this package has that name; choose another")
+            if not Path(path).is_file():
+                raise InputError(f"rivals.{name}: {path}: no such file")
+            read_card(card_path(path))
+        for name in (name for name in self.models if name not in self.rivals):
             model_card(name)
             if name not in self.methods and kind_of(name) != TRADITIONAL:
                 raise InputError(
@@ -95,8 +108,14 @@ class Plan:
     def cells(self) -> Iterator[Cell]:
         """Yield all cells, method by method."""
         for model in self.models:
-            trained = [NOT_TRAINED] if kind_of(model) == TRADITIONAL else self.train_on
+            trained = [NOT_TRAINED] if self.kind_of(model) in NOT_OURS else self.train_on
             yield from (Cell(model, side, condition) for side in trained for condition in self.test_on)
+
+    def kind_of(self, model: str) -> str:
+        """Return what kind of method one of `models` is."""
+        if model not in self.rivals:
+            return kind_of(model)
+        return OUTSIDE_TRIMAP if read_card(card_path(self.rivals[model])).trimap else OUTSIDE
 
     def training_folder(self, model: str, side: str) -> Path:
         """Return the run folder of a training."""

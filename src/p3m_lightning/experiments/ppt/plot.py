@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from p3m_lightning.experiments.pages import Picture, chart
-from p3m_lightning.experiments.ppt.plan import NOT_TRAINED, TRADITIONAL, TRIMAP_FREE, Cell, Plan, kind_of
+from p3m_lightning.experiments.ppt.plan import NOT_OURS, NOT_TRAINED, WHOLE_IMAGE, Cell, Plan
 from p3m_lightning.experiments.ppt.scores import Score, headline, measured
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def ppt_chart(scores: Sequence[Score], plan: Plan) -> Picture:
     """Draw SAD with its intervals by method and cell, and the change that each style brings."""
     from matplotlib.figure import Figure
 
-    free = [method for method in plan.models if kind_of(method) == TRIMAP_FREE]
+    free = [method for method in plan.models if plan.kind_of(method) in WHOLE_IMAGE]
     based = [method for method in plan.models if method not in free]
     styles = len(plan.test_on) > 2 and "N" in plan.test_on
     groups = [(methods, title) for methods, title in ((free, "whole image"), (based, "unknown region")) if methods]
@@ -40,10 +40,10 @@ def ppt_chart(scores: Sequence[Score], plan: Plan) -> Picture:
 def _draw_cells(axes: Axes, scores: Sequence[Score], methods: Sequence[str], plan: Plan) -> None:
     seen = set()
     for place, method in enumerate(methods):
-        sides = [NOT_TRAINED] if kind_of(method) == TRADITIONAL else [s for s in plan.train_on if s in COLORS]
+        sides = [NOT_TRAINED] if plan.kind_of(method) in NOT_OURS else [s for s in plan.train_on if s in COLORS]
         cells = [Cell(method, side, test) for side in sides for test in plan.test_on if test in COLORS]
         for number, cell in enumerate(cells):
-            score = measured(scores, cell, headline(kind_of(method))[0])
+            score = measured(scores, cell, headline(plan.kind_of(method))[0])
             x = place + (number - (len(cells) - 1) / 2) * WIDTH
             axes.bar(
                 x,
@@ -64,8 +64,8 @@ def _draw_cells(axes: Axes, scores: Sequence[Score], methods: Sequence[str], pla
 def _draw_styles(axes: Axes, scores: Sequence[Score], plan: Plan) -> None:
     conditions = ["N", *(condition for condition in plan.test_on if condition != "N")]
     for number, method in enumerate(plan.models):
-        metric = headline(kind_of(method))[0]
-        for side in [NOT_TRAINED] if kind_of(method) == TRADITIONAL else plan.train_on:
+        metric = headline(plan.kind_of(method))[0]
+        for side in [NOT_TRAINED] if plan.kind_of(method) in NOT_OURS else plan.train_on:
             found = [measured(scores, Cell(method, side, condition), metric) for condition in conditions]
             changes = [100 * (score.value / found[0].value - 1) for score in found]
             label = method if side == NOT_TRAINED else f"{method}, trained on {side}"

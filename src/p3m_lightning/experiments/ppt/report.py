@@ -17,13 +17,16 @@ from p3m_lightning.experiments.pages import (
 )
 from p3m_lightning.experiments.ppt.findings import SIDES, findings, grey_error
 from p3m_lightning.experiments.ppt.plan import (
+    NOT_OURS,
     NOT_TRAINED,
+    OUTSIDE,
+    OUTSIDE_TRIMAP,
     TRADITIONAL,
     TRIMAP_BASED,
     TRIMAP_FREE,
+    WHOLE_IMAGE,
     Cell,
     Plan,
-    kind_of,
 )
 from p3m_lightning.experiments.ppt.plot import ppt_chart
 from p3m_lightning.experiments.ppt.scores import OURS, Score, find, headline, measured, own_scores, published_scores
@@ -32,12 +35,14 @@ from p3m_lightning.experiments.statistics import LEVEL, SAMPLES
 from p3m_lightning.files import atomic_path
 from p3m_lightning.markdown import markdown_table
 
-REGIONS = {TRIMAP_FREE: "whole image", TRIMAP_BASED: "unknown region", TRADITIONAL: "unknown region"}
 TITLES = {
     TRIMAP_FREE: "Methods without a trimap",
     TRIMAP_BASED: "Methods with a trimap",
     TRADITIONAL: "Traditional methods (nothing is trained, so there are only two cells)",
+    OUTSIDE: "Networks from outside without a trimap (trained by others, so there are only two cells)",
+    OUTSIDE_TRIMAP: "Networks from outside with a trimap (trained by others, so there are only two cells)",
 }
+REGIONS = {kind: "whole image" if kind in WHOLE_IMAGE else "unknown region" for kind in TITLES}
 
 
 def write_report(plan: Plan, runs: Mapping[Cell, Run]) -> str:
@@ -49,7 +54,7 @@ def write_report(plan: Plan, runs: Mapping[Cell, Run]) -> str:
     """
     scores = own_scores(plan, runs) + published_scores(plan)
     modes = list(dict.fromkeys((score.mode, score.resize) for score in scores))
-    captions = {kind: _caption(kind, scores) for kind in TITLES if any(kind_of(m) == kind for m in plan.models)}
+    captions = {kind: _caption(kind, scores) for kind in TITLES if any(plan.kind_of(m) == kind for m in plan.models)}
     tables = {kind: main_table(plan, kind, scores, modes) for kind in captions}
     ours = [score for score in scores if score.source == OURS]
     sentences = findings(ours, runs, plan.test, grey_error(plan))
@@ -77,12 +82,12 @@ def write_report(plan: Plan, runs: Mapping[Cell, Run]) -> str:
 
 def main_table(plan: Plan, kind: str, scores: Sequence[Score], modes: Sequence[tuple[str, str]]) -> Table:
     """Return the cells of one kind of method, and below each method what is published of it; the least is bold."""
-    sides = [NOT_TRAINED] if kind == TRADITIONAL else [side for side in plan.train_on if side in ("B", "N")]
+    sides = [NOT_TRAINED] if kind in NOT_OURS else [side for side in plan.train_on if side in ("B", "N")]
     tested = [condition for condition in plan.test_on if condition in ("B", "N")]
     pairs = [(side, condition) for side in sides for condition in tested]
     rows: list[list[str]] = []
     best = set()
-    for method in (method for method in plan.models if kind_of(method) == kind):
+    for method in (method for method in plan.models if plan.kind_of(method) == kind):
         for source in dict.fromkeys(score.source for score in scores if score.method == method):
             cells = [Cell(method, *pair) for pair in pairs]
             found = [[find(scores, cell, metric, source) for metric in headline(kind)] for cell in cells]
@@ -101,7 +106,7 @@ def face_table(plan: Plan, scores: Sequence[Score], modes: Sequence[tuple[str, s
     rows = []
     for method in plan.models:
         cells = [Cell(method, *sides) for sides in SIDES]
-        if kind_of(method) == TRADITIONAL:  # under what would be trained on B
+        if plan.kind_of(method) in NOT_OURS:  # under what would be trained on B
             cells[:2] = [Cell(method, NOT_TRAINED, condition) for condition in "BN"]
         found = [find(scores, cell, "sad_face") for cell in cells]
         given = [score for score in found if score]
@@ -114,8 +119,8 @@ def style_table(plan: Plan, scores: Sequence[Score], modes: Sequence[tuple[str, 
     """Return how the SAD changes with the way in which the test faces are hidden."""
     rows = []
     for method in plan.models:
-        metric = headline(kind_of(method))[0]
-        sides = [NOT_TRAINED] if kind_of(method) == TRADITIONAL else plan.train_on
+        metric = headline(plan.kind_of(method))[0]
+        sides = [NOT_TRAINED] if plan.kind_of(method) in NOT_OURS else plan.train_on
         for side in sides:
             found = [measured(scores, Cell(method, side, condition), metric) for condition in plan.test_on]
             normal = find(scores, Cell(method, side, "N"), metric)
@@ -156,8 +161,8 @@ def _caption(kind: str, scores: Sequence[Score]) -> str:
 def _face_caption(scores: Sequence[Score]) -> str:
     definition = next((score.definition for score in scores if score.metric == "sad_face"), "no image has a face mask")
     return (
-        f"sad_face: {definition}; the same region whether it is hidden or not. Traditional methods, tested on B and"
-        " on N, stand under B:B and B:N."
+        f"sad_face: {definition}; the same region whether it is hidden or not. Methods that are not trained here,"
+        " tested on B and on N, stand under B:B and B:N."
     )
 
 

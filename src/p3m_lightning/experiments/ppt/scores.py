@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from p3m_lightning.experiments.conditions import resize_rule
-from p3m_lightning.experiments.ppt.plan import NOT_TRAINED, TRIMAP_FREE, Cell, Plan, kind_of
+from p3m_lightning.experiments.ppt.plan import NOT_TRAINED, WHOLE_IMAGE, Cell, Plan, kind_of
 from p3m_lightning.experiments.run_folders import Run
 from p3m_lightning.experiments.statistics import Estimate, bootstrap
 from p3m_lightning.metrics.definitions import FACE, P3M
@@ -45,7 +45,7 @@ class Score(NamedTuple):
 
 def headline(kind: str) -> tuple[str, str]:
     """Return the two metrics of a kind of method: over the whole image, or in the unknown region of the trimap."""
-    return ("sad", "mse") if kind == TRIMAP_FREE else ("sad_unknown", "mse_unknown")
+    return ("sad", "mse") if kind in WHOLE_IMAGE else ("sad_unknown", "mse_unknown")
 
 
 def own_scores(plan: Plan, runs: Mapping[Cell, Run]) -> list[Score]:
@@ -89,7 +89,7 @@ def _scores_of(plan: Plan, cell: Cell, run: Run) -> Iterator[Score]:
         estimate = bootstrap(values, seed=plan.seed)
         yield Score(
             method=cell.model,
-            kind=kind_of(cell.model),
+            kind=plan.kind_of(cell.model),
             cell=cell.title,
             trained_on=cell.trained_on,
             tested_on=cell.tested_on,

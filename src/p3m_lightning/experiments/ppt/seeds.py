@@ -8,7 +8,7 @@ import numpy as np
 
 from p3m_lightning.experiments.pages import Block, Heading, Table, Text, write_html, write_markdown
 from p3m_lightning.experiments.ppt.findings import SIDES, direction
-from p3m_lightning.experiments.ppt.plan import TRIMAP_FREE, Cell, Plan, kind_of
+from p3m_lightning.experiments.ppt.plan import TRIMAP_FREE, Cell, Plan
 from p3m_lightning.experiments.ppt.report import write_report
 from p3m_lightning.experiments.ppt.scores import Score, find, headline, own_scores
 from p3m_lightning.experiments.ppt.steps import run_plan
@@ -54,7 +54,7 @@ def spread_table(plan: Plan, scores: SeedScores) -> Table:
     """Return mean and deviation over the seeds of each method's error, and of the IoU where labels are masks."""
     rows = []
     for method in plan.models:
-        for metric in (headline(kind_of(method))[0], "iou"):
+        for metric in (headline(plan.kind_of(method))[0], "iou"):
             found = [[find(own, Cell(method, *sides), metric) for own in scores.values()] for sides in SIDES]
             if all(score for column in found for score in column):
                 rows.append([method, metric, *(_spread([s.value for s in column if s]) for column in found)])
@@ -64,7 +64,7 @@ def spread_table(plan: Plan, scores: SeedScores) -> Table:
 def direction_table(plan: Plan, scores: SeedScores) -> Table:
     """Return N:B / N:N and B:N / B:B of every method without a trimap, seed by seed."""
     rows = []
-    for method in (method for method in plan.models if kind_of(method) == TRIMAP_FREE):
+    for method in (method for method in plan.models if plan.kind_of(method) == TRIMAP_FREE):
         for side, title in (("N", "N:B / N:N"), ("B", "B:N / B:B")):
             factors = [factor for own in scores.values() if (factor := direction(own, method, side)) is not None]
             if len(factors) == len(scores):

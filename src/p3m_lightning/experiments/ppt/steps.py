@@ -84,7 +84,9 @@ def training_config(plan: Plan, model: str, side: str) -> dict[str, Any]:
 def test_cell(plan: Plan, cell: Cell) -> None:
     """Score a method on the images of one condition, the face region too."""
     folder, overrides = plan.cell_folder(cell), [*plan.data, *_common(plan)]
-    if cell.trained_on == NOT_TRAINED:
+    if cell.model in plan.rivals:
+        overrides += ["model=external", f"weights={quoted(Path(plan.rivals[cell.model]).absolute())}"]
+    elif cell.trained_on == NOT_TRAINED:
         overrides.append(f"model={cell.model}")
     else:
         overrides.append(f"ckpt={quoted(plan.checkpoint(cell.model, cell.trained_on))}")
@@ -130,7 +132,7 @@ def is_finished(folder: Path, config: Mapping[str, Any], ignored: Sequence[str] 
     given = {key: value for key, value in now.items() if value is not None and key not in ignored}
     recorded = {key: before.get(key) for key in given}
     refuse_other_settings(folder, recorded, given, "delete it, or choose another paths.run")
-    results, checkpoint = folder / "results.json", config["ckpt"]
+    results, checkpoint = folder / "results.json", config["ckpt"] or config.get("weights")
     if not results.is_file():
         return False
     return not checkpoint or results.stat().st_mtime >= Path(checkpoint).stat().st_mtime

@@ -6,13 +6,11 @@ import copy
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from torch import nn
 
 from p3m_lightning.schema import InputError, Sample
 from p3m_lightning.training.callbacks.base import RunCallback
+from p3m_lightning.training.finetuning.frozen_statistics import freeze_statistics
 from p3m_lightning.training.module import MattingModule
-
-NORMS = (nn.BatchNorm2d, nn.InstanceNorm2d)
 
 
 class KeepBefore(RunCallback):
@@ -37,8 +35,6 @@ class KeepBefore(RunCallback):
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Sample, index: int) -> None:
         """Run the copy on the batch."""
-        for part in MattingModule.of(module).net.modules():
-            if isinstance(part, NORMS):
-                part.eval()
+        freeze_statistics(MattingModule.of(module).net)
         with torch.no_grad():
             batch["before"] = self.net.to(batch["image"].device)(batch["image"])

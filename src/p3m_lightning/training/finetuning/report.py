@@ -1,0 +1,70 @@
+"""The forgetting report for people: a page in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from p3m_lightning.markdown import markdown_table
+
+SHOWN = ("sad", "mse", "sad_unknown", "gradient", "connectivity", "iou")
+SAME = 0.01  # a smaller relative change is none
+
+
+def forgetting_page(report: Mapping[str, Any]) -> str:
+    """Return the page.
+
+    Args:
+        report: what `forgetting.json` holds.
+    """
+    sets = report["sets"]
+    parts = ["# What was won and lost", *verdicts(sets)]
+    parts += ["## Before and after", _legend(report), _metrics_table(sets)]
+    parts += ["## On the way", "SAD of every validation.", _course_table(report["course"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def verdicts(sets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a sentence for each set."""
+    for name, one in sets.items():
+        if one["after"] is None or one["change"] is None:
+            continue
+        counts = (
+            f"; better on {one['better']} of {one['images']} images, worse on {one['worse']}"
+            if one.get("images")
+            else ""
+        )
+        numbers = (
+            f"SAD {one['before']['sad']:.4g} before, {one['after']['sad']:.4g} after ({one['change']:+.0%}{counts})"
+        )
+        yield f"- {_verdict(one['change'])} on {name} ({one['kind']} pictures): {numbers}."
+
+
+def _verdict(change: float) -> str:
+    if abs(change) < SAME:
+        return "Neither won nor lost"
+    return "Won" if change < 0 else "**Lost**"
+
+
+def _legend(report: Mapping[str, Any]) -> str:
+    return (
+        f"Before: the network that the fine-tuning started from. After: the chosen checkpoint (step"
+        f" {report['chosen_step']}); test sets in the final test, parts held out in the validation that chose it."
+    )
+
+
+def _metrics_table(sets: Mapping[str, Mapping[str, Any]]) -> str:
+    keys = [key for key in SHOWN if any(key in one["before"] for one in sets.values())]
+    rows: list[Sequence[str]] = []
+    for name, one in sets.items():
+        for key in (key for key in keys if key in one["before"]):
+            before, after = one["before"][key], (one["after"] or {}).get(key)
+            change = f"{after / before - 1:+.1%}" if after is not None and before else "-"
+            rows.append([name, one["kind"], key, f"{before:.4g}", "-" if after is None else f"{after:.4g}", change])
+    return markdown_table(["set", "pictures", "metric", "before", "after", "change"], rows)
+
+
+def _course_table(course: Sequence[Mapping[str, Any]]) -> str:
+    names = list(course[0]["sets"])
+    rows = [[str(point["step"]), *(f"{point['sets'][name]['sad']:.4g}" for name in names)] for point in course]
+    return markdown_table(["step", *names], rows)

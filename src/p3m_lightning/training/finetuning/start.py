@@ -1,0 +1,42 @@
+"""Start of a fine-tuning: a checkpoint that names its network and how that is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from p3m_lightning.configuration.recorded import verify_recorded
+from p3m_lightning.models import without_start
+from p3m_lightning.models.box import BOX_FILE
+from p3m_lightning.models.weights import read_checkpoint
+from p3m_lightning.schema import InputError
+
+BOX = "box"
+"""Value of `init_from` that stands for the network in the box."""
+
+
+def with_recorded_start(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in what `init_from` says of itself: the network where there is no `model`, and how it is applied.
+
+    Args:
+        config: of a training.
+
+    Returns:
+        The configuration with the path of the box in place of its name; `model`, and the keys of `inference` that are
+        not given, are those that the checkpoint records.
+
+    Raises:
+        InputError: `model` is null and there is no checkpoint to take it from, or it is none of ours.
+    """
+    start = str(BOX_FILE) if config["init_from"] == BOX else config["init_from"]
+    config = {**config, "init_from": start}
+    if config.get("model") is not None:
+        return config
+    if not start:
+        raise InputError("model: there is none; give init_from=CHECKPOINT to go on with its network, or model=NAME")
+    recorded = read_checkpoint(start).config
+    inference = recorded.get("inference") or {}
+    verify_recorded(inference, str(start))
+    given = {key: value for key, value in config["inference"].items() if value is not None}
+    model = {"_target_": "p3m_lightning.models.create_model", **without_start(recorded["model"])}
+    return {**config, "model": model, "inference": {**config["inference"], **inference, **given}}
