@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def tuned(portraits, pictures, checkpoint, tmp_path_factory):
     """The run folder of a fine-tuning on masks that were taken for mattes, and the warnings."""
     folder = tmp_path_factory.mktemp("tuned") / "run"
     given = [f"paths.new={pictures}", f"paths.old={portraits}", f"init_from={checkpoint}", f"hydra.run.dir={folder}"]
-    with pytest.warns(UserWarning) as caught:
+    with warnings.catch_warnings(record=True) as caught:
         code = main(["finetune", *BRIEF, *given])
     assert code == 0
     return folder, [str(one.message) for one in caught]
