@@ -23,6 +23,8 @@ class Loss(ABC):
 
     names: tuple[str, ...]
     """Of the terms, as `terms` returns them."""
+    cross_entropies: tuple[str, ...] = ()
+    """Names of the terms that are cross entropies of classes; the others measure distances."""
 
     def __call__(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
         """Return the terms of a network's `output` for a collated `batch`."""

@@ -80,6 +80,7 @@ class P3MLoss(Loss):
     """
 
     names = ("semantic", "side2", "side1", "side0", *MATTE_TERMS, "composition")
+    cross_entropies = ("semantic", "side2", "side1", "side0")
 
     def __init__(self, composition: bool = True) -> None:
         self.composition = composition
@@ -109,6 +110,7 @@ class GFMLoss(Loss):
     """
 
     names = ("semantic", *MATTE_TERMS, "composition")
+    cross_entropies = ("semantic",)
 
     def __init__(self, composition: bool = True) -> None:
         self.composition = composition

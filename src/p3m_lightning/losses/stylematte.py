@@ -60,6 +60,7 @@ class StyleMatteSegmentationLoss(Loss):
                 f"loss.function.hausdorff: no form {hausdorff!r}; choose from {', '.join(HAUSDORFF_FORMS)}"
             )
         self.hausdorff = HAUSDORFF_FORMS[hausdorff] if hausdorff else None
+        self.cross_entropies = ("bce",)
         self.names = ("dice", "bce", "hausdorff") if hausdorff else ("dice", "bce")
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from p3m_lightning.training.callbacks.base import RunCallback, callbacks_of
 from p3m_lightning.training.checkpointing import prepare_for_travel, take_home
 from p3m_lightning.training.optimization.learning_rate import effective_batch, scale_rate
 from p3m_lightning.training.optimization.parameter_groups import build_optimizer
+from p3m_lightning.training.optimization.weighting import Fixed, UPGrad, build_weighting
 from p3m_lightning.training.sharding import FullySharded, reshard, shard, unshard
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class MattingModule(LightningModule):
         infer: `(net, images, trimap=) -> alpha`, how the network is applied to whole pictures.
         loss: gives the terms; not needed for evaluation alone.
         weights: weight of every term of the loss; total = sum of weight times term.
+        weighting: keys `weighting`, `shared` and `gradnorm` of the group `loss`, see `optimization.weighting`.
         optimizer: factory `(parameters) -> Optimizer`.
         scheduler: `factory` as `(optimizer) -> scheduler` (None keeps the rate), `interval` (step or epoch), and
             `needs_total_steps` where the factory is to be told `total_steps`.
@@ -63,6 +65,7 @@ class MattingModule(LightningModule):
         lr_scaling: Mapping[str, Any] | None = None,
         sync_batchnorm: bool = False,
         config: Mapping[str, Any] | None = None,
+        weighting: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.net = net
@@ -71,6 +74,7 @@ class MattingModule(LightningModule):
         self.weights = dict(weights or {})
         if loss is not None:
             verify_weights(loss.names, self.weights)
+            self.weighting = build_weighting(loss, weighting or {})
         self.weighted_terms: dict[str, Tensor] = {}  # of the batch at hand, for callbacks before its backward pass
         self.optimizer_factory = optimizer
         self.scheduler = scheduler
@@ -97,6 +101,8 @@ class MattingModule(LightningModule):
         does_without = any(isinstance(c, RunCallback) and c.replaces_mattes for c in callbacks_of(self.trainer))
         if stage == "fit" and not does_without and data.train_set is not None and not data.train_set.has_mattes:
             raise InputError("data: images without mattes, there is nothing to learn from; take data=p3m10k or another")
+        if self.loss is not None and isinstance(self.weighting, UPGrad) and self.trainer.world_size > 1:
+            raise InputError("loss.weighting=upgrad: every process would project for itself; take trainer.devices=1")
         names = {"val": data.val_names, "test": data.test_names}
         self.metrics = {stage: {name: MattingMetrics() for name in names[stage]} for stage in names}
         self.trivial = {name: TrivialPredictors() for name in names["test"]}
@@ -106,6 +112,8 @@ class MattingModule(LightningModule):
     def configure_model(self) -> None:
         """Shard the network where the strategy is FSDP2."""
         if isinstance(self.trainer.strategy, FullySharded):
+            if self.loss is not None and not isinstance(self.weighting, Fixed):
+                raise InputError("loss.weighting: goes with whole gradients, not with trainer=fsdp; take trainer=ddp")
             if self.sync_batchnorm:
                 self.net = nn.SyncBatchNorm.convert_sync_batchnorm(self.net)
             assert self.device_mesh is not None, "Lightning lays out the mesh of FSDP2 before it configures the model"
@@ -137,9 +145,13 @@ class MattingModule(LightningModule):
         """Weigh the loss terms and log each one."""
         assert self.loss is not None, "a module without a loss only evaluates"
         terms = self.loss(self(batch), batch)
-        self.weighted_terms = {name: self.weights[name] * value for name, value in terms.items()}
-        first, *others = self.weighted_terms.values()
-        total = sum(others, first)
+        weighted = {name: self.weights[name] * value for name, value in terms.items()}
+        total, factors = self.weighting(weighted, self.net)
+        self.weighted_terms = weighted
+        if not isinstance(self.weighting, Fixed):
+            self.weighted_terms = {name: factors[name] * value for name, value in weighted.items()}
+            weights = {f"train/weight/{name}": self.weights[name] * factor for name, factor in factors.items()}
+            self.log_dict(weights, batch_size=len(batch["name"]))
         logged = {f"train/loss/{name}": value.detach() for name, value in terms.items()}
         self.log_dict(logged, batch_size=len(batch["name"]))
         self.log("train/loss/total", total.detach(), prog_bar=True, batch_size=len(batch["name"]))
@@ -181,9 +193,13 @@ class MattingModule(LightningModule):
             raise
         except (TypeError, ValueError) as error:
             raise InputError(f"optimizer: {error}") from error
+        rate_before = optimizer.defaults["lr"]
         stated = scale_rate(optimizer, effective_batch(self.trainer), self.lr_scaling)
         if self.trainer.is_global_zero:
             log.info(stated)
+        if self.loss is not None and (learned := list(self.weighting.parameters())):
+            rate = self.weighting.rate or rate_before
+            optimizer.add_param_group({"params": learned, "name": "weighting", "lr": rate, "weight_decay": 0.0})
         schedule = self.scheduler or {}
         if not schedule.get("factory"):
             return {"optimizer": optimizer}

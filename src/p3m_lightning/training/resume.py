@@ -55,6 +55,9 @@ training, or change nothing and be believed."""
 STRICT = ("model", "frozen", "optimizer", "scheduler", "loss", "generator", "discriminator", "optimizers")
 """Groups in which a key that the checkpoint does not record counts as a change; elsewhere it may be younger."""
 
+ASSUMED = {"loss.weighting": "fixed", "loss.gradnorm.alpha": 1.5, "loss.gradnorm.lr": 0.025}
+"""What a checkpoint from before these keys was trained with."""
+
 SHOWN = 3
 
 
@@ -91,7 +94,7 @@ def changed_keys(config: Mapping[str, Any], recorded: Mapping[str, Any]) -> Iter
     """Yield key, recorded and new value of every setting that differs and would not take effect on a resumed run."""
     old, new = (flat(without_places(one, one.get("paths", {}))) for one in (current_targets(recorded), config))
     for key in sorted(old.keys() | new.keys()):
-        before, now = old.get(key), new.get(key)
+        before, now = old.get(key, ASSUMED.get(key)), new.get(key, ASSUMED.get(key))
         if before == now or key.startswith(TAKES_EFFECT):
             continue
         if key not in old and key.split(".")[0] not in STRICT:

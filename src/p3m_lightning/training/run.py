@@ -166,6 +166,7 @@ def build_module(config: Mapping[str, Any], net: MattingNetwork) -> MattingModul
         lr_scaling=config["lr_scaling"],
         sync_batchnorm=config["trainer"].get("sync_batchnorm", False),
         config=config,
+        weighting=config["loss"],
     )
 
 

@@ -19,6 +19,7 @@ from p3m_lightning.experiments.run_folders import Run, flatten, read_run
 from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.progress import progress_bar
 from p3m_lightning.schema import InputError
+from p3m_lightning.training.resume import ASSUMED
 from p3m_lightning.training.run import build, evaluate, train_once
 
 QUIET = ("callbacks.progress=null", "++data.prepare=null")
@@ -130,7 +131,7 @@ def is_finished(folder: Path, config: Mapping[str, Any], ignored: Sequence[str] 
     stored = current_targets(yaml.safe_load((folder / "config.yaml").read_text()))
     before, now = (flatten(one, str(folder)) for one in (stored, config))
     given = {key: value for key, value in now.items() if value is not None and key not in ignored}
-    recorded = {key: before.get(key) for key in given}
+    recorded = {key: before.get(key, ASSUMED.get(key)) for key in given}
     refuse_other_settings(folder, recorded, given, "delete it, or choose another paths.run")
     results, checkpoint = folder / "results.json", config["ckpt"] or config.get("weights")
     if not results.is_file():
