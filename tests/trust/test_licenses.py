@@ -8,9 +8,11 @@ from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
-from licenses import JUDGED, bill_of_materials, inventory, license_of, main
+from licenses import bill_of_materials, main
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from p3m_lightning.packages import JUDGED, inventory, license_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

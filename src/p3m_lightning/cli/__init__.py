@@ -32,8 +32,14 @@ VERBS = {
     "gan": "train StyleMatteGAN, and sample portraits with mattes from it",
     "cycle": "photographs, mattes, a generator, its portraits, a better network",
     "bench": "benchmarks, JSON on the last line",
+    "doctor": "what is installed, what is missing, and the command that mends it",
+    "licenses": "the licenses of the installation, or of a run: code, weights, data",
+    "completion": "completion of verbs, options and overrides for bash, zsh and fish",
 }
 """Each verb is a module of this package: with `VERBS` of its own, or `configure(parser)` and `run(options)`."""
+
+ROOMS = {"doctor": "about", "licenses": "about", "completion": "about"}
+"""Verbs whose module stands in a room inside."""
 
 READS_FOLDERS = ("data", "export")
 """Verbs that read folders of pictures and pass nothing of C libraries on to the terminal; predict and score see to it
@@ -171,7 +177,8 @@ def _add_verbs(parser: argparse.ArgumentParser, package: str, verbs: dict[str, s
         subparser = subparsers.add_parser(verb, help=purpose, description=purpose)
         if wanted is None or arguments[wanted] != verb:
             continue
-        module = import_module(f"{package}.{verb}")
+        place = f"{ROOMS[verb]}.{verb}" if package == __name__ and verb in ROOMS else verb
+        module = import_module(f"{package}.{place}")
         if hasattr(module, "VERBS"):
             _add_verbs(subparser, module.__name__, module.VERBS, arguments[wanted + 1 :])
         else:

@@ -134,3 +134,11 @@ DATASETS = {
         foreground_of={"blurred_image": ("fg_blurred",)},
     ),
 }
+
+TERMS = {
+    "imagenet-1k": "terms of access: non-commercial research and education; the photographs are other people's",
+    "coco": "annotations CC BY 4.0; the photographs under their own terms at Flickr, look at those",
+    "adobe-composition-1k": "by agreement with its authors, for research only",
+    "distinctions-646": "on request from its authors; look at their terms",
+}
+"""Terms of data sets that others trained published weights on, and that this package does not read."""

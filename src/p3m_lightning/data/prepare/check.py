@@ -91,6 +91,17 @@ def check_dataset(root: str | Path, name: str | None = None, workers: int | None
     return CheckReport(name, root, images, findings, time.perf_counter() - started)
 
 
+def count_images(root: Path, name: str) -> dict[str, int]:
+    """Count the images of every split that is there, without opening them."""
+    card = dataset_card(name)
+    counts = {}
+    for split, folder in _split_folders(root, name).items():
+        place = next((folder / place for place in card.image if (folder / place).is_dir()), None)
+        files = () if place is None else place.rglob("*") if card.nested else place.iterdir()
+        counts[split] = sum(is_image_name(path.name) for path in files)
+    return counts
+
+
 def recognize(root: Path) -> str:
     """Return the data set that a folder looks like: its splits are there, or one with its published number of images.
 
