@@ -12,7 +12,7 @@ import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
-from p3m_lightning.packages import NOT_SHIPPED, Part, extras, inventory
+from p3m_lightning.experiments.packages import NOT_SHIPPED, Part, extras, inventory
 
 
 def bill_of_materials(parts: list[Part], root: str = "p3m-lightning") -> dict:

@@ -12,7 +12,7 @@ from licenses import bill_of_materials, main
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from p3m_lightning.packages import JUDGED, inventory, license_of
+from p3m_lightning.experiments.packages import JUDGED, inventory, license_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -150,7 +150,11 @@ def _run(arguments: list[str]) -> int:
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     _add_verbs(parser, __name__, VERBS, arguments)
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def _run(arguments: list[str]) -> int:
+    options = build_parser(arguments).parse_args(arguments)
     if options.version:
         from p3m_lightning import __version__
 

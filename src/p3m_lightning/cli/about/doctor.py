@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Look at everything and print it; 2 if there is a fault."""
     from p3m_lightning.cli.about import machine
-    from p3m_lightning.packages import inventory
+    from p3m_lightning.experiments.packages import inventory
 
     checks = [
         *machine.check_machine(),

@@ -43,7 +43,7 @@ def _run_rows(place: str) -> tuple[list[str], list[list[str]]]:
 
 
 def _package_rows() -> tuple[list[str], list[list[str]]]:
-    from p3m_lightning.packages import inventory
+    from p3m_lightning.experiments.packages import inventory
 
     rows = [[part.name, part.version, part.license, part.fault] for part in inventory()]
     return ["name", "version", "license", "flag"], rows

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from p3m_lightning.cli import one_line
-from p3m_lightning.packages import OWN, Need, extras, install_command, inventory, needs
+from p3m_lightning.experiments.packages import OWN, Need, extras, install_command, inventory, needs
 from p3m_lightning.parallel import available_cores
 from p3m_lightning.schema import InputError
 
