@@ -66,6 +66,7 @@ def test_a_limit_that_is_no_number_is_refused(capsys, words):
     [
         (["trian"], "did you mean train?"),
         (["data", "chek"], "did you mean check?"),
+        (["predict", "a.jpg", "-o", "b", "--cutot"], "did you mean --cutout? (p3m predict --help)"),
         (["predict", "a.jpg"], "the following arguments are required: -o/--output"),
     ],
 )

@@ -71,8 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """A parser that says in one line what is wrong, with the name that was probably meant."""
+
+    def known_options(self) -> list[str]:
+        """Return the names of all options."""
+        return [option for action in self._actions for option in action.option_strings]
 
     def error(self, message: str) -> NoReturn:
         """End with 2."""
@@ -82,8 +86,7 @@ class _Parser(argparse.ArgumentParser):
         if found := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
             hint = did_you_mean(found[1], re.findall(r"[^\s',]+", found[2]))
         elif found := re.search(r"unrecognized arguments: (-\S+)", message):
-            known = [option for action in self._actions for option in action.option_strings]
-            hint = did_you_mean(found[1].partition("=")[0], known)
+            hint = did_you_mean(found[1].partition("=")[0], self.known_options())
         self.exit(2, f"{self.prog}: {one_line(ValueError(message))}{hint} ({self.prog} --help)\n")
 
 
@@ -135,11 +138,9 @@ def _limit_megapixels(arguments: list[str]) -> list[str]:
     return rest
 
 
-def _run(arguments: list[str]) -> int:
-    from p3m_lightning.cli.shared.overrides import dashed_as_overrides
-
-    arguments = dashed_as_overrides(_limit_megapixels(arguments))
-    parser = _Parser(
+def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of `p3m`, with the options of the verb in `arguments` alone: its module is imported."""
+    parser = Parser(
         prog="p3m",
         description="Portrait matting: train, compare, use.",
         epilog="example: p3m train experiment=p3m_synthetic",
@@ -154,7 +155,12 @@ def _run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    options = build_parser(arguments).parse_args(arguments)
+    from p3m_lightning.cli.shared.overrides import dashed_as_overrides
+
+    arguments = dashed_as_overrides(_limit_megapixels(arguments))
+    options, unknown = build_parser(arguments).parse_known_args(arguments)
+    if unknown:
+        getattr(options, "parser", build_parser(())).error(f"unrecognized arguments: {' '.join(unknown)}")
     if options.version:
         from p3m_lightning import __version__
 
@@ -187,4 +193,4 @@ def _add_verbs(parser: argparse.ArgumentParser, package: str, verbs: dict[str, s
             _add_verbs(subparser, module.__name__, module.VERBS, arguments[wanted + 1 :])
         else:
             module.configure(subparser)
-            subparser.set_defaults(run=module.run)
+            subparser.set_defaults(run=module.run, parser=subparser)

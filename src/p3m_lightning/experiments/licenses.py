@@ -1,4 +1,4 @@
-"""What a run is made of, code, weights and data, and under which terms each part stands."""
+"""Licenses of a run: the terms of its code, weights and data."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from p3m_lightning.configuration import current_targets
 from p3m_lightning.configuration.recorded import verify_shapes
 from p3m_lightning.data.cards import DATASETS, TERMS
 from p3m_lightning.experiments.packages import license_of
+from p3m_lightning.messages import no_such
 from p3m_lightning.models.box import BOX, BOX_FILE
 from p3m_lightning.models.checkpoints import PUBLISHED, PublishedCheckpoint
 from p3m_lightning.models.encoders.pretrained import pretraining
 from p3m_lightning.models.weights import SHAPES, read_checkpoint
-from p3m_lightning.nearest import near_path
 from p3m_lightning.schema import InputError
 
 RESEARCH = r"research|non-?commercial|\bNC\b"
@@ -37,7 +37,7 @@ class Link(NamedTuple):
 
     @property
     def flag(self) -> str:
-        """What to mind: "research only", "look at its terms", or nothing."""
+        """Caution: "research only", "look at its terms", or nothing."""
         if re.search(RESEARCH, self.license, re.IGNORECASE):
             return "research only"
         return "look at its terms" if re.search(UNCLEAR, self.license, re.IGNORECASE) else ""
@@ -58,7 +58,7 @@ def licenses_of_run(place: str | Path) -> list[Link]:
     elif path.is_file():
         config, versions = read_checkpoint(path).config, {}
     else:
-        raise InputError(f"{path}: no such run folder or checkpoint{near_path(path)}")
+        raise InputError(no_such(path, "run folder or checkpoint"))
     links = [*_code(config, versions)]
     for training in _trainings(config, path):
         links += [*_weights(training), *_training_data(training)]

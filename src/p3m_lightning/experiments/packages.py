@@ -68,7 +68,7 @@ class Need(NamedTuple):
 
     @property
     def is_met(self) -> bool:
-        """Whether it is installed, in a version that will do."""
+        """True where it is installed, in a version that will do."""
         from packaging.specifiers import SpecifierSet
 
         return self.installed is not None and SpecifierSet(self.wanted).contains(self.installed, prereleases=True)

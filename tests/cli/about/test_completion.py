@@ -23,7 +23,7 @@ from p3m_lightning.models import MODELS
         ("train experiment=p3m_q", ["experiment=p3m_quick"]),
         ("train optimizer=", ["optimizer=adam", "optimizer=adamw", "optimizer=sgd"]),
         ("train trainer.max_e", ["trainer.max_epochs="]),
-        ("train loss.w", ["loss.weights."]),
+        ("train loss.weights", ["loss.weights."]),
         ("train optim", ["optimizer=", "optimizer."]),
         ("eval wei", ["weights="]),
         ("predict phot", []),

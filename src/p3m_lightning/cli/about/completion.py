@@ -48,6 +48,8 @@ WHERE = {
 
 HYDRA_VERBS = {
     ("train",): "train",
+    ("finetune",): "train",
+    ("sweep", "wandb"): "train",
     ("eval",): "eval",
     ("ppt",): "ppt",
     ("cycle",): "cycle",

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(report, indent=2))
     else:
         rows = [[check.part, check.state, check.found, check.cure] for check in checks]
-        print_table(["part", "state", "found", "cure"], rows, texts=["state"], prose=["found", "cure"])
+        print_table(["part", "state", "found", "cure"], rows, left=["state"], sentences=["found", "cure"])
         notes = sum(check.state == machine.NOTE for check in checks)
         print(f"{len(faults)} faults, {notes} notes; `p3m licenses` lists the license of each package")
     return 2 if faults else 0

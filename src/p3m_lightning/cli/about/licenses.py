@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([dict(zip(header, row, strict=True)) for row in rows], indent=2))
     else:
-        print_table(header, rows, texts=header, prose=["license", "what", "source"])
+        print_table(header, rows, left=header, sentences=["license", "what", "source"])
         print(f"{len(rows)} parts, {flagged} flagged")
     return 2 if options.strict and flagged else 0
 

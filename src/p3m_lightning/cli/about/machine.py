@@ -1,4 +1,4 @@
-"""What `p3m doctor` looks at: the machine, Python and packages, threads, GPUs, the network in the box, data sets."""
+"""Facts for `p3m doctor`: the machine, Python and packages, threads, GPUs, the network in the box, data sets."""
 
 from __future__ import annotations
 

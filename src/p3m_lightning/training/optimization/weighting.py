@@ -1,4 +1,4 @@
-"""How the terms of a loss become one number: fixed weights, or weights that are found while training.
+"""Weighting of a loss's terms: fixed weights, or weights that are found while training.
 
 Every method takes the terms already times their `loss.weights`, and starts from these: what it finds is a factor.
 """
