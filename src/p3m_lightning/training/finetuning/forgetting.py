@@ -66,6 +66,8 @@ class ForgettingReport(RunCallback):
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Note the scores, before the module forgets them."""
         metrics = MattingModule.of(module).metrics["val"]
+        if trainer.sanity_checking and self.course:  # a resumed run; what it started from has been scored
+            return
         if trainer.sanity_checking:
             self.before = {name: {row["name"]: row["sad"] for row in one.rows()} for name, one in metrics.items()}
         sets = {name: one.compute() for name, one in metrics.items()}

@@ -18,7 +18,7 @@ def forgetting_page(report: Mapping[str, Any]) -> str:
         report: what `forgetting.json` holds.
     """
     sets = report["sets"]
-    parts = ["# What was won and lost", *verdicts(sets)]
+    parts = ["# What was won and lost", *verdicts(sets), *_advice(sets)]
     parts += ["## Before and after", _legend(report), _metrics_table(sets)]
     parts += ["## On the way", "SAD of every validation.", _course_table(report["course"])]
     return "\n\n".join(parts) + "\n"
@@ -38,6 +38,14 @@ def verdicts(sets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             f"SAD {one['before']['sad']:.4g} before, {one['after']['sad']:.4g} after ({one['change']:+.0%}{counts})"
         )
         yield f"- {_verdict(one['change'])} on {name} ({one['kind']} pictures): {numbers}."
+
+
+def _advice(sets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Say so where the fine-tuning has won nothing on what is held out, all in all."""
+    held = [one for name, one in sets.items() if name.startswith("holdout") and one["after"] is not None]
+    before, after = (sum(one[when]["sad"] for one in held) for when in ("before", "after"))
+    if held and after >= before:
+        yield "Over all that is held out nothing was won: the network that it started from is the better one."
 
 
 def _verdict(change: float) -> str:

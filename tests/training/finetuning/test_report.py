@@ -1,0 +1,26 @@
+from p3m_lightning.training.finetuning.forgetting import comparison, shares
+from p3m_lightning.training.finetuning.report import forgetting_page
+
+
+def page_of(*holdout):
+    sets = {
+        "holdout_new": comparison("new", {"sad": 10.0}, {"sad": holdout[0]}),
+        "holdout_old": comparison("old", {"sad": 4.0}, {"sad": holdout[1]}),
+        "old": comparison("old", {"sad": 4.0, "gradient": 2.0}, {"sad": 5.0, "gradient": 1.0})
+        | shares({"a": 4.0, "b": 4.0, "c": 1.0}, {"a": 6.0, "b": 3.0, "c": 1.0}),
+    }
+    course = [{"step": step, "sets": {name: one["before"] for name, one in sets.items()}} for step in (0, 40)]
+    return forgetting_page({"chosen_step": 40, "sets": sets, "course": course})
+
+
+def test_what_was_won_and_lost_is_told_with_numbers():
+    page = page_of(8.0, 4.02)
+    assert "- Won on holdout_new (new pictures): SAD 10 before, 8 after (-20%)." in page
+    assert "- Neither won nor lost on holdout_old" in page
+    assert "**Lost** on old (old pictures): SAD 4 before, 5 after (+25%; better on 1 of 3 images, worse on 1)." in page
+    assert "| old | old | gradient | 2 | 1 | -50.0% |" in page
+
+
+def test_where_nothing_is_won_on_what_is_held_out_the_start_is_recommended():
+    assert "nothing was won" not in page_of(8.0, 4.02)
+    assert "the network that it started from is the better one" in page_of(10.5, 4.02)
