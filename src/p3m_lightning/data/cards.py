@@ -32,6 +32,7 @@ class DatasetCard:
     labels: str = "matte"  # one of schema.LABELS
     images_only: bool = False
     nested: bool = False  # images lie in subfolders
+    stems: str | None = None  # pattern of the published files' names, without suffix
 
 
 _P3M_IMAGE = ("blurred_image", "original_image")
@@ -52,6 +53,7 @@ DATASETS = {
         "foregrounds, backgrounds and face masks); Google Drive or Baidu, after reading the agreement",
         image=_P3M_IMAGE,
         foreground_of=_P3M_FOREGROUND_OF,
+        stems=r"p_[0-9a-f]{8}",
     ),
     "synthetic": DatasetCard(
         title="procedural portraits of this package, in the layout of P3M-10k",

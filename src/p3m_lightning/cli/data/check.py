@@ -64,6 +64,8 @@ def print_report(report: CheckReport, shown: int | None) -> None:
     else:
         for one in report.findings:
             print("\t".join(map(printable, (report.level(one.fault), one.fault, one.file, one.detail))))
+    for line in report.copy.lines():
+        print(line)
     pairs = sum(report.images.values())
     print(
         f"{report.count(ERROR)} errors, {report.count(WARNING)} warnings in {pairs} images, "

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from p3m_lightning.data.cards import DATASETS, DatasetCard
 from p3m_lightning.data.prepare.faults import ERROR, FAULTS, WARNING, Finding, inspect_sample
+from p3m_lightning.data.prepare.genuine import Copy, compare_with_published
 from p3m_lightning.data.storage.layout import add_packs, dataset_card, pack_folder, role_folders, split_folder
 from p3m_lightning.files import plain_name, write_whole
 from p3m_lightning.images import is_image_name
@@ -29,6 +30,7 @@ class CheckReport(NamedTuple):
     images: dict[str, int]  # by split
     findings: list[Finding]
     seconds: float
+    copy: Copy
 
     def level(self, fault: str) -> str:
         """Tell how bad a fault is: "error" or "warning"."""
@@ -48,6 +50,7 @@ class CheckReport(NamedTuple):
             "published": {split: card.splits[split].count for split in self.images},
             "errors": self.count(ERROR),
             "warnings": self.count(WARNING),
+            "copy": self.copy._asdict(),
             "faults": dict(Counter(finding.fault for finding in self.findings)),
             "findings": [{"level": self.level(finding.fault), **finding._asdict()} for finding in self.findings],
             "seconds": round(self.seconds, 2),
@@ -80,15 +83,18 @@ def check_dataset(root: str | Path, name: str | None = None, workers: int | None
         raise InputError(f"{root}: nothing of {name} in it; --name tells another layout")
     findings += _count_findings(card, images, root)
     digests: dict[str, list[Finding]] = defaultdict(list)
+    pixels: dict[tuple[str, str], str] = {}
     work = run_parallel(_inspect, tasks, workers, decodes=lambda task: task[1].values())
     for (split, files), inspection in track(work, "checking", len(tasks)):
         findings += inspection.findings
         if inspection.digest:
+            pixels[split, plain_name(files["image"].stem)] = inspection.digest
             digests[inspection.digest].append(Finding("", split, str(files["image"])))
     findings += _repeated(digests.values())
     findings += _same_names(tasks)
     findings.sort(key=lambda finding: (list(FAULTS).index(finding.fault), finding.file))
-    return CheckReport(name, root, images, findings, time.perf_counter() - started)
+    copy = compare_with_published(card, images, pixels)
+    return CheckReport(name, root, images, findings, time.perf_counter() - started, copy)
 
 
 def count_images(root: Path, name: str) -> dict[str, int]:

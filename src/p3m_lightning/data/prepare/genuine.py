@@ -1,0 +1,48 @@
+"""Whether a copy of a published data set is the published one, as far as can be told by its counts and names."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from p3m_lightning.data.cards import DatasetCard
+
+
+class Copy(NamedTuple):
+    """How a copy compares with what was published."""
+
+    counts: dict[str, bool]  # of the splits with a published count: whether there are as many images
+    foreign_names: int | None  # images whose names are not of the published kind; None where that is not known
+    fingerprint: str  # first 16 digits of a SHA-256 over split, name and pixels of every image
+
+    def lines(self) -> list[str]:
+        """Return what there is to say of it."""
+        lines = [f"fingerprint of all images: {self.fingerprint} (the same for everybody with the same copy)"]
+        if not self.counts:
+            return lines
+        wrong = [split for split, right in self.counts.items() if not right]
+        counts = f"counts differ in {', '.join(wrong)}" if wrong else "counts as published"
+        names = {None: "kind of names not known", 0: "names of the published kind"}.get(
+            self.foreign_names, f"{self.foreign_names} names of another kind"
+        )
+        return [*lines, f"compared with the published layout: {counts}, {names}; no checksums are published"]
+
+
+def compare_with_published(card: DatasetCard, images: Mapping[str, int], pixels: Mapping[tuple[str, str], str]) -> Copy:
+    """Compare counts and names with the published ones, and make one digest of all images.
+
+    Args:
+        card: of the data set.
+        images: how many there are, by split.
+        pixels: split and name without suffix -> digest of the pixels.
+    """
+    counts = {split: images.get(split, 0) == one.count for split, one in card.splits.items() if one.count is not None}
+    foreign = None
+    if card.stems:
+        foreign = sum(re.fullmatch(card.stems, stem) is None for _, stem in pixels)
+    digest = hashlib.sha256()
+    for (split, stem), pixel_digest in sorted(pixels.items()):
+        digest.update(f"{split}\0{stem}\0{pixel_digest}\n".encode(errors="surrogatepass"))
+    return Copy(counts, foreign, digest.hexdigest()[:16])
