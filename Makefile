@@ -7,7 +7,7 @@ ARGS ?=
 CKPT ?= $(shell ls -t outputs/*/*/checkpoints/best.ckpt 2>/dev/null | head -n 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep ppt test trust licenses wheel lint data bench demo docs notebooks clean
+.PHONY: help setup train sweep ppt test trust licenses wheel lint release-check data bench demo docs notebooks clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ licenses: setup ## the license of every dependency; what the project may not use
 wheel: setup ## build the wheel, and a bill of materials (CycloneDX) beside it, in dist/
 	$(BIN)/uv build --quiet --wheel --out-dir dist
 	$(BIN)/python tests/trust/licenses.py --sbom dist/sbom.cdx.json > dist/licenses.txt
+
+release-check: setup ## build wheel and sdist, look into them, install them into empty environments, use them (ARGS='--python 3.12')
+	$(BIN)/python tests/release.py $(ARGS)
 
 lint: setup ## ruff and mypy: style, formatting, types
 	$(BIN)/ruff check .
