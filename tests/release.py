@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LARGEST = 15e6  # bytes of the wheel: the network in the box takes most of it
-PLACEHOLDERS = r"\b(DIR|RUN|PATH|FILE|NAME|P3M-10k)\b|\.\.\.|/data/|truth/|photos/|trimaps/"
+PLACEHOLDERS = r"\b(DST|DIR|RUN|PATH|FILE|NAME|P3M-10k)\b|\.\.\.|/data/|truth/|photos/|trimaps/"
 NEEDS_NO_DATA = ("predict", "models", "weights", "doctor", "licenses", "completion", "--version", "--help")
 PREPARE = """
 import sys
@@ -32,7 +32,13 @@ for name in sys.argv[1:]:
     write_image(name, render_portrait(0, 256).image)
 """
 IMAGES = "import torch\nimages = torch.rand(1, 3, 64, 96)\n"
-USES = [["p3m", "--version"], ["p3m", "--help"], ["p3m", "doctor"], ["p3m", "models"], ["p3m", "weights", "list"]]
+USES = [
+    ["p3m", "--version"],
+    ["p3m", "--help"],
+    ["p3m", "doctor"],
+    ["p3m", "models", "modnet"],
+    ["p3m", "weights", "list"],
+]
 
 
 class Report:
@@ -60,8 +66,10 @@ def supported(requires: str) -> list[str]:
     >>> supported(">=3.11,<3.14")
     ['3.11', '3.12', '3.13']
     """
-    least, below = (int(re.search(rf"{sign}\s*3\.(\d+)", requires)[1]) for sign in (">=", "<(?!=)"))
-    return [f"3.{minor}" for minor in range(least, below)]
+    bounds = [re.search(rf"{sign}\s*3\.(\d+)", requires) for sign in (">=", "<(?!=)")]
+    if None in bounds:
+        raise SystemExit(f"release: python_requires = {requires}: has no least or no upper version")
+    return [f"3.{minor}" for minor in range(*(int(bound[1]) for bound in bounds))]
 
 
 def find_python(version: str) -> str | None:
@@ -155,7 +163,8 @@ def use(python: str, wheel: Path, report: Report, folder: Path) -> None:
     good, told = run([*install, f"{wheel}"])
     if not report.check(good, "the wheel installs, without extras", told):
         return
-    report.check(*run_pair([*install[:4], "check", "--quiet", *install[6:]]))
+    fit = [*install[:4], "check", "--quiet", *install[6:]]
+    report.check(*run_pair(fit, "the installed packages fit together"))
     work = folder / "work"
     work.mkdir()
     variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Sized
 from datetime import timedelta
@@ -21,7 +22,7 @@ from rich.progress import (
 
 T = TypeVar("T")
 
-EVERY = 30.0
+EVERY = float(os.environ.get("P3M_PROGRESS_SECONDS", "30"))
 """Seconds between two lines where nobody watches a bar."""
 
 
