@@ -20,7 +20,7 @@ SHORT_SIDE = 352  # pixels of a view as the network sees it: the size at which i
 
 
 class Sighting(NamedTuple):
-    """What was found in one photograph."""
+    """Findings in one photograph."""
 
     file: Path
     share: float  # of the largest certain region, in the view that shows most of it; 0 to 1

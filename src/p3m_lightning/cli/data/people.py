@@ -32,12 +32,12 @@ def run(options: argparse.Namespace) -> int:
     from p3m_lightning.data.storage.layout import by_stem
     from p3m_lightning.files import write_json
     from p3m_lightning.inference.people import LEAST, find_people
-    from p3m_lightning.nearest import near_path
+    from p3m_lightning.messages import no_such
     from p3m_lightning.parallel import silence_libraries
     from p3m_lightning.progress import track
 
     if not options.folder.is_dir():
-        raise InputError(f"{options.folder}: no such folder{near_path(options.folder)}")
+        raise InputError(no_such(options.folder, "folder"))
     least = LEAST if options.least is None else options.least
     if not 0 < least < 1:
         raise InputError(f"--least {least}: give a share between 0 and 1")

@@ -1,4 +1,4 @@
-"""Whether a copy of a published data set is the published one, as far as can be told by its counts and names."""
+"""Comparison of a copy with the published data set, as far as its counts and names tell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from p3m_lightning.data.cards import DatasetCard
 
 
 class Copy(NamedTuple):
-    """How a copy compares with what was published."""
+    """Comparison of a copy with what was published."""
 
     counts: dict[str, bool]  # of the splits with a published count: whether there are as many images
     foreign_names: int | None  # images whose names are not of the published kind; None where that is not known
