@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Average trainings that went on from one another: the mean is often better than each (Wortsman et al., 2022)."""
-    from p3m_lightning.models.averaging import average_checkpoints
+    from p3m_lightning.training.optimization.averaging import average_checkpoints
 
     if options.target.suffix != ".safetensors":
         raise InputError(f"{options.target}: weights are written as .safetensors; give it that suffix")

@@ -3,9 +3,9 @@ import torch
 
 from p3m_lightning.cli import main
 from p3m_lightning.models import create_model, load_model
-from p3m_lightning.models.averaging import average_checkpoints
 from p3m_lightning.models.weights import read_checkpoint, save_weights
 from p3m_lightning.schema import InputError
+from p3m_lightning.training.optimization.averaging import average_checkpoints
 
 
 @pytest.fixture
