@@ -17,7 +17,9 @@ GREY = IMAGES.mean(1, keepdim=True)
 
 
 @pytest.mark.parametrize(
-    ("write", "suffix"), [(grey_onnx, ".onnx"), (grey_script, ".pt"), (grey_exported, ".pt2")], ids=lambda x: str(x)
+    ("write", "suffix"),
+    [(grey_onnx, ".onnx"), (grey_script, ".pt"), (grey_exported, ".pt2")],
+    ids=["onnx", "torchscript", "torch.export"],
 )
 def test_every_format_gives_the_matte_that_the_card_names(tmp_path, write, suffix):
     net = load_external(write(tmp_path / f"net{suffix}"))
