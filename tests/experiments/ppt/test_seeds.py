@@ -62,7 +62,7 @@ def test_each_seed_is_trained_in_its_own_folder(portraits, tmp_path, capsys):
     results = [json.loads((tmp_path / f"seed_{s}/p3mnet_r34/N_tested_on_B/results.json").read_text()) for s in (3, 8)]
     sads = [result["sets"]["P3M-500-P"]["mean"]["sad"] for result in results]
     assert sads[0] != sads[1]
-    assert "| p3mnet_r34 | N:B / N:N |" in shown
+    assert "\np3mnet_r34\tN:B / N:N\t" in shown
     assert (tmp_path / "ppt.md").is_file()
     assert (tmp_path / "seed_8" / "ppt.md").is_file()
 
