@@ -38,7 +38,7 @@ class MattingDataModule(pl.LightningDataModule):
         holdout: how much of the training set is held out: a fraction below 1 or a number of images.
         holdout_by_part: validate the parts of a mixture one by one, as `holdout_<part>`, not as one set.
         batch_size: training samples per process and step.
-        num_workers: loader processes; "auto" for the cores at hand.
+        num_workers: loader processes; "auto" for one per core.
         eval_transform: what becomes of the held-out files.
         validate_tests: also run the test sets in every validation.
         prepare: called with nothing before the data sets are made, once per machine, as to render synthetic portraits.

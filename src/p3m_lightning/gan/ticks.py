@@ -68,7 +68,7 @@ def gan_loader(
         tick: see `TickSampler`; a multiple of all processes' batches.
         seed: of the order.
         place: rank of this process, and the number of processes.
-        workers: loader processes; "auto" for the cores at hand.
+        workers: loader processes; "auto" for one per core.
     """
     workers = available_cores() if workers == "auto" else int(workers)
     return LateLoader(

@@ -1,4 +1,4 @@
-"""Pixels: reading images, mattes and trimaps of any make, and writing them."""
+"""Pixels: images, mattes and trimaps read from any format, and written."""
 
 from p3m_lightning.images.decoding import (
     DeepImage,

@@ -1,4 +1,4 @@
-"""Opening image files of any make, past what is broken, hostile or too large."""
+"""Opening of image files in any format, safe against broken, hostile and oversized ones."""
 
 from __future__ import annotations
 

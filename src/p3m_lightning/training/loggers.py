@@ -158,7 +158,7 @@ class RunMLFlowLogger(MLFlowLogger):
 
 
 class RunWandbLogger(WandbLogger):
-    """Log a run to W&B: online where credentials are at hand, otherwise offline in the run folder; it never asks.
+    """Log a run to W&B: online where it finds credentials, otherwise offline in the run folder; it never asks.
 
     The run's `config.yaml` becomes its configuration. A job of a sweep goes into the sweep's group, any other run into
     that of its experiment, which is the name of the folder around its own. Offline runs are sent later by

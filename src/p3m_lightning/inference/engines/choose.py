@@ -69,7 +69,7 @@ def engine_of_file(path: str | Path, device: str = "auto", precision: str = "32"
 
 
 def goes_without_torch(device: str, precision: str, engine: str) -> bool:
-    """Tell whether a network that is at hand both ways is better run from its exported file."""
+    """Tell whether a network that is there both ways is better run from its exported file."""
     if engine in ("onnx", "openvino"):
         return True
     wants_torch = engine in ("torch", "compile") or precision != "32" or device not in ("auto", "cpu")
