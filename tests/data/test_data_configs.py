@@ -17,7 +17,9 @@ CONFIGS = sorted(path.stem for path in Path(p3m_lightning.conf.__file__).parent.
 
 
 def build(name, root, *overrides):
-    places = [f"+paths.{place}={root}" for place in ("data", "images", "portraits", "am2k", "backgrounds")]
+    places = [
+        f"+paths.{place}={root}" for place in ("data", "images", "portraits", "am2k", "backgrounds", "new", "old")
+    ]
     with initialize_config_module("p3m_lightning.conf", version_base=None):
         config = compose(overrides=[f"+data={name}", *places, "+seed=3", *overrides])
     return config.data, instantiate(config.data, _convert_="all")

@@ -12,6 +12,7 @@ from p3m_lightning.configuration import compose, compose_run
 from p3m_lightning.data.cards import DATASETS
 from p3m_lightning.metrics.definitions import P3M
 from p3m_lightning.models import create_model
+from p3m_lightning.models.box import load_box
 from p3m_lightning.training.quoted_figures import figures_of_recipe
 from tiny_networks import TINY
 
@@ -47,7 +48,8 @@ def a_batch() -> dict:
 
 def test_its_network_learns_from_its_loss_with_its_optimizer(recipe):
     torch.manual_seed(0)
-    settings = {k: v for k, v in recipe["model"].items() if k != "_target_"} | TINY[recipe["model"]["name"]]
+    model = recipe.get("model") or load_box()[1]["model"]  # a fine-tuning takes that of its checkpoint
+    settings = {k: v for k, v in model.items() if k not in ("_target_", "pretrained")} | TINY[model["name"]]
     net = create_model(**settings).train()
     optimizer = instantiate(recipe["optimizer"])(net.parameters())
     schedule = recipe["scheduler"]

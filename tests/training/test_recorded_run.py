@@ -96,8 +96,8 @@ def test_it_is_resumed_as_the_next_epoch_with_the_optimizers_moments(recorded, p
     assert not any(key.startswith("net.encoder.") for key in moved)
     differing = differing_keys(read_runs([str(RECORDED), str(recorded)]))
     assert differing["trainer.max_epochs"] == [1, 2]
-    # what writes last.ckpt is another class by now, and one is new; all others have only moved
-    new = {"callbacks.last._target_", "callbacks.finite._target_"}
+    # what writes last.ckpt and shows progress are other classes by now, and one is new; all others have only moved
+    new = {"callbacks.last._target_", "callbacks.progress._target_", "callbacks.finite._target_"}
     assert {key for key in differing if key.endswith("_target_")} == new
 
 

@@ -155,9 +155,11 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _run(arguments: list[str]) -> int:
-    from p3m_lightning.cli.shared.overrides import dashed_as_overrides
+    arguments = _limit_megapixels(arguments)
+    if any(word.startswith("--") and "=" in word for word in arguments):
+        from p3m_lightning.cli.shared.overrides import dashed_as_overrides
 
-    arguments = dashed_as_overrides(_limit_megapixels(arguments))
+        arguments = dashed_as_overrides(arguments)
     options, unknown = build_parser(arguments).parse_known_args(arguments)
     if unknown:
         getattr(options, "parser", build_parser(())).error(f"unrecognized arguments: {' '.join(unknown)}")

@@ -42,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
     print_report(report, None if options.all else SHOWN)
     if options.json:
         write_report(report, options.json)
+    if report.count(ERROR):
+        print(f"p3m: {options.root}: {report.count(ERROR)} errors, listed on stdout", file=sys.stderr)
     return 2 if report.count(ERROR) else 0
 
 

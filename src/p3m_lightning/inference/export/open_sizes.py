@@ -23,7 +23,7 @@ Size = tuple[int, int]
 
 @contextmanager
 def open_sizes() -> Iterator[None]:
-    """Put the forms of `FORMS` in place of the originals while the context lasts; modules that are not imported stay as they are.
+    """Put the forms of `FORMS` in place of the originals while the context lasts, in modules that are imported.
 
     Attention is spelled out too: the fused kernels lay several heads out in another order than the exporter's own
     arithmetic for them, whose views then fail.
