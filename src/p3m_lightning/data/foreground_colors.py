@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from p3m_lightning.images import to_unit
+from p3m_lightning.messages import tell
 from p3m_lightning.schema import InputError
 
 METHODS = ("multilevel", "closed_form")
@@ -30,8 +35,7 @@ def estimate_layers(image: np.ndarray, alpha: np.ndarray, method: str = "multile
     Raises:
         InputError: another method.
     """
-    import pymatting
-
+    pymatting = import_pymatting()
     solvers = {"multilevel": pymatting.estimate_foreground_ml, "closed_form": pymatting.estimate_foreground_cf}
     if method not in solvers:
         raise InputError(f"method: {method!r} is not one of {', '.join(METHODS)}")
@@ -39,6 +43,24 @@ def estimate_layers(image: np.ndarray, alpha: np.ndarray, method: str = "multile
         layers = solvers[method](to_unit(image, np.float64), to_unit(alpha, np.float64), return_background=True)
     foreground, background = (np.clip(layer, 0, 1).astype(np.float32) for layer in layers)
     return foreground, background
+
+
+def import_pymatting() -> Any:
+    """Import pymatting, saying so where that takes a minute: the first time it compiles itself, and keeps the result."""
+    if not _is_compiled():
+        tell("pymatting compiles itself, once, which takes about a minute of a core")
+    import pymatting
+
+    return pymatting
+
+
+def _is_compiled() -> bool:
+    """Tell whether numba kept what it compiled, or could keep it nowhere that is looked at here."""
+    found = find_spec("pymatting")
+    folder = os.environ.get("NUMBA_CACHE_DIR") or ((found and found.submodule_search_locations) or [""])[0]
+    if not os.environ.get("NUMBA_CACHE_DIR") and not os.access(folder, os.W_OK):
+        return True
+    return any(Path(folder).rglob("*.nbi"))
 
 
 @contextmanager

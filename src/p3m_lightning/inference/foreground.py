@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from p3m_lightning.data.foreground_colors import one_thread
+from p3m_lightning.data.foreground_colors import import_pymatting, one_thread
 from p3m_lightning.images import strips, to_unit
 from p3m_lightning.schema import InputError
 
@@ -95,7 +95,7 @@ def _estimate(image: np.ndarray, alpha: np.ndarray, method: str) -> tuple[np.nda
         return image, image
     if method == "fast":
         return blur_fusion(image, alpha[..., None], box_mean)
-    from pymatting import estimate_foreground_ml
+    estimate_foreground_ml = import_pymatting().estimate_foreground_ml
 
     with one_thread():
         return estimate_foreground_ml(image, alpha, return_background=True)

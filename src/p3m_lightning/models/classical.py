@@ -102,6 +102,6 @@ class Classical(MattingNetwork):
 
 
 def _function(method: str) -> Callable[..., np.ndarray]:
-    import pymatting  # takes seconds
+    import pymatting  # takes seconds, the first time a minute
 
     return getattr(pymatting, METHODS[method])
