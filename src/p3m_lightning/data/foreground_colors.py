@@ -46,7 +46,7 @@ def estimate_layers(image: np.ndarray, alpha: np.ndarray, method: str = "multile
 
 
 def import_pymatting() -> Any:
-    """Import pymatting, saying so where that takes a minute: the first time it compiles itself, and keeps the result."""
+    """Import pymatting, and say so where that takes a minute: the first time it compiles itself."""
     if not _is_compiled():
         tell("pymatting compiles itself, once, which takes about a minute of a core")
     import pymatting
