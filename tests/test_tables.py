@@ -3,7 +3,7 @@ import io
 import pytest
 import rich.console
 
-from p3m_lightning.tables import print_table
+from p3m_lightning.tables import print_markdown, print_table
 
 HEAD = ("name", "SAD", "why")
 NAME = "/data/portraits of a long name/with folders/and more folders/picture_0001.png"
@@ -64,3 +64,14 @@ def test_sentences_are_wrapped_before_names_are_stacked(terminal):
     stream = terminal(60)
     print_table(("name", "paper"), [("p3mnet_r34", "Li et al., " * 20)], sentences=["paper"])
     assert "│ p3mnet_r34 │" in stream.getvalue()
+
+
+def test_tables_of_markdown_are_rows_and_tabs_in_a_pipe(capsys):
+    print_markdown("Found:\n\n| name | SAD |\n|---|---:|\n| a\\|b\\_c | 1 |")
+    assert capsys.readouterr().out == "Found:\n\nname\tSAD\na|b_c\t1\n"
+
+
+def test_markdown_is_left_alone_in_a_terminal(terminal):
+    stream = terminal(80)
+    print_markdown("| a |\n|---|\n| 1 |")
+    assert stream.getvalue() == "| a |\n|---|\n| 1 |\n"

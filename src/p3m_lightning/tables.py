@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from p3m_lightning.messages import printable
+
+RULE = re.compile(r"\|[-:| ]+\|")
+UNESCAPED_BAR = re.compile(r"(?<!\\)\|")
+ESCAPED = re.compile(r"\\([\\`*|~_<&(\[:])")
+"""What Markdown's tables are made of: the line below the head, bars between cells, and escapes inside them."""
 
 WRAPPED = 24
 """Columns of the terminal that a column of sentences needs at least."""
@@ -59,6 +65,18 @@ def print_table(
         style: Any = "bold" if i in bold else None
         table.add_row(*map(escape, row), style=style, end_section=i in sections)
     console.print(table)
+
+
+def print_markdown(text: str) -> None:
+    """Print a report in Markdown: as it is in a terminal; in a pipe its tables become rows of cells between tabs."""
+    if sys.stdout.isatty():
+        print(text)
+        return
+    for line in text.splitlines():
+        if RULE.fullmatch(line):
+            continue
+        cells = [cell.strip() for cell in UNESCAPED_BAR.split(line)[1:-1]] if line.startswith("|") else [line]
+        print("\t".join(ESCAPED.sub(r"\1", cell) for cell in cells))
 
 
 def _width(head: Sequence[str], cells: Sequence[Sequence[str]], sentences: Sequence[str]) -> int:

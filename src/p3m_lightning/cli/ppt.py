@@ -24,8 +24,9 @@ def run(options: argparse.Namespace) -> None:
     from p3m_lightning.experiments.ppt.report import write_report
     from p3m_lightning.experiments.ppt.seeds import run_seeds
     from p3m_lightning.experiments.ppt.steps import run_plan
+    from p3m_lightning.tables import print_markdown
 
     plan = Plan.from_config(config)
     table = run_seeds(plan, config["seeds"]) if config["seeds"] else write_report(plan, run_plan(plan))
-    print(table)
+    print_markdown(table)
     print(plan.folder)
