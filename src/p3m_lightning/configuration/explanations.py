@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from p3m_lightning.configuration.options import groups
 from p3m_lightning.messages import did_you_mean
 
 _NO_KEY = re.compile(r"Could not override '([^']+)'\.")
 _NO_FILE = re.compile(r"Could not find '(?:([^']*)/)?([^'/]+)'")
-_GROUPS = ("callbacks", "data", "debug", "experiment", "hparams_search", "logger", "loss", "model", "optimizer")
 
 
 def explained(error: BaseException, verb: str, compose: Callable[[Sequence[str]], Any], given: Sequence[str]) -> str:
@@ -39,7 +39,7 @@ def _no_key(key: str, verb: str, compose: Callable[[Sequence[str]], Any], given:
     """Say that a key is not there, and which one is near."""
     try:
         tree = compose([line for line in given if line.lstrip("+~").split("=")[0].split("@")[0] != key])
-        hint = did_you_mean(key, [*_keys(tree), *_GROUPS])
+        hint = did_you_mean(key, [*_keys(tree), *groups()])
     except Exception:  # another override is wrong as well
         hint = ""
     return f"{key}: conf/{verb}.yaml has no such key{hint or f'; +{key}=VALUE adds one that a constructor takes'}"
