@@ -17,13 +17,21 @@ FLOORS = [
     {"losses", "metrics", "models", "synthetic"},
     {"data"},
     {"training", "inference", "privacy"},
-    {"gan"},
+    {"gan", "quality"},
     {"experiments", "web"},
     {"cli"},
 ]
 FLOOR = {unit: level for level, units in enumerate(FLOORS) for unit in units}
 OUTSIDE = {"__init__", "__main__"}  # lazy front doors
-LIGHTNING_ONLY_IN = {"training", "data/datamodule.py", "inference/distributed/predict.py", "gan", "experiments", "cli"}
+LIGHTNING_ONLY_IN = {
+    "training",
+    "data/datamodule.py",
+    "inference/distributed/predict.py",
+    "gan",
+    "quality",
+    "experiments",
+    "cli",
+}
 HEAVY = {"transformers", "timm", "wandb", "gradio", "dlib", "onnx", "onnxruntime", "av", "optuna", "numba"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -30,6 +30,7 @@ class Sample(TypedDict):
     background: NotRequired[Tensor]  # float (3, H, W), RGB in [0, 1]
     face: NotRequired[Tensor]  # float (1, H, W), 1 inside the obfuscated face
     labels: NotRequired[Tensor]  # int64 (), index into LABELS; absent where all labels are mattes
+    candidates: NotRequired[Tensor]  # float (K, H, W) in [0, 1]: mattes with faults, for the quality head
     before: NotRequired[MattingOutput]  # of the network from before an adaptation, in batches alone
 
 

@@ -22,6 +22,7 @@ VERBS = {
     "predict": "mattes for photographs and folders",
     "video": "matte, cut-out or composite of a video",
     "score": "the metrics for anyone's predicted mattes",
+    "quality": "a score without truth: which mattes of a folder look wrong",
     "data": "build and inspect data sets",
     "models": "list the networks",
     "weights": "list and convert published checkpoints",

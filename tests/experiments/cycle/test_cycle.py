@@ -1,3 +1,4 @@
+import csv
 import json
 
 import numpy as np
@@ -49,7 +50,8 @@ def toy(portraits, network, folder, *overrides):
         "sampling.candidates=4",
         "size=96",
         "gate.coverage=[0,1]",
-        *(f"gate.{measure}=null" for measure in MEASURES[1:]),
+        "gate.predicted_error=[0,1]",
+        *(f"gate.{measure}=null" for measure in MEASURES[1:-1]),
         "control=null",
         *(f"{key}={json.dumps(value.split())}" for key, value in lists.items()),
         *overrides,
@@ -75,6 +77,12 @@ def test_every_step_leaves_its_marker_and_the_report_shows_before_and_after(cycl
     shown = {line.split("](")[1].rstrip(")") for line in report.splitlines() if line.startswith("![")}
     assert "report/P3M-500-NP.jpg" in shown
     assert all((folder / picture).is_file() for picture in shown - {"report/refused.jpg"})
+
+
+def test_the_gate_measures_what_the_quality_head_predicts(cycled):
+    rows = list(csv.DictReader((cycled[0] / "portraits/gate.csv").open()))
+    assert rows
+    assert all(0 <= float(row["predicted_error"]) <= 1 for row in rows)
 
 
 def test_the_network_goes_on_from_the_first_one_and_sees_the_portraits(cycled, network):

@@ -54,6 +54,7 @@ HYDRA_VERBS = {
     ("ppt",): "ppt",
     ("cycle",): "cycle",
     ("gan", "train"): "gan",
+    ("quality", "train"): "quality",
 }
 """Verbs that take overrides, and the file of `conf/` that these are overrides of."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from p3m_lightning.schema import InputError
 
-HYDRA_VERBS = ("train", "finetune", "eval", "ppt", "cycle", "gan")
+HYDRA_VERBS = ("train", "finetune", "eval", "ppt", "cycle", "gan", "quality")
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 OPTIONS = ("--cfg", "--info", "--package", "--config-dir", "--traceback", "--max-megapixels")
 """Options of these verbs that may be given as `--option=value`."""
@@ -78,7 +78,7 @@ def print_only(verb: str, options: argparse.Namespace) -> bool:
 def dashed_as_overrides(arguments: Sequence[str]) -> list[str]:
     """Turn `--optimizer.lr=0.1`, as W&B's agents pass it, into the override `optimizer.lr=0.1`."""
     verb = next((word for word in arguments if not word.startswith("-")), None)
-    if verb not in HYDRA_VERBS or arguments[:2] == ["gan", "sample"]:
+    if verb not in HYDRA_VERBS or arguments[:2] in (["gan", "sample"], ["quality", "rank"]):
         return list(arguments)
     return [word[2:] if _is_dashed(word) else word for word in arguments]
 

@@ -16,7 +16,7 @@ from p3m_lightning.schema import LABELS, InputError, Sample
 
 T = TypeVar("T", covariant=True)  # of a sample's arrays
 
-ROLES = ("image", "alpha", "trimap", "foreground", "background", "face")
+ROLES = ("image", "alpha", "trimap", "foreground", "background", "face", "candidates")
 Maps = Mapping[str, Any]
 """role -> array: colors uint8 (H, W, 3); mattes uint8 or uint16 (H, W); trimap classes uint8 (H, W); `labels`, one of
 LABELS, where they are no mattes."""

@@ -19,6 +19,7 @@ from p3m_lightning.gan.sampling import SamplingProtocol, sample_portraits
 from p3m_lightning.images import from_unit, list_images, open_image, to_unit, write_image
 from p3m_lightning.inference import Predictor
 from p3m_lightning.progress import track
+from p3m_lightning.quality import Judge
 from p3m_lightning.schema import InputError
 
 OPAQUE = 0.5
@@ -58,6 +59,7 @@ def make_portraits(
         batch_size=batch_size,
         device=config["device"],
     )
+    judge = Judge(device=config["device"]) if PREDICTED in gate else None
     backgrounds = list_images(config["paths"]["backgrounds"])
     rows: list[dict[str, Any]] = []
     refused: Counter[str] = Counter()
@@ -68,6 +70,8 @@ def make_portraits(
         image = from_unit(alpha[..., None] * colors + (1 - alpha[..., None]) * to_unit(behind))
         image, alpha = (enlarged(x, config["size"]) for x in (image, alpha))
         measures = measure(alpha, predictor(image).alpha)
+        if judge:
+            measures[PREDICTED] = judge(image, alpha).mean
         faults = faults_of(measures, gate)
         if not faults:
             write_image(folder / "train/original_image" / f"{file.stem}.jpg", image, quality=95)
@@ -104,7 +108,10 @@ def measure(alpha: np.ndarray, opinion: np.ndarray) -> dict[str, float]:
     }
 
 
-MEASURES = ("coverage", "component", "unknown", "top", "bottom", "disagreement")
+PREDICTED = "predicted_error"
+"""Mean error that the quality head predicts; measured only where the gate asks for it."""
+
+MEASURES = ("coverage", "component", "unknown", "top", "bottom", "disagreement", PREDICTED)
 
 
 def largest_piece(mask: np.ndarray) -> float:

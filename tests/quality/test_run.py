@@ -1,0 +1,54 @@
+import json
+
+import pytest
+import torch
+
+from p3m_lightning import compose_run
+from p3m_lightning.quality import Judge
+from p3m_lightning.quality.run import train_quality
+from p3m_lightning.schema import InputError
+
+SMALL = [
+    "data.prepare.train=6",
+    "data.prepare.test=2",
+    "data.prepare.size=128",
+    "data.holdout=2",
+    "data.batch_size=2",
+    "data.num_workers=0",
+    "data.train.transform.count=2",
+    "data.eval_transform.count=2",
+    "model.width=8",
+    "model.short_side=64",
+    "trainer.accelerator=cpu",
+    "callbacks.progress=null",
+]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("quality")
+
+
+def run(root, name, *overrides):
+    return train_quality(compose_run("quality", [f"paths.data={root / 'data'}", *SMALL, *overrides], root / name))
+
+
+def state(root, name):
+    return torch.load(root / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+
+
+def test_a_run_goes_on_where_it_stopped_and_leaves_a_head(root):
+    constant = "scheduler=constant"
+    results = run(root, "whole", constant, "trainer.max_epochs=2")
+    run(root, "parts", constant, "trainer.max_epochs=1")
+    run(root, "parts", constant, "trainer.max_epochs=2", f"ckpt={root / 'parts/checkpoints/last.ckpt'}")
+    whole, parts = state(root, "whole"), state(root, "parts")
+    assert all((whole[key] == parts[key]).all() for key in whole)
+    assert -1 <= results["spearman"] <= 1
+    assert json.loads((root / "whole/results.json").read_text())["spearman"] == results["spearman"]
+    assert Judge(root / "whole/head.safetensors", "cpu").short_side == 64
+
+
+def test_a_checkpoint_of_something_else_is_refused(root, checkpoint):
+    with pytest.raises(InputError, match="holds a network called p3mnet_r34; give a checkpoint of p3m quality train"):
+        run(root, "other", f"ckpt={checkpoint}")
