@@ -1,5 +1,6 @@
 """What a shell is offered: verbs, options, choices, names, groups with their options, and keys part by part."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,12 @@ def test_the_script_of_a_shell_is_one_that_it_can_read(shell, capsys, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def put_p3m_into(folder):
+    p3m = folder / "p3m"
+    p3m.write_text(f'#!/bin/sh\nexec {sys.executable} -m p3m_lightning "$@"\n')
+    p3m.chmod(0o755)
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 @pytest.mark.parametrize(
     ("line", "words", "replies"),
@@ -81,11 +88,28 @@ def test_the_script_of_a_shell_is_one_that_it_can_read(shell, capsys, tmp_path):
     ],
 )
 def test_bash_completes(line, words, replies, tmp_path):
-    p3m = tmp_path / "p3m"
-    p3m.write_text(f'#!/bin/sh\nexec {sys.executable} -m p3m_lightning "$@"\n')
-    p3m.chmod(0o755)
+    put_p3m_into(tmp_path)
     script = f"""PATH={tmp_path}:$PATH; {SCRIPTS["bash"]}
         COMP_LINE='{line}'; COMP_POINT={len(line)}; COMP_WORDS=({words}); COMP_CWORD={len(words.split()) - 1}
         _p3m; printf '%s\\n' "${{COMPREPLY[@]}}" """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    assert done.stdout.split() == replies, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+@pytest.mark.parametrize(
+    ("line", "replies"),
+    [
+        ("p3m tra", ["train"]),
+        ("p3m quality ", ["rank", "train"]),
+        ("p3m train experiment=p3m_q", ["experiment=p3m_quick"]),
+        ("p3m predict ph", ["photo.jpg"]),  # no word of ours fits: files
+    ],
+)
+def test_fish_completes(line, replies, tmp_path):
+    put_p3m_into(tmp_path)
+    (tmp_path / "photo.jpg").touch()
+    script = f"set PATH {tmp_path} $PATH; {SCRIPTS['fish']}; complete -C '{line}'"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3] / "src"), "HOME": str(tmp_path)}
+    done = subprocess.run(["fish", "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.stdout.split() == replies, done.stderr

@@ -35,7 +35,7 @@ compdef _p3m p3m
     "fish": r"""function __p3m_words
     p3m completion words -- (commandline --cut-at-cursor) 2>/dev/null
 end
-complete --command p3m --arguments '(__p3m_words)'
+complete --command p3m --no-files --condition 'count (__p3m_words) >/dev/null' --arguments '(__p3m_words)'
 """,
 }
 """Each asks `p3m completion words`, so that it never grows old; files are left to the shell where there is no word."""
