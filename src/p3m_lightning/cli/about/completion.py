@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 
+from p3m_lightning.cli.shared.overrides import HYDRA_VERBS
+
 SCRIPTS = {
     "bash": r"""_p3m() {
     local line="${COMP_LINE:0:COMP_POINT}" word before
@@ -46,16 +48,7 @@ WHERE = {
     "fish": "p3m completion fish > ~/.config/fish/completions/p3m.fish",
 }
 
-HYDRA_VERBS = {
-    ("train",): "train",
-    ("finetune",): "train",
-    ("sweep", "wandb"): "train",
-    ("eval",): "eval",
-    ("ppt",): "ppt",
-    ("cycle",): "cycle",
-    ("gan", "train"): "gan",
-    ("quality", "train"): "quality",
-}
+OVERRIDDEN = HYDRA_VERBS | {("sweep", "wandb"): "train"}
 """Verbs that take overrides, and the file of `conf/` that these are overrides of."""
 
 NAMED = {"--model": "models", "--name": "datasets", "--dataset": "datasets"}
@@ -108,8 +101,8 @@ def _offered(given: Sequence[str], begun: str) -> Iterator[str]:
         yield from _names(NAMED.get(given[-1], ""))
     elif begun.startswith("-"):
         yield from (name for name in parser.known_options() if name.startswith("--") or len(begun) < 2)
-    elif tuple(path) in HYDRA_VERBS:
-        yield from overrides(HYDRA_VERBS[tuple(path)], given, begun)
+    elif tuple(path) in OVERRIDDEN:
+        yield from overrides(OVERRIDDEN[tuple(path)], given, begun)
     else:
         for one in parser._actions:
             if not one.option_strings:

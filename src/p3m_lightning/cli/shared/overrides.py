@@ -8,7 +8,17 @@ from pathlib import Path
 
 from p3m_lightning.schema import InputError
 
-HYDRA_VERBS = ("train", "finetune", "eval", "ppt", "cycle", "gan", "quality")
+HYDRA_VERBS = {
+    ("train",): "train",
+    ("finetune",): "train",
+    ("eval",): "eval",
+    ("ppt",): "ppt",
+    ("cycle",): "cycle",
+    ("gan", "train"): "gan",
+    ("quality", "train"): "quality",
+}
+"""Verbs that run a configuration, and the file of `conf/` that their arguments are overrides of."""
+
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 OPTIONS = ("--cfg", "--info", "--package", "--config-dir", "--traceback", "--max-megapixels")
 """Options of these verbs that may be given as `--option=value`."""
@@ -77,8 +87,8 @@ def print_only(verb: str, options: argparse.Namespace) -> bool:
 
 def dashed_as_overrides(arguments: Sequence[str]) -> list[str]:
     """Turn `--optimizer.lr=0.1`, as W&B's agents pass it, into the override `optimizer.lr=0.1`."""
-    verb = next((word for word in arguments if not word.startswith("-")), None)
-    if verb not in HYDRA_VERBS or arguments[:2] in (["gan", "sample"], ["quality", "rank"]):
+    verbs = [word for word in arguments if not word.startswith("-")]
+    if not any(tuple(verbs[:depth]) in HYDRA_VERBS for depth in (1, 2)):
         return list(arguments)
     return [word[2:] if _is_dashed(word) else word for word in arguments]
 
