@@ -45,8 +45,6 @@ def read_codes(path: str | Path) -> np.ndarray:
         image = upright(image)
         if image.mode.startswith("I"):
             return grey_codes(image)
-        if image.mode == "F":
-            raise InputError(f"{path}: a matte of floats whose range is not known; save it with 8 or 16 bits")
         if image.mode in ("P", "PA", "La", "RGBa") or "transparency" in image.info:
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         if image.mode == "1":
