@@ -1,4 +1,4 @@
-"""Functions that a configuration prepares (`_partial_`) and that are called much later: wrong arguments found at once."""
+"""Functions that a configuration prepares (`_partial_`) and others call much later: wrong arguments found at once."""
 
 from __future__ import annotations
 
