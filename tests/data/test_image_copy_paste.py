@@ -204,7 +204,8 @@ def test_wrong_sources_are_refused(tmp_path, source):
     write_landmarks(tmp_path / "other.json", {"blue": [face_points()]})
     with pytest.raises(InputError, match="are the names the same"):
         FaceSource(tmp_path / "faces", landmarks=tmp_path / "other.json")
-    write_image(tmp_path / "masks/red.tif", box_mask(120, 150, 10, 10, 40, 40))
+    for name in ("red.tif", "red.png"):
+        write_image(tmp_path / "masks" / name, box_mask(120, 150, 10, 10, 40, 40))
     with pytest.raises(InputError, match=r"red\.png and red\.tif share a stem"):
         FaceSource(tmp_path / "faces", masks=tmp_path / "masks")
     (tmp_path / "masks/red.tif").unlink()

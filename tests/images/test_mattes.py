@@ -55,7 +55,7 @@ def test_other_codes_are_refused_by_name_with_a_cure(tmp_path, codes):
 
 def test_codes_of_eight_bits_in_sixteen_are_refused(tmp_path):
     path = saved(tmp_path / "a.png", np.array([[0, 128, 255]], np.uint16))
-    with pytest.raises(InputError, match="a trimap of the values 0, 128, 255 in a file of 16 bits; .* of 8 bits"):
+    with pytest.raises(InputError, match=r"a trimap of the values 0, 128, 255 in a file of 16 bits; .* of 8 bits"):
         read_trimap(path)
 
 
