@@ -14,6 +14,10 @@ from p3m_lightning.schema import InputError
             "experiment=p3m_quik",
             "p3m_quik: no such file in conf/experiment; did you mean p3m_quick?; there are ",
         ),
+        (
+            "lr_factors={encoder.*: 0.1}",
+            "conf/train.yaml has not all keys of this value; +lr_factors=VALUE",
+        ),
         ("model=p3mnet_r43", "did you mean p3mnet_r34?"),
         ("qqqq=1", "qqqq: conf/train.yaml has no such key; +qqqq=VALUE adds one that a constructor takes"),
     ],

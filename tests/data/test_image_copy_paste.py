@@ -204,6 +204,11 @@ def test_wrong_sources_are_refused(tmp_path, source):
     write_landmarks(tmp_path / "other.json", {"blue": [face_points()]})
     with pytest.raises(InputError, match="are the names the same"):
         FaceSource(tmp_path / "faces", landmarks=tmp_path / "other.json")
+    for name in ("red.tif", "red.png"):
+        write_image(tmp_path / "masks" / name, box_mask(120, 150, 10, 10, 40, 40))
+    with pytest.raises(InputError, match=r"red\.png and red\.tif share a stem"):
+        FaceSource(tmp_path / "faces", masks=tmp_path / "masks")
+    (tmp_path / "masks/red.tif").unlink()
     write_image(tmp_path / "masks/red.png", box_mask(20, 20, 0, 0, 5, 5))
     with pytest.raises(InputError, match="another size"):
         FaceSource(tmp_path / "faces", masks=tmp_path / "masks")[0]

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,25 @@ def test_a_resumed_run_ends_bit_by_bit_where_an_unbroken_one_ends(discs, tmp_pat
 def moments(checkpoint):
     """What Adam remembers of every parameter."""
     return [one["exp_avg_sq"] for state in checkpoint["optimizer_states"] for one in state["state"].values()]
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("optimizers.generator.lr=1", "optimizers.generator.lr was 0.0015, is now 1"),
+        ("discriminator.max_channels=8", "discriminator.max_channels was 16, is now 8"),
+        ("recipe.penalty.gamma=9", "recipe.penalty.gamma was 1, is now 9"),
+        ("images=16", "is in epoch 3 of its training, beyond images=16"),
+    ],
+)
+def test_a_resume_that_does_not_fit_is_refused_and_writes_nothing(discs, trained, tmp_path, capsys, override, named):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    again = [*TINY, *paths(discs, folder), f"ckpt={folder}/checkpoints/last.ckpt", override]
+    assert main(["gan", "train", *again]) == 2
+    assert named in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.slow

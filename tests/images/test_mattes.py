@@ -55,8 +55,24 @@ def test_other_codes_are_refused_by_name_with_a_cure(tmp_path, codes):
 
 def test_codes_of_eight_bits_in_sixteen_are_refused(tmp_path):
     path = saved(tmp_path / "a.png", np.array([[0, 128, 255]], np.uint16))
-    with pytest.raises(InputError, match="a trimap of the values 0, 128, 255"):
+    with pytest.raises(InputError, match=r"a trimap of the values 0, 128, 255 in a file of 16 bits; .* of 8 bits"):
         read_trimap(path)
+
+
+@pytest.mark.parametrize("unknown", [(255, 0, 0), (128, 0, 128), (128, 128, 0)])
+@pytest.mark.parametrize("mode", ["RGB", "P"])
+def test_a_trimap_in_colors_is_refused_and_one_in_greys_read(tmp_path, mode, unknown):
+    classes = np.array([[0, 1, 2]], np.uint8)
+    for name, middle in (("colors", unknown), ("greys", (128, 128, 128))):
+        palette = np.array([(0, 0, 0), middle, (255, 255, 255)], np.uint8)
+        image = Image.fromarray(palette[classes])
+        if mode == "P":
+            image = Image.fromarray(classes).convert("P")
+            image.putpalette(palette.tobytes())
+        image.save(tmp_path / f"{name}.png")
+    np.testing.assert_array_equal(read_trimap(tmp_path / "greys.png"), classes)
+    with pytest.raises(InputError, match=r"colors\.png: a trimap in colors"):
+        read_trimap(tmp_path / "colors.png")
 
 
 def test_a_trimap_after_jpeg_is_refused(tmp_path):

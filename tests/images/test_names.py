@@ -17,8 +17,8 @@ def _every_word_is_the_first():
 def test_folders_take_every_suffix_of_the_formats_that_are_read():
     Image.init()
     known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
-    other_tools = {".icb", ".vda", ".vst", ".mpo"} | {".pfm"}
-    assert known - other_tools - {".j2c", ".jpc"} <= IMAGE_SUFFIXES
+    assert known - {".pfm"} == {suffix for suffix in IMAGE_SUFFIXES if suffix in known}  # floats are refused
+    assert {".mpo", ".jif", ".pjpeg", ".heic"} <= IMAGE_SUFFIXES  # what a file holds is told by its content
 
 
 def test_what_is_left_out_is_counted_by_name(tmp_path, caplog):

@@ -119,3 +119,34 @@ def test_an_opaque_photograph_has_no_alpha(tmp_path):
     assert read_photo(tmp_path / "rgb.png").alpha is None
     assert read_photo(tmp_path / "rgba.png").alpha is None
     assert read_photo(COLOR).alpha is None
+
+
+@pytest.mark.parametrize(("bits", "top"), [(8, 255), (16, 65535)])
+def test_the_grey_that_a_png_names_is_transparent(tmp_path, bits, top):
+    grey = RNG.integers(0, top + 1, (6, 9)).astype(">u2" if bits == 16 else np.uint8)
+    grey[2:4, 3:7] = 7
+    header = struct.pack(">IIBBBBB", 9, 6, bits, 0, 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in grey)
+    chunks = {b"IHDR": header, b"tRNS": struct.pack(">H", 7), b"IDAT": zlib.compress(rows), b"IEND": b""}
+    content = b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks.items()
+    )
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    photo = read_photo(tmp_path / "a.png")
+    np.testing.assert_array_equal(photo.pixels[..., 1], grey)
+    np.testing.assert_array_equal(photo.alpha, np.where(grey == 7, 0, top))
+
+
+@pytest.mark.parametrize("top", [1.0, 255.0])
+def test_floats_of_no_known_range_are_refused(tmp_path, top):
+    image = Image.fromarray((np.linspace(0, top, 54).reshape(6, 9)).astype(np.float32))
+    image.save(tmp_path / "a.pfm")
+    for source in (tmp_path / "a.pfm", image):
+        with pytest.raises(InputError, match="floats whose range is not known"):
+            read_photo(source)
+
+
+def test_grey_of_32_bits_is_refused_not_clipped():
+    with pytest.raises(InputError, match="grey from 7 to 70000"):
+        read_photo(Image.fromarray(np.array([[7, 70000]], np.int32)))

@@ -78,6 +78,58 @@ def test_big_tiff_with_planes(tmp_path):
     np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, pixels)
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("depth", DTYPES)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_big_tiff_of_both_byte_orders(tmp_path, channels, depth, order):
+    pixels = picture(channels, DTYPES[depth])
+    kind = "rgb" if channels > 1 else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", pixels, bigtiff=True, byteorder=order, photometric=kind)
+    found = read_photo(tmp_path / "a.tif").pixels
+    np.testing.assert_array_equal(found[..., : min(channels, 3)], as_codes(pixels).reshape(37, 45, -1)[..., :3])
+
+
+@pytest.mark.parametrize(
+    "keys", [{}, {"compression": "zlib"}, {"compression": "zlib", "predictor": 2}, {"tile": (16, 16)}]
+)
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_deep_grey_with_alpha_is_both(tmp_path, photometric, planes, keys):
+    pixels = picture(2, np.uint16)
+    stored = np.ascontiguousarray(np.moveaxis(pixels, 2, 0)) if planes == "separate" else pixels
+    kind = {"photometric": photometric, "planarconfig": planes, "extrasamples": ["unassalpha"]}
+    tifffile.imwrite(tmp_path / "a.tif", stored, **kind, **keys)
+    grey = pixels[..., 0] if photometric == "minisblack" else 65535 - pixels[..., 0]
+    photo = read_photo(tmp_path / "a.tif")
+    np.testing.assert_array_equal(photo.pixels, np.repeat(grey[..., None], 3, 2))
+    np.testing.assert_array_equal(photo.alpha, pixels[..., 1])
+    np.testing.assert_array_equal(read_codes(tmp_path / "a.tif"), pixels[..., 1])
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_deep_colors_that_alpha_has_multiplied_are_divided_by_it(tmp_path, planes):
+    pixels = picture(4, np.uint16)
+    pixels[:3, :, 3], pixels[3:6, :, 3] = 0, 65535
+    multiplied = np.dstack([np.rint(pixels[..., :3] / 65535.0 * pixels[..., 3:]).astype(np.uint16), pixels[..., 3]])
+    stored = np.ascontiguousarray(np.moveaxis(multiplied, 2, 0)) if planes == "separate" else multiplied
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planes, extrasamples=["assocalpha"])
+    photo = read_photo(tmp_path / "a.tif")
+    np.testing.assert_array_equal(photo.alpha, pixels[..., 3])
+    seen = pixels[..., 3] > 6553
+    assert np.abs(photo.pixels.astype(int) - pixels[..., :3])[seen].max() <= 6  # half a code through a tenth of alpha
+    np.testing.assert_array_equal(photo.pixels[3:6], pixels[3:6, :, :3])
+
+
+def test_a_kind_that_no_decoder_knows_is_said(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", picture(3, np.uint8), photometric="rgb", metadata=None)
+    content = (tmp_path / "a.tif").read_bytes()
+    entry = np.array([259, 3], "<u2").tobytes() + np.array([1], "<u4").tobytes()  # compression, one short
+    at = content.index(entry) + len(entry)
+    (tmp_path / "a.tif").write_bytes(content[:at] + np.array([50002], "<u2").tobytes() + content[at + 2 :])
+    with pytest.raises(InputError, match=r"a\.tif: a TIFF of 3 channels, 8 bits, JPEG XL, which is not known"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_jpeg_inside_and_palettes(tmp_path):
     pixels = picture(3, np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.tif", compression="jpeg", quality=95)

@@ -261,6 +261,8 @@ def test_a_loss_without_weight_is_refused(run, removed):
         ("+model.depth=3", "depth"),
         ("trainer.precision=bf16-true", "bf16-mixed"),
         ("trainer.max_epochs=-1", "max_steps"),
+        ("inference.mode=hybird", "inference: mode=hybird"),
+        ("+inference.scale=-1", "inference: scale=-1"),
         ("paths.data=nowhere", "nowhere"),
     ],
 )

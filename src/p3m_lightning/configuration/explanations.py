@@ -39,7 +39,10 @@ def _no_key(key: str, verb: str, compose: Callable[[Sequence[str]], Any], given:
     """Say that a key is not there, and which one is near."""
     try:
         tree = compose([line for line in given if line.lstrip("+~").split("=")[0].split("@")[0] != key])
-        hint = did_you_mean(key, [*_keys(tree), *groups()])
+        known = [*_keys(tree), *groups()]
+        if key in known:  # it is what is inside of the value that the file does not have
+            return f"{key}: conf/{verb}.yaml has not all keys of this value; +{key}=VALUE adds them"
+        hint = did_you_mean(key, known)
     except Exception:  # another override is wrong as well
         hint = ""
     return f"{key}: conf/{verb}.yaml has no such key{hint or f'; +{key}=VALUE adds one that a constructor takes'}"

@@ -15,7 +15,8 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from p3m_lightning.images import list_images, read_image, read_matte
+from p3m_lightning.files import plain_name
+from p3m_lightning.images import images_by_stem, read_image, read_matte
 from p3m_lightning.landmarks import read_landmarks
 from p3m_lightning.ops.faces import private_area
 from p3m_lightning.schema import InputError
@@ -54,14 +55,14 @@ class FaceSource:
     ) -> None:
         if (landmarks is None) == (masks is None):
             raise InputError(f"{images}: faces to paste need their landmarks or their masks, one of both")
-        paths = list_images(images)
+        paths = images_by_stem(images)
         self.faces: list[tuple[Path, np.ndarray | Path]] = []  # photograph, and the landmarks or the mask of a face
         if landmarks is not None:
-            found = read_landmarks(landmarks)
-            self.faces = [(path, face) for path in paths for face in found.get(path.stem, [])]
+            found = {plain_name(name): faces for name, faces in read_landmarks(landmarks).items()}
+            self.faces = [(path, face) for stem, path in paths.items() for face in found.get(stem, [])]
         elif masks is not None:
-            files = {path.stem: path for path in list_images(masks)}
-            self.faces = [(path, files[path.stem]) for path in paths if path.stem in files]
+            files = images_by_stem(masks)
+            self.faces = [(path, files[stem]) for stem, path in paths.items() if stem in files]
         if not self.faces:
             raise InputError(f"{images}: no face in it by {landmarks or masks}; are the names the same?")
 

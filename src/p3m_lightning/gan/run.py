@@ -15,6 +15,7 @@ from p3m_lightning.gan.generator import load_generator
 from p3m_lightning.gan.module import StyleMatteGANModule
 from p3m_lightning.tables import print_table
 from p3m_lightning.training.results import provenance, save_config
+from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build, build_trainer, fit
 
 
@@ -40,6 +41,9 @@ def train_gan(config: Mapping[str, Any]) -> GanRun:
     seed_everything(config["seed"], workers=True, verbose=False)
     ticks = -(-config["images"] // config["data"]["tick"])
     config = {**config, "trainer": {**config["trainer"], "max_epochs": ticks}}
+    if config["ckpt"]:
+        load_generator(config["ckpt"])
+        verify_resume(config)
     data = build(config["data"])
     module = build_gan(config)
     trainer = build_trainer(config)

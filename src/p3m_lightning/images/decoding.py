@@ -141,15 +141,18 @@ def _stream(source: str | Path | BinaryIO, name: str | None) -> Iterator[tuple[B
 def _opened(stream: BinaryIO, name: str) -> Iterator[ImageFile.ImageFile]:
     """Open with Pillow, without decoding, and check the size."""
     head = _head(stream)
+    found = None
     if head[:4] in tiff.MAGIC:
         content = _content(stream, name)
-        stream = io.BytesIO(_decoded(_main_page_alone, content, name))
+        alone, kind = _decoded(_main_page_alone, content, name)
+        found = f"{kind}, which is not known; save it with LZW or without compression"
+        stream = io.BytesIO(alone)
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         _register_heif(name)
     try:
         image = Image.open(stream, formats=[kind for kind in FORMATS if kind in Image.OPEN])
     except UnidentifiedImageError:
-        raise InputError(f"{name}: not an image file{_what_it_is(head)}") from None
+        raise InputError(f"{name}: {found or 'not an image file' + _what_it_is(head)}") from None
     except Image.DecompressionBombError:  # Pillow's own limit, where it is lower
         raise InputError(f"{name}: {_too_large('its size')}") from None
     except Exception as error:
@@ -161,6 +164,8 @@ def _opened(stream: BinaryIO, name: str) -> Iterator[ImageFile.ImageFile]:
 
 def _load(image: Image.Image, name: str) -> None:
     image.load()
+    if image.mode == "F":  # PFM; TIFF is read elsewhere
+        raise InputError(f"{name}: an image of floats whose range is not known; save it with 8 or 16 bits")
     if getattr(image, "is_animated", False) and image.format not in ("TIFF", "MPO"):
         tell(f"{name}: an animation of {getattr(image, 'n_frames', 'several')} frames; the first one is read")
 
@@ -190,8 +195,9 @@ def _deep_tiff(content: bytes, name: str) -> DeepImage | None:
     return None if pixels is None else DeepImage(turned(pixels, page.orientation), page.profile)
 
 
-def _main_page_alone(content: bytes, _: str) -> bytes:
-    return tiff.alone(content, tiff.main_page(content)[0])
+def _main_page_alone(content: bytes, _: str) -> tuple[bytes, str]:
+    page = tiff.main_page(content)[0]
+    return tiff.alone(content, page), tiff.kind(page.tags)
 
 
 def _rounded(deep: DeepImage) -> Image.Image:

@@ -32,27 +32,31 @@ def read_matte(path: str | Path) -> np.ndarray:
     return codes
 
 
-def read_codes(path: str | Path) -> np.ndarray:
+def read_codes(path: str | Path, colors: bool = True) -> np.ndarray:
     """Read what `read_matte` does, whatever its values mean.
 
+    Args:
+        path: of the file.
+        colors: take the first channel where the channels differ; False: refuse such a file.
+
     Raises:
-        InputError: not a whole image file; the message names it.
+        InputError: not a whole image file, or unwanted colors; the message names it.
     """
     deep = read_deep(path)
     if deep is not None:
-        return deep.pixels if deep.pixels.ndim == 2 else _matte_channel(deep.pixels, path)
+        return deep.pixels if deep.pixels.ndim == 2 else _matte_channel(deep.pixels, path, colors)
     with open_image(path) as image:
         image = upright(image)
         if image.mode.startswith("I"):
             return grey_codes(image)
-        if image.mode == "F":
-            raise InputError(f"{path}: a matte of floats whose range is not known; save it with 8 or 16 bits")
         if image.mode in ("P", "PA", "La", "RGBa") or "transparency" in image.info:
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         if image.mode == "1":
             image = image.convert("L")
         if image.mode in ("LA", "RGBA"):
-            return _matte_channel(np.asarray(image), path)
+            return _matte_channel(np.asarray(image), path, colors)
+        if image.mode == "RGB" and not colors:
+            return _matte_channel(np.asarray(image), path, colors)
         return np.asarray(image.getchannel(0))
 
 
@@ -70,9 +74,9 @@ def read_trimap(path: str | Path) -> np.ndarray:
     """Read a trimap file as uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND; see `trimap_classes` for its codes.
 
     Raises:
-        InputError: not a whole image file, or other codes; the message names it.
+        InputError: not a whole image file, colors, or other codes; the message names it.
     """
-    codes = read_codes(path)
+    codes = read_codes(path, colors=False)
     try:
         trimap = trimap_classes(codes)
     except InputError as error:
@@ -101,7 +105,9 @@ def trimap_classes(codes: np.ndarray) -> np.ndarray:
         return codes.astype(np.uint8)
     middle = [value for value in values if 0 < value < top]
     if len(middle) > 1 or any(abs(2 * value - top) > top // 254 for value in middle):
-        raise InputError(f"a trimap of {_described(values)}; {TRIMAP_CURE}")
+        deep = " in a file of 16 bits" if top > 255 else ""
+        cure = f"{TRIMAP_CURE}{' of 8 bits' if deep else ''}"
+        raise InputError(f"a trimap of {_described(values)}{deep}; {cure}")
     trimap = np.full(codes.shape, UNKNOWN, np.uint8)
     trimap[codes == 0] = BACKGROUND
     trimap[codes == top] = FOREGROUND
@@ -115,11 +121,17 @@ def _described(values: list[int]) -> str:
     return f"the values {shown}"
 
 
-def _matte_channel(pixels: np.ndarray, path: str | Path) -> np.ndarray:
-    """Return the alpha of pixels (H, W, C) where there is one that says anything, else the first channel."""
+def _matte_channel(pixels: np.ndarray, path: str | Path, colors: bool) -> np.ndarray:
+    """Return the alpha of pixels (H, W, C) where there is one that says anything, else the first channel.
+
+    Raises:
+        InputError: the channels differ, and no `colors` are wanted.
+    """
     if pixels.shape[2] in (2, 4):
         alpha = pixels[..., -1]
         if alpha.min() < np.iinfo(alpha.dtype).max:
             return alpha
         tell(f"{path}: given as a matte, its alpha is opaque everywhere; its first channel is read")
+    if not colors and pixels.shape[2] > 2 and (pixels[..., :1] != pixels[..., 1:3]).any():
+        raise InputError(f"{path}: a trimap in colors, which say nothing here; {TRIMAP_CURE}")
     return pixels[..., 0]

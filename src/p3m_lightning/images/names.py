@@ -12,9 +12,10 @@ from p3m_lightning.messages import tell
 from p3m_lightning.schema import InputError
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".avif"}
-    | {".avifs", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", ".ppm", ".pgm", ".pbm"}
-    | {".pnm", ".tga"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjp", ".jps", ".mpo", ".png", ".apng", ".webp"}
+    | {".bmp", ".dib", ".tif", ".tiff", ".gif", ".avif", ".avifs", ".heic", ".heif", ".hif", ".heics", ".heifs"}
+    | {".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", ".ppm", ".pgm", ".pbm", ".pnm"}
+    | {".tga", ".icb", ".vda", ".vst"}
 )
 """Names by which a folder's images are known, in any case; what a file holds decides how it is read."""
 

@@ -86,6 +86,8 @@ def write_image(path: str | Path, pixels: np.ndarray, **options: Any) -> None:
 def rgb_pixels(image: Image.Image) -> np.ndarray:
     """Return uint8 RGB (H, W, 3) of a Pillow image: upright, grey widened, CMYK and LAB converted, no transparency."""
     image = upright(image)
+    if image.mode == "F":
+        raise InputError("image: floats whose range is not known; give 8 or 16 bits")
     if image.mode.startswith("I"):  # 16-bit grey: Pillow would clip it instead of scaling
         grey = to_uint8(grey_codes(image))
         return np.repeat(grey[..., None], 3, axis=2)
@@ -95,8 +97,15 @@ def rgb_pixels(image: Image.Image) -> np.ndarray:
 
 
 def grey_codes(image: Image.Image) -> np.ndarray:
-    """Return 16-bit grey, which Pillow keeps in several modes, as uint16 (H, W)."""
-    return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
+    """Return 16-bit grey, which Pillow keeps in several modes, as uint16 (H, W).
+
+    Raises:
+        InputError: values beyond 16 bits.
+    """
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise InputError(f"image: grey from {values.min()} to {values.max()}; give 8 or 16 bits")
+    return values.astype(np.uint16)
 
 
 def is_upright(image: Image.Image) -> bool:
@@ -141,10 +150,13 @@ def _from_file(source: Path | BinaryIO, name: str) -> Photo:
 
 def _from_pillow(image: Image.Image) -> Photo:
     alpha = None
+    if image.mode in ("I;16", "I;16B", "I;16L"):
+        codes = np.asarray(upright(image)).astype(np.uint16)
+        key = image.info.get("transparency")  # the grey that is transparent; Pillow would look for it in 8 bits
+        alpha = None if key is None else _unless_opaque(np.where(codes == key, 0, 65535).astype(np.uint16))
+        return Photo(_rgb_array(codes), None, alpha)
     if image.has_transparency_data:
         alpha = _unless_opaque(np.asarray(upright(image).convert("RGBA").getchannel("A")))
-    if image.mode in ("I;16", "I;16B", "I;16L"):
-        return Photo(_rgb_array(np.asarray(upright(image)).astype(np.uint16)), None)
     return Photo(rgb_pixels(image), _rgb_profile(image.info.get("icc_profile")), alpha)
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from p3m_lightning.images.pixels import from_unit
+from p3m_lightning.images.pixels import from_unit, strips
 from p3m_lightning.schema import InputError
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -20,11 +20,18 @@ PAGES = 256  # looked at, at most
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 254, 256, 257, 258, 259, 262, 266
 _STRIPS, _STRIP_SIZES, _ORIENTATION, _SAMPLES, _ROWS, _PLANAR = 273, 279, 274, 277, 278, 284
 _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _SUB_PAGES, _FORMAT = 317, 322, 323, 324, 325, 330, 339
-_EXTRA, _PROFILE = 338, 34675
+_COLORS, _EXTRA, _PROFILE = 320, 338, 34675
 _REDUCED, _MASK = 1, 4  # bits of the subfile type
 _UNSIGNED, _SIGNED, _FLOATS = 1, 2, 3
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2
 _MOSAICS = (32803, 34892)  # raw sensor data
+_PREMULTIPLIED = 1  # the kind of extra channel by which colors have been multiplied
+_BIG_MOTOROLA = b"MM\0+"  # 64 bits, the highest byte first: Pillow takes it for 32
+_SHORTS = (_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PREDICTOR, _FORMAT, _FILL_ORDER, _EXTRA, _COLORS, _PLANAR)
+_PLAIN = (_WIDTH, _HEIGHT, _COMPRESSION, _FILL_ORDER, _ROWS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT)
+_LOOK = (_BITS, _PHOTOMETRIC, _SAMPLES, _FORMAT, _EXTRA, _COLORS, _PLANAR, _ORIENTATION)
+_PLACES = (_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES)
+_COMPRESSIONS = {34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL"}
 
 Tags = Mapping[int, Any]
 
@@ -65,8 +72,11 @@ def main_page(content: bytes) -> tuple[Page, int]:
 
 
 def alone(content: bytes, page: Page) -> bytes:
-    """Return a file whose first page is `page`: the same bytes behind another header."""
-    if content[2:4] in (b"+\0", b"\0+"):
+    """Return a file whose first page is `page`: the same bytes behind another header, or before another directory."""
+    if content[:4] == _BIG_MOTOROLA:
+        kept = [tag for tag in (*_PLAIN, *_LOOK, *_PLACES) if tag in page.tags]
+        return _with_directory(content, {tag: [int(v) for v in _sequence(page.tags[tag])] for tag in kept})
+    if _is_big(content):
         return content[:8] + struct.pack(_order(content) + "Q", page.offset) + content[16:]
     return content[:4] + struct.pack(_order(content) + "L", page.offset) + content[8:]
 
@@ -92,12 +102,36 @@ def deep_pixels(content: bytes, page: Page, name: str) -> np.ndarray | None:
         kind = "signed integers" if _SIGNED in formats else f"integers of {max(bits)} bits"
         raise InputError(f"{name}: {kind}, whose range is not known; save it with 8 or 16 bits")
     photometric, samples = tags.get(_PHOTOMETRIC), int(tags.get(_SAMPLES, 1))
-    if bits != {16} or not (samples == 1 or photometric == _RGB):
+    if bits != {16} or not (samples <= 2 or photometric == _RGB):
         return None
     pixels = _samples(content, tags)
     if pixels.dtype != np.uint16:
         raise OSError(f"decoded as {pixels.dtype}")
-    return np.invert(pixels) if photometric == _MIN_IS_WHITE else pixels
+    if photometric == _MIN_IS_WHITE:
+        pixels = np.invert(pixels) if samples == 1 else np.dstack([np.invert(pixels[..., 0]), pixels[..., 1]])
+    return pixels if samples in (1, 3) else _with_alpha(pixels, tags)
+
+
+def kind(tags: Tags) -> str:
+    """Return what a page is, in words, for those who cannot read it."""
+    compression = int(tags.get(_COMPRESSION, 1))
+    named = _COMPRESSIONS.get(compression) or f"compression {compression}"
+    channels = int(tags.get(_SAMPLES, 1))
+    floats = set(_sequence(tags.get(_FORMAT, _UNSIGNED))) == {_FLOATS}
+    bits = f"{max(_sequence(tags.get(_BITS, 1)))} bits{' of floats' if floats else ''}"
+    return f"a TIFF of {channels} channel{'s' if channels > 1 else ''}, {bits}, {named}"
+
+
+def _with_alpha(pixels: np.ndarray, tags: Tags) -> np.ndarray:
+    """Return grey or color (H, W, 2 or 4) with alpha as RGBA whose colors are not multiplied by it."""
+    if pixels.shape[2] == 2:
+        pixels = pixels[..., [0, 0, 0, 1]]
+    if int(_sequence(tags.get(_EXTRA, 0))[0]) == _PREMULTIPLIED:
+        top = np.iinfo(pixels.dtype).max
+        for rows in strips(len(pixels)):
+            colors, alpha = pixels[rows, :, :3], np.maximum(pixels[rows, :, 3:], 1).astype(np.float32)
+            pixels[rows, :, :3] = np.rint(np.minimum(colors * (top / alpha), top))
+    return pixels
 
 
 def _unit_codes(values: np.ndarray, name: str, inverted: bool) -> np.ndarray:
@@ -114,9 +148,11 @@ def _unit_codes(values: np.ndarray, name: str, inverted: bool) -> np.ndarray:
 def _samples(content: bytes, tags: Tags) -> np.ndarray:
     """Decode to (H, W) or, RGB in that order, (H, W, C); as it lies."""
     samples = int(tags.get(_SAMPLES, 1))
+    if samples == 2 and int(tags.get(_PLANAR, 1)) == 1:
+        return _side_by_side(content, tags, samples)
     if samples > 1 and int(tags.get(_PLANAR, 1)) == 2:  # as grey images: decoders do not read planes of 16 bits
-        return np.stack([_decoded(_file_of(content, tags, samples, plane)) for plane in range(samples)], axis=2)
-    pixels = _decoded(_file_of(content, tags, samples))
+        return np.stack([_decoded(_file_of(content, tags, samples, plane), tags) for plane in range(samples)], axis=2)
+    pixels = _decoded(_file_of(content, tags, samples), tags)
     if samples > 1 and pixels.shape[2:] != (samples,):
         raise OSError(f"{samples} channels of this kind are not known")
     if samples == 1:
@@ -124,29 +160,45 @@ def _samples(content: bytes, tags: Tags) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if samples == 4 else cv2.COLOR_BGR2RGB)
 
 
-def _decoded(content: bytes) -> np.ndarray:
+def _side_by_side(content: bytes, tags: Tags, samples: int) -> np.ndarray:
+    """Decode numbers of channels that decoders do not know, as columns of one wide grey image."""
+    differences = int(tags.get(_PREDICTOR, 1))
+    if differences > 1 and (differences > 2 or _TILE_WIDTH in tags):
+        raise OSError(f"{kind(tags)}, with predictor {differences}")
+    wide = {tag: tags[tag] for tag in (*_PLAIN, *_LOOK, *_PLACES) if tag in tags and tag != _PREDICTOR}
+    wide |= {tag: int(tags[tag]) * samples for tag in (_WIDTH, _TILE_WIDTH) if tag in tags}
+    flat = _decoded(_file_of(content, wide, 1), tags)
+    pixels = flat.reshape(len(flat), -1, samples)
+    return np.cumsum(pixels, axis=1, dtype=pixels.dtype) if differences == 2 else pixels
+
+
+def _decoded(content: bytes, tags: Tags) -> np.ndarray:
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise OSError("this kind of TIFF is not known, or it is broken")
+        raise OSError(f"{kind(tags)}: broken, or not known")
     return pixels
 
 
 def _file_of(content: bytes, tags: Tags, samples: int, plane: int | None = None) -> bytes:
     """Return a file of one plain page, or plane, that points at the strips of another file; orientation is left out."""
-    kept = (_WIDTH, _HEIGHT, _COMPRESSION, _FILL_ORDER, _ROWS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT)
-    entries = {tag: [int(tags[tag])] for tag in kept if tag in tags}
+    entries = {tag: [int(tags[tag])] for tag in _PLAIN if tag in tags}
     channels = samples if plane is None else 1
     for tag in (_BITS, _FORMAT):
         entries[tag] = [int(_sequence(tags.get(tag, 1))[0])] * channels
     entries |= {_PHOTOMETRIC: [_RGB if channels > 1 else _MIN_IS_BLACK], _SAMPLES: [channels]}
     if channels > 3:
         entries[_EXTRA] = [0] * (channels - 3)
-    for tag in (_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES):
+    for tag in _PLACES:
         if tag in tags:
             values = [int(value) for value in _sequence(tags[tag])]
             count = len(values) if plane is None else len(values) // samples
             first = (plane or 0) * count
             entries[tag] = values[first : first + count]
+    return _with_directory(content, entries)
+
+
+def _with_directory(content: bytes, entries: Mapping[int, Sequence[int]]) -> bytes:
+    """Return a file of 32-bit offsets with the same bytes and, behind them, another directory."""
     order = _order(content)
     start = len(content) + len(content) % 2
     header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "L", start)
@@ -158,7 +210,7 @@ def _directory(entries: Mapping[int, Sequence[int]], order: str, start: int) -> 
     rows, more = b"", b""
     behind = start + 2 + 12 * len(entries) + 4
     for tag, values in sorted(entries.items()):
-        short = tag in (_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PREDICTOR, _FORMAT, _FILL_ORDER, _EXTRA)
+        short = tag in _SHORTS
         value = struct.pack(f"{order}{len(values)}{'H' if short else 'L'}", *values)
         if len(value) > 4:
             value, more = struct.pack(order + "L", behind + len(more)), more + value
@@ -168,16 +220,17 @@ def _directory(entries: Mapping[int, Sequence[int]], order: str, start: int) -> 
 
 def _pages(content: bytes) -> Iterator[Page]:
     """Yield the pages and those below them."""
-    big = content[2:4] in (b"+\0", b"\0+")
-    first = ImageFileDirectory_v2(content[: 16 if big else 8])
-    waiting, seen = [first.next], set[int]()
+    order = _order(content)
+    first = struct.unpack_from(order + ("Q" if _is_big(content) else "L"), content, 8 if _is_big(content) else 4)[0]
+    waiting, seen = [first], set[int]()
     stream = io.BytesIO(content)
     while waiting and len(seen) < PAGES:
         offset = waiting.pop(0)
         if not 0 < offset < len(content) or offset in seen:
             continue
         seen.add(offset)
-        directory = ImageFileDirectory_v2(content[: 16 if big else 8])
+        directory = ImageFileDirectory_v2((b"II*\0" if order == "<" else b"MM\0*") + bytes(4))
+        directory._bigtiff = _is_big(content)  # of the two byte orders Pillow knows one
         stream.seek(offset)
         directory.load(stream)
         yield Page(offset, directory)
@@ -190,6 +243,10 @@ def _check_extent(content: bytes, tags: Tags) -> None:
         pairs = zip(_sequence(tags.get(places, ())), _sequence(tags.get(sizes, ())), strict=False)
         if any(place + size > len(content) for place, size in pairs):
             raise OSError("the file is truncated")
+
+
+def _is_big(content: bytes) -> bool:
+    return content[2:4] in (b"+\0", b"\0+")
 
 
 def _order(content: bytes) -> str:

@@ -227,9 +227,7 @@ def apply_mode(
         InputError: a mode that this network does not have; a trimap missing or too many.
     """
     mode = mode or DEFAULT_MODE[engine.needs_trimap]
-    offered = TRIMAP_MODES if engine.needs_trimap else MODES
-    if mode not in offered:
-        raise InputError(f"mode={mode}: choose from {', '.join(offered)}")
+    verify_mode(mode, engine.needs_trimap)
     if engine.needs_trimap != (trimap is not None):
         raise InputError("trimap: this network " + ("needs one" if engine.needs_trimap else "takes none"))
     alpha = MODES[mode](_runner(engine, trimap), engine, images, passes)
@@ -237,6 +235,13 @@ def apply_mode(
         return alpha
     mirrored = None if trimap is None else engine.flip(trimap)
     return (alpha + engine.flip(apply_mode(engine, engine.flip(images), mode, passes, mirrored))) / 2
+
+
+def verify_mode(mode: str | None, needs_trimap: bool) -> None:
+    """Raise InputError where a network that takes a trimap, or none, does not have a mode."""
+    offered = TRIMAP_MODES if needs_trimap else MODES
+    if mode is not None and mode not in offered:
+        raise InputError(f"mode={mode}: choose from {', '.join(offered)}")
 
 
 def has_branches(output: MattingOutput) -> bool:

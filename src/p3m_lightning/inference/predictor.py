@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import cv2
 import numpy as np
 
+from p3m_lightning.configuration.prepared import prepared_with
 from p3m_lightning.images import Photo, Source, read_photo, to_unit
 from p3m_lightning.inference.engines.choose import (
     check_engine,
@@ -20,7 +21,7 @@ from p3m_lightning.inference.engines.choose import (
 )
 from p3m_lightning.inference.matte import Matte
 from p3m_lightning.inference.memory import choose_mode, fits_memory
-from p3m_lightning.inference.modes import DEFAULT_MODE, TRIMAP_MODES, Engine, Passes
+from p3m_lightning.inference.modes import DEFAULT_MODE, TRIMAP_MODES, Engine, Passes, verify_mode
 from p3m_lightning.models.box import BOX_FILE, BOX_GRAPH, load_box
 from p3m_lightning.schema import InputError
 
@@ -175,6 +176,17 @@ def _box(device: str, precision: str, engine: str) -> tuple[nn.Module | Engine, 
     return load_box()
 
 
+def verify_infer(net: nn.Module, mode: str | None = None, **keywords: Any) -> None:
+    """Find out what is wrong with the arguments of `infer` before there are pictures.
+
+    Raises:
+        InputError: as `infer`, as far as that can be known.
+    """
+    verify_mode(mode, needs_trimap=bool(getattr(net, "needs_trimap", False)))
+    make_passes({key: value for key, value in keywords.items() if key not in ("flips", "optimize")})
+
+
+@prepared_with((field.name for field in fields(Passes)), verify_infer)
 def infer(
     net: nn.Module,
     images: Tensor,

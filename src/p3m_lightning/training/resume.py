@@ -68,8 +68,8 @@ def verify_resume(config: Mapping[str, Any]) -> None:
         config: of the run that is to go on, resolved.
 
     Raises:
-        InputError: a file of weights alone, no state of an optimizer in it, or a training with other settings; the
-            message names the keys.
+        InputError: a file of weights alone, no state of an optimizer in it, a training that has gone further than it
+            is to go, or one with other settings; the message names the keys.
     """
     path = config["ckpt"]
     if not path:
@@ -88,6 +88,21 @@ def verify_resume(config: Mapping[str, Any]) -> None:
             f"ckpt={path}: a run goes on as it began, but {told}{more}. Leave the change out, or start a new run with"
             f" these weights by init_from={path}"
         )
+    _verify_length(config, content)
+
+
+def _verify_length(config: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+    """Refuse what Lightning finds out after the run folder's configuration has been written over."""
+    trainer, begun = config["trainer"], content.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {})
+    epochs = begun.get("current", {}).get("ready", 0)
+    for key, done, what in (("max_epochs", epochs, "epoch"), ("max_steps", content.get("global_step", 0), "step")):
+        most = trainer.get(key)
+        if most is not None and 0 <= most < done:
+            given = f"images={config['images']}" if "images" in config else f"trainer.{key}={most}"
+            raise InputError(
+                f"ckpt={config['ckpt']}: is in {what} {done} of its training, beyond {given}; give more, or evaluate"
+                " what is there with p3m eval"
+            )
 
 
 def changed_keys(config: Mapping[str, Any], recorded: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

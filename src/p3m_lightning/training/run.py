@@ -16,6 +16,7 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer, see
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from p3m_lightning.configuration.prepared import verify_prepared
 from p3m_lightning.configuration.recorded import verify_recorded
 from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.files import write_csv, write_json
@@ -96,7 +97,7 @@ def evaluate(config: Mapping[str, Any]) -> dict[str, Any]:
         config = with_card(config, net)
     for name in seen_in_training(history, config["data"]):
         warnings.warn(f"data.tests.{name}: the network was trained on these images; scores flatter it", stacklevel=2)
-    module = MattingModule(net, infer=build(config["inference"]), config=config)
+    module = MattingModule(net, infer=build_inference(config, net), config=config)
     data = build(config["data"])
     trainer = build_trainer(config)
     if trainer.is_global_zero:
@@ -136,6 +137,13 @@ def build(node: Mapping[str, Any]) -> Any:
         raise InputError(f"{error} {error.__cause__ or ''}") from error
 
 
+def build_inference(config: Mapping[str, Any], net: MattingNetwork) -> Callable[..., Any]:
+    """Build what applies `net` to whole pictures, its keys verified now instead of at the first validation."""
+    infer: Callable[..., Any] = build(config["inference"])
+    verify_prepared(infer, "inference", net)
+    return infer
+
+
 def with_mode(config: Mapping[str, Any], net: MattingNetwork) -> dict[str, Any]:
     """Fill in the inference mode where none is given: native for networks that take a trimap, else resize."""
     inference = dict(config["inference"])
@@ -157,7 +165,7 @@ def build_module(config: Mapping[str, Any], net: MattingNetwork) -> MattingModul
         net = net.to(memory_format=torch.channels_last)
     return MattingModule(
         net=net,
-        infer=build(config["inference"]),
+        infer=build_inference(config, net),
         loss=build(config["loss"]["function"]),
         weights=config["loss"].get("weights", {}),
         optimizer=build(config["optimizer"]),

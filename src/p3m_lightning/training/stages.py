@@ -18,7 +18,7 @@ from p3m_lightning.training.module import verify_weights
 from p3m_lightning.training.optimization.parameter_groups import parameter_groups
 from p3m_lightning.training.results import save_config
 from p3m_lightning.training.resume import verify_resume
-from p3m_lightning.training.run import build, train_once
+from p3m_lightning.training.run import build, build_inference, train_once
 from p3m_lightning.training.stage_records import RESULTS, record_stages
 from p3m_lightning.training.start import frozen_names, verify_start
 
@@ -115,6 +115,7 @@ def list_stages(config: Mapping[str, Any]) -> list[Stage]:
             parameter_groups(net, stage.config["lr_factors"])
             for node in (stage.config[key] for key in ("data", "optimizer", "scheduler")):
                 build(node)
+            build_inference(stage.config, net)
             loss = build(stage.config["loss"]["function"])
             verify_weights(loss.names, stage.config["loss"].get("weights", {}))
         except InputError as error:
