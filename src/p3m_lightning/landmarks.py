@@ -121,14 +121,14 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(no_such(path)) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a readable JSON file ({error})") from None
 
 
 def _faces(faces: Any, where: str) -> list[np.ndarray]:
     try:
         arrays = [np.asarray(face, np.float64) for face in faces]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{where}: a list of faces, each a list of 68 [x, y], is needed") from None
     for k, points in enumerate(arrays):
         if points.shape != (68, 2) or not np.isfinite(points).all():

@@ -17,56 +17,13 @@ from scipy.ndimage import gaussian_filter
 from p3m_lightning.cli import main
 from p3m_lightning.gan.generator import load_generator
 from p3m_lightning.gan.module import gaussian_blur, step_seed
-from p3m_lightning.images import write_image
-
-TICK, TICKS = 120, 3
-TINY = [
-    "trainer=cpu",
-    "trainer.log_every_n_steps=1",
-    "resolution=16",
-    f"images={TICK * TICKS}",
-    "data.portraits.name=rgba",
-    "data.portraits.images=null",
-    "data.portraits.foreground=false",
-    "data.prepare=null",
-    f"data.tick={TICK}",
-    "generator.noise=8",
-    "generator.latent=16",
-    "generator.layers=4",
-    "generator.margin=2",
-    "generator.max_channels=16",
-    "discriminator.base_channels=256",
-    "discriminator.max_channels=16",
-    "vision.features.size=32",
-    "vision.width=8",
-    f"recipe.vision_warmup={TICK}",
-    "recipe.averaging.half_life=100",
-    "recipe.penalty.gamma=1",
-    "optimizers.generator.lr=1.5e-3",
-    "optimizers.discriminator.lr=1e-3",
-    "controller.images=2000",
-    "callbacks.distance.count=64",
-    "callbacks.snapshots.columns=4",
-    "callbacks.snapshots.rows=2",
-    "callbacks.progress=null",
-]
+from tiny_gan import SHORT, TICK, TICKS, TINY, write_discs
 
 
 @pytest.fixture(scope="module")
 def discs(tmp_path_factory):
     """Colored discs on nothing, and backgrounds."""
-    root = tmp_path_factory.mktemp("discs")
-    generator = np.random.default_rng(0)
-    y, x = np.mgrid[:16, :16]
-    for k in range(32):
-        center, radius = generator.uniform(6, 10, 2), generator.uniform(4, 6)
-        alpha = np.clip(radius - np.hypot(x - center[0], y - center[1]) + 0.5, 0, 1)
-        color = np.array([200, 90, 60]) + generator.uniform(-40, 40, 3)
-        rgba = np.dstack([np.broadcast_to(color, (16, 16, 3)), 255 * alpha])
-        write_image(root / "rgba" / f"{k:02}.png", rgba.astype(np.uint8))
-        if k < 3:
-            write_image(root / "backgrounds" / f"{k}.png", generator.integers(256, size=(16, 16, 3), dtype=np.uint8))
-    return root
+    return write_discs(tmp_path_factory.mktemp("discs"))
 
 
 def paths(discs, folder):
@@ -128,14 +85,11 @@ def test_the_checkpoint_gives_the_averaged_generator_without_lightning(trained):
     assert not torch.equal(saved["averaged.color.bias"], saved["generator.color.bias"])
 
 
-BRIEF = ["data.tick=16", "recipe.vision_warmup=16", "recipe.penalty.interval=2", "callbacks.distance.count=8"]
-
-
 def test_a_resumed_run_ends_bit_by_bit_where_an_unbroken_one_ends(discs, tmp_path, capsys):
     broken, unbroken = (tmp_path / "outputs" / "gan_synthetic" / name for name in ("broken", "unbroken"))
-    assert main(["gan", "train", *TINY, *BRIEF, *paths(discs, unbroken), "images=48"]) == 0
-    assert main(["gan", "train", *TINY, *BRIEF, *paths(discs, broken), "images=16"]) == 0
-    again = [*TINY, *BRIEF, *paths(discs, broken)[:2], f"paths.output={tmp_path / 'outputs'}", "images=48", "ckpt=last"]
+    assert main(["gan", "train", *TINY, *SHORT, *paths(discs, unbroken), "images=48"]) == 0
+    assert main(["gan", "train", *TINY, *SHORT, *paths(discs, broken), "images=16"]) == 0
+    again = [*TINY, *SHORT, *paths(discs, broken)[:2], f"paths.output={tmp_path / 'outputs'}", "images=48", "ckpt=last"]
     assert main(["gan", "train", *again]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(broken)
     ours, theirs = (torch.load(f / "checkpoints/last.ckpt", weights_only=True) for f in (broken, unbroken))
@@ -174,7 +128,7 @@ def test_a_resume_that_does_not_fit_is_refused_and_writes_nothing(discs, trained
 def test_two_processes_hold_the_same_weights_and_draw_different_noise(discs, tmp_path):
     command = [sys.executable, "-m", "p3m_lightning", "gan", "train", *TINY, *paths(discs, tmp_path / "run")]
     command += [
-        *BRIEF,
+        *SHORT,
         "trainer=ddp_sim",
         "images=32",
         "callbacks.snapshots=null",

@@ -78,6 +78,31 @@ def test_a_kill_inside_an_epoch_costs_what_came_after_the_last_save(place, unbro
     assert not list((folder / "checkpoints").glob(".part-*"))
 
 
+def test_a_kill_in_the_epoch_after_one_that_was_resumed_costs_no_row(unbroken, portraits, tmp_path, monkeypatch):
+    folder, resumed = tmp_path / "run", []
+
+    def die():
+        raise Kill
+
+    for place, minutes in (((0, 1), 0), ((1, 0), "null")):  # the second goes on from the end of the epoch
+        with monkeypatch.context() as patch:
+            at_batch(patch, *place, die)
+            patch.setattr(LastCheckpoint, "on_exception", lambda *_: None)
+            with pytest.raises(Kill):
+                train(portraits, folder, "trainer.max_epochs=2", f"callbacks.last.every_n_minutes={minutes}", *resumed)
+        resumed = [f"ckpt={folder}/checkpoints/last.ckpt"]
+    assert train(portraits, folder, "trainer.max_epochs=2", *resumed) == 0
+    expect_equal(folder, unbroken)
+
+
+def test_a_run_that_was_killed_while_it_was_tested_is_tested_again_in_its_rows(unbroken, portraits, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(unbroken, folder)
+    (folder / "results.json").unlink()
+    assert train(portraits, folder, "trainer.max_epochs=2", f"ckpt={folder}/checkpoints/last.ckpt") == 0
+    expect_equal(folder, unbroken)
+
+
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1"])
 def test_a_signal_saves_and_says_which_it_was(name, unbroken, portraits, tmp_path, monkeypatch):
     folder, number = tmp_path / "run", getattr(signal, name)

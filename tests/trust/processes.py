@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from verbs import Ended, environment
+from verbs import Ended, command, environment
 
 HERE = Path(__file__).parent
 GRACE = 600  # seconds, after which a command hangs
@@ -62,9 +64,9 @@ class Zygote:
         """
         self.number += 1
         files = {name: self.folder / f"{self.number}.{name}" for name in ("out", "err")}
-        command = {"arguments": [str(a) for a in arguments], "limits": limits, **{k: str(v) for k, v in files.items()}}
+        order = {"arguments": [str(a) for a in arguments], "limits": limits, **{k: str(v) for k, v in files.items()}}
         started = time.monotonic()
-        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.write(json.dumps(order) + "\n")
         pid = int(self._answer())
         if meanwhile is not None:
             while not meanwhile() and _is_alive(pid) and time.monotonic() < started + GRACE:
@@ -82,6 +84,48 @@ class Zygote:
         line = self.process.stdout.readline()
         assert line, "the zygote has died"
         return line.strip()
+
+
+class Apart:
+    """Commands in processes of their own, which start others; a kill takes them all, as a loss of power does."""
+
+    def run(self, arguments: Sequence[object], kill_after: float | None = None) -> Outcome:
+        """Run a command to its end, or for so many seconds."""
+        started = time.monotonic()
+        with tempfile.TemporaryFile("w+", errors="surrogateescape") as said:
+            process = subprocess.Popen(command(arguments), stdout=said, stderr=subprocess.STDOUT, env=environment())
+            killed = 0
+            try:
+                process.wait(GRACE if kill_after is None else kill_after)
+            except subprocess.TimeoutExpired:
+                killed = 0 if kill_after is None else signal.SIGKILL
+                _kill_family(process.pid)
+                process.wait()
+            said.seek(0)
+            text = said.read()
+        code = 1 if killed else process.returncode
+        return Outcome(Ended(max(code, 0), "", text), killed, time.monotonic() - started)
+
+
+def _kill_family(pid: int) -> None:
+    """Kill a process and all that descend from it; they are stopped first, so that none starts another meanwhile."""
+    family = [pid]
+    for member in family:
+        with suppress(OSError):
+            os.kill(member, signal.SIGSTOP)
+        family += _children(member)
+    for member in family:
+        with suppress(OSError):
+            os.kill(member, signal.SIGKILL)
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def _is_alive(pid: int) -> bool:

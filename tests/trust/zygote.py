@@ -26,6 +26,7 @@ def serve() -> None:
     import p3m_lightning.cli.predict
     import p3m_lightning.cli.train
     import p3m_lightning.data.datamodule
+    import p3m_lightning.gan.run
     import p3m_lightning.inference.folder
     import p3m_lightning.models.p3mnet
     import p3m_lightning.training.run

@@ -98,11 +98,14 @@ class Passes:
     overlap: int = 192  # tiled: pixels that neighbors share; the outer quarters are context only
 
     def __post_init__(self) -> None:
+        for key in ("cap", "multiple", "tile", "overlap"):
+            if not isinstance(getattr(self, key), int):
+                raise InputError(f"{key}={getattr(self, key)}: give a whole number of pixels")
         if not 0 < 2 * self.overlap <= self.tile:
             raise InputError(f"overlap={self.overlap}: give 1 to half of tile={self.tile}")
         for key in ("scale", "detail_scale", "cap", "multiple", "short_side", "detail_short_side"):
             value = getattr(self, key)
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"{key}={value}: give a number above 0")
 
     @property

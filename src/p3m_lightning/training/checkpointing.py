@@ -96,14 +96,23 @@ class LastCheckpoint(ModelCheckpoint):
             for logger in trainer.loggers:
                 logger.save()  # what the state has logged is on the disk before it
             loop = trainer.fit_loop.epoch_loop
-            progress = loop.batch_progress.total
-            # a resumed loop takes the batch that was begun for one that stepped, and would log a step too far
-            processed = progress.processed  # type: ignore[attr-defined]  # of batches it is a `_ProcessedTracker`
-            begun = progress.ready > processed and not loop._should_accumulate()
+            begun = _counts_once_more(trainer)
             loop._batches_that_stepped -= begun
             super()._save_checkpoint(trainer, filepath)
             loop._batches_that_stepped += begun
             self._kept_step, self._saved_at = trainer.global_step, time.monotonic()
+
+
+def _counts_once_more(trainer: Trainer) -> bool:
+    """Tell whether a loop that is resumed from this state takes a batch that was begun for one that stepped.
+
+    It would log a step too far. In an epoch that came to its end it does not look, see Lightning's `restarting`.
+    """
+    fit, loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
+    epoch, batches = fit.epoch_progress.current, loop.batch_progress.total
+    inside = epoch.ready > epoch.processed or fit._iteration_based_training()
+    processed = batches.processed  # type: ignore[attr-defined]  # of batches it is a `_ProcessedTracker`
+    return inside and batches.ready > processed and not loop._should_accumulate()
 
 
 def _moved(state: dict[str, Any], place: Path) -> dict[str, Any]:

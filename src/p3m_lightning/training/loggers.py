@@ -77,15 +77,26 @@ class ForgetRepeatedRows(Callback):
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Drop the rows."""
-        for logger in trainer.loggers if trainer.is_global_zero else ():
-            if isinstance(logger, RunCSVLogger):
-                logger.forget_from(trainer.global_step)
+        self._forget(trainer)
+
+    def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Drop those of a test before: a run that was killed there has nothing left to train, and is tested again."""
+        self._forget(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Write what the end of the last epoch logged: its checkpoint is on the disk already."""
         for logger in trainer.loggers:
             if isinstance(logger, RunCSVLogger):
                 logger.save()
+
+    def _forget(self, trainer: Trainer) -> None:
+        if trainer.lightning_module.automatic_optimization:
+            step = trainer.global_step
+        else:  # that one counts the steps of each optimizer, rows count batches
+            step = trainer.fit_loop.epoch_loop._batches_that_stepped
+        for logger in trainer.loggers if trainer.is_global_zero else ():
+            if isinstance(logger, RunCSVLogger):
+                logger.forget_from(step)
 
 
 def require(package: str, logger: str) -> None:

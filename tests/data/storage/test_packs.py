@@ -99,6 +99,49 @@ def test_a_file_of_another_make_is_refused(tmp_path):
         Pack(file)
 
 
+ODD_NOTES = {
+    "no text of JSON": "[",
+    "deep": "[" * 100_000,
+    "a list": "[]",
+    "no table": '{"image": 3}',
+    "another type": '{"image": {"shape": [9, 7], "dtype": "object", "tile": [9, 7]}}',
+    "minus": '{"image": {"shape": [-9, 7], "dtype": "uint8", "tile": [9, 7]}}',
+    "fractions": '{"image": {"shape": [9.5, 7], "dtype": "uint8", "tile": [9, 7]}}',
+    "nothing": '{"image": {"shape": [9, 7], "dtype": "uint8", "tile": [0, 7]}}',
+    "terabytes": '{"image": {"shape": [1000000, 1000000], "dtype": "uint8", "tile": [1, 1]}}',
+    "a million tiles": '{"image": {"shape": [1000, 1000], "dtype": "uint8", "tile": [1, 1]}}',
+    "another role": '{"depth": {"shape": [9, 7], "dtype": "uint8", "tile": [9, 7]}}',
+}
+
+
+@pytest.mark.parametrize("roles", ODD_NOTES.values(), ids=ODD_NOTES)
+def test_a_file_that_says_odd_things_of_itself_is_named(tmp_path, roles):
+    from safetensors.numpy import save_file
+
+    file = tmp_path / "x.safetensors"
+    tiles = {"image.tiles": np.zeros(4, np.uint8), "image.starts": np.zeros(2, np.int64)}
+    save_file(tiles | {"image.relative": np.zeros(1, bool)}, file, metadata={"layout": "1", "roles": roles})
+    with pytest.raises(InputError, match=r"x\.safetensors: not a whole pack"):
+        read_all(file)
+
+
+def read_all(file):
+    pack = Pack(file)
+    return [pack.read(role) for role in pack.roles()]
+
+
+def test_an_image_that_is_kept_as_a_difference_to_itself_is_named(tmp_path):
+    from lz4 import block
+    from safetensors.numpy import save_file
+
+    blob = np.frombuffer(block.compress(bytes(63), store_size=False), np.uint8)
+    roles = '{"image": {"shape": [9, 7], "dtype": "uint8", "tile": [9, 7], "source": null}}'
+    tensors = {"image.tiles": blob, "image.starts": np.array([0, len(blob)]), "image.relative": np.array([True])}
+    save_file(tensors, tmp_path / "x.safetensors", metadata={"layout": "1", "roles": roles})
+    with pytest.raises(InputError, match="difference to the image"):
+        Pack(tmp_path / "x.safetensors").read("image")
+
+
 def test_a_changed_source_is_noticed(tmp_path, maps):
     sources = {role: tmp_path / f"{role}.png" for role in maps}
     for number, source in enumerate(sources.values()):

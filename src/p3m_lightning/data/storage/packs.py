@@ -12,11 +12,11 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from lz4 import block
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from p3m_lightning.schema import InputError
@@ -29,6 +29,9 @@ TILE = (128, 256)  # rows and columns: smaller ones cost calls, larger ones pixe
 WHOLE = ("alpha",)  # in one tile: the crop is drawn from the whole matte
 LEVEL = 4  # of LZ4's: higher ones take much longer and save 1 to 2 %
 LAYERS = ("foreground", "background")
+
+DTYPES = ("uint8", "uint16")
+MOST = 1 << 34  # values of a role, three for each pixel of color
 
 Place = tuple[int, int, int, int]
 """Top, left, height, width in pixels, as a `windows.Window`, whose module brings torch; decoding does without."""
@@ -91,8 +94,10 @@ class Pack:
             notes = self._file.metadata() or {}
             if notes.get("layout") != LAYOUT:
                 raise InputError(f"{path}: packed by another version; `p3m data pack` writes it again")
-            self._roles = json.loads(notes["roles"])
-        except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+            self._roles = _layout(notes["roles"])
+        except InputError:
+            raise
+        except Exception as error:  # anybody may have written it: whatever it makes a decoder raise is its fault
             raise self._broken(error) from None
         self._image: tuple[Place, np.ndarray] | None = None  # the window of the image that was read last
 
@@ -122,19 +127,26 @@ class Pack:
         """
         shape = self.shape(role)
         place = window or (0, 0, shape[0], shape[1])
-        pixels = np.empty((*place[2:], *shape[2:]), self._roles[role]["dtype"])
         try:
+            pixels = np.empty((*place[2:], *shape[2:]), self._roles[role]["dtype"])
             self._fill(pixels, role, place)
-        except (block.LZ4BlockError, SafetensorError, ValueError) as error:
+        except InputError:
+            raise
+        except Exception as error:
             raise self._broken(error) from None
         if role == "image":
             self._image = place, pixels
         return pixels
 
     def _fill(self, pixels: np.ndarray, role: str, place: Place) -> None:
-        tiles = list(_tiles(self.shape(role), self._roles[role]["tile"], place))
         starts = self._file.get_tensor(f"{role}.starts").tolist()
         relative = self._file.get_tensor(f"{role}.relative").tolist()
+        (high, wide, *_), (rows_of_tile, columns_of_tile) = self.shape(role), self._roles[role]["tile"]
+        if not len(starts) - 1 == len(relative) == -(-high // rows_of_tile) * -(-wide // columns_of_tile):
+            raise ValueError(f"the tiles of {role} are not as many as its size wants")  # before they are listed
+        if role not in LAYERS and any(relative):
+            raise ValueError(f"{role} is kept as a difference to the image")
+        tiles = list(_tiles(self.shape(role), self._roles[role]["tile"], place))
         first = starts[tiles[0].number]
         content = memoryview(self._file.get_slice(f"{role}.tiles")[first : starts[tiles[-1].number + 1]])
         pixel = math.prod(pixels.shape[2:]) * pixels.itemsize
@@ -157,6 +169,22 @@ class Pack:
 
     def _broken(self, error: Exception) -> InputError:
         return InputError(f"{self.path}: not a whole pack ({error}); delete it, or `p3m data pack` writes it again")
+
+
+def _layout(text: str) -> dict[str, Any]:
+    """Read what a file says of its roles.
+
+    Raises:
+        ValueError: not what `encode_pack` writes.
+    """
+    roles = json.loads(text)
+    for role, told in roles.items():
+        numbers = [*told["shape"], *told["tile"]]
+        counted = all(type(number) is int and 0 < number < 1 << 31 for number in numbers)
+        fits = counted and len(told["shape"]) in (2, 3) and len(told["tile"]) == 2 and told["dtype"] in DTYPES
+        if not fits or math.prod(told["shape"]) > MOST:
+            raise ValueError(f"{role} is described as {str(told)[:80]}")
+    return roles
 
 
 def _encode_tile(role: str, maps: Mapping[str, np.ndarray], tile: _Tile) -> tuple[bytes, bool]:

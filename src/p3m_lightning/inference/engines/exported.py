@@ -19,19 +19,35 @@ from p3m_lightning.parallel import available_cores
 from p3m_lightning.schema import InputError, MattingOutput
 
 OUTPUTS = ("alpha", "semantic", "detail")
+CHANNELS = {"alpha": 1, "semantic": 3, "detail": 1}
 METADATA = "p3m_lightning"
 """Key of the metadata, JSON, that `export.export_onnx` writes and these engines need."""
+SHAPES = {
+    "": dict,
+    "needs_trimap": bool,
+    "modes": list,
+    "modes.*": str,
+    "inference": dict | None,
+    "inference.mode": str | None,
+    "inference.*": str | int | float | None,
+}
+"""What is read of the metadata."""
 
 
 class ArrayEngine(Engine):
     """An exported file that runs on numpy arrays; of its outputs only those that are read are computed.
 
     Args:
-        metadata: of the file.
+        metadata: of the file, JSON.
+        path: the file, which anybody may have written.
+
+    Raises:
+        InputError: not what `p3m export` writes.
     """
 
-    def __init__(self, metadata: Mapping[str, Any]) -> None:
-        self.metadata = metadata
+    def __init__(self, metadata: str, path: str | Path) -> None:
+        self.path = path
+        self.metadata = read_metadata(metadata, path)
 
     @abstractmethod
     def outputs_of(self, inputs: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
@@ -52,20 +68,35 @@ class ArrayEngine(Engine):
         inputs = {"images": np.ascontiguousarray(images, np.float32)}
         if trimap is not None:
             inputs["trimap"] = trimap
-        alpha: Any = self.outputs_of(inputs, ["alpha"])[0]  # an array: engines without torch return no tensors
+        alpha: Any = self._map(inputs, "alpha")  # an array: engines without torch return no tensors
         return MattingOutput(alpha)
 
     def trimap_of(self, images: np.ndarray, by_branch: bool = False) -> np.ndarray:
         """Return the trimap of one pass, without the matte where the file has branches."""
         if "hybrid" not in self.modes:
             return super().trimap_of(images, by_branch)
-        (semantic,) = self.outputs_of({"images": np.ascontiguousarray(images, np.float32)}, ["semantic"])
+        semantic = self._map({"images": np.ascontiguousarray(images, np.float32)}, "semantic")
         return classes_as_values(semantic).astype(np.float32)
 
     def detail_of(self, images: np.ndarray) -> np.ndarray:
         """Return the detail of one pass, without the trimap where the file has branches."""
         name = "detail" if "hybrid" in self.modes else "alpha"
-        return self.outputs_of({"images": np.ascontiguousarray(images, np.float32)}, [name])[0]
+        return self._map({"images": np.ascontiguousarray(images, np.float32)}, name)
+
+    def _map(self, inputs: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+        """Compute one output, which must be the map (N, C, H, W) that its name says."""
+        try:
+            (found,) = self.outputs_of(inputs, [name])
+        except Exception as error:  # the runtimes raise classes of their compiled parts, which share no base
+            text = " ".join(str(error).split())[:200]
+            raise InputError(f"{self.path}: its network cannot be run ({text}); export it again") from None
+        number, _, height, width = inputs["images"].shape
+        if found.shape != (number, CHANNELS[name], height, width) or not np.issubdtype(found.dtype, np.floating):
+            told = f"{found.dtype} of the shape {tuple(found.shape)}"
+            raise InputError(f"{self.path}: its output {name} is {told}, which is no map of the picture's size")
+        if not np.isfinite(found).all():
+            raise InputError(f"{self.path}: its output {name} holds values that are no numbers; export it anew")
+        return found
 
     def resize(self, maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Resize float (N, C, H, W) to `size` as `ops.resize_smooth` does."""
@@ -124,7 +155,7 @@ class OnnxEngine(ArrayEngine):
         written = self.session.get_modelmeta().custom_metadata_map.get(METADATA)
         if written is None:
             raise InputError(f"{path}: not written by `p3m export`: its metadata is not there")
-        super().__init__(json.loads(written))
+        super().__init__(written, path)
         self._options = onnxruntime.RunOptions()
         self._options.only_execute_path_to_fetches = True
 
@@ -141,6 +172,25 @@ def _providers(device: str, available: list[str]) -> list[str | tuple[str, dict]
     if kind == "cuda" and cuda not in available:
         raise InputError(f"device={device}: this ONNX Runtime has no CUDA; pip install onnxruntime-gpu")
     return [cpu] if kind == "cpu" or cuda not in available else [(cuda, {"device_id": int(index or 0)}), cpu]
+
+
+def read_metadata(text: str, path: str | Path) -> dict[str, Any]:
+    """Parse the metadata of an exported file.
+
+    Raises:
+        InputError: not what `p3m export` writes.
+    """
+    from p3m_lightning.configuration.recorded import verify_shapes
+
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: its metadata is no JSON; export the network again") from None
+    verify_shapes(metadata, SHAPES, f"{path}: its metadata")
+    lacking = sorted({"needs_trimap", "modes"} - metadata.keys())
+    if lacking:
+        raise InputError(f"{path}: its metadata lacks {', '.join(lacking)}; export the network again")
+    return metadata
 
 
 def verify_file(path: str | Path) -> None:

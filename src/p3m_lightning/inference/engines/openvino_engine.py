@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ class OpenVinoEngine(ArrayEngine):
         model = self._read()
         if not model.has_rt_info(["framework", METADATA]):
             raise InputError(f"{path}: not written by `p3m export`: its metadata is not there")
-        super().__init__(json.loads(model.get_rt_info(["framework", METADATA]).astype(str)))
+        super().__init__(model.get_rt_info(["framework", METADATA]).astype(str), path)
         self._compiled: dict[tuple[str, ...], Any] = {}
 
     def outputs_of(self, inputs: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:

@@ -165,7 +165,7 @@ def read_card(path: str | Path) -> Card:
     except FileNotFoundError:
         hint = "write one as docs/compare.md shows, or give model.card=FILE.yaml"
         raise InputError(f"{path}: no such card; {hint}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: of a date that is none
         raise InputError(f"{path}: no card, not readable as YAML ({' '.join(str(error).split())[:160]})") from None
     return card_of(content, str(path))
 

@@ -63,7 +63,11 @@ class OnnxProgram(Program):
         if device.type not in self.sessions:
             self.sessions[device.type] = self._near(device)
         arrays = {name: value.cpu().numpy() for name, value in inputs.items()}
-        found = self.sessions[device.type].run(None, arrays)
+        try:
+            found = self.sessions[device.type].run(None, arrays)
+        except Exception as error:  # likewise
+            text = " ".join(str(error).split())[:200]
+            raise InputError(f"{self.path}: ONNX Runtime cannot run it on this ({text})") from None
         return {name: torch.from_numpy(value) for name, value in zip(self.outputs, found, strict=True)}
 
     def _near(self, device: torch.device) -> Any:

@@ -91,7 +91,9 @@ def _archive(path: Path, mark: str, what: str) -> dict[str, bytes]:
             content = {name: archive.read(name) for name in names}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (zipfile.BadZipFile, OSError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # a broken archive fails in many ways
         raise InputError(f"{path}: no {what}, or not a whole one ({error})") from None
     if not any(name.partition("/")[2] == mark for name in names):
         raise InputError(f"{path}: no {what}; a checkpoint of weights alone goes with model=NAME")

@@ -1,0 +1,223 @@
+"""A fuzzer guided by coverage over one reader of files: `python tests/trust/fuzz.py NAME --seconds 300`.
+
+Whatever bytes it is given, a reader returns or raises InputError. Anything else ends this program with what libFuzzer
+ends with, and leaves the bytes in a file `crash-...`; `--file crash-...` reads them again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve().parent
+WATCHED = [f"PIL.{name}ImagePlugin" for name in ("Png", "Tiff", "Jpeg", "Gif", "WebP", "Bmp", "Ppm", "Tga")]
+WATCHED += ["PIL.Image", "PIL.ImageFile", "torch._weights_only_unpickler"]
+"""Modules beside the package by whose branches the fuzzer is guided, where they are loaded."""
+PATIENCE = 120  # seconds for one file, on a busy machine
+MEMORY = 4096  # megabytes of the process, torch and what the fuzzer keeps among them
+LONGEST = 16384  # bytes of a file; what is wrong with longer ones is wrong with these
+FRAMES = 4  # of a video, at most
+
+Read = Callable[[bytes, Path], object]
+"""Takes bytes, and a path that it may write to."""
+
+
+class Findings(NamedTuple):
+    """How an attack ended."""
+
+    tried: int  # files
+    covered: int  # places in the code, as libFuzzer counts them
+    fault: str  # empty where there is none
+
+
+def fuzz(name: str, seconds: float, folder: Path, seed: int = 1) -> Findings:
+    """Attack one reader in a process of its own; what crashes it lies in `folder` afterwards."""
+    command = [sys.executable, __file__, name, "--seconds", seconds, "--seed", seed, "--folder", folder]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, errors="replace")
+    tried = re.findall(r"^#(\d+)\t|stat::number_of_executed_units: (\d+)", done.stderr, re.MULTILINE)
+    covered = re.findall(r" cov: (\d+) ", done.stderr)
+    fault = f"{name}: ended with {done.returncode}\n{(done.stdout + done.stderr)[-2500:]}" if done.returncode else ""
+    return Findings(int("".join(tried[-1])) if tried else 0, int(covered[-1]) if covered else 0, fault)
+
+
+def pictures() -> Read:
+    from p3m_lightning.images import declared_pixels, read_image, read_photo
+
+    return written_to_file(read_photo, read_image, declared_pixels)
+
+
+def mattes() -> Read:
+    from p3m_lightning.images import read_codes, read_matte, read_trimap
+
+    return written_to_file(read_matte, read_trimap, read_codes)
+
+
+def tiffs() -> Read:
+    from p3m_lightning.images import read_codes, read_deep, read_image
+
+    return written_to_file(read_deep, read_image, read_codes)
+
+
+def checkpoints() -> Read:
+    from p3m_lightning.models.weights import read_checkpoint, read_weights
+
+    return written_to_file(read_checkpoint, read_weights)
+
+
+def pickles() -> Read:
+    from seeds import as_archive
+
+    read = checkpoints()
+    return lambda content, path: read(as_archive(content), path)
+
+
+def packs() -> Read:
+    from p3m_lightning.data.storage.packs import Pack
+
+    def read(path: Path) -> None:
+        pack = Pack(path)
+        for role in sorted(pack.roles()):
+            allowing(pack.read, role)
+
+    return written_to_file(read)
+
+
+def runs() -> Read:
+    from seeds import APART
+
+    from p3m_lightning.experiments.licenses import licenses_of_run
+    from p3m_lightning.experiments.run_folders import read_run, read_scores
+
+    def read(content: bytes, path: Path) -> None:
+        names = ("config.yaml", "results.json", "metrics_P.json", "metrics.csv")
+        folder = path.with_suffix(".run")
+        folder.mkdir(exist_ok=True)
+        for name, part in zip(names, [*content.split(APART), b"", b"", b"", b""], strict=False):
+            (folder / name).write_bytes(part)
+        allowing(lambda: read_run(folder, "one").curves())
+        allowing(licenses_of_run, folder)
+        allowing(read_scores, folder / "metrics_P.json", "one")
+
+    return read
+
+
+def landmarks() -> Read:
+    from p3m_lightning.landmarks import read_landmarks
+
+    return written_to_file(read_landmarks)
+
+
+def cards() -> Read:
+    from p3m_lightning.models.external.card import read_card
+
+    return written_to_file(read_card)
+
+
+def programs() -> Read:
+    from p3m_lightning.models.external.safety import verify_exported, verify_torchscript
+
+    return written_to_file(verify_torchscript, verify_exported)
+
+
+def onnx() -> Read:
+    from p3m_lightning.inference.engines.exported import OnnxEngine
+
+    def read(path: Path) -> None:
+        engine = OnnxEngine(path, "cpu")
+        assert isinstance(engine.needs_trimap, bool)
+        assert all(isinstance(mode, str) for mode in engine.modes)
+
+    return written_to_file(read)
+
+
+def videos() -> Read:
+    from p3m_lightning.inference.video.reader import VideoReader
+
+    def read(path: Path) -> None:
+        for _ in zip(range(FRAMES), VideoReader(path).frames(), strict=False):
+            pass
+
+    return written_to_file(read)
+
+
+READERS: dict[str, Callable[[], Read]] = {
+    read.__name__: read
+    for read in (pictures, mattes, tiffs, checkpoints, pickles, packs, runs, landmarks, cards, programs, onnx, videos)
+}
+"""What is attacked; the package is imported in each, so that the fuzzer can watch it, and no more than is needed."""
+
+
+def written_to_file(*reads: Callable[[Path], object]) -> Read:
+    """Return what writes the bytes to a file and lets all of `reads` have it."""
+    from seeds import with_checksums
+
+    def read(content: bytes, path: Path) -> None:
+        path.write_bytes(with_checksums(content))
+        for one in reads:
+            allowing(one, path)
+
+    return read
+
+
+def allowing(read: Callable, *arguments: object) -> None:
+    """Read; an InputError is an answer."""
+    from p3m_lightning.schema import InputError
+
+    with suppress(InputError):
+        read(*arguments)
+
+
+def watch(module: ModuleType, instrument: Callable) -> None:
+    """Instrument the methods of a module's classes; the importing of Pillow under watch does not come to an end."""
+    own = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__]
+    for kind in own:
+        for name, method in list(vars(kind).items()):
+            if isinstance(method, FunctionType):
+                setattr(kind, name, instrument(method))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Attack one reader in this process, which ends with it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("name", choices=READERS)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="for the files that lead on and those that crash; a temporary one")
+    parser.add_argument("--file", type=Path, help="read this one alone")
+    options = parser.parse_args(arguments)
+    folder = options.folder or Path(tempfile.mkdtemp())
+    target = folder / "file"
+    if options.file:
+        READERS[options.name]()(options.file.read_bytes(), target)
+        return
+    import atheris
+    from seeds import SEEDS
+
+    with atheris.instrument_imports(include=["p3m_lightning"]):
+        read = READERS[options.name]()
+    for name in WATCHED:
+        if name in sys.modules:
+            watch(importlib.import_module(name), atheris.instrument_func)
+    corpus = folder / "corpus"
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(SEEDS[options.name](folder)):
+        assert len(seed) <= LONGEST, f"{options.name}: a seed of {len(seed)} bytes"
+        (corpus / f"seed{number}").write_bytes(seed)
+    settings = [f"-max_total_time={options.seconds:g}", f"-seed={options.seed}", f"-timeout={PATIENCE}"]
+    settings += [f"-rss_limit_mb={MEMORY}", f"-max_len={LONGEST}", "-print_final_stats=1", "-len_control=0"]
+    atheris.Setup([sys.argv[0], str(corpus), f"-artifact_prefix={folder}/", *settings], lambda c: read(c, target))
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(HERE), str(HERE.parent)]
+    main()
