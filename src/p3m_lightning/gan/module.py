@@ -72,7 +72,12 @@ class StyleMatteGANModule(LightningModule):
         self.blur = {"deviation": 0.0, "images": 200_000} | dict(blur or {})
         self.mixing, self.vision_warmup, self.seed = mixing, vision_warmup, seed
         self.config = dict(config or {})
+        self._synthesize: Callable[..., Tensor] = self.generator.synthesize
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))  # pictures, over all processes
+
+    def compile_generator(self, backend: str) -> None:
+        """Generate through `torch.compile` while training; R1 differentiates discriminators twice, they stay plain."""
+        self._synthesize = torch.compile(self.generator.synthesize, backend=backend)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Build one optimizer for the generator and one for all that judges."""
@@ -112,7 +117,7 @@ class StyleMatteGANModule(LightningModule):
         for judge in judges:
             judge.requires_grad_(False)
         z = torch.randn(len(backgrounds), self.generator.noise, device=self.device)
-        fake = self.generator.synthesize(self.generator.training_latents(z, self.mixing), update=True)
+        fake = self._synthesize(self.generator.training_latents(z, self.mixing), update=True)
         losses = {"loss/generator": generator_loss(self.discriminator(self._shown(fake)))}
         if vision:
             losses["loss/generator_vision"] = generator_loss(vision(self._shown(over(fake, backgrounds))))
