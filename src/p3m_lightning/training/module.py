@@ -194,7 +194,7 @@ class MattingModule(LightningModule):
             optimizer = build_optimizer(self.optimizer_factory, self.net, self.lr_factors)
         except InputError:
             raise
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:  # the last: no fused update on this device
             raise InputError(f"optimizer: {error}") from error
         rate_before = optimizer.defaults["lr"]
         stated = scale_rate(optimizer, effective_batch(self.trainer), self.lr_scaling)

@@ -33,6 +33,7 @@ from p3m_lightning.training.history import recorded_history, seen_in_training
 from p3m_lightning.training.loggers import ForgetRepeatedRows, RunWandbLogger
 from p3m_lightning.training.module import MattingModule
 from p3m_lightning.training.optimization.compilation import as_input_error, compile_in_place
+from p3m_lightning.training.optimization.cores import ShareCores
 from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
 from p3m_lightning.training.resume import verify_resume
@@ -189,6 +190,7 @@ def verify_length(config: Mapping[str, Any]) -> None:
 def build_trainer(config: Mapping[str, Any]) -> Trainer:
     """Build the Trainer from the groups trainer, callbacks and logger."""
     callbacks = [
+        ShareCores(),
         StopBetweenBatches(),
         ForgetRepeatedRows(),
         *(build(node) for node in config["callbacks"].values() if node),

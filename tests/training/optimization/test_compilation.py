@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from brief_training import train
+from brief_training import BRIEF, train
 from p3m_lightning import create_model
 from p3m_lightning.cli import main
 from p3m_lightning.schema import InputError
@@ -63,6 +63,7 @@ def test_a_backend_that_is_not_there_is_named():
         compile_in_place(create_model("p3mnet_r34", width=0.125), "inducter")
 
 
+@pytest.mark.slow
 def test_a_compiled_training_ends_where_a_plain_one_ends_and_either_resumes_the_other(portraits, tmp_path, traced):
     plain, mixed = tmp_path / "plain", tmp_path / "mixed"
     brief = ["scheduler=constant", "~data.tests", "callbacks.gradient_shares.every_n_batches=1", "callbacks.best=null"]
@@ -104,11 +105,10 @@ def test_two_processes_compile_and_stay_alike(portraits, tmp_path):
     runs = {"plain": [], "compiled": ["compile=true", "callbacks.gradient_shares.every_n_batches=1"]}
     found = {}
     for name, overrides in runs.items():
-        arguments = [str(portraits), str(tmp_path / name), "trainer=ddp_sim", "trainer.max_epochs=1", *overrides]
-        code = "import sys, pathlib, brief_training as b; a = sys.argv; b.train(a[1], pathlib.Path(a[2]), *a[3:])"
+        arguments = [*BRIEF, f"paths.data={portraits}", f"hydra.run.dir={tmp_path / name}", "trainer=ddp_sim"]
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+            [sys.executable, "-m", "p3m_lightning", "train", *arguments, "trainer.max_epochs=1", *overrides],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
         )

@@ -58,7 +58,8 @@ def _line(cells: Iterable[str]) -> str:
 def _steps(content: Mapping[str, Any]) -> Rows:
     for row in content["rows"]:
         work = f"{row['network']}, {row['work']}, {row['images']} x {content['size']} x {content['size']}"
-        yield work, *_both(row), f"{row['difference']:.1g}"
+        precision = ", bfloat16" if row.get("precision") == "bf16" else ""
+        yield f"{work}{precision}", *_both(row), f"{row['difference']:.1g}"
 
 
 def _photos(content: Mapping[str, Any]) -> Rows:
@@ -81,10 +82,41 @@ def _commands(content: Mapping[str, Any]) -> Rows:
         yield f"`{row['command']}`", f"{row['cpu_seconds']:.2f}", f"{row['wall_seconds']:.2f}"
 
 
+def _precisions(content: Mapping[str, Any]) -> Rows:
+    for row in content["rows"]:
+        name = f"{row['network']}, {row['group']}"
+        seconds = [f"{row['cpu_seconds'][precision] / row['images']:.2f}" for precision in ("32", "bf16")]
+        within = f"{row['within']} of {row['images']}"
+        yield name, f"{row['sad_mean']:.2f}", f"{row['sad_worst']:.2f}", within, *seconds
+
+
+def _growth(content: Mapping[str, Any]) -> Rows:
+    for row in content["photographs"]:
+        grown = "" if row["resident_bytes"] is None else f"{row['resident_bytes'] / 1e6:.0f}"
+        per = row["cpu_seconds"] / row["megapixels"]
+        work = f"box, `{row['mode']}`, {row['megapixels']:g} megapixels"
+        yield work, f"{row['cpu_seconds']:.2f}", f"{per:.2f} a megapixel", grown, "", ""
+    for row in content["batches"]:
+        work = f"{row['network']}, {row['work']}, {row['images']} x {content['size']} x {content['size']}"
+        per = f"{row['cpu_seconds'] / row['images']:.2f} an image"
+        floor = f"{row['floor']['seconds']:.2f}"
+        yield work, f"{row['cpu_seconds']:.2f}", per, "", floor, f"{row['times_floor']:.1f}"
+
+
 _COMPARED = ("published, s", "ours, s", "ratio", "published, MB", "ours, MB")
 TABLES: Mapping[str, tuple[str, tuple[str, ...], Callable[[Mapping[str, Any]], Rows]]] = {
     "step": ("Network and training step", ("work", *_COMPARED, "difference"), _steps),
     "photo": ("A photograph, reading and writing included", ("work", *_COMPARED, "SAD"), _photos),
+    "growth": (
+        "Growth, and the floor",
+        ("work", "s", "s", "grown by, MB", "floor, s", "times the floor"),
+        _growth,
+    ),
+    "precision": (
+        "bfloat16 against float32",
+        ("network, pictures", "mean SAD", "worst SAD", "below 0.1", "float32, s", "bfloat16, s"),
+        _precisions,
+    ),
     "startup": ("Start of a command", ("command", "processor, s", "wall, s"), _commands),
 }
 """By benchmark: title, head and rows. Seconds are processor time."""
