@@ -167,7 +167,7 @@ def published_laplacian(alpha: Tensor, target: Tensor) -> Tensor:
     """Compare the pyramids of two mattes (N, 1, H, W), each taken apart by convolutions."""
     bell = torch.exp(-(torch.arange(-2.0, 3.0) ** 2))
     kernel = bell[:, None] + bell[None, :]
-    kernel = (kernel / kernel.sum())[None, None]
+    kernel = (kernel / kernel.sum())[None, None].to(alpha)
     total = alpha.new_zeros(())
     for _ in range(5):
         smooth = [nnf.conv2d(nnf.pad(m, (2, 2, 2, 2), mode="replicate"), kernel) for m in (alpha, target)]

@@ -41,13 +41,25 @@ def _section(path: Path, name: str) -> str:
         content = json.loads(path.read_text())
         title, head, rows = TABLES[name]
         lines = [f"**{title}** ({_machine(content)})", "", _line(head), _line(["---"] + ["--:"] * (len(head) - 1))]
-        return "\n".join([*lines, *(_line(row) for row in rows(content))])
+        return "\n".join([*lines, *(_line(row) for row in rows(content)), *_notes(content)])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a result of `p3m bench {name}` ({error!r}); run it again") from None
 
 
+def _notes(content: Mapping[str, Any]) -> list[str]:
+    """Return the ceilings that a floor was made of, as a paragraph below the table."""
+    if "ceilings" not in content:
+        return []
+    operations, moved = (content["ceilings"][key] for key in ("operations_per_second", "bytes_per_second"))
+    told = ", ".join(f"{value / 1e9:.0f} GFLOP/s in {name}" for name, value in operations.items())
+    return ["", f"Ceilings: {told}, {moved / 1e9:.1f} GB/s copied."]
+
+
 def _machine(content: Mapping[str, Any]) -> str:
     machine = content["machine"]
+    if "device" in content:
+        name = content["device"].get("name", machine["processor"])
+        return f"{name}, torch {machine['versions']['torch']}"
     return f"{machine['processor']}, {', '.join(machine['flags'])}, torch {machine['versions']['torch']}, one thread"
 
 
@@ -103,10 +115,23 @@ def _growth(content: Mapping[str, Any]) -> Rows:
         yield work, f"{row['cpu_seconds']:.2f}", per, "", floor, f"{row['times_floor']:.1f}"
 
 
+def _gpu(content: Mapping[str, Any]) -> Rows:
+    for part in ("training", "prediction", "generator"):
+        ways = content.get(part, {}).get("ways", {})
+        first = next((way["images_per_second"] for way in ways.values()), 0)
+        for name, way in ways.items():
+            peak = f"{way['peak_bytes'] / 1e6:.0f}" if way.get("peak_bytes") else ""
+            rate = way["images_per_second"]
+            yield f"{part}: {name}", f"{rate:.1f}", f"{rate / first:.2f}", peak, ""
+    for name, aim in content["aims"].items():
+        yield name, "", f"{aim['found']:.2f}", "", f"{aim['least']:g}{'' if aim['reached'] else ', not reached'}"
+
+
 _COMPARED = ("published, s", "ours, s", "ratio", "published, MB", "ours, MB")
 TABLES: Mapping[str, tuple[str, tuple[str, ...], Callable[[Mapping[str, Any]], Rows]]] = {
     "step": ("Network and training step", ("work", *_COMPARED, "difference"), _steps),
     "photo": ("A photograph, reading and writing included", ("work", *_COMPARED, "SAD"), _photos),
+    "gpu": ("A GPU", ("work", "images/s", "times the first", "peak, MB", "aim"), _gpu),
     "growth": (
         "Growth, and the floor",
         ("work", "s", "s", "grown by, MB", "floor, s", "times the floor"),

@@ -47,6 +47,7 @@ class MovingAverage(WeightAveraging):
         """
         if isinstance(trainer.strategy, FullySharded):
             raise InputError("callbacks=averaged: does not go with trainer=fsdp; take trainer=ddp or callbacks=default")
+        self._device = trainer.strategy.root_device  # by default Lightning keeps the average on the processor
         with warnings.catch_warnings():  # Lightning warns of sharding, which is refused above
             warnings.filterwarnings("ignore", message="You're using the WeightAveraging callback with a model")
             super().setup(trainer, module, stage)

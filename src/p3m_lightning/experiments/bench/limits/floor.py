@@ -1,7 +1,7 @@
 """The floor under a computation: the time below which no schedule of its operations gets on a machine.
 
-After the roofline model (Williams, Waterman and Patterson, CACM 2009): each operation takes at least its arithmetic over the
-machine's, and at least the bytes that it reads and writes over the machine's; views are free.
+After the roofline model (Williams, Waterman and Patterson, CACM 2009): each operation takes at least its arithmetic
+over the machine's, and the bytes that it reads and writes over the machine's; views are free.
 """
 
 from __future__ import annotations

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
 from torch import nn
 
@@ -18,7 +19,6 @@ from p3m_lightning.experiments.bench.limits.ceilings import ceilings
 from p3m_lightning.experiments.bench.limits.floor import floor_of
 from p3m_lightning.experiments.bench.photo import ours
 from p3m_lightning.experiments.bench.step import build, make_step, random_batch
-from p3m_lightning.experiments.bench.timing import alternate
 from p3m_lightning.images import write_image
 from p3m_lightning.inference import Predictor
 from p3m_lightning.inference.engines.optimize import optimize_for_inference
@@ -54,7 +54,7 @@ def bench(
 
     Returns:
         `photographs`: `mode`, `megapixels`, `cpu_seconds`, `wall_seconds` and `resident_bytes`, by which the process
-        grew. `batches`: `network`, `work`, `images`, the same seconds and `floor`. `ceilings`: see there.
+        grew. `batches`: `network`, `work`, `images`, the same, `floor` and `times_floor`. `ceilings`: see there.
     """
     torch.set_num_threads(1)
     found = ceilings(torch.device("cpu"))
@@ -78,7 +78,7 @@ def photographs(megapixels: Sequence[float], repeats: int, folder: Path) -> list
         write_image(photograph, cv2.resize(portrait, (round(height / ASPECT), height)), quality=90)
         for mode, predictor in predictors.items():
             work = partial(ours, predictor, photograph, folder / "matte.png")
-            rows.append({"mode": mode, "megapixels": count, **_measured(work, repeats), **_grown(work)})
+            rows.append({"mode": mode, "megapixels": count, **measured(work, repeats)})
     return rows
 
 
@@ -90,7 +90,7 @@ def batch_rows(
     steps = [(network, count) for network in networks for count in batches]
     for network, count in track(steps, "batches", len(steps)):
         for work, run in works(build(network), count, size).items():
-            row = {"network": network, "work": work, "images": count, **_measured(run, repeats)}
+            row = {"network": network, "work": work, "images": count, **measured(run, repeats)}
             floor = floor_of(run, found)
             rows.append({**row, "floor": floor, "times_floor": row["cpu_seconds"] / floor["seconds"]})
     return rows
@@ -109,26 +109,29 @@ def works(net: nn.Module, count: int, size: int) -> dict[str, Callable[[], Any]]
     return {"forward": forward, "training step": make_step(net, P3MLoss(), batch, fused=True)}
 
 
-def _measured(work: Callable[[], Any], repeats: int) -> dict[str, float]:
-    (row,) = alternate({"": work}, repeats)[0].values()
-    return {key: row[key] for key in ("cpu_seconds", "wall_seconds")}
+def measured(work: Callable[[], Any], repeats: int) -> dict[str, float | int | None]:
+    """Do the same work several times, after once without the clock.
 
-
-def _grown(work: Callable[[], Any]) -> dict[str, int | None]:
-    """Return by how many bytes this process grows meanwhile; None off Linux."""
-    if not sys.platform.startswith("linux"):
-        return {"resident_bytes": None}
-    gc.collect()
-    before = _status("VmRSS:")
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    Returns:
+        `cpu_seconds`, the smallest; `wall_seconds`, the median; `resident_bytes`, by how many bytes the process grew in
+        the first turn, None off Linux.
+    """
+    resident = None
+    if sys.platform.startswith("linux"):
+        gc.collect()
+        before = _status("VmRSS:")
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     work()
-    return {"resident_bytes": max(0, _status("VmHWM:") - before)}
+    if sys.platform.startswith("linux"):
+        resident = max(0, _status("VmHWM:") - before)
+    cpu, wall = [], []
+    for _ in range(repeats):
+        begin, begin_wall = time.process_time(), time.perf_counter()
+        work()
+        cpu.append(time.process_time() - begin)
+        wall.append(time.perf_counter() - begin_wall)
+    return {"cpu_seconds": min(cpu), "wall_seconds": median(wall), "resident_bytes": resident}
 
 
 def _status(key: str) -> int:
     return 1024 * int(Path("/proc/self/status").read_text().split(key)[1].split()[0])
-
-
-def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
-    """Return the power of the size with which the time grows, by least squares on a double logarithmic scale."""
-    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
