@@ -7,7 +7,7 @@ ARGS ?=
 CKPT ?= $(shell ls -t outputs/*/*/checkpoints/best.ckpt 2>/dev/null | head -n 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep ppt test trust licenses wheel lint release-check data bench demo docs notebooks clean
+.PHONY: help setup train sweep ppt test trust licenses wheel lint release-check data bench gpu demo docs notebooks clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -55,11 +55,16 @@ lint: setup ## ruff and mypy: style, formatting, types
 data: setup ## render the synthetic portraits only
 	$(BIN)/p3m data synthesize data/synthetic $(ARGS)
 
-bench: setup ## speed of start, steps, photographs, the loader and the metrics, error and speed of the upsamplers
+bench: setup ## speed of start, steps, photographs, growth, the loader and the metrics, error and speed of the upsamplers
 	$(BIN)/p3m bench all
+	$(BIN)/p3m bench growth
+	$(BIN)/p3m bench precision
 	$(BIN)/p3m bench loader
 	$(BIN)/p3m bench metrics
 	$(BIN)/p3m bench upsamplers
+
+gpu: setup ## everything that wants a CUDA GPU, in ten minutes, into benchmarks/results/gpu.json (ARGS=--rehearse: without one)
+	$(BIN)/p3m bench gpu $(ARGS)
 
 demo: setup ## a page for the newest checkpoint (CKPT=PATH takes another)
 	@test -n "$(CKPT)" || { echo 'make: no checkpoint in outputs/: run make train first, or give CKPT=PATH'; exit 2; }

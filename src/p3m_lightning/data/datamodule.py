@@ -38,7 +38,8 @@ class MattingDataModule(pl.LightningDataModule):
         holdout: how much of the training set is held out: a fraction below 1 or a number of images.
         holdout_by_part: validate the parts of a mixture one by one, as `holdout_<part>`, not as one set.
         batch_size: training samples per process and step.
-        num_workers: loader processes; "auto" for one per core.
+        num_workers: loader processes; "auto" for what a training leaves to them (`training.optimization.cores`);
+            outside of one, one per core.
         eval_transform: what becomes of the held-out files.
         validate_tests: also run the test sets in every validation.
         prepare: called with nothing before the data sets are made, once per machine, as to render synthetic portraits.
@@ -64,7 +65,7 @@ class MattingDataModule(pl.LightningDataModule):
         self._train, self._tests, self._prepare = train, dict(tests or {}), prepare
         self.holdout, self.holdout_by_part = holdout, holdout_by_part
         self.batch_size = batch_size
-        self.num_workers = available_cores() if num_workers == "auto" else int(num_workers)
+        self.num_workers = num_workers if num_workers == "auto" else int(num_workers)
         self.eval_transform = eval_transform or EvalTransform()
         self.validate_tests = validate_tests
         self.seed = seed
@@ -156,7 +157,8 @@ class MattingDataModule(pl.LightningDataModule):
     def _loader(
         self, dataset: ArrayDataset, sampler: EpochSampler | ShardSampler, batch_size: int, drop_last: bool = False
     ) -> DataLoader:
-        workers = min(self.num_workers, -(-len(sampler) // batch_size))
+        most = available_cores() if self.num_workers == "auto" else int(self.num_workers)
+        workers = min(most, -(-len(sampler) // batch_size))
         return LateLoader(
             Guarded(dataset),
             batch_size=batch_size,

@@ -23,7 +23,8 @@ class PortraitDataModule(LightningDataModule):
         tick: pictures of an "epoch", over all processes, rounded down to whole steps.
         mirror: mirror every other portrait.
         batch_size: pictures per process and step.
-        num_workers: loader processes; "auto" for one per core.
+        num_workers: loader processes; "auto" for what a training leaves to them (`training.optimization.cores`);
+            outside of one, one per core.
         prepare: called with nothing before the data sets are made, once per machine, as to render synthetic portraits.
         seed: of the order and the random draws.
     """

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from p3m_lightning.gan.discriminators import AdaptiveStrength, Augmentation, VisionAidedDiscriminator
 from p3m_lightning.gan.generator import Generator
+from p3m_lightning.gan.host_values import HostValue
 from p3m_lightning.gan.losses import discriminator_loss, generator_loss, squared_gradient
 from p3m_lightning.ops import composite
 from p3m_lightning.schema import InputError
@@ -72,7 +73,13 @@ class StyleMatteGANModule(LightningModule):
         self.blur = {"deviation": 0.0, "images": 200_000} | dict(blur or {})
         self.mixing, self.vision_warmup, self.seed = mixing, vision_warmup, seed
         self.config = dict(config or {})
+        self._on_host = HostValue()
+        self._synthesize: Callable[..., Tensor] = self.generator.synthesize
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))  # pictures, over all processes
+
+    def compile_generator(self, backend: str) -> None:
+        """Generate through `torch.compile` while training; R1 differentiates discriminators twice, they stay plain."""
+        self._synthesize = torch.compile(self.generator.synthesize, backend=backend)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Build one optimizer for the generator and one for all that judges."""
@@ -87,14 +94,14 @@ class StyleMatteGANModule(LightningModule):
 
     def training_step(self, batch: Mapping[str, Tensor], index: int) -> None:
         """Teach the generator, then the discriminators."""
-        seen = int(self.seen)
+        seen = int(self._on_host.of(self.seen))
         torch.manual_seed(step_seed(self.seed, seen, self.global_rank))
         real, backgrounds = batch["rgba"], batch["background"]
         vision = self.vision if seen >= self.vision_warmup else None
         regularizes = (seen // (len(real) * self.trainer.world_size)) % self.penalty["interval"] == 0
         fake, logged = self._teach_generator(backgrounds, vision)
         logged |= self._teach_discriminators(real, fake.detach(), backgrounds, vision, regularizes)
-        self.seen += len(real) * self.trainer.world_size
+        self._on_host.add(self.seen, len(real) * self.trainer.world_size)
         self._average(len(real) * self.trainer.world_size)
         logged |= {
             "augmentation": self.augmentation.strength,
@@ -112,7 +119,7 @@ class StyleMatteGANModule(LightningModule):
         for judge in judges:
             judge.requires_grad_(False)
         z = torch.randn(len(backgrounds), self.generator.noise, device=self.device)
-        fake = self.generator.synthesize(self.generator.training_latents(z, self.mixing), update=True)
+        fake = self._synthesize(self.generator.training_latents(z, self.mixing), update=True)
         losses = {"loss/generator": generator_loss(self.discriminator(self._shown(fake)))}
         if vision:
             losses["loss/generator_vision"] = generator_loss(vision(self._shown(over(fake, backgrounds))))
@@ -157,7 +164,7 @@ class StyleMatteGANModule(LightningModule):
 
     def _shown(self, pictures: Tensor) -> Tensor:
         """Return what a discriminator is shown: blurred at the beginning of a run, and augmented."""
-        fading = max(1 - int(self.seen) / self.blur["images"], 0) if self.blur["images"] else 0
+        fading = max(1 - self._on_host.of(self.seen) / self.blur["images"], 0) if self.blur["images"] else 0
         return self.augmentation(gaussian_blur(pictures, self.blur["deviation"] * fading))
 
     def _optimizer_of(self, number: int) -> Any:
@@ -179,7 +186,7 @@ class StyleMatteGANModule(LightningModule):
     @torch.no_grad()
     def _average(self, images: int) -> None:
         """Move the averaged weights towards the present ones."""
-        half_life = min(self.averaging["half_life"], int(self.seen) * self.averaging["rampup"])
+        half_life = min(self.averaging["half_life"], self._on_host.of(self.seen) * self.averaging["rampup"])
         decay = 0.5 ** (images / max(half_life, 1e-8))
         for mean, value in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)

@@ -14,6 +14,7 @@ from p3m_lightning.gan.callbacks import best_of, measured
 from p3m_lightning.gan.generator import load_generator
 from p3m_lightning.gan.module import StyleMatteGANModule
 from p3m_lightning.tables import print_table
+from p3m_lightning.training.optimization.compilation import prepare_compiling
 from p3m_lightning.training.results import provenance, save_config
 from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build, build_trainer, fit
@@ -57,7 +58,7 @@ def train_gan(config: Mapping[str, Any]) -> GanRun:
 
 def build_gan(config: Mapping[str, Any]) -> StyleMatteGANModule:
     """Build the training module from the groups generator, discriminator, vision and optimizers."""
-    return StyleMatteGANModule(
+    module = StyleMatteGANModule(
         generator=build(config["generator"]),
         discriminator=build(config["discriminator"]),
         augmentation=build(config["augmentation"]),
@@ -68,6 +69,10 @@ def build_gan(config: Mapping[str, Any]) -> StyleMatteGANModule:
         seed=config["seed"],
         config=config,
     )
+    if config.get("compile"):
+        prepare_compiling(config["compile_backend"])
+        module.compile_generator(config["compile_backend"])
+    return module
 
 
 def finish_gan(

@@ -9,7 +9,7 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from p3m_lightning.losses.base import Loss, colors
-from p3m_lightning.ops.matting import composite
+from p3m_lightning.ops.matting import composite, constant
 from p3m_lightning.ops.pyramid import average_pyramid
 from p3m_lightning.schema import UNKNOWN, InputError, MattingOutput, Sample
 
@@ -87,7 +87,7 @@ def composition_loss(
         >>> composition_loss(torch.full((1, 1, 4, 4), 0.5), image, foreground, background, scale=1.0)
         tensor(1.5000)
     """
-    factor = image.new_tensor(scale).view(1, -1, 1, 1)
+    factor = constant(image, [scale] if isinstance(scale, float | int) else scale).view(1, -1, 1, 1)
     difference = (composite(foreground, background, alpha) - image) * factor
     if region is None:
         return _smooth_abs(difference).sum() / alpha.numel()
@@ -137,7 +137,7 @@ def sobel(maps: Tensor, border: str) -> tuple[Tensor, Tensor]:
 
     `border` is a padding mode of `torch.nn.functional.pad`.
     """
-    across = maps.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+    across = constant(maps, [-1, 0, 1, -2, 0, 2, -1, 0, 1]).view(3, 3)
     kernels = torch.stack([across, across.T]).unsqueeze(1)
     both = nnf.conv2d(nnf.pad(maps, (1, 1, 1, 1), mode=border), kernels)
     return both[:, :1], both[:, 1:]

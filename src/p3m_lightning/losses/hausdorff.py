@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
+from p3m_lightning.ops.matting import constant
+
 
 def boundary_distance(masks: Tensor) -> Tensor:
     """Return the exact Euclidean distance of every pixel to the boundary of its mask.
@@ -75,7 +77,7 @@ def hausdorff_erosion_loss(alpha: Tensor, target: Tensor, exponent: float = 2.0,
         >>> hausdorff_erosion_loss(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8))
         tensor(0.)
     """
-    kernel = alpha.new_tensor([[0.0, 0.2, 0.0], [0.2, 0.2, 0.2], [0.0, 0.2, 0.0]]).view(1, 1, 3, 3)
+    kernel = constant(alpha, [0, 0.2, 0, 0.2, 0.2, 0.2, 0, 0.2, 0]).view(1, 1, 3, 3)
     error = (alpha - target) ** 2
     total = alpha.new_zeros(())
     for k in range(1, erosions + 1):

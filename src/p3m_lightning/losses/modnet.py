@@ -12,7 +12,7 @@ from torch import Tensor
 
 from p3m_lightning.losses.base import Loss
 from p3m_lightning.ops.geometry import pad_to_multiple, resize
-from p3m_lightning.ops.matting import impose_trimap, normalize
+from p3m_lightning.ops.matting import constant, impose_trimap, normalize
 from p3m_lightning.schema import UNKNOWN, InputError, MattingOutput, Sample
 
 
@@ -24,7 +24,7 @@ def coarse_matte(alpha: Tensor, size: Sequence[int]) -> Tensor:
     small = resize(alpha, (size[0], size[1]))
     # MODNet takes the bell from filtering an impulse of three samples, whose mirrored ends fold its tails back
     bell = gaussian_filter1d(np.array([0.0, 1.0, 0.0]), 0.8)
-    kernel = small.new_tensor(np.outer(bell, bell)).view(1, 1, 3, 3)
+    kernel = constant(small, np.outer(bell, bell).ravel().tolist()).view(1, 1, 3, 3)
     return nnf.conv2d(nnf.pad(small, (1, 1, 1, 1), mode="reflect"), kernel)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,7 +24,16 @@ def normalize(images: Tensor, mean: tuple[float, ...] = IMAGENET_MEAN, std: tupl
         tensor(0.)
     """
     shape = (1, -1, 1, 1)
-    return (images - images.new_tensor(mean).view(shape)) / images.new_tensor(std).view(shape)
+    return (images - constant(images, mean).view(shape)) / constant(images, std).view(shape)
+
+
+def constant(like: Tensor, values: Sequence[float]) -> Tensor:
+    """Return a few numbers, (len(values),), in type and on the device of `like`.
+
+    They are filled in there: `new_tensor` would copy them over from the host, and wait for the device to be done with
+    everything before.
+    """
+    return torch.cat([like.new_full((1,), value) for value in values])
 
 
 def composite(foreground: Tensor, background: Tensor, alpha: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from p3m_lightning.models.weights import uncompiled
 from p3m_lightning.schema import InputError, MattingOutput, Sample
 from p3m_lightning.training.callbacks.base import RunCallback, callbacks_of
 from p3m_lightning.training.checkpointing import prepare_for_travel, take_home
+from p3m_lightning.training.optimization.compilation import as_it_is, is_compiled
 from p3m_lightning.training.optimization.learning_rate import effective_batch, scale_rate
 from p3m_lightning.training.optimization.parameter_groups import build_optimizer
 from p3m_lightning.training.optimization.weighting import Fixed, UPGrad, build_weighting
@@ -112,6 +113,8 @@ class MattingModule(LightningModule):
     def configure_model(self) -> None:
         """Shard the network where the strategy is FSDP2."""
         if isinstance(self.trainer.strategy, FullySharded):
+            if is_compiled(self.net):
+                raise InputError("compile: goes with whole parameters, not with trainer=fsdp; take trainer=ddp")
             if self.loss is not None and not isinstance(self.weighting, Fixed):
                 raise InputError("loss.weighting: goes with whole gradients, not with trainer=fsdp; take trainer=ddp")
             if self.sync_batchnorm:
@@ -191,7 +194,7 @@ class MattingModule(LightningModule):
             optimizer = build_optimizer(self.optimizer_factory, self.net, self.lr_factors)
         except InputError:
             raise
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:  # the last: no fused update on this device
             raise InputError(f"optimizer: {error}") from error
         rate_before = optimizer.defaults["lr"]
         stated = scale_rate(optimizer, effective_batch(self.trainer), self.lr_scaling)
@@ -229,7 +232,8 @@ class MattingModule(LightningModule):
 
     def _evaluate(self, stage: str, batch: Sample, which: int) -> Tensor:
         trimap = batch["trimap"] if self.net.needs_trimap else None
-        alpha = self.infer(self.net, batch["image"], trimap=trimap)
+        with as_it_is(self.net):
+            alpha = self.infer(self.net, batch["image"], trimap=trimap)
         if not alpha.isfinite().all():
             name = batch["name"][0]
             raise InputError(f"{name}: the network's matte is not finite: the training diverged; lower optimizer.lr")

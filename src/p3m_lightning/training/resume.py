@@ -13,6 +13,7 @@ from p3m_lightning.schema import InputError
 
 TAKES_EFFECT = (
     "sweep",
+    "compile",
     "trainer.max_epochs",
     "trainer.max_steps",
     "trainer.max_time",

@@ -33,6 +33,8 @@ from p3m_lightning.training.checkpointing import AtomicCheckpointIO
 from p3m_lightning.training.history import recorded_history, seen_in_training
 from p3m_lightning.training.loggers import ForgetRepeatedRows, RunWandbLogger
 from p3m_lightning.training.module import MattingModule
+from p3m_lightning.training.optimization.compilation import as_input_error, compile_in_place
+from p3m_lightning.training.optimization.cores import ShareCores
 from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
 from p3m_lightning.training.resume import verify_resume
@@ -125,6 +127,8 @@ def fit(
         raise
     except MisconfigurationException as error:  # found out only once the data is there, as limit_train_batches
         raise InputError(f"trainer: {error}") from error
+    except RuntimeError as error:
+        raise as_input_error(error) or error from None
 
 
 def build(node: Mapping[str, Any]) -> Any:
@@ -163,6 +167,8 @@ def build_module(config: Mapping[str, Any], net: MattingNetwork) -> MattingModul
     """Build the training module of `net` from the groups loss, optimizer, scheduler and inference."""
     if config["channels_last"]:
         net = net.to(memory_format=torch.channels_last)
+    if config.get("compile"):
+        compile_in_place(net, config["compile_backend"])
     return MattingModule(
         net=net,
         infer=build_inference(config, net),
@@ -192,6 +198,7 @@ def verify_length(config: Mapping[str, Any]) -> None:
 def build_trainer(config: Mapping[str, Any]) -> Trainer:
     """Build the Trainer from the groups trainer, callbacks and logger."""
     callbacks = [
+        ShareCores(),
         StopBetweenBatches(),
         ForgetRepeatedRows(),
         *(build(node) for node in config["callbacks"].values() if node),

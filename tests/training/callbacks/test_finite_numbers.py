@@ -50,7 +50,10 @@ def _importable(monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["image", "loss", "gradient"])
-def test_a_training_stops_and_names_the_samples(portraits, tmp_path, capsys, where):
+@pytest.mark.parametrize("lags", [False, True])
+def test_a_training_stops_and_names_the_samples(portraits, tmp_path, capsys, monkeypatch, where, lags):
+    if lags:  # as on a GPU
+        monkeypatch.setattr(FiniteNumbers, "setup", lambda self, *_, **__: setattr(self, "lags", True))
     order = [
         "callbacks.finite=null",
         "+callbacks.z._target_=p3m_lightning.training.callbacks.finite_numbers.FiniteNumbers",
@@ -62,6 +65,7 @@ def test_a_training_stops_and_names_the_samples(portraits, tmp_path, capsys, whe
     assert "callbacks.finite.policy=skip" in told
     names = {path.stem for path in (portraits / "train" / "blurred_image").iterdir()}
     assert any(name in told for name in names)
+    assert not list((tmp_path / "run").glob("checkpoints/*.ckpt"))  # the first epoch was not over
 
 
 @pytest.mark.parametrize("where", ["image", "loss", "gradient"])

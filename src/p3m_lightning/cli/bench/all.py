@@ -6,7 +6,7 @@ import argparse
 import sys
 from importlib import import_module
 
-from p3m_lightning.cli.bench.saving import add_folder
+from p3m_lightning.cli.shared.benchmark_results import add_folder
 
 VERBS_OF_ALL = ("startup", "photo", "step")
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from p3m_lightning.cli import AtLeast
-from p3m_lightning.cli.bench.saving import add_folder
+from p3m_lightning.cli.shared.benchmark_results import add_folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from p3m_lightning.cli import AtLeast
-from p3m_lightning.cli.bench.saving import add_folder
+from p3m_lightning.cli.shared.benchmark_results import add_folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +18,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--batches", action=AtLeast, nargs="+", default=[1], metavar="N", help="images in a batch (default: 1)"
     )
     parser.add_argument("--repeats", action=AtLeast, default=5, metavar="N", help="turns (default: 5)")
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        choices=("32", "bf16"),
+        metavar="P",
+        help="32 and bf16 (default: what the processor has)",
+    )
     add_folder(parser)
 
 
@@ -26,6 +33,8 @@ def run(options: argparse.Namespace) -> None:
     from p3m_lightning.experiments.bench.step import bench
     from p3m_lightning.experiments.bench.timing import save
 
-    path = save("step", bench(options.size, options.batches, options.repeats), options.output)
+    path = save(
+        "step", bench(options.size, options.batches, options.repeats, precisions=options.precisions), options.output
+    )
     print(path)
     print(json.dumps(json.loads(Path(path).read_text())))

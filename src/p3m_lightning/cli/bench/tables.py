@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from p3m_lightning.cli.bench.saving import RESULTS
+from p3m_lightning.cli.shared.benchmark_results import RESULTS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -1,13 +1,15 @@
 """Benchmark of a network's forward pass and of a training step, against a plain transcription of the published one.
 
 The plain step keeps the usual memory layout, takes two Laplacian pyramids by 5 x 5 convolutions of one channel, and
-updates with a loop over tensors; ours lays weights channels last, filters separably, and fuses the update.
+updates with a loop over tensors; ours lays weights channels last, filters separably, and fuses the update. Where the
+processor has bfloat16, ours is measured in it too, against the published one in float32.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,8 +18,9 @@ from torch import Tensor, nn
 
 from p3m_lightning.experiments.bench.peak_memory import PeakMemory
 from p3m_lightning.experiments.bench.photo import compared
-from p3m_lightning.experiments.bench.timing import alternate
+from p3m_lightning.experiments.bench.timing import alternate, has_bfloat16
 from p3m_lightning.inference.engines.optimize import optimize_for_inference
+from p3m_lightning.inference.engines.torch_engine import PRECISIONS as PRECISION_TYPES
 from p3m_lightning.inference.engines.torch_engine import TorchEngine
 from p3m_lightning.losses import P3MLoss
 from p3m_lightning.losses.alpha import alpha_loss, composition_loss
@@ -31,25 +34,43 @@ WEIGHTS = {"semantic": 0.5, "side2": 1 / 6, "side1": 1 / 6, "side0": 1 / 6, "det
 WEIGHTS |= {"detail_laplacian": 2.0, "fusion_alpha": 3.0, "fusion_laplacian": 3.0, "composition": 1.0}
 """Of the released recipe, see conf/loss/released.yaml."""
 
+PUBLISHED = "published"
+PRECISIONS = ("32", "bf16")
+
 Terms = Callable[[MattingOutput, Sample], dict[str, Tensor]]
 
 
-def bench(size: int, batches: Sequence[int], repeats: int, networks: Sequence[str] = NETWORKS) -> dict[str, Any]:
+def bench(
+    size: int,
+    batches: Sequence[int],
+    repeats: int,
+    networks: Sequence[str] = NETWORKS,
+    precisions: Sequence[str] | None = None,
+) -> dict[str, Any]:
     """Measure on one thread, crops of `size` x `size`.
 
+    Args:
+        size: of crops.
+        batches: numbers of crops.
+        repeats: turns.
+        networks: names.
+        precisions: of our way, "32" and "bf16"; by default those that the processor has.
+
     Returns:
-        `rows`: for each network, work (`forward`, `training step`) and number of images both ways with `cpu_seconds`,
-        `wall_seconds`, `peak_bytes` of tensors, and `ratio`, `memory_ratio`, `difference` (of the detail mattes, the
-        largest; of the losses of the first step, relative).
+        `rows`: for each network, work (`forward`, `training step`), number of images and `precision` both ways with
+        `cpu_seconds`, `wall_seconds`, `peak_bytes` of tensors, and `ratio`, `memory_ratio`, `difference` (of the detail
+        mattes, the largest; of the losses of the first step, relative).
     """
     torch.set_num_threads(1)
+    precisions = precisions or (PRECISIONS if has_bfloat16() else PRECISIONS[:1])
     rows = []
     for name in networks:
         for count in batches:
             batch = random_batch(count, size)
             net = build(name)
-            rows.append({"network": name, "work": "forward", "images": count, **forward(net, batch, repeats)})
-            rows.append({"network": name, "work": "training step", "images": count, **training(net, batch, repeats)})
+            for work, measure in {"forward": forward, "training step": training}.items():
+                found = measure(net, batch, repeats, precisions)
+                rows += [{"network": name, "work": work, "images": count, **row} for row in found]
     return {"size": size, "threads": 1, "rows": rows}
 
 
@@ -59,39 +80,62 @@ def build(name: str) -> nn.Module:
     return load_box()[0] if name == "box" else create_model(name).eval()
 
 
-def forward(net: nn.Module, batch: Sample, repeats: int) -> dict[str, Any]:
+def forward(net: nn.Module, batch: Sample, repeats: int, precisions: Sequence[str] = ("32",)) -> list[dict[str, Any]]:
     """Measure the pass of a network over a batch."""
-    plain = TorchEngine(net)
-    quick = TorchEngine(optimize_for_inference(net))
-    ways = {
-        "published": lambda: _without_gradients(lambda: plain.net(batch["image"])),
-        "ours": lambda: _without_gradients(lambda: quick.run(batch["image"])),
-    }
+    engines = {precision: TorchEngine(optimize_for_inference(net), precision) for precision in precisions}
+    runs = {PUBLISHED: net, **{precision: engine.run for precision, engine in engines.items()}}
+    ways = {name: partial(_without_gradients, run, batch["image"]) for name, run in runs.items()}
     measured, outputs = alternate(ways, repeats)
     _add_peaks(measured, ways)
-    apart = (outputs["published"].detail - outputs["ours"].detail).abs().max()
-    return {**compared(measured), "difference": float(apart)}
+    apart = {name: (outputs[PUBLISHED].detail - outputs[name].detail).abs().max() for name in precisions}
+    return _rows(measured, apart)
 
 
-def training(net: nn.Module, batch: Sample, repeats: int) -> dict[str, Any]:
+def training(net: nn.Module, batch: Sample, repeats: int, precisions: Sequence[str] = ("32",)) -> list[dict[str, Any]]:
     """Measure a step of training: forward, loss, backward, update."""
-    ways = {
-        "published": make_step(deepcopy(net), published_terms, batch, fused=False),
-        "ours": make_step(deepcopy(net).to(memory_format=torch.channels_last), P3MLoss(), batch, fused=True),
-    }
+    ways = {PUBLISHED: make_step(deepcopy(net), published_terms, batch, fused=False)}
+    for precision in precisions:
+        quick = deepcopy(net).to(memory_format=torch.channels_last)
+        ways[precision] = make_step(quick, P3MLoss(), batch, fused=True, precision=precision)
     losses = {name: way() for name, way in ways.items()}  # of equal weights; after steps rounding has grown
     measured, _ = alternate(ways, repeats)
     _add_peaks(measured, ways)
-    apart = abs(losses["ours"] - losses["published"]) / losses["published"]
-    return {**compared(measured), "difference": float(apart)}
+    apart = {name: abs(losses[name] - losses[PUBLISHED]) / losses[PUBLISHED] for name in precisions}
+    return _rows(measured, apart)
 
 
-def make_step(net: nn.Module, terms: Terms, batch: Sample, fused: bool) -> Callable[[], Tensor]:
-    """Return a function that does one step with Adam and returns the loss before it."""
-    optimizer = torch.optim.Adam(net.train().parameters(), lr=1e-5, fused=fused, foreach=False)
+def _rows(measured: dict[str, dict[str, Any]], apart: dict[str, Tensor]) -> list[dict[str, Any]]:
+    """Set what was measured in each precision beside the published way."""
+    return [
+        {
+            "precision": name,
+            **compared({"published": measured[PUBLISHED], "ours": measured[name]}),
+            "difference": float(difference),
+        }
+        for name, difference in apart.items()
+    ]
+
+
+def make_step(
+    net: nn.Module, terms: Terms, batch: Sample, fused: bool, precision: str = "32", lr: float = 1e-5
+) -> Callable[[], Tensor]:
+    """Return a function that does one step with Adam and returns the loss before it.
+
+    Args:
+        net: is put in training mode.
+        terms: of the loss.
+        batch: is learned from again in every step.
+        fused: update all parameters in one kernel.
+        precision: of the forward pass, "32" or "bf16"; losses and weights are float32.
+        lr: rate.
+    """
+    optimizer = torch.optim.Adam(net.train().parameters(), lr=lr, fused=fused, foreach=False)
+    dtype, device = PRECISION_TYPES[precision], batch["image"].device.type
 
     def step() -> Tensor:
-        values = terms(net(batch["image"]), batch)
+        with torch.autocast(device, dtype, enabled=dtype is not None):
+            output = net(batch["image"])
+        values = terms(output, batch)
         loss = torch.stack([WEIGHTS[name] * value for name, value in values.items()]).sum()
         optimizer.zero_grad()
         loss.backward()
@@ -123,7 +167,7 @@ def published_laplacian(alpha: Tensor, target: Tensor) -> Tensor:
     """Compare the pyramids of two mattes (N, 1, H, W), each taken apart by convolutions."""
     bell = torch.exp(-(torch.arange(-2.0, 3.0) ** 2))
     kernel = bell[:, None] + bell[None, :]
-    kernel = (kernel / kernel.sum())[None, None]
+    kernel = (kernel / kernel.sum())[None, None].to(alpha)
     total = alpha.new_zeros(())
     for _ in range(5):
         smooth = [nnf.conv2d(nnf.pad(m, (2, 2, 2, 2), mode="replicate"), kernel) for m in (alpha, target)]
@@ -143,9 +187,9 @@ def random_batch(count: int, size: int) -> Sample:
     return Sample(image=image, alpha=alpha, trimap=trimap, name=names, foreground=foreground, background=background)
 
 
-def _without_gradients(function: Callable[[], Any]) -> Any:
+def _without_gradients(function: Callable[..., Any], *inputs: Any) -> Any:
     with torch.no_grad():
-        return function()
+        return function(*inputs)
 
 
 def _add_peaks(measured: dict[str, dict[str, Any]], ways: dict[str, Callable[[], Any]]) -> None:

@@ -41,13 +41,25 @@ def _section(path: Path, name: str) -> str:
         content = json.loads(path.read_text())
         title, head, rows = TABLES[name]
         lines = [f"**{title}** ({_machine(content)})", "", _line(head), _line(["---"] + ["--:"] * (len(head) - 1))]
-        return "\n".join([*lines, *(_line(row) for row in rows(content))])
+        return "\n".join([*lines, *(_line(row) for row in rows(content)), *_notes(content)])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a result of `p3m bench {name}` ({error!r}); run it again") from None
 
 
+def _notes(content: Mapping[str, Any]) -> list[str]:
+    """Return the ceilings that a floor was made of, as a paragraph below the table."""
+    if "ceilings" not in content:
+        return []
+    operations, moved = (content["ceilings"][key] for key in ("operations_per_second", "bytes_per_second"))
+    told = ", ".join(f"{value / 1e9:.0f} GFLOP/s in {name}" for name, value in operations.items())
+    return ["", f"Ceilings: {told}, {moved / 1e9:.1f} GB/s copied."]
+
+
 def _machine(content: Mapping[str, Any]) -> str:
     machine = content["machine"]
+    if "device" in content:
+        name = content["device"].get("name", machine["processor"])
+        return f"{name}, torch {machine['versions']['torch']}"
     return f"{machine['processor']}, {', '.join(machine['flags'])}, torch {machine['versions']['torch']}, one thread"
 
 
@@ -58,7 +70,8 @@ def _line(cells: Iterable[str]) -> str:
 def _steps(content: Mapping[str, Any]) -> Rows:
     for row in content["rows"]:
         work = f"{row['network']}, {row['work']}, {row['images']} x {content['size']} x {content['size']}"
-        yield work, *_both(row), f"{row['difference']:.1g}"
+        precision = ", bfloat16" if row.get("precision") == "bf16" else ""
+        yield f"{work}{precision}", *_both(row), f"{row['difference']:.1g}"
 
 
 def _photos(content: Mapping[str, Any]) -> Rows:
@@ -81,10 +94,54 @@ def _commands(content: Mapping[str, Any]) -> Rows:
         yield f"`{row['command']}`", f"{row['cpu_seconds']:.2f}", f"{row['wall_seconds']:.2f}"
 
 
+def _precisions(content: Mapping[str, Any]) -> Rows:
+    for row in content["rows"]:
+        name = f"{row['network']}, {row['group']}"
+        seconds = [f"{row['cpu_seconds'][precision] / row['images']:.2f}" for precision in ("32", "bf16")]
+        within = f"{row['within']} of {row['images']}"
+        yield name, f"{row['sad_mean']:.2f}", f"{row['sad_worst']:.2f}", within, *seconds
+
+
+def _growth(content: Mapping[str, Any]) -> Rows:
+    for row in content["photographs"]:
+        grown = "" if row["resident_bytes"] is None else f"{row['resident_bytes'] / 1e6:.0f}"
+        per = row["cpu_seconds"] / row["megapixels"]
+        work = f"box, `{row['mode']}`, {row['megapixels']:g} megapixels"
+        yield work, f"{row['cpu_seconds']:.2f}", f"{per:.2f} a megapixel", grown, "", ""
+    for row in content["batches"]:
+        work = f"{row['network']}, {row['work']}, {row['images']} x {content['size']} x {content['size']}"
+        per = f"{row['cpu_seconds'] / row['images']:.2f} an image"
+        floor = f"{row['floor']['seconds']:.2f}"
+        yield work, f"{row['cpu_seconds']:.2f}", per, "", floor, f"{row['times_floor']:.1f}"
+
+
+def _gpu(content: Mapping[str, Any]) -> Rows:
+    for part in ("training", "prediction", "generator"):
+        ways = content.get(part, {}).get("ways", {})
+        first = next((way["images_per_second"] for way in ways.values()), 0)
+        for name, way in ways.items():
+            peak = f"{way['peak_bytes'] / 1e6:.0f}" if way.get("peak_bytes") else ""
+            rate = way["images_per_second"]
+            yield f"{part}: {name}", f"{rate:.1f}", f"{rate / first:.2f}", peak, ""
+    for name, aim in content["aims"].items():
+        yield name, "", f"{aim['found']:.2f}", "", f"{aim['least']:g}{'' if aim['reached'] else ', not reached'}"
+
+
 _COMPARED = ("published, s", "ours, s", "ratio", "published, MB", "ours, MB")
 TABLES: Mapping[str, tuple[str, tuple[str, ...], Callable[[Mapping[str, Any]], Rows]]] = {
     "step": ("Network and training step", ("work", *_COMPARED, "difference"), _steps),
     "photo": ("A photograph, reading and writing included", ("work", *_COMPARED, "SAD"), _photos),
+    "gpu": ("A GPU", ("work", "images/s", "times the first", "peak, MB", "aim"), _gpu),
+    "growth": (
+        "Growth, and the floor",
+        ("work", "s", "s", "grown by, MB", "floor, s", "times the floor"),
+        _growth,
+    ),
+    "precision": (
+        "bfloat16 against float32",
+        ("network, pictures", "mean SAD", "worst SAD", "below 0.1", "float32, s", "bfloat16, s"),
+        _precisions,
+    ),
     "startup": ("Start of a command", ("command", "processor, s", "wall, s"), _commands),
 }
 """By benchmark: title, head and rows. Seconds are processor time."""

@@ -53,6 +53,11 @@ def machine() -> dict[str, Any]:
     }
 
 
+def has_bfloat16() -> bool:
+    """Tell whether the processor multiplies in bfloat16."""
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(machine()["flags"])
+
+
 def save(name: str, results: Mapping[str, Any], folder: Path) -> Path:
     """Write `results` with the machine as FOLDER/<name>.json."""
     path = folder / f"{name}.json"

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from p3m_lightning.gan.generator.filters import downsample, lowpass, upsample
+from p3m_lightning.gan.host_values import HostValue
+from p3m_lightning.ops import constant
 
 TAPS = 12
 """Length of the half-band filter around the resampling."""
@@ -41,10 +43,11 @@ class Augmentation(nn.Module):
         self.register_buffer("strength", torch.tensor(float(strength)))
         self.register_buffer("kernel", lowpass(TAPS, 0.5, 0.25, rate=2), persistent=False)
         self.geometry, self.color = geometry, color
+        self._on_host = HostValue()
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(N, 3 or 4, H, H) nominally in [0, 1] -> the same shape; all channels move, the fourth keeps its values."""
-        p = float(self.strength)
+        p = self._on_host.of(self.strength)
         if p == 0:
             return pictures
         pictures = pictures.float()
@@ -66,7 +69,7 @@ def move(pictures: Tensor, matrices: Tensor, kernel: Tensor) -> Tensor:
     size, rim, reach = pictures.shape[-1], len(kernel) // 2, len(kernel) - 2  # the filter's reach, both sides together
     fine = _middle(upsample(F.pad(pictures, [rim] * 4, mode="reflect"), kernel, 2), 2 * size)
     side = 2 * size + reach
-    widen = torch.diag(matrices.new_tensor([side / (2 * size), side / (2 * size), 1]))
+    widen = torch.diag(constant(matrices, [side / (2 * size), side / (2 * size), 1]))
     grid = F.affine_grid((matrices @ widen)[:, :2], [len(pictures), 1, side, side], align_corners=False)
     moved = F.grid_sample(fine, grid, padding_mode="reflection", align_corners=False)
     return downsample(moved, kernel, 2)
@@ -178,7 +181,7 @@ def _translation(shift: Tensor) -> Tensor:
 def _hue_rotation(angle: Tensor, like: Tensor) -> Tensor:
     """Rotate about the grey axis by Rodrigues' formula."""
     cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None] / 3**0.5
-    cross = like.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
+    cross = constant(like, [0, -1, 1, 1, 0, -1, -1, 1, 0]).view(3, 3)
     return cosine * torch.eye(3, device=like.device) + sine * cross + (1 - cosine) * like.new_full((3, 3), 1 / 3)
 
 
@@ -212,13 +215,13 @@ class AdaptiveStrength(nn.Module):
         self.register_buffer("seen", torch.zeros(()))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("overfitting", torch.zeros(()))
+        self._on_host = HostValue()
 
     def update(self, logits: Tensor, augmentation: Augmentation) -> None:
         """Take in the logits of all processes' real pictures, and adjust the strength when it is time."""
         self.signs += logits.detach().sign().sum()
         self.seen += logits.numel()
-        self.steps += 1
-        if int(self.steps) % self.interval:
+        if self._on_host.add(self.steps, 1) % self.interval:
             return
         self.overfitting.copy_(self.signs / self.seen)
         change = torch.sign(self.overfitting - self.target) * self.seen / self.images

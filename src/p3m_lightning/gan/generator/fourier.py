@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from p3m_lightning.gan.equalized import EqualizedLinear
 from p3m_lightning.gan.generator.schedule import Band
+from p3m_lightning.ops import constant
 
 
 def movement(shift: Tensor, degrees: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ class FourierInput(nn.Module):
         cosine, sine = (turn / turn.norm(dim=1, keepdim=True)).unbind(1)
         rotation = torch.stack([cosine, sine, -sine, cosine], dim=1).unflatten(1, (2, 2))
         top = torch.cat([rotation, -rotation @ shift[:, :, None]], dim=2)
-        return torch.cat([top, top.new_tensor([[[0, 0, 1]]]).expand(len(w), 1, 3)], dim=1)
+        return torch.cat([top, constant(top, [0, 0, 1]).view(1, 1, 3).expand(len(w), 1, 3)], dim=1)
 
     def _amplitudes(self, frequencies: Tensor) -> Tensor:
         """Fade waves that a shrinking `transform` makes too fast for the sampling rate."""

@@ -53,7 +53,7 @@ class ModulatedConv(nn.Module):
             style = style * style.square().mean().rsqrt()
             gain = (style.square() @ weight.square().sum(dim=(2, 3)).T + 1e-8).rsqrt()
         else:
-            gain = style.new_tensor(weight[0].numel() ** -0.5).expand(1, 1)
+            gain = style.new_full((1, 1), weight[0].numel() ** -0.5)
         gain = gain * self.magnitude.rsqrt()
         maps = F.conv2d(maps * style[:, :, None, None], weight, padding=weight.shape[-1] - 1)
         return maps * gain[:, :, None, None].to(maps.dtype)

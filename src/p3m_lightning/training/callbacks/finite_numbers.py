@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
@@ -17,8 +17,26 @@ from p3m_lightning.training.callbacks.base import RunCallback
 POLICIES = ("stop", "skip")
 
 
+class Verdict(NamedTuple):
+    """What was found about one step, on its way from the device."""
+
+    flags: Tensor  # bool, one for each line of `told`: whether all is finite
+    told: list[str]
+    arrived: torch.cuda.Event | None
+
+    def fault(self) -> str:
+        """Return what is told of the step, nothing where all is finite; waits until the flags are there."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        wrong = [line for line, fine in zip(self.told, self.flags.tolist(), strict=True) if not fine]
+        return wrong[0] if wrong else ""
+
+
 class FiniteNumbers(RunCallback):
     """Keep NaN and infinity out of the weights, and say in whose samples they were.
+
+    With "stop", a single process on a GPU does not wait for the answer: it learns of a step when the next one has been
+    handed to the GPU, and always before a validation or a checkpoint, so that no file ever holds what is not finite.
 
     Of several processes all stop, or leave out the same step. Infinite gradients under a gradient scaler, as of
     precision=16-mixed, are its own affair.
@@ -41,11 +59,21 @@ class FiniteNumbers(RunCallback):
         self.losses: list[Tensor] = []  # of this step, whether each is finite
         self.found = ""  # what was not finite before the network saw it
         self.buffers: dict[str, Tensor] = {}
+        self.lags = False
+        self.inputs: list[tuple[str, Tensor]] = []  # of this step: what it is, whether it is finite
+        self.verdict: Verdict | None = None  # on the step before
+
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        """Find out whether the answers may come later."""
+        self.lags = self.policy == "stop" and trainer.world_size == 1 and trainer.strategy.root_device.type == "cuda"
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, index: int) -> None:
         """Look at what the network is about to see; what is not finite in it becomes 0, and the step is left out."""
-        bad = _not_finite(batch)
         self.names += _names(batch)
+        if self.lags:
+            self.inputs += _whether_finite(batch)
+            return
+        bad = _not_finite(batch)
         if trainer.strategy.reduce_boolean_decision(bool(bad), all=False):
             self.found = "; ".join(shortened(bad, 3)) or "a sample of another process is not finite"
             if self.policy == "stop":
@@ -60,9 +88,12 @@ class FiniteNumbers(RunCallback):
     def on_before_optimizer_step(self, trainer: Trainer, module: LightningModule, optimizer: Optimizer) -> None:
         """Stop before a step that would carry what is not finite into the weights, or leave it out."""
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        what = self.found or self._what(
-            parameters, scaled=getattr(trainer.precision_plugin, "scaler", None) is not None
-        )
+        scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+        if self.lags:
+            self._settle()
+            self.verdict = self._ask(parameters, scaled, trainer.global_step)
+            return
+        what = self.found or self._what(parameters, scaled)
         self.losses = []
         if not what:
             self.in_a_row = 0
@@ -71,7 +102,7 @@ class FiniteNumbers(RunCallback):
         self.in_a_row += 1
         names = ", ".join(shortened(self.names, 8))
         if self.policy == "stop":
-            raise InputError(f"{what} at step {trainer.global_step}, of {names}; a lower optimizer.lr, or {_cure()}")
+            raise InputError(self._diverged(what, trainer.global_step))
         if self.in_a_row > self.most_in_a_row:
             raise InputError(f"{what} in {self.in_a_row} steps one after another, now of {names}: it diverged")
         tell(f"{what} at step {trainer.global_step}, left out: {names}")
@@ -86,20 +117,61 @@ class FiniteNumbers(RunCallback):
     ) -> None:
         """Forget the samples once their step is made; several batches can go into one."""
         if not trainer.fit_loop.epoch_loop._should_accumulate():
-            self.names, self.found, self.buffers, self.losses = [], "", {}, []
+            self.names, self.found, self.buffers, self.losses, self.inputs = [], "", {}, [], []
+
+    def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Wait for the last answer."""
+        self._settle()
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Wait for the last answer."""
+        self._settle()
+
+    def on_save_checkpoint(self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Wait for the last answer: nothing is saved that is not finite."""
+        self._settle()
 
     def results(self) -> dict[str, Any]:
         """Return how many steps were left out, if any."""
         return {"skipped_steps": self.skipped} if self.skipped else {}
 
+    def _ask(self, parameters: list[torch.nn.Parameter], scaled: bool, step: int) -> Verdict:
+        """Have it found out whether the step is finite, without waiting."""
+        mend = f"mend the file, or go on without such steps: {_cure()}"
+        asked = [(f"{what}; {mend}", fine) for what, fine in self.inputs]
+        asked += [(self._diverged("the loss is not finite", step), loss) for loss in self.losses]
+        asked += [(self._diverged("a gradient is not finite", step), fine) for fine in _sizes(parameters) if not scaled]
+        flags = torch.stack([fine for _, fine in asked])
+        self.losses = []
+        if not flags.is_cuda:
+            return Verdict(flags, [line for line, _ in asked], None)
+        arrived = torch.cuda.Event()
+        host = torch.empty(flags.shape, dtype=torch.bool, pin_memory=True).copy_(flags, non_blocking=True)
+        arrived.record()
+        return Verdict(host, [line for line, _ in asked], arrived)
+
+    def _settle(self) -> None:
+        verdict, self.verdict = self.verdict, None
+        if verdict is not None and (fault := verdict.fault()):
+            raise InputError(fault)
+
+    def _diverged(self, what: str, step: int) -> str:
+        names = ", ".join(shortened(self.names, 8))
+        return f"{what} at step {step}, of {names}; a lower optimizer.lr, or {_cure()}"
+
     def _what(self, parameters: list[torch.nn.Parameter], scaled: bool) -> str:
-        gradients = [p.grad.to_dense() if p.grad.is_sparse else p.grad for p in parameters if p.grad is not None]
-        sizes = [torch.stack(torch._foreach_norm(gradients, ord=float("inf"))).isfinite().all()] if gradients else []
+        sizes = _sizes(parameters)
         if torch.stack([*self.losses, *sizes]).all() if self.losses or sizes else True:
             return ""
         if self.losses and not torch.stack(self.losses).all():
             return "the loss is not finite"
         return "" if scaled else "a gradient is not finite"
+
+
+def _sizes(parameters: list[torch.nn.Parameter]) -> list[Tensor]:
+    """Return whether the gradients are finite, as one flag; none where there are no gradients."""
+    gradients = [p.grad.to_dense() if p.grad.is_sparse else p.grad for p in parameters if p.grad is not None]
+    return [torch.stack(torch._foreach_norm(gradients, ord=float("inf"))).isfinite().all()] if gradients else []
 
 
 def _cure() -> str:
@@ -111,11 +183,24 @@ def _names(batch: Any) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list | tuple) else []
 
 
+def _maps(batch: Any) -> dict[str, Tensor]:
+    items = batch.items() if isinstance(batch, Mapping) else ()
+    return {key: value for key, value in items if isinstance(value, Tensor) and value.is_floating_point()}
+
+
+def _whether_finite(batch: Any) -> list[tuple[str, Tensor]]:
+    """Say of each map of each sample what it is, and have it found out whether it is finite."""
+    names = _names(batch)
+    return [
+        (f"{names[number] if number < len(names) else f'sample {number}'}: {key} is not finite", fine)
+        for key, value in _maps(batch).items()
+        for number, fine in enumerate(value.isfinite().flatten(1).all(dim=1).unbind())
+    ]
+
+
 def _not_finite(batch: Any) -> list[str]:
     """Say what of which sample is not finite, and put 0 in its place."""
-    if not isinstance(batch, Mapping):
-        return []
-    maps = {key: value for key, value in batch.items() if isinstance(value, Tensor) and value.is_floating_point()}
+    maps = _maps(batch)
     if not maps or bool(torch.stack([value.isfinite().all() for value in maps.values()]).all()):
         return []
     names, found = _names(batch), []

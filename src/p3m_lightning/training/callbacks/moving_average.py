@@ -31,7 +31,10 @@ class MovingAverage(WeightAveraging):
             raise InputError(f"callbacks.moving_average.decay={decay}: give a number between 0 and 1, as 0.999")
 
         def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
-            kept = min(decay, (1 + int(updates)) / (10 + int(updates)))
+            if self._average_model is not None:
+                updates = self._average_model.n_averaged  # the same, on the host: nobody waits for the device
+            count = int(updates)
+            kept = min(decay, (1 + count) / (10 + count))
             return averaged.lerp(current, 1 - kept) if averaged.is_floating_point() else current
 
         super().__init__(avg_fn=average)
@@ -44,6 +47,9 @@ class MovingAverage(WeightAveraging):
         """
         if isinstance(trainer.strategy, FullySharded):
             raise InputError("callbacks=averaged: does not go with trainer=fsdp; take trainer=ddp or callbacks=default")
+        self._device = trainer.strategy.root_device  # by default Lightning keeps the average on the processor
         with warnings.catch_warnings():  # Lightning warns of sharding, which is refused above
             warnings.filterwarnings("ignore", message="You're using the WeightAveraging callback with a model")
             super().setup(trainer, module, stage)
+        if self._average_model is not None:
+            self._average_model.n_averaged = self._average_model.n_averaged.cpu()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Any
@@ -10,6 +11,9 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 
 from p3m_lightning.progress import EVERY, Occasionally, spent
+
+FETCHED_EVERY = 0.5
+"""Seconds between two looks at the numbers, each of which waits for the device."""
 
 
 class TrainingProgress(RichProgressBar):
@@ -24,6 +28,7 @@ class TrainingProgress(RichProgressBar):
         super().__init__(**({"console_kwargs": {"stderr": True}} | bar))
         self.lines = None if sys.stderr.isatty() else Occasionally(every_seconds)
         self._begun: tuple[float, int] | None = None
+        self._fetched: tuple[float, dict[str, Any]] = (-math.inf, {})
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Take the time; a training that is resumed has steps behind it already."""
@@ -37,6 +42,12 @@ class TrainingProgress(RichProgressBar):
         super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
         if self.lines is not None and trainer.is_global_zero and self.lines.due():
             print(self.line(trainer, outputs, batch_idx), file=sys.stderr, flush=True)
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """Return what the bar shows; fetched from the device twice a second, not at every step."""
+        if time.monotonic() - self._fetched[0] > FETCHED_EVERY:
+            self._fetched = time.monotonic(), dict(super().get_metrics(trainer, pl_module))
+        return self._fetched[1]
 
     def line(self, trainer: Trainer, outputs: Any, batch_idx: int) -> str:
         """Say how far the training is.
