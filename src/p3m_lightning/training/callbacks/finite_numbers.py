@@ -49,7 +49,7 @@ class FiniteNumbers(RunCallback):
         if trainer.strategy.reduce_boolean_decision(bool(bad), all=False):
             self.found = "; ".join(shortened(bad, 3)) or "a sample of another process is not finite"
             if self.policy == "stop":
-                raise InputError(f"{self.found}; mend the file, or go on without such steps: {_cure()}")
+                raise InputError(f"{self.found}; fix the file, or skip such steps with {_cure()}")
         if self.policy == "skip" and not self.buffers:
             self.buffers = {name: value.clone() for name, value in module.named_buffers()}
 
@@ -71,10 +71,11 @@ class FiniteNumbers(RunCallback):
         self.in_a_row += 1
         names = ", ".join(shortened(self.names, 8))
         if self.policy == "stop":
-            raise InputError(f"{what} at step {trainer.global_step}, of {names}; a lower optimizer.lr, or {_cure()}")
+            place = f"{what} at step {trainer.global_step}, with {names}"
+            raise InputError(f"{place}; lower optimizer.lr, or skip such steps with {_cure()}")
         if self.in_a_row > self.most_in_a_row:
-            raise InputError(f"{what} in {self.in_a_row} steps one after another, now of {names}: it diverged")
-        tell(f"{what} at step {trainer.global_step}, left out: {names}")
+            raise InputError(f"{what} for {self.in_a_row} steps in a row, now with {names}: the training diverged")
+        tell(f"{what} at step {trainer.global_step}, which is skipped: {names}")
         for parameter in parameters:
             parameter.grad = None
         for name, value in module.named_buffers():
