@@ -39,7 +39,7 @@ def test_a_folder_with_a_file_per_image_is_read(tmp_path):
         ('{"landmarks": {"a": 3}}', "a: a list of faces"),
         ('{"landmarks": {"a": [["x"]]}}', "a: a list of faces"),
         (json.dumps({"landmarks": {"a": [[[float("nan"), 0.0]] * 68]}}), "68 finite"),
-        ('{"landmarks": {"a.jpg": [], "a.png": []}}', "a stands there twice"),
+        ('{"landmarks": {"a.jpg": [], "a.png": []}}', "a occurs twice"),
     ],
 )
 def test_wrong_files_are_explained(tmp_path, content, message):

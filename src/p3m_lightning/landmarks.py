@@ -92,7 +92,7 @@ def read_landmarks(path: str | Path) -> dict[str, list[np.ndarray]]:
     for name, faces in images.items():
         stem = Path(name).stem if Path(name).suffix.lower() in IMAGE_SUFFIXES else name
         if stem in found:
-            raise InputError(f"{path}: {stem} stands there twice")
+            raise InputError(f"{path}: {stem} occurs twice")
         found[stem] = _faces(faces, f"{path}: {name}")
     return found
 

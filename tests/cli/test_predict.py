@@ -10,5 +10,5 @@ def test_photographs_that_vanish_under_way_are_not_counted_as_done():
     assert list(_none_missing(iter("abc"), 3)) == ["a", "b", "c"]
     passed = _none_missing(iter("ab"), 3)
     assert [next(passed), next(passed)] == ["a", "b"]
-    with pytest.raises(InputError, match=r"^1 of 3 photographs .* are gone"):
+    with pytest.raises(InputError, match=r"^1 of 3 photographs have disappeared"):
         next(passed)

@@ -43,7 +43,7 @@ def test_a_name_can_be_added():
 
 
 def test_arguments_that_do_not_fit_are_told_in_one_line():
-    with pytest.raises(InputError, match=r"^a\.ckpt: its configuration builds nothing"):
+    with pytest.raises(InputError, match=r"^a\.ckpt: its configuration cannot be built"):
         build_recorded({"_target_": "p3m_lightning.data.datasets.MattingDataset", "no_such": 1}, "a.ckpt")
 
 
@@ -52,7 +52,7 @@ def test_shapes_are_compared_where_there_is_something():
     for tree in ({}, {"a": None}, {"a": {"x": {"b": 1}, "y": {}}}, {"c": ["x"]}, {"c": {"k": "x"}}):
         verify_shapes(tree, shapes, "a.json")
     for tree in ([], {"a": []}, {"a": {"x": {"b": "1"}}}, {"c": [1]}):
-        with pytest.raises(InputError, match=r"^a\.json: .* which cannot be"):
+        with pytest.raises(InputError, match=r"^a\.json: .* which is invalid"):
             verify_shapes(tree, shapes, "a.json")
 
 

@@ -77,7 +77,7 @@ def test_images_that_it_was_trained_on_are_told_from_its_card(portraits, tmp_pat
         folder = evaluated(path, *train, "data.tests.P3M-500-P.name=p3m-10k")
     assert json.loads((folder / "results.json").read_text())["seen_in_training"] == ["P3M-500-P"]
     write_card(path, trained_on=None, outputs={"alpha": "pha"})
-    with pytest.warns(UserWarning, match="does not say trained_on"):
+    with pytest.warns(UserWarning, match="its card has no trained_on"):
         evaluated(path, name="b")
 
 
@@ -114,7 +114,7 @@ def test_a_folder_of_mattes_stands_beside_runs(portraits, tmp_path, evaluated, c
     content["images"] = content["images"][:2]
     scores.write_text(json.dumps(content))
     assert main(["compare", str(run), f"inverse={scores}"]) == 2
-    assert "its 2 images are those of no test set of the others; nearest is P3M-500-P, 4 images" in (
+    assert "its 2 images match no test set of the other runs; closest is P3M-500-P with 4 images" in (
         capsys.readouterr().err
     )
 

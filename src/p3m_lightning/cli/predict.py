@@ -46,19 +46,22 @@ def _add_products(parser: argparse.ArgumentParser) -> None:
         "--light", type=float, default=0.0, metavar="0..1", help="how far the subject's light follows the background's"
     )
     group.add_argument(
-        "--foreground", default="ml", choices=["ml", "fast"], help="how colors are estimated (default ml, the better)"
+        "--foreground",
+        default="ml",
+        choices=["ml", "fast"],
+        help="how foreground colors are estimated (default ml, which is better)",
     )
 
 
 def _add_work(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("many photographs")
-    group.add_argument("--recursive", action="store_true", help="also folders inside; their structure is kept")
-    group.add_argument("--resume", action="store_true", help="leave out photographs whose results are there")
+    group.add_argument("--recursive", action="store_true", help="search subfolders too and keep their structure")
+    group.add_argument("--resume", action="store_true", help="skip photographs whose results exist")
     group.add_argument(
         "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N parts: one process each"
     )
     group.add_argument(
-        "--batch-size", action=AtLeast, default=1, metavar="N", help="neighbors of equal size share a pass"
+        "--batch-size", action=AtLeast, default=1, metavar="N", help="photographs of equal size per pass"
     )
     group.add_argument("--workers", action=AtLeast, default=2, metavar="N", help="threads that read, and that write")
     group.add_argument(
@@ -114,7 +117,9 @@ def _none_missing(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
         number += 1
         yield outcome
     if number < total:
-        raise InputError(f"{total - number} of {total} photographs were there at the start and are gone; run it again")
+        raise InputError(
+            f"{total - number} of {total} photographs have disappeared since the start; run the command again"
+        )
 
 
 def _run_together(options: argparse.Namespace, finder: Finder, products: Products) -> int:

@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=".mov: ProRes 4444 with alpha; .webm: VP9 with alpha; .mp4: the matte in gray; no suffix: a folder of PNG;"
         " with --background the composite",
     )
-    parser.add_argument("--format", choices=FORMATS, help="what OUT holds, where its name leaves a choice")
+    parser.add_argument("--format", choices=FORMATS, help="format of OUT, if its name allows several")
     parser.add_argument(
         "--background", metavar="IMAGE|COLOR|blur|VIDEO", help="what is behind in a composite; a short video repeats"
     )
@@ -53,11 +53,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="against flicker: flow averages along the motion, one_frame_delay mends single frames (default none)",
     )
     parser.add_argument(
-        "--sound", choices=SOUNDS, help="default: copied where OUT takes it, else encoded; what is done is said"
+        "--sound", choices=SOUNDS, help="default: copy if OUT allows it, else encode; the choice is printed"
     )
     add_network(parser)
     group = parser.add_argument_group("long videos")
-    group.add_argument("--resume", action="store_true", help="go on where a broken run stopped (OUT.parts)")
+    group.add_argument("--resume", action="store_true", help="continue an interrupted run (OUT.parts)")
     group.add_argument(
         "--segment", action=AtLeast, default=250, metavar="N", help="frames a break may cost (default 250)"
     )

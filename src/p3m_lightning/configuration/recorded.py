@@ -41,7 +41,7 @@ def build_recorded(node: Any, source: str) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None
-        raise InputError(f"{source}: its configuration builds nothing ({error.__cause__ or error})") from None
+        raise InputError(f"{source}: its configuration cannot be built ({error.__cause__ or error})") from None
 
 
 def verify_recorded(node: Any, source: str) -> None:
@@ -58,7 +58,7 @@ def verify_recorded(node: Any, source: str) -> None:
     for key, value in _leaves(node):
         told = printable(str(value))[:80]
         if key == "_target_" and not (isinstance(value, str) and value in BUILDABLE):
-            raise InputError(f"{source}: its configuration wants to build {told}; {EXPLANATION}")
+            raise InputError(f"{source}: its configuration would build {told}; {EXPLANATION}")
         if isinstance(value, str) and "${" in value:
             raise InputError(f"{source}: its configuration looks up {told}; {EXPLANATION}")
 
@@ -94,7 +94,7 @@ def verify_shapes(tree: Any, shapes: Mapping[str, Any], source: str) -> None:
         for value in _found(tree, key.split(".") if key else []):
             if not isinstance(value, kind):
                 named = f"{key} is" if key else "holds"
-                raise InputError(f"{source}: {named} {printable(repr(value))[:40]}, which cannot be; make it anew")
+                raise InputError(f"{source}: {named} {printable(repr(value))[:40]}, which is invalid; make it again")
 
 
 def _nodes(tree: Any, source: str, depth: int) -> Iterator[None]:

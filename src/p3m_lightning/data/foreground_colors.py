@@ -48,7 +48,7 @@ def estimate_layers(image: np.ndarray, alpha: np.ndarray, method: str = "multile
 def import_pymatting() -> Any:
     """Import pymatting, and say so where that takes a minute: the first time it compiles itself."""
     if not _is_compiled():
-        tell("pymatting compiles itself, once, which takes about a minute of a core")
+        tell("pymatting compiles its solver; this happens once and takes about a minute of a core")
     import pymatting
 
     return pymatting

@@ -85,7 +85,7 @@ class Run:
                         if value and key not in ("step", "epoch"):
                             found.setdefault(key, []).append((int(row["step"]), float(value)))
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            raise InputError(f"{path}: no table of a training ({_told(error)}); delete it or run again") from None
+            raise InputError(f"{path}: no metrics of a training ({_told(error)}); delete it or run again") from None
         return found
 
     def matte(self, test: str, stem: str) -> Path | None:
@@ -112,7 +112,7 @@ def read_runs(named: Sequence[str]) -> list[Run]:
     labels = _labels(pairs)
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
-        raise InputError(f"{twice[0]}: two runs of that name; give others, as first=RUN second=RUN")
+        raise InputError(f"{twice[0]}: two runs have this name; label them, as in first=RUN second=RUN")
     found = [(label, folder) for label, (_, folder) in zip(labels, pairs, strict=True)]
     return with_sets([read_scores(path, label) if path.is_file() else read_run(path, label) for label, path in found])
 
@@ -128,7 +128,7 @@ def read_run(folder: Path, label: str) -> Run:
     if not (folder / "config.yaml").is_file():
         raise InputError(f"{folder}: not a run folder (there is no config.yaml in it)")
     if not (folder / "results.json").is_file():
-        raise InputError(f"{folder}: no results.json; the run has not come to its end, p3m eval scores its checkpoint")
+        raise InputError(f"{folder}: no results.json, so the run did not finish; score its checkpoint with p3m eval")
     try:
         config = yaml.safe_load((folder / "config.yaml").read_text())
         verify_shapes(config, CONFIG, f"{folder}: config.yaml")
@@ -170,9 +170,9 @@ def read_scores(path: Path, label: str) -> Run:
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: no scores of p3m score --json ({_told(error)})") from None
+        raise InputError(f"{path}: not a file of p3m score --json ({_told(error)})") from None
     if not images:
-        raise InputError(f"{path}: scores of no images")
+        raise InputError(f"{path}: holds no scores")
     results = {"sets": {}, "inference": {"mode": GIVEN}, "checkpoint": path.name, "experiment": "p3m score"}
     return Run(label, path.parent, {"model": {"title": "a folder of mattes"}}, results, {"": images}, definition)
 
@@ -196,12 +196,12 @@ def with_sets(runs: Sequence[Run]) -> list[Run]:
             if not names:
                 nearest = max(known, key=lambda name: len(known[name] & set(rows)))
                 raise InputError(
-                    f"{run.label}: its {len(rows)} images are those of no test set of the others; nearest is {nearest},"
-                    f" {len(known[nearest])} images, {len(known[nearest] & set(rows))} of them the same"
+                    f"{run.label}: its {len(rows)} images match no test set of the other runs; closest is {nearest}"
+                    f" with {len(known[nearest])} images, {len(known[nearest] & set(rows))} of them the same"
                 )
             other = [key for key, text in run.definition.items() if words.get(key, text) != text]
             if other:
-                raise InputError(f"{run.label}: {other[0]} was measured by another definition; run p3m score again")
+                raise InputError(f"{run.label}: {other[0]} follows another definition; run p3m score again")
             run = replace(run, images=dict.fromkeys(names, rows))
         named.append(run)
     return named

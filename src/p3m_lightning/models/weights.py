@@ -73,9 +73,9 @@ def read_weights(path: str | Path) -> dict:
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f": it brings {named[1]}" if named else ""
-        raise InputError(f"{path}: refused, not a file of plain tensors, loading it could run code{what}") from None
+        raise InputError(f"{path}: refused, it holds more than tensors, and loading it could run code{what}") from None
     except Exception as error:  # a broken file can fail in any way, often with nothing to say
-        raise InputError(f"{path}: not a whole PyTorch file ({type(error).__name__}); fetch it again") from None
+        raise InputError(f"{path}: damaged PyTorch file ({type(error).__name__}); download it again") from None
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: holds a {type(content).__name__}, not a dictionary of weights")
     return dict(content)
@@ -104,7 +104,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not isinstance(model, Mapping) or "name" not in model or not state:
         raise InputError(
             f"{path}: not a checkpoint of this package (no config.model.name or no weights of a net in it);"
-            " one in its authors' layout goes through `p3m weights convert` first"
+            " convert a file in its authors' layout with `p3m weights convert` first"
         )
     verify_shapes(config, SHAPES, str(path))
     return Checkpoint(current_targets(config), state)
@@ -148,7 +148,7 @@ def verify_sha256(path: str | Path, expected: str) -> None:
     with open(path, "rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if not expected or not actual.startswith(expected.lower()):
-        raise InputError(f"{path}: its SHA-256 is {actual}, not {expected}; fetch it again")
+        raise InputError(f"{path}: its SHA-256 is {actual}, not {expected}; download it again")
 
 
 def load_strictly(model: nn.Module, state: Weights, source: str) -> None:
@@ -253,7 +253,7 @@ def unwrapped(content: Mapping, source: str) -> Weights:
 def _maps_of(model: nn.Module, maps: Mapping[str, Sequence[KeyMap]], what: str) -> Sequence[KeyMap]:
     name = str(getattr(model, "name", None))
     if name not in maps:
-        raise InputError(f"model={name}: no layout of a {what} is known; there is one for {', '.join(maps)}")
+        raise InputError(f"model={name}: the layout of its {what} is not known; known are {', '.join(maps)}")
     return maps[name]
 
 
@@ -271,4 +271,4 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return uncompiled(state, str(path)), file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a whole safetensors file ({error}); fetch it again") from None
+        raise InputError(f"{path}: damaged safetensors file ({error}); download it again") from None

@@ -146,7 +146,7 @@ def test_a_pack_cut_short_is_written_again(root):
     pack_dataset(root, "synthetic", workers=1)
     victim = packs(root)[3]
     victim.write_bytes(victim.read_bytes()[:-100])
-    with pytest.raises(InputError, match="not a whole pack"):
+    with pytest.raises(InputError, match="damaged pack"):
         MattingDataset(root, "synthetic", transform=crops()).maps(SeededIndex(3, 0))
     assert pack_dataset(root, "synthetic", workers=1).made == 1
 

@@ -131,12 +131,12 @@ def test_basic_takes_the_same_encoders():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("resnet500", "timm has no network of that name; near it: .*resnet50"),
+        ("resnet500", "timm has no such network; closest: .*resnet50"),
         ("zzzzzz", "timm.list_models"),
         ("convnext_tiny.no_such_tag", "no_such_tag"),
-        ("vit_tiny_patch16_224", "its maps are at strides 16; needed are 4, 8, 16, 32, .* resnet50"),
-        ("levit_128s", "its maps are at strides 16, 32, 64"),
-        ("maxvit_pico_rw_256", "takes images of one size only"),
+        ("vit_tiny_patch16_224", "its maps have strides 16; 4, 8, 16 and 32 are needed, .* resnet50"),
+        ("levit_128s", "its maps have strides 16, 32, 64"),
+        ("maxvit_pico_rw_256", "accepts one image size only"),
     ],
 )
 def test_an_encoder_that_does_not_fit_is_one_line(name, said):

@@ -98,7 +98,7 @@ def test_constants_and_trimaps_go_to_inputs_of_their_own(tmp_path):
     np.testing.assert_allclose(net(IMAGES, trimap).alpha.numpy(), GREY.numpy() * values / 4, atol=1e-6)
     assert net.needs_trimap
     write_card(path, trimap={"name": "trimap"}, outputs={"alpha": 0})
-    with pytest.raises(InputError, match="takes ratio, src: say in its card which one is the picture"):
+    with pytest.raises(InputError, match="takes ratio, src: name the one for the image in its card"):
         load_external(path)
     write_card(path, trimap={"name": "trimap"}, input={"name": "src"}, outputs={"alpha": 0})
     with pytest.raises(InputError, match="also takes ratio: give constants; its inputs are ratio, src, trimap"):
@@ -130,7 +130,7 @@ def test_a_predictor_takes_it(tmp_path):
         ({"outputs": {"alpha": 2}}, r"there is no output 2 \(there are square 1x1x33x45, pha 1x1x33x45\)"),
         ({"outputs": {"alpha": {"from": "pha", "channel": 1}}}, "channel 1 of 1"),
         ({"input": {"name": "picture"}}, "has no input 'picture'; its inputs are img"),
-        ({"input": {"dtype": "float16"}}, "fails on a picture of 45 x 33 pixels"),
+        ({"input": {"dtype": "float16"}}, "fails on an image of 45 x 33 pixels"),
     ],
 )
 def test_a_card_that_does_not_fit_its_file_is_told_from_it(tmp_path, card, message):

@@ -93,7 +93,7 @@ def test_it_stops_when_every_step_is_left_out(portraits, tmp_path, capsys):
     assert (
         brief_training.train(portraits, tmp_path / "run", "trainer.max_epochs=20", "scheduler=constant", *options) == 2
     )
-    assert "one after another" in capsys.readouterr().err
+    assert "steps in a row" in capsys.readouterr().err
 
 
 def test_another_policy_is_refused():

@@ -91,13 +91,13 @@ def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resum
             "-m: hydra/sweeper is one of grid, random, tpe; hydra/launcher one of local, processes, submitit"
         )
     if subdir != "${hydra.job.num}":
-        raise InputError(f"hydra.sweep.subdir: {subdir!r} cannot be; the folders of jobs are numbered")
+        raise InputError(f"hydra.sweep.subdir: {subdir!r} cannot be set, since job folders are numbered")
     if not config.callbacks.get("best"):
         raise InputError("-m: jobs are ranked by the score of their best checkpoints; callbacks.best is missing")
     check_counts(sweeper, config.hydra.launcher)
     if config.get("stages") and sweeper.get("pruner"):
         raise InputError(
-            "hydra.sweeper.pruner: stages count their epochs anew; take hydra.sweeper.pruner=null for them"
+            "hydra.sweeper.pruner: every stage restarts its count of epochs; set hydra.sweeper.pruner=null"
         )
     if resumed:
         folder = newest_sweep(folder.parent)
@@ -126,7 +126,7 @@ def check_counts(sweeper: Mapping[str, Any], launcher: Mapping[str, Any]) -> Non
         group, name = (sweeper, "sweeper") if key in sweeper else (launcher, "launcher")
         value = group.get(key, 1)
         if not isinstance(value, int) or (value < 1 and (key, value) not in (("seed", 0), ("n_jobs", -1))):
-            raise InputError(f"hydra.{name}.{key}: {value!r} cannot be; give {allowed}")
+            raise InputError(f"hydra.{name}.{key}: {value!r} is not valid; give {allowed}")
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:

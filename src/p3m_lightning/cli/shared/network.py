@@ -36,21 +36,21 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(group, "checkpoint of this package, or a file of p3m export (default: the network in the box)")
     group.add_argument(
         "--mode",
-        help="resize, hybrid (finer), native, tiled (huge pictures) or auto; default: as the checkpoint was evaluated,"
-        " else resize, native for networks that take a trimap",
+        help="resize, hybrid (finer), native, tiled (huge images) or auto; default: the mode recorded in the"
+        " checkpoint, else resize, or native for networks that take a trimap",
     )
     group.add_argument(
         "--limit",
         type=int,
         metavar="PIXELS",
-        help="resize and hybrid: reduce a longer shorter side first (default 1080; 0: never)",
+        help="resize and hybrid: first reduce the shorter side to this at most (default 1080; 0: never)",
     )
     for name, (kind, purpose) in PASSES.items():
         group.add_argument(f"--{name}", type=kind, metavar="N", help=purpose)
-    group.add_argument("--flips", action="store_true", help="average with the mirrored picture")
+    group.add_argument("--flips", action="store_true", help="average with the mirrored image")
     group.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
     group.add_argument(
-        "--precision", default="32", choices=["32", "bf16"], help="bf16: processors and GPUs that have it"
+        "--precision", default="32", choices=["32", "bf16"], help="32, or bf16 if the processor or GPU supports it"
     )
     group.add_argument(
         "--engine",

@@ -172,7 +172,7 @@ def _nested(folder: Path) -> dict[str, Path]:
         stem = plain_name(path.stem)
         name = stem if stems[stem] == 1 else plain_name(path.relative_to(folder).with_suffix("").as_posix())
         if name in files:
-            raise InputError(f"{files[name]} and {path} have one name; rename or remove one of them")
+            raise InputError(f"{files[name]} and {path} have the same name; rename or remove one of them")
         files[name] = path
     return files
 

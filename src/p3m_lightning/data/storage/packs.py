@@ -93,7 +93,7 @@ class Pack:
             self._file = safe_open(path, framework="numpy")
             notes = self._file.metadata() or {}
             if notes.get("layout") != LAYOUT:
-                raise InputError(f"{path}: packed by another version; `p3m data pack` writes it again")
+                raise InputError(f"{path}: packed by another version; run `p3m data pack` again")
             self._roles = _layout(notes["roles"])
         except InputError:
             raise
@@ -168,7 +168,7 @@ class Pack:
         return self._image[1]
 
     def _broken(self, error: Exception) -> InputError:
-        return InputError(f"{self.path}: not a whole pack ({error}); delete it, or `p3m data pack` writes it again")
+        return InputError(f"{self.path}: damaged pack ({error}); delete it or run `p3m data pack` again")
 
 
 def _layout(text: str) -> dict[str, Any]:

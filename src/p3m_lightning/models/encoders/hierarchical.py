@@ -92,15 +92,15 @@ def create_backbone(name: str) -> tuple[nn.Module, dict[int, int]]:
 
     if not timm.is_model(name):
         near = get_close_matches(name.split(".")[0], timm.list_models(), n=4, cutoff=0.5)
-        hint = f"near it: {', '.join(near)}" if near else "timm.list_models() lists them"
-        raise InputError(f"model.encoder={name}: timm has no network of that name; {hint}")
+        hint = f"closest: {', '.join(near)}" if near else "timm.list_models() lists them"
+        raise InputError(f"model.encoder={name}: timm has no such network; {hint}")
     backbone = _features_only(name)
     info: Any = backbone.feature_info  # timm's `FeatureInfo`
     last = {stride: index for index, stride in enumerate(info.reduction())}
     if not set(STRIDES[1:]) <= set(last):
         strides = ", ".join(str(stride) for stride in sorted(last))
         raise InputError(
-            f"model.encoder={name}: its maps are at strides {strides}; needed are 4, 8, 16, 32, and 2 if it has one:"
+            f"model.encoder={name}: its maps have strides {strides}; 4, 8, 16 and 32 are needed, with or without 2:"
             f" {SUCH_AS}"
         )
     wanted = [stride for stride in STRIDES if stride in last]
@@ -120,7 +120,7 @@ def normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
     settings = timm.get_pretrained_cfg(name)
     if settings is None:
-        raise InputError(f"model.encoder={name}: timm tells no mean and deviation of its images; {SUCH_AS}")
+        raise InputError(f"model.encoder={name}: timm knows no mean and deviation for its images; {SUCH_AS}")
     return tuple(settings.mean), tuple(settings.std)
 
 
@@ -141,9 +141,7 @@ def verify_sizes(encoder: HierarchicalEncoder, name: str) -> None:
     encoder.train(was_training)
     expected = [(c, 64 // stride, 96 // stride) for c, stride in zip(encoder.channels, (1, *STRIDES), strict=True)]
     if [tuple(shape) for shape in shapes] != expected:
-        raise InputError(
-            f"model.encoder={name}: takes images of one size only; {SUCH_AS.replace('have them', 'do not')}"
-        )
+        raise InputError(f"model.encoder={name}: accepts one image size only; {SUCH_AS.replace('have them', 'do not')}")
 
 
 def _features_only(name: str, **arguments: Any) -> nn.Module:
@@ -157,7 +155,7 @@ def _features_only(name: str, **arguments: Any) -> nn.Module:
             continue
         except RuntimeError as error:
             raise InputError(f"model.encoder={name}: {str(error).splitlines()[0]}; {SUCH_AS}") from None
-    raise InputError(f"model.encoder={name}: timm gives no maps of it; {SUCH_AS}")
+    raise InputError(f"model.encoder={name}: timm cannot return its feature maps; {SUCH_AS}")
 
 
 def _projection(channels: int, out_channels: int) -> nn.Sequential:

@@ -166,7 +166,7 @@ def read_card(path: str | Path) -> Card:
         hint = "write one as docs/compare.md shows, or give model.card=FILE.yaml"
         raise InputError(f"{path}: no such card; {hint}") from None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: of a date that is none
-        raise InputError(f"{path}: no card, not readable as YAML ({' '.join(str(error).split())[:160]})") from None
+        raise InputError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())[:160]})") from None
     return card_of(content, str(path))
 
 
@@ -194,7 +194,7 @@ def card_of(content: Any, source: str) -> Card:
             raise InputError(f"{source}: {key}={number}: give numbers above 0")
     mode = card.usual_inference.get("mode")
     if mode is not None and mode not in card.modes:
-        raise InputError(f"{source}: inference.mode={mode}: what the card says of it leaves {', '.join(card.modes)}")
+        raise InputError(f"{source}: inference.mode={mode}: this network offers {', '.join(card.modes)}")
     return card
 
 
@@ -205,7 +205,7 @@ def _part(kind: type[Part], node: Mapping[str, Any], source: str, where: str) ->
         if key not in names:
             raise InputError(f"{source}: {where}{key}: no such key; choose from {', '.join(names)}")
     if kind is Card and "name" not in node:
-        raise InputError(f"{source}: name is missing; say what tables are to call the network")
+        raise InputError(f"{source}: name is missing; give the name to use in tables")
     values = {names[key]: _value(key, value, source, where) for key, value in node.items()}
     return kind(**values)
 

@@ -31,12 +31,10 @@ def with_card(config: Mapping[str, Any], net: External) -> dict[str, Any]:
     """
     mode = config["inference"]["mode"]
     if mode not in net.card.modes:
-        raise InputError(
-            f"inference.mode={mode}: what the card of {net.card.name} says leaves {', '.join(net.card.modes)}"
-        )
+        raise InputError(f"inference.mode={mode}: by its card, {net.card.name} offers {', '.join(net.card.modes)}")
     if net.card.trained_on is None:
         warnings.warn(
-            f"{net.source}: its card does not say trained_on; whether it has seen the test images is not known",
+            f"{net.source}: its card has no trained_on, so it may have been trained on the test images",
             stacklevel=2,
         )
     with Path(config["weights"]).open("rb") as file:

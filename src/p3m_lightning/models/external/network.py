@@ -60,7 +60,7 @@ class External(MattingNetwork):
             outputs = self._run(inputs, image.device)
         except Exception as error:  # of programs that anybody may have written
             text = " ".join(str(error).split())[:200]
-            raise InputError(f"{self.source}: fails on a picture of {size[1]} x {size[0]} pixels ({text})") from None
+            raise InputError(f"{self.source}: fails on an image of {size[1]} x {size[0]} pixels ({text})") from None
         return {name: self._map(name, output, outputs, size, image) for name, output in self.card.outputs.items()}
 
     def _inputs(self, image: Tensor, trimap: Tensor | None) -> dict[str, Tensor]:
@@ -139,7 +139,7 @@ class External(MattingNetwork):
         free = [one for one in names if one not in given]
         if name is None and len(free) > 1:
             raise InputError(
-                f"{self.source}: takes {', '.join(free)}: say in its card which one is the picture (input.name), and"
+                f"{self.source}: takes {', '.join(free)}: name the one for the image in its card (input.name), and"
                 " give constants for the others"
             )
         name = name or next(iter(free), "")

@@ -150,5 +150,5 @@ def read_program(path: str | Path) -> Program:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if path.suffix not in READERS:
-        raise InputError(f"{path}: of networks from outside {', '.join(READERS)} are read; export it to ONNX")
+        raise InputError(f"{path}: third-party networks must be {', '.join(READERS)}; export it to ONNX")
     return READERS[path.suffix](path)

@@ -87,16 +87,16 @@ def _archive(path: Path, mark: str, what: str) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if len(set(names)) < len(names):
-                raise InputError(f"{path}: refused, two of its parts have one name")
+                raise InputError(f"{path}: refused, two of its parts have the same name")
             content = {name: archive.read(name) for name in names}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except InputError:
         raise
     except Exception as error:  # a broken archive fails in many ways
-        raise InputError(f"{path}: no {what}, or not a whole one ({error})") from None
+        raise InputError(f"{path}: no {what}, or an incomplete one ({error})") from None
     if not any(name.partition("/")[2] == mark for name in names):
-        raise InputError(f"{path}: no {what}; a checkpoint of weights alone goes with model=NAME")
+        raise InputError(f"{path}: no {what}; if it holds weights only, give model=NAME")
     return content
 
 
@@ -105,7 +105,7 @@ def _globals(content: bytes, path: Path) -> Iterator[str]:
     try:
         operations = list(pickletools.genops(content))
     except Exception as error:  # a broken pickle fails in many ways
-        raise InputError(f"{path}: not a whole file ({error})") from None
+        raise InputError(f"{path}: damaged ({error})") from None
     for operation, argument, _ in operations:
         if operation.name in ("GLOBAL", "INST"):
             module, _, name = str(argument).partition(" ")
@@ -127,7 +127,7 @@ def _json(content: bytes, path: Path) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        raise InputError(f"{path}: not a whole file (its graph is no JSON)") from None
+        raise InputError(f"{path}: damaged (its graph is not JSON)") from None
 
 
 def _verify_graph(node: Any, path: Path) -> None:

@@ -77,7 +77,7 @@ class FiniteNumbers(RunCallback):
         if trainer.strategy.reduce_boolean_decision(bool(bad), all=False):
             self.found = "; ".join(shortened(bad, 3)) or "a sample of another process is not finite"
             if self.policy == "stop":
-                raise InputError(f"{self.found}; mend the file, or go on without such steps: {_cure()}")
+                raise InputError(f"{self.found}; fix the file, or skip such steps with {_cure()}")
         if self.policy == "skip" and not self.buffers:
             self.buffers = {name: value.clone() for name, value in module.named_buffers()}
 
@@ -104,8 +104,8 @@ class FiniteNumbers(RunCallback):
         if self.policy == "stop":
             raise InputError(self._diverged(what, trainer.global_step))
         if self.in_a_row > self.most_in_a_row:
-            raise InputError(f"{what} in {self.in_a_row} steps one after another, now of {names}: it diverged")
-        tell(f"{what} at step {trainer.global_step}, left out: {names}")
+            raise InputError(f"{what} for {self.in_a_row} steps in a row, now with {names}: the training diverged")
+        tell(f"{what} at step {trainer.global_step}, which is skipped: {names}")
         for parameter in parameters:
             parameter.grad = None
         for name, value in module.named_buffers():
@@ -137,7 +137,7 @@ class FiniteNumbers(RunCallback):
 
     def _ask(self, parameters: list[torch.nn.Parameter], scaled: bool, step: int) -> Verdict:
         """Have it found out whether the step is finite, without waiting."""
-        mend = f"mend the file, or go on without such steps: {_cure()}"
+        mend = f"fix the file, or skip such steps with {_cure()}"
         asked = [(f"{what}; {mend}", fine) for what, fine in self.inputs]
         asked += [(self._diverged("the loss is not finite", step), loss) for loss in self.losses]
         asked += [(self._diverged("a gradient is not finite", step), fine) for fine in _sizes(parameters) if not scaled]
@@ -157,7 +157,7 @@ class FiniteNumbers(RunCallback):
 
     def _diverged(self, what: str, step: int) -> str:
         names = ", ".join(shortened(self.names, 8))
-        return f"{what} at step {step}, of {names}; a lower optimizer.lr, or {_cure()}"
+        return f"{what} at step {step}, with {names}; lower optimizer.lr, or skip such steps with {_cure()}"
 
     def _what(self, parameters: list[torch.nn.Parameter], scaled: bool) -> str:
         sizes = _sizes(parameters)

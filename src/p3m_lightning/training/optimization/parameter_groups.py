@@ -49,7 +49,7 @@ def parameter_groups(net: nn.Module, factors: Mapping[str, float]) -> list[dict[
     names = [name for name, _ in net.named_parameters()]
     for pattern, factor in factors.items():
         if isinstance(factor, bool) or not isinstance(factor, int | float) or not factor > 0:
-            raise InputError(f"lr_factors: {pattern}: {factor} is no positive number; frozen=['{pattern}'] keeps it")
+            raise InputError(f"lr_factors: {pattern}: {factor} is not above 0; frozen=['{pattern}'] freezes it")
         if not any(fnmatchcase(name, pattern) for name in names):
             tops = ", ".join(sorted({name.split(".")[0] for name in names}))
             raise InputError(f"lr_factors: no parameter is called {pattern!r}; the parts are {tops} (as 'x.*')")
