@@ -1,0 +1,86 @@
+"""Features inside a network: what chosen modules take in and give out, and pictures of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from p3m_lightning.images import from_unit
+from p3m_lightning.schema import InputError
+
+CUT_OFF = 0.01
+"""Share of the pixels of a feature picture that may be darker than black, and as many brighter than white."""
+
+
+class Call(NamedTuple):
+    """One call of a module."""
+
+    inputs: tuple[Any, ...]
+    output: Any
+
+
+@contextmanager
+def watch(*modules: nn.Module) -> Iterator[dict[nn.Module, Call]]:
+    """Record what modules of a network take in and give out while the context lasts.
+
+    Tensors are recorded as they are, with their gradients' history; run the network under `torch.no_grad()` to look only.
+
+    Args:
+        modules: parts of a network, as `net.matting.tfi[0]` of P3M-Net.
+
+    Yields:
+        The last call of each module that was called.
+
+    Example:
+        >>> import torch
+        >>> from p3m_lightning import create_model
+        >>> net = create_model("p3mnet_r34", width=0.125).eval()
+        >>> with torch.no_grad(), watch(*net.matting.tfi) as calls:
+        ...     output = net(torch.rand(1, 3, 64, 64))
+        >>> [tuple(calls[tfi].output.shape[-2:]) for tfi in net.matting.tfi]
+        [(32, 32), (16, 16), (8, 8), (4, 4)]
+    """
+    calls: dict[nn.Module, Call] = {}
+    handles = [module.register_forward_hook(partial(_record, calls)) for module in modules]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def feature_picture(maps: Tensor) -> np.ndarray:
+    """Draw feature maps: their first three principal components as red, green and blue.
+
+    Pixels of similar features have similar colors; the colors themselves mean nothing, and those of two pictures are not
+    to be compared. Each component is stretched to the whole range.
+
+    Args:
+        maps: float (C, h, w), C from 3 up.
+
+    Returns:
+        uint8 (h, w, 3).
+
+    Raises:
+        InputError: another shape.
+    """
+    if maps.ndim != 3 or maps.shape[0] < 3:
+        raise InputError(f"features of shape {tuple(maps.shape)}: give the maps of one image, (C, h, w) with 3 or more")
+    pixels = maps.detach().flatten(1).double().cpu().T  # (h w, C)
+    pixels = pixels - pixels.mean(dim=0)
+    axes = torch.linalg.eigh(pixels.T @ pixels).eigenvectors.flip(1)[:, :3]  # eigh sorts upward
+    strongest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
+    components = pixels @ (axes * strongest.sign())  # an axis may point either way: this one is the same every time
+    low, high = (components.quantile(share, dim=0) for share in (CUT_OFF, 1 - CUT_OFF))
+    stretched = (components - low) / (high - low).clamp(min=1e-12)
+    return from_unit(stretched.reshape(*maps.shape[1:], 3).numpy())
+
+
+def _record(calls: dict[nn.Module, Call], module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    calls[module] = Call(inputs, output)
