@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from p3m_lightning.messages import printable, refuse_other_settings, shortened, tell
+from p3m_lightning.messages import printable, refuse_other_settings, shortened, tell, whole_number
 from p3m_lightning.schema import InputError
 
 
@@ -65,3 +65,10 @@ def test_a_word_is_said_once(caplog):
     tell("a: b")
     tell("a: b")
     assert caplog.messages == ["p3m: a: b"]
+
+
+@pytest.mark.parametrize("value", ["3", 3.0, True, None, -1, 9])
+def test_what_is_no_whole_number_of_the_span_is_refused_by_its_key(value):
+    with pytest.raises(InputError, match=f"^data.size={value}: give a whole number from 0 to 8$"):
+        whole_number("data.size", value, 0, 8)
+    assert whole_number("data.size", 8, 0, 8) == 8

@@ -51,6 +51,18 @@ def no_such(path: str | Path, what: str = "file") -> str:
     return f"{path}: no such {what}{did_you_mean(path.name, beside)}"
 
 
+def whole_number(key: str, value: object, least: int, most: int | None = None) -> int:
+    """Return `value`, which must be a whole number; of a configuration it can be anything.
+
+    Raises:
+        InputError: it is something else, or outside of `least` to `most`.
+    """
+    if type(value) is int and value >= least and (most is None or value <= most):
+        return value
+    span = f"from {least} up" if most is None else f"from {least} to {most}"
+    raise InputError(f"{key}={value}: give a whole number {span}")
+
+
 def shortened(items: Iterable[str], most: int | None, rest: str = "") -> list[str]:
     """Return the first items, made `printable`, and behind them how many more there are, if any.
 

@@ -17,6 +17,7 @@ from p3m_lightning.data.loading.batches import Guarded, as_floats, collate
 from p3m_lightning.data.loading.samplers import EpochSampler, LateLoader, ShardSampler
 from p3m_lightning.data.mixtures import JoinedDataset
 from p3m_lightning.data.transforms import EvalTransform
+from p3m_lightning.messages import whole_number
 from p3m_lightning.parallel import available_cores
 from p3m_lightning.schema import InputError, Sample
 
@@ -45,6 +46,9 @@ class MattingDataModule(pl.LightningDataModule):
         prepare: called with nothing before the data sets are made, once per machine, as to render synthetic portraits.
         seed: of the order and the random draws.
         pin_memory: page-locked batches, for a GPU; by default where there is one.
+
+    Raises:
+        InputError: numbers that are none.
     """
 
     def __init__(
@@ -64,8 +68,8 @@ class MattingDataModule(pl.LightningDataModule):
         super().__init__()
         self._train, self._tests, self._prepare = train, dict(tests or {}), prepare
         self.holdout, self.holdout_by_part = holdout, holdout_by_part
-        self.batch_size = batch_size
-        self.num_workers = num_workers if num_workers == "auto" else int(num_workers)
+        self.batch_size = whole_number("data.batch_size", batch_size, 1)
+        self.num_workers = num_workers if num_workers == "auto" else whole_number("data.num_workers", num_workers, 0)
         self.eval_transform = eval_transform or EvalTransform()
         self.validate_tests = validate_tests
         self.seed = seed

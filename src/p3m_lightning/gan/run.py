@@ -18,6 +18,7 @@ from p3m_lightning.training.optimization.compilation import prepare_compiling
 from p3m_lightning.training.results import provenance, save_config
 from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build, build_trainer, fit
+from p3m_lightning.training.trainer_keys import seed_of
 
 
 class GanRun(NamedTuple):
@@ -39,7 +40,7 @@ def train_gan(config: Mapping[str, Any]) -> GanRun:
         InputError: a key or file that does not fit; the message names it.
     """
     started = time.time()
-    seed_everything(config["seed"], workers=True, verbose=False)
+    seed_everything(seed_of(config), workers=True, verbose=False)
     ticks = -(-config["images"] // config["data"]["tick"])
     config = {**config, "trainer": {**config["trainer"], "max_epochs": ticks}}
     if config["ckpt"]:

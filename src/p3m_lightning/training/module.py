@@ -257,8 +257,11 @@ def verify_weights(names: Collection[str], weights: Mapping[str, float]) -> None
     """Compare the names of loss terms and weights: a forgotten weight must not silently drop a term.
 
     Raises:
-        InputError: they differ.
+        InputError: they differ, or a weight is no number.
     """
+    for name, weight in weights.items():
+        if type(weight) not in (int, float):
+            raise InputError(f"loss.weights.{name}={weight}: give a number")
     unweighted, unknown = sorted(set(names) - weights.keys()), sorted(weights.keys() - set(names))
     if unweighted or unknown:
         raise InputError(f"loss.weights: terms without a weight: {unweighted}; weights without a term: {unknown}")

@@ -39,8 +39,7 @@ from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
 from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.start import freeze, start_from, verify_start, with_pretraining
-
-NARROW = ("16-true", "bf16-true")
+from p3m_lightning.training.trainer_keys import seed_of, verify_length, verify_trainer
 
 
 def train_once(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +55,7 @@ def train_once(config: Mapping[str, Any]) -> dict[str, Any]:
         InputError: a key or file that does not fit; the message names it.
     """
     started = time.time()
-    seed_everything(config["seed"], workers=True, verbose=False)
+    seed_everything(seed_of(config), workers=True, verbose=False)
     resumed = config["ckpt"] or config["init_from"]  # its weights come from there, and nothing else is read
     net = create_model(**without_start(config["model"])) if resumed else build(config["model"])
     verify_start(net, config["ckpt"], config["init_from"])
@@ -91,7 +90,7 @@ def evaluate(config: Mapping[str, Any]) -> dict[str, Any]:
         InputError: a key or file that does not fit; the message names it.
     """
     started = time.time()
-    seed_everything(config["seed"], workers=True, verbose=False)
+    seed_everything(seed_of(config), workers=True, verbose=False)
     history = recorded_history(config["ckpt"], config["weights"], config.get("model"))
     net = evaluation_net(config)
     config = with_mode(with_recorded_inference(config, history), net)
@@ -184,19 +183,9 @@ def build_module(config: Mapping[str, Any], net: MattingNetwork) -> MattingModul
     )
 
 
-def verify_length(config: Mapping[str, Any]) -> None:
-    """Raise an InputError where the schedule wants to know how long the training is, and it has no end of its own."""
-    trainer = config["trainer"]
-    by_time = trainer.get("max_epochs") == -1 or (trainer.get("max_epochs") is None and trainer.get("max_time"))
-    if by_time and trainer.get("max_steps") in (-1, None) and (config["scheduler"] or {}).get("needs_total_steps"):
-        raise InputError(
-            "trainer.max_epochs: this schedule runs over the whole training and has to know its length; give"
-            " trainer.max_epochs or trainer.max_steps beside max_time, or take scheduler=constant"
-        )
-
-
 def build_trainer(config: Mapping[str, Any]) -> Trainer:
     """Build the Trainer from the groups trainer, callbacks and logger."""
+    verify_trainer(config["trainer"])
     callbacks = [
         ShareCores(),
         StopBetweenBatches(),
@@ -206,12 +195,6 @@ def build_trainer(config: Mapping[str, Any]) -> Trainer:
     loggers = [build(node) for node in config["logger"].values() if node]
     if not loggers:  # Lightning refuses a callback that only logs
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
-    precision = config["trainer"].get("precision")
-    if precision in NARROW:
-        raise InputError(
-            f"trainer.precision: {precision} would keep the weights themselves in 16 bits, in which small steps get"
-            " lost; take bf16-mixed or 16-mixed"
-        )
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its hints would bury the results
     try:
         # Lightning would add a bar of its own, on stdout, where none is wanted

@@ -77,7 +77,7 @@ def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
 
 def frozen_names(net: nn.Module, patterns: Sequence[str]) -> set[str]:
     """Return the names of the parameters that `patterns` match; raises as `freeze` does."""
-    if isinstance(patterns, str):
+    if isinstance(patterns, str) or not isinstance(patterns, Sequence):
         raise InputError(f"frozen: {patterns!r} is no list; write frozen=['{patterns}']")
     names = [name for name, _ in net.named_parameters()]
     frozen: set[str] = set()
