@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -149,6 +150,11 @@ def videos() -> Read:
     return written_to_file(read)
 
 
+def careless() -> Read:
+    """Return a reader that takes for granted what is in a file; it is there to be found out."""
+    return lambda content, path: json.loads(content)["landmarks"]
+
+
 READERS: dict[str, Callable[[], Read]] = {
     read.__name__: read
     for read in (pictures, mattes, tiffs, checkpoints, pickles, packs, runs, landmarks, cards, programs, onnx, videos)
@@ -188,7 +194,7 @@ def watch(module: ModuleType, instrument: Callable) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Attack one reader in this process, which ends with it."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("name", choices=READERS)
+    parser.add_argument("name", choices=[*READERS, "careless"])
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="for the files that lead on and those that crash; a temporary one")
@@ -203,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from seeds import SEEDS
 
     with atheris.instrument_imports(include=["p3m_lightning"]):
-        read = READERS[options.name]()
+        read = (READERS | {"careless": careless})[options.name]()
     for name in WATCHED:
         if name in sys.modules:
             watch(importlib.import_module(name), atheris.instrument_func)

@@ -222,6 +222,7 @@ SEEDS = {
     "packs": pack_seeds,
     "runs": run_seeds,
     "landmarks": landmark_seeds,
+    "careless": landmark_seeds,
     "cards": card_seeds,
     "programs": program_seeds,
     "onnx": onnx_seeds,

