@@ -6,7 +6,7 @@ import torch
 
 from p3m_lightning.cli import main
 from p3m_lightning.experiments.bench import photo, step
-from p3m_lightning.experiments.bench.tables import BEGIN, END, TABLES, write_tables
+from p3m_lightning.experiments.bench.tables import BEGIN, END, write_tables
 from p3m_lightning.experiments.bench.timing import alternate, save
 from p3m_lightning.losses import P3MLoss
 from p3m_lightning.losses.alpha import laplacian_loss
@@ -50,8 +50,13 @@ def test_a_step_tells_how_far_both_ways_are_apart(monkeypatch):
     torch.manual_seed(0)
     narrow = create_model("p3mnet_r34", width=0.125).eval()
     monkeypatch.setattr(step, "build", lambda name: narrow)
-    (forward, training) = step.bench(64, [1], 1, ["p3mnet_r34"])["rows"]
-    assert (forward["work"], training["work"]) == ("forward", "training step")
+    rows = step.bench(64, [1], 1, ["p3mnet_r34"], precisions=("32", "bf16"))["rows"]
+    forward, narrow_forward, training, narrow_training = rows
+    works = [(row["work"], row["precision"]) for row in rows]
+    assert works == [(work, precision) for work in ("forward", "training step") for precision in ("32", "bf16")]
+    assert 1e-4 < narrow_forward["difference"] < 0.3
+    assert 1e-5 < narrow_training["difference"] < 0.1
+    assert narrow_forward["published"] == forward["published"]  # one turn of it stands beside both
     assert forward["difference"] < 1e-4
     assert training["difference"] < 1e-3  # batch statistics of few pixels raise rounding, which flips a pixel's class
     assert forward["ratio"] > 0
@@ -79,7 +84,7 @@ def results(name):
 
 
 def test_tables_are_written_between_the_marks(tmp_path, capsys):
-    for name in TABLES:
+    for name in ("step", "photo", "startup"):
         save(name, results(name), tmp_path)
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")

@@ -83,8 +83,10 @@ def build(name: str) -> nn.Module:
 def forward(net: nn.Module, batch: Sample, repeats: int, precisions: Sequence[str] = ("32",)) -> list[dict[str, Any]]:
     """Measure the pass of a network over a batch."""
     engines = {precision: TorchEngine(optimize_for_inference(net), precision) for precision in precisions}
-    runs = {PUBLISHED: net, **{precision: engine.run for precision, engine in engines.items()}}
-    ways = {name: partial(_without_gradients, run, batch["image"]) for name, run in runs.items()}
+    runs: dict[str, Callable[..., Any]] = {PUBLISHED: net} | {p: engine.run for p, engine in engines.items()}
+    ways: dict[str, Callable[[], Any]] = {
+        name: partial(_without_gradients, run, batch["image"]) for name, run in runs.items()
+    }
     measured, outputs = alternate(ways, repeats)
     _add_peaks(measured, ways)
     apart = {name: (outputs[PUBLISHED].detail - outputs[name].detail).abs().max() for name in precisions}

@@ -44,7 +44,7 @@ def loading(setting: Setting) -> dict[str, Any]:
 def from_packs(root: Path, setting: Setting) -> dict[str, Any]:
     """Train from a folder of packs; returns as `loading`."""
     torch.manual_seed(0)
-    net = create_model(**setting.network).to(setting.device, memory_format=torch.channels_last)
+    net = create_model(**setting.network).to(setting.device).to(memory_format=torch.channels_last)
     learner = Learner(net, P3MLoss(), "bf16", fused=True)
     ahead = 2 * setting.workers  # batches that loaders make before anybody asks: they do not count
     transform = TrainTransform(UnknownBandCrop(size=setting.size))

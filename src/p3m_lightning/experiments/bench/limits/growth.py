@@ -90,9 +90,9 @@ def batch_rows(
     steps = [(network, count) for network in networks for count in batches]
     for network, count in track(steps, "batches", len(steps)):
         for work, run in works(build(network), count, size).items():
-            row = {"network": network, "work": work, "images": count, **measured(run, repeats)}
-            floor = floor_of(run, found)
-            rows.append({**row, "floor": floor, "times_floor": row["cpu_seconds"] / floor["seconds"]})
+            row, floor = measured(run, repeats), floor_of(run, found)
+            times = {"floor": floor, "times_floor": row["cpu_seconds"] / floor["seconds"]}
+            rows.append({"network": network, "work": work, "images": count, **row, **times})
     return rows
 
 
@@ -109,7 +109,7 @@ def works(net: nn.Module, count: int, size: int) -> dict[str, Callable[[], Any]]
     return {"forward": forward, "training step": make_step(net, P3MLoss(), batch, fused=True)}
 
 
-def measured(work: Callable[[], Any], repeats: int) -> dict[str, float | int | None]:
+def measured(work: Callable[[], Any], repeats: int) -> dict[str, Any]:
     """Do the same work several times, after once without the clock.
 
     Returns:
