@@ -15,8 +15,10 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from p3m_lightning.cli import main
+from p3m_lightning.configuration import compose_run
 from p3m_lightning.gan.generator import load_generator
 from p3m_lightning.gan.module import gaussian_blur, step_seed
+from p3m_lightning.gan.run import build_gan
 from tiny_gan import SHORT, TICK, TICKS, TINY, write_discs
 
 
@@ -249,3 +251,10 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path, capsys):
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     assert main(["gan", "sample", "--ckpt", str(tmp_path / "other.ckpt"), "-o", str(tmp_path / "out")]) == 2
     assert "p3m gan train" in capsys.readouterr().err
+
+
+def test_vision_none_leaves_the_second_discriminator_out_whatever_the_experiment_says_of_it(tmp_path):
+    narrow = ["resolution=16", "generator.layers=3", "generator.max_channels=4", "discriminator.max_channels=4"]
+    config = compose_run("gan", ["experiment=gan_synthetic", "vision=none", *narrow], tmp_path)
+    assert config["vision"]
+    assert build_gan(config).vision is None

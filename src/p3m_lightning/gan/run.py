@@ -59,13 +59,14 @@ def train_gan(config: Mapping[str, Any]) -> GanRun:
 
 def build_gan(config: Mapping[str, Any]) -> StyleMatteGANModule:
     """Build the training module from the groups generator, discriminator, vision and optimizers."""
+    vision = config.get("vision") or {}  # vision=none leaves the keys that an experiment sets, and nothing to build
     module = StyleMatteGANModule(
         generator=build(config["generator"]),
         discriminator=build(config["discriminator"]),
         augmentation=build(config["augmentation"]),
         controller=build(config["controller"]),
         optimizers={name: build(node) for name, node in config["optimizers"].items()},
-        vision=build(config["vision"]) if config.get("vision") else None,
+        vision=build(vision) if "_target_" in vision else None,
         **config["recipe"],
         seed=config["seed"],
         config=config,
