@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pytorch_lightning import Trainer, seed_everything
 
+from p3m_lightning.configuration.trainer_keys import seed_of
 from p3m_lightning.files import write_json
 from p3m_lightning.gan.callbacks import best_of, measured
 from p3m_lightning.gan.generator import load_generator
@@ -18,7 +19,6 @@ from p3m_lightning.training.optimization.compilation import prepare_compiling
 from p3m_lightning.training.results import provenance, save_config
 from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build, build_trainer, fit
-from p3m_lightning.training.trainer_keys import seed_of
 
 
 class GanRun(NamedTuple):

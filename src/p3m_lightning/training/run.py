@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from p3m_lightning.configuration.prepared import verify_prepared
 from p3m_lightning.configuration.recorded import verify_recorded
+from p3m_lightning.configuration.trainer_keys import seed_of, verify_length, verify_trainer
 from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.files import write_csv, write_json
 from p3m_lightning.metrics.report import metric_report
@@ -39,7 +40,6 @@ from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
 from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.start import freeze, start_from, verify_start, with_pretraining
-from p3m_lightning.training.trainer_keys import seed_of, verify_length, verify_trainer
 
 
 def train_once(config: Mapping[str, Any]) -> dict[str, Any]:
