@@ -1,0 +1,89 @@
+"""Metrics as rows of a CSV file that a resumed run goes on with, none twice."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+
+from p3m_lightning.files import atomic_path
+
+
+class _AppendingWriter(ExperimentWriter):
+    """Lightning's writer deletes the metrics of the run that is being resumed; this one goes on."""
+
+    def _check_log_dir_exists(self) -> None:
+        path = Path(self.metrics_file_path)
+        if path.is_file():
+            with path.open() as file:
+                self.metrics_keys = file.readline().strip().split(",")
+
+    def save(self) -> None:
+        """Write the metrics; the hyperparameters are in the run folder's config.yaml already."""
+        super(ExperimentWriter, self).save()
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        self.rewrite(fieldnames, lambda row: True)
+
+    def rewrite(self, columns: list[str], keep: Callable[[dict[str, str]], bool]) -> None:
+        """Write the file again, the whole of it or nothing, with these columns and the rows that are to be kept."""
+        with open(self.metrics_file_path, newline="") as file:
+            rows = [row for row in csv.DictReader(file) if keep(row)]
+        with atomic_path(self.metrics_file_path) as aside, aside.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+class RunCSVLogger(CSVLogger):
+    """Write `metrics.csv` into the run folder, and append to it when the run is resumed."""
+
+    def __init__(self, folder: str | Path, flush_logs_every_n_steps: int = 50) -> None:
+        super().__init__(folder, name="", version="", flush_logs_every_n_steps=flush_logs_every_n_steps)
+
+    @property
+    def experiment(self) -> _AppendingWriter:
+        """Return the writer, made at first use."""
+        if not isinstance(self._experiment, _AppendingWriter):
+            self._experiment = _AppendingWriter(log_dir=self.log_dir)
+        return self._experiment
+
+    def forget_from(self, step: int) -> None:
+        """Drop the rows from `step` on, and a last one that a kill cut: a run that goes on from there repeats them."""
+
+        def keep(row: dict[str, str]) -> bool:
+            return None not in row.values() and row["step"].isdecimal() and int(row["step"]) < step
+
+        if Path(self.experiment.metrics_file_path).is_file():
+            self.experiment.rewrite(self.experiment.metrics_keys, keep)
+
+
+class ForgetRepeatedRows(Callback):
+    """Callback that drops the rows of `metrics.csv` behind the checkpoint a run resumes from, which it logs again."""
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Drop the rows."""
+        self._forget(trainer)
+
+    def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Drop those of a test before: a run that was killed there has nothing left to train, and is tested again."""
+        self._forget(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write what the end of the last epoch logged: its checkpoint is on the disk already."""
+        for logger in trainer.loggers:
+            if isinstance(logger, RunCSVLogger):
+                logger.save()
+
+    def _forget(self, trainer: Trainer) -> None:
+        if trainer.lightning_module.automatic_optimization:
+            step = trainer.global_step
+        else:  # that one counts the steps of each optimizer, rows count batches
+            step = trainer.fit_loop.epoch_loop._batches_that_stepped
+        for logger in trainer.loggers if trainer.is_global_zero else ():
+            if isinstance(logger, RunCSVLogger):
+                logger.forget_from(step)
