@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from p3m_lightning import compose_run
+from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.quality import Judge
 from p3m_lightning.quality.run import train_quality
 from p3m_lightning.schema import InputError
@@ -52,3 +53,29 @@ def test_a_run_goes_on_where_it_stopped_and_leaves_a_head(root):
 def test_a_checkpoint_of_something_else_is_refused(root, checkpoint):
     with pytest.raises(InputError, match="holds a network called p3mnet_r34; give a checkpoint of p3m quality train"):
         run(root, "other", f"ckpt={checkpoint}")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.width=abc", "model.width"),
+        ("recipe.own=2", "recipe.own=2: give a number from 0 to 1"),
+        ("recipe.ranking=-1", "recipe.ranking=-1: give a number from 0 up"),
+        ("model.short_side=100", "size=100: give a multiple of 32"),
+        ("data.train.transform.kinds=[halo]", "halo: choose from binary"),
+        ("seed=-1", "seed"),
+    ],
+)
+def test_wrong_values_are_named(root, override, message):
+    with pytest.raises(InputError, match=message):
+        run(root, "wrong", override)
+
+
+def test_the_newest_run_is_resumed_by_its_name(root):
+    from p3m_lightning.cli.train import resume_last
+
+    checkpoint = root / "out/mine/2026/checkpoints/last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    overrides = resume_last(["ckpt=last", f"paths.output={root / 'out'}", "experiment_name=mine"], "quality")
+    assert overrides[-2:] == [f"ckpt={quoted(checkpoint)}", f"hydra.run.dir={quoted(checkpoint.parents[1])}"]

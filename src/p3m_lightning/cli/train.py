@@ -57,12 +57,13 @@ def resume_last(overrides: list[str], verb: str = "train") -> list[str]:
     Raises:
         InputError: the experiment has no run with a checkpoint.
     """
-    from p3m_lightning.configuration import compose
+    from p3m_lightning.configuration import as_hydra_job, compose
     from p3m_lightning.configuration.quoting import quoted
 
     rest = [o for o in overrides if o != "ckpt=last"]
     config = compose(verb, rest)
-    parent = Path(config.paths.output) / config.hydra.runtime.choices.experiment
+    with as_hydra_job(config):
+        parent = Path(config.paths.output) / config.experiment_name
     pattern = "*/stages/*/checkpoints/last.ckpt" if config.get("stages") else "*/checkpoints/last.ckpt"
     found = sorted(parent.glob(pattern), key=lambda p: p.stat().st_mtime)
     if not found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -17,7 +19,7 @@ from p3m_lightning.inference.engines.optimize import optimize_for_inference
 from p3m_lightning.losses.base import exact_region
 from p3m_lightning.models.p3mnet import P3MNet
 from p3m_lightning.quality.network import STRIDE, Opinion, QualityHead, opinion_of, true_errors
-from p3m_lightning.schema import Sample
+from p3m_lightning.schema import InputError, Sample
 from p3m_lightning.training.checkpointing import prepare_for_travel, take_home
 
 SMALLEST = 1e-3
@@ -40,6 +42,9 @@ class QualityModule(LightningModule):
             spoiled picture: what networks really get wrong.
         seed: of the draws.
         config: the resolved configuration, plain containers; travels in every checkpoint.
+
+    Raises:
+        InputError: `ranking` below 0, or `own` no probability.
     """
 
     def __init__(
@@ -54,12 +59,16 @@ class QualityModule(LightningModule):
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        for name, value, most in (("ranking", ranking, math.inf), ("own", own, 1)):
+            if isinstance(value, str | bool) or not 0 <= value <= most:
+                raise InputError(f"recipe.{name}={value}: give a number from 0 {f'to {most}' if most == 1 else 'up'}")
         self.net = head
         self._matting = [cast("P3MNet", optimize_for_inference(matting.eval()))]  # a list: no part of the checkpoint
         self.optimizer_factory, self.scheduler = optimizer, scheduler
         self.ranking, self.own, self.seed = ranking, own, seed
         self.config = dict(config or {})
-        self.rank_correlation = SpearmanCorrCoef()
+        with warnings.catch_warnings(action="ignore"):  # of the memory for all values, which are few
+            self.rank_correlation = SpearmanCorrCoef()
 
     def on_fit_start(self) -> None:
         """Bring the matting network to the device."""

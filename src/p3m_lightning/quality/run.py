@@ -9,7 +9,9 @@ from typing import Any, cast
 
 from pytorch_lightning import seed_everything
 
+from p3m_lightning.configuration.trainer_keys import seed_of
 from p3m_lightning.files import write_json
+from p3m_lightning.messages import whole_number
 from p3m_lightning.models.box import load_box
 from p3m_lightning.models.p3mnet import P3MNet
 from p3m_lightning.models.weights import save_weights
@@ -34,10 +36,10 @@ def train_quality(config: Mapping[str, Any]) -> dict[str, Any]:
         InputError: a key or file that does not fit; the message names it.
     """
     started = time.time()
-    seed_everything(config["seed"], workers=True, verbose=False)
+    seed_everything(seed_of(config), workers=True, verbose=False)
     net = cast("P3MNet", load_box()[0])
     module = QualityModule(
-        create_head(net, config["model"]["width"]),
+        create_head(net, whole_number("model.width", config["model"]["width"], 2)),
         net,
         build(config["optimizer"]),
         build(config["scheduler"]),
