@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from p3m_lightning.messages import printable, refuse_other_settings, shortened, tell, whole_number
+from p3m_lightning.messages import no_such, printable, refuse_other_settings, shortened, tell, whole_number
 from p3m_lightning.schema import InputError
 
 
@@ -72,3 +72,8 @@ def test_what_is_no_whole_number_of_the_span_is_refused_by_its_key(value):
     with pytest.raises(InputError, match=f"^data.size={value}: give a whole number from 0 to 8$"):
         whole_number("data.size", value, 0, 8)
     assert whole_number("data.size", 8, 0, 8) == 8
+
+
+def test_a_broken_link_is_said_to_be_one(tmp_path):
+    (tmp_path / "photo.jpg").symlink_to(tmp_path / "moved.jpg")
+    assert no_such(tmp_path / "photo.jpg") == f"{tmp_path}/photo.jpg: a link to {tmp_path}/moved.jpg, where no file is"

@@ -42,8 +42,10 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 
 def no_such(path: str | Path, what: str = "file") -> str:
-    """Say that there is no such file, and which one beside it has nearly its name."""
+    """Say that there is no such file, and which one beside it has nearly its name, or to where it is a broken link."""
     path = Path(path)
+    if path.is_symlink():
+        return f"{path}: a link to {path.readlink()}, where no {what} is"
     try:
         beside = sorted(entry.name for entry in islice(path.parent.iterdir(), MOST_NAMES))
     except OSError:

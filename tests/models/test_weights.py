@@ -279,8 +279,8 @@ def test_files_are_read_by_what_is_in_them_whatever_their_suffix(source, tmp_pat
     assert_same_state(load_model(tmp_path / "b.safetensors"), source)
 
 
-@pytest.mark.parametrize("where", ["_orig_mod.net.", "net._orig_mod.", "net."])
-def test_weights_of_a_compiled_network_are_read(source, tmp_path, where):
+@pytest.mark.parametrize("where", ["_orig_mod.net.", "net._orig_mod.", "net.", "net.module.", "net._orig_mod.module."])
+def test_weights_of_a_compiled_or_distributed_network_are_read(source, tmp_path, where):
     inner = "encoder._orig_mod." if where == "net." else "encoder."
     state = {where + key.replace("encoder.", inner): value for key, value in source.state_dict().items()}
     config = {"model": {"name": "p3mnet_r34", "width": WIDTH}}

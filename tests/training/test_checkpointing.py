@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import resource
 import shutil
 import signal
 from types import SimpleNamespace
@@ -128,6 +129,17 @@ def test_what_cannot_be_written_is_told_and_leaves_the_last_checkpoint(code, tmp
         AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(3)}, path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_file_that_breaks_off_under_the_writer_is_told_as_lack_of_room(tmp_path):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, limit[1]))  # the writer finds out as on a full disk
+    try:
+        with pytest.raises(InputError, match=r"last\.ckpt: cannot be written .*; free some disk space"):
+            AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(2_000_000)}, tmp_path / "last.ckpt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_ends_a_training_in_one_line(portraits, tmp_path, monkeypatch, capsys):

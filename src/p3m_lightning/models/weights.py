@@ -99,7 +99,12 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         content = read_weights(path)
         config, whole = content.get("config"), content.get("state_dict")
         whole = uncompiled(whole, str(path)) if isinstance(whole, Mapping) else {}
-        state = {key.removeprefix("net."): value for key, value in whole.items() if key.startswith("net.")}
+        # "module." marks a network that was saved inside of DistributedDataParallel
+        state = {
+            key.removeprefix("net.").removeprefix("module."): value
+            for key, value in whole.items()
+            if key.startswith("net.")
+        }
     model = config.get("model") if isinstance(config, Mapping) else None
     if not isinstance(model, Mapping) or "name" not in model or not state:
         raise InputError(

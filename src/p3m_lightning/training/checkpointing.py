@@ -19,6 +19,8 @@ from p3m_lightning.files import atomic_path
 from p3m_lightning.schema import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+BROKEN_OFF = ("No space", "unexpected pos", "write", "Write")
+"""What torch's writer says of a full disk, one or the other by when it became full."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -147,6 +149,7 @@ def take_home(checkpoint: dict[str, Any], path: str | Path | None) -> None:
 
 def _told(path: str | Path, error: OSError | RuntimeError) -> InputError:
     code = getattr(error, "errno", None)
-    full = code in FULL or "No space" in str(error) or "write" in str(error).lower()
-    cure = "free some disk space and go on with ckpt=last" if full else "see the folder's rights"
-    return InputError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); {cure}")
+    broken_off = isinstance(error, RuntimeError) and any(part in str(error) for part in BROKEN_OFF)
+    cure = "free some disk space and go on with ckpt=last" if broken_off or code in FULL else "see the folder's rights"
+    reason = "not all of it found room" if broken_off else getattr(error, "strerror", None) or error
+    return InputError(f"{path}: cannot be written ({reason}); {cure}")
