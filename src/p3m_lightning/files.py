@@ -197,7 +197,7 @@ def _kind_of_archive(path: Path) -> tuple[str, str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except Exception:  # a broken archive fails in many ways
         return "a PyTorch file or ZIP archive that is cut short", FETCH
     if any(name.endswith("/constants.pkl") for name in names):
         return "a TorchScript program", "give the checkpoint it was made from"

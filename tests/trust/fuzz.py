@@ -46,7 +46,8 @@ def fuzz(name: str, seconds: float, folder: Path, seed: int = 1) -> Findings:
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, errors="replace")
     tried = re.findall(r"^#(\d+)\t|stat::number_of_executed_units: (\d+)", done.stderr, re.MULTILINE)
     covered = re.findall(r" cov: (\d+) ", done.stderr)
-    fault = f"{name}: ended with {done.returncode}\n{(done.stdout + done.stderr)[-2500:]}" if done.returncode else ""
+    said = (done.stdout + done.stderr).partition("Uncaught Python exception")[2] or done.stderr[-2500:]
+    fault = f"{name}: ended with {done.returncode}\n{said[:2500]}" if done.returncode else ""
     return Findings(int("".join(tried[-1])) if tried else 0, int(covered[-1]) if covered else 0, fault)
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
+from pathlib import Path
 
+import av
 import pytest
 from fuzz import READERS, fuzz
+from seeds import tiny_onnx
 from verbs import LONG
+
+from p3m_lightning.inference.video.reader import VideoReader
 
 SECONDS = float(os.environ.get("P3M_TRUST_FUZZ", 300 if LONG else 60 / len(READERS)))  # for each reader
 
@@ -26,3 +33,51 @@ def test_what_a_reader_does_not_answer_is_found(tmp_path):
     assert "ended with" in found.fault
     assert "KeyError" in found.fault or "TypeError" in found.fault or "JSONDecodeError" in found.fault
     assert list(tmp_path.glob("crash-*"))
+
+
+def zip_with_a_name_of_no_encoding() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("archive/dätä.pkl", b"")
+    return out.getvalue().replace("dätä".encode(), b"d\xc2ata\xff")
+
+
+def encrypted_zip() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("archive/constants.pkl", b"x")
+    content = out.getvalue()
+    at = content.index(b"PK\x01\x02") + 8
+    return content[:6] + b"\x01" + content[7:at] + b"\x01" + content[at + 1 :]
+
+
+def video_with_a_title_of_no_encoding(folder: Path) -> bytes:
+    with av.open(str(folder / "a.mkv"), "w") as container:
+        container.metadata["title"] = "TITLE"
+        stream = container.add_stream("ffv1", rate=5)
+        stream.width = stream.height = 16
+        container.mux(stream.encode(av.VideoFrame(16, 16, "yuv420p")))
+        container.mux(stream.encode())
+    return (folder / "a.mkv").read_bytes().replace(b"TITLE", b"\xff\xfe\xfd\xfc\xfb")
+
+
+FOUND = {
+    "an archive with a name of no encoding": ("checkpoints", lambda _: zip_with_a_name_of_no_encoding()),
+    "an encrypted archive": ("programs", lambda _: encrypted_zip()),
+    "metadata of no encoding": ("onnx", lambda _: tiny_onnx("TEXT").replace(b"TEXT", b"\xff\xfe\xfd\xfc")),
+    "a title of no encoding": ("videos", video_with_a_title_of_no_encoding),
+    "a date that is none": ("cards", lambda _: b"a: 2001-99-99\n"),
+    "a deep list": ("landmarks", lambda _: b"[" * 100_000),
+    "a number beyond floats": ("landmarks", lambda _: b'{"landmarks": {"a": [[[1%s, 1]]]}}' % (b"0" * 400)),
+}
+"""Bytes that readers did not answer once."""
+
+
+@pytest.mark.parametrize(("name", "content"), FOUND.values(), ids=FOUND)
+def test_what_was_found_stays_mended(name, content, tmp_path):
+    READERS[name]()(content(tmp_path), tmp_path / "file")
+
+
+def test_a_video_with_a_title_of_no_encoding_is_read_all_the_same(tmp_path):
+    (tmp_path / "b.mkv").write_bytes(video_with_a_title_of_no_encoding(tmp_path))
+    assert VideoReader(tmp_path / "b.mkv").size == (16, 16)

@@ -150,9 +150,9 @@ class OnnxEngine(ArrayEngine):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others have work for the cores
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+            written = self.session.get_modelmeta().custom_metadata_map.get(METADATA)
         except Exception as error:  # onnxruntime raises classes of its compiled part, which share no base
             raise InputError(f"{path}: not an ONNX file that ONNX Runtime can run ({error})") from None
-        written = self.session.get_modelmeta().custom_metadata_map.get(METADATA)
         if written is None:
             raise InputError(f"{path}: not written by `p3m export`: its metadata is not there")
         super().__init__(written, path)

@@ -35,7 +35,7 @@ def open_container(path: str | Path) -> av.container.InputContainer:
     if not Path(path).is_file():  # FFmpeg would take some names for addresses and devices
         raise VideoError(f"{path}: " + ("is a folder; give a video file" if Path(path).is_dir() else "no such file"))
     try:
-        return av.open(media_address(path))
+        return av.open(media_address(path), metadata_errors="replace")  # titles in other encodings than UTF-8
     except av.FFmpegError as error:
         raise VideoError(f"{path}: not a video that can be read ({error.strerror})") from None
 
