@@ -156,6 +156,16 @@ def test_bfloat16_trains_too(discs, tmp_path):
     assert (tmp_path / "run/checkpoints/last.ckpt").is_file()
 
 
+def test_a_compiled_generator_learns_the_same(discs, tmp_path):
+    short = ["images=16", "data.tick=16", "data.batch_size=8", "callbacks.distance=null", "callbacks.snapshots=null"]
+    found = {}
+    for name, options in {"plain": [], "compiled": ["compile=true", "compile_backend=eager"]}.items():
+        assert main(["gan", "train", *TINY, *paths(discs, tmp_path / name), *short, *options]) == 0
+        found[name] = torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert found["plain"].keys() == found["compiled"].keys()
+    assert all(torch.equal(value, found["compiled"][key]) for key, value in found["plain"].items())
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])

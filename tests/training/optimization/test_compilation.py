@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -100,9 +101,25 @@ def test_an_unknown_backend_is_refused_by_the_commands(portraits, tmp_path, caps
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="no compiler")
+def test_kernels_of_the_compiler_give_the_gradients_of_several_losses():
+    torch.manual_seed(0)
+    plain = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.Conv2d(8, 1, 3))
+    compiled, images = copy.deepcopy(plain), torch.rand(2, 3, 32, 32)
+    compile_in_place(compiled)
+    found = []
+    for net in (plain, compiled):
+        maps = net(images)
+        losses, parameters = (maps.mean(), maps.square().mean()), list(net.parameters())
+        found.append([torch.autograd.grad(loss, parameters, retain_graph=True) for loss in losses])
+    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
 def test_two_processes_compile_and_stay_alike(portraits, tmp_path):
-    """Graphs are split where DDP gathers gradients; inductor's kernels, several backward passes included."""
-    runs = {"plain": [], "compiled": ["compile=true", "callbacks.gradient_shares.every_n_batches=1"]}
+    """Graphs are split where DDP gathers gradients; several backward passes go through each."""
+    compiled = ["compile=true", "compile_backend=aot_eager"]
+    runs = {"plain": [], "compiled": [*compiled, "callbacks.gradient_shares.every_n_batches=1"]}
     found = {}
     for name, overrides in runs.items():
         arguments = [*BRIEF, f"paths.data={portraits}", f"hydra.run.dir={tmp_path / name}", "trainer=ddp_sim"]
