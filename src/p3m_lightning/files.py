@@ -92,13 +92,18 @@ def prepare_folders(folders: Sequence[Path]) -> None:
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for leftover in folder.glob(".part-*"):
-                leftover.unlink()
+            remove_leftovers(folder)
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
             cure = "--out DIR takes another place"
             raise InputError(f"{folder}: cannot be written to ({error.strerror}); {cure}") from None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs left half-written directly in a folder; for when nothing else writes there."""
+    for leftover in folder.glob(".part-*"):
+        leftover.unlink(missing_ok=True)
 
 
 def check_space(tasks: Sequence[Task], size: Callable[[Task], int], folder: Path, what: str, cure: str) -> str:

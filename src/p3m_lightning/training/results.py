@@ -14,7 +14,7 @@ import yaml
 
 from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.data.storage.fingerprint import fingerprint
-from p3m_lightning.files import atomic_path
+from p3m_lightning.files import atomic_path, remove_leftovers
 from p3m_lightning.tables import print_table
 
 PACKAGES = ("p3m_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "albumentations", "numpy")
@@ -22,7 +22,8 @@ SHOWN = ("sad", "mse", "mad", "sad_unknown", "gradient", "connectivity")
 
 
 def save_config(config: Mapping[str, Any], folder: Path) -> None:
-    """Write the resolved configuration as config.yaml."""
+    """Write the resolved configuration as config.yaml, and clear what a killed run left half-written beside it."""
+    remove_leftovers(folder)
     with atomic_path(folder / "config.yaml") as aside:
         aside.write_text(yaml.safe_dump(dict(config), sort_keys=False))
 

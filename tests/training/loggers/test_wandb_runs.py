@@ -4,6 +4,7 @@ import json
 import pytest
 
 from p3m_lightning.configuration import compose_run
+from p3m_lightning.schema import InputError
 from p3m_lightning.training import train
 from p3m_lightning.training.loggers import RunWandbLogger
 from p3m_lightning.training.loggers.wandb_runs import (
@@ -74,6 +75,14 @@ def test_the_run_that_an_agent_opened_is_ours(tmp_path, monkeypatch, no_credenti
     monkeypatch.delenv("WANDB_RUN_ID")
     assert own != opened == logger.version == (tmp_path / "wandb_id.txt").read_text().strip() == "agents"
     assert RunWandbLogger(tmp_path).version == "agents"  # a resume without the agent goes on with the agent's run
+
+
+@pytest.mark.parametrize("given", ["", " ", "a/b", "a:b"])
+def test_an_id_that_wandb_does_not_take_is_one_line_and_is_not_kept(tmp_path, monkeypatch, no_credentials, given):
+    monkeypatch.setenv("WANDB_RUN_ID", given)
+    with pytest.raises(InputError, match="WANDB_RUN_ID="):
+        RunWandbLogger(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_keeps_its_id_and_the_next_job_of_a_process_gets_its_own(no_credentials, tmp_path):

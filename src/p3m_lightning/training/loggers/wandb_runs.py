@@ -150,10 +150,16 @@ def run_id(folder: Path) -> str:
 
     That of the environment (WANDB_RUN_ID) comes first: under an agent W&B takes no other. Otherwise it is the one that
     is kept, or one drawn and written by the first process at the first time.
+
+    Raises:
+        InputError: the environment's is none that W&B takes.
     """
+    given = os.environ.get("WANDB_RUN_ID")
+    if given is not None and (not given.strip() or set(given) & set(":;,#?/'")):
+        raise InputError(f"WANDB_RUN_ID={given!r}: no id of a run; unset it, or take letters, digits, - and _")
     file = folder / "wandb_id.txt"
     kept = file.read_text().strip() if file.is_file() else None
-    chosen = os.environ.get("WANDB_RUN_ID") or kept or secrets.token_hex(4)
+    chosen = given or kept or secrets.token_hex(4)
     if chosen != kept and getattr(rank_zero_only, "rank", 0) == 0:
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(chosen + "\n")
