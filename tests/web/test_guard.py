@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
 
 import pytest
 
 from p3m_lightning.web.guard import FILE, MESSAGES, MOST_JSON, UPLOAD, Guard
+from p3m_lightning.web.quota import FULL, Quota
 from p3m_lightning.web.session import Limits
 
 JOIN = MESSAGES[0]
@@ -176,8 +178,6 @@ def test_uploads_under_way_count_too(tmp_path):
 
 
 def test_too_many_posts_a_minute_are_refused(tmp_path, monkeypatch):
-    from p3m_lightning.web.quota import Quota
-
     now = [0.0]
     monkeypatch.setattr("p3m_lightning.web.quota.time.monotonic", lambda: now[0])
     quota = Quota(tmp_path, Limits(posts=3))
@@ -185,3 +185,19 @@ def test_too_many_posts_a_minute_are_refused(tmp_path, monkeypatch):
     assert quota.count_post()[0] == 429
     now[0] = 61.0
     assert quota.count_post() is None
+
+
+def test_an_upload_that_is_renamed_while_files_are_counted_does_not_end_another(tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    for name in ("deep/arriving", "deep/arrived"):
+        (tmp_path / name).write_bytes(bytes(5000))
+    found = os.stat
+
+    def renamed_meanwhile(path, *more, **keys):
+        if str(path).endswith("arriving"):
+            (tmp_path / "deep/arriving").unlink(missing_ok=True)
+        return found(path, *more, **keys)
+
+    monkeypatch.setattr(os, "stat", renamed_meanwhile)
+    assert Quota(tmp_path, Limits(total_megabytes=0.0059)).reserve("1000") == (507, FULL)
+    assert Quota(tmp_path, Limits(total_megabytes=0.006)).reserve("1000") == 1000

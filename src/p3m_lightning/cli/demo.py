@@ -48,7 +48,8 @@ def run(options: argparse.Namespace) -> None:
         if len(predictors) == 1:
             raise InputError(f"--compare {options.compare}: is the first checkpoint; give another")
     limits = Limits(megapixels=options.megapixels, total_megabytes=options.quota)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that uploads are deleted then too
+    for number in (signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ())):
+        signal.signal(number, lambda which, _: sys.exit(128 + which))  # so that uploads are deleted then too
     with serve(predictors, options.port, limits) as address:
         print(f"{address} (Ctrl-C ends it)", flush=True)
         Event().wait()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from p3m_lightning.web.session import Limits
+
+FULL = "the page holds as many pictures as it may; they are deleted after an hour"
 
 Refusal = tuple[int, str]
 """Status and text of an answer."""
@@ -39,13 +44,21 @@ class Quota:
         """Take room for an upload that says its length; return the bytes, or why there is none."""
         if not length.isascii() or not length.isdigit() or len(length) > 15:
             return 411, "an upload says how long it is"
-        sizes = [path.stat().st_size for path in self._folder.rglob("*") if path.is_file()]
+        sizes = list(_sizes(self._folder))
         full = sum(sizes) + self._arriving + int(length) > self._limits.total_megabytes * 1e6
         if full or len(sizes) >= self._limits.files:
-            return 507, "the page holds as many pictures as it may; they are deleted after an hour"
+            return 507, FULL
         self._arriving += int(length)
         return int(length)
 
     def release(self, reserved: int) -> None:
         """Give room back: the upload has arrived, or failed."""
         self._arriving -= reserved
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """Yield the bytes of every file in a folder, in which others may be renamed or deleted meanwhile."""
+    for place, _, names in os.walk(folder):  # unlike `rglob`, passes over what has gone
+        for name in names:
+            with suppress(FileNotFoundError):
+                yield os.stat(os.path.join(place, name)).st_size
