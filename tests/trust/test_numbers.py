@@ -57,7 +57,7 @@ def _alpha(net, images, trimap):
 
 @pytest.mark.slow
 def test_the_curve_in_bfloat16_is_that_of_32_bits(portraits, tmp_path, tally):
-    """The same order, crops and start: of every step the losses differ by rounding, and both fall."""
+    """The same order, crops and start: losses differ by rounding, which batch norm over two crops enlarges."""
     curves = {}
     for precision in ("32-true", "bf16-mixed"):
         folder = tmp_path / precision
@@ -67,8 +67,10 @@ def test_the_curve_in_bfloat16_is_that_of_32_bits(portraits, tmp_path, tally):
         curves[precision] = np.array([float(row["train/loss/total"]) for row in rows if "train/loss/total" in row])
     exact, rounded = curves["32-true"], curves["bf16-mixed"]
     apart = np.abs(rounded - exact) / exact
-    lost = [f"step {step}: {rounded[step]:.4f} instead of {exact[step]:.4f}" for step in np.flatnonzero(apart > 0.05)]
+    lost = [f"step {step}: {rounded[step]:.4f} instead of {exact[step]:.4f}" for step in np.flatnonzero(apart > 0.15)]
     assert apart.max() > 0, "bf16 was not on"
+    assert apart[0] < 0.02, "the first step, of one network, is another"
+    assert apart.mean() < 0.05
     assert exact[-4:].mean() < exact[:4].mean()
     assert rounded[-4:].mean() < rounded[:4].mean()
     tally("steps in bfloat16 beside those in 32 bits", len(exact), lost)
