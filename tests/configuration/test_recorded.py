@@ -2,6 +2,7 @@
 
 import pytest
 
+from p3m_lightning.configuration import current_targets
 from p3m_lightning.configuration.recorded import BUILDABLE, DEEPEST, build_recorded, verify_recorded, verify_shapes
 from p3m_lightning.schema import InputError
 
@@ -65,3 +66,8 @@ def test_what_unfolds_without_end_is_refused():
     for tree in (circle, laughs):
         with pytest.raises(InputError, match=r"^a\.yaml: holds more than"):
             verify_shapes(tree, {}, "a.yaml")
+
+
+def test_targets_that_are_no_names_are_left_as_they_are_for_who_refuses_them():
+    odd = {"_target_": ["a"], "b": [{"_target_": {"_target_": 3}}], "c": {"_target_": None}}
+    assert current_targets(odd) == odd

@@ -1,10 +1,12 @@
 """The trust program: what was attacked, counted over all tests of this folder and shown as one table.
 
-`make trust` runs the long form and writes the table into docs/trust.md; `make test` runs the short one.
+`make trust` runs the long form and writes the table into docs/trust.md; `make test` runs the short one. A run of a part
+replaces the rows of that part, and leaves the others with the day on which they ran.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 BEGIN, END = "<!-- table: make trust -->", "<!-- end -->"
-HEADER = ("attack", "tried", "survived", "lost")
+HEADER = ("attack", "tried", "survived", "lost", "ran on")
 
 Tally = Callable[[str, int, Iterable[str]], None]
 
@@ -49,21 +51,34 @@ def pytest_terminal_summary(terminalreporter) -> None:
             rows[report.nodeid.rpartition("::")[2]][1] += 1
     if not rows:
         return
-    table = [(name, str(tried), str(tried - lost), str(lost)) for name, (tried, lost) in sorted(rows.items())]
-    total = [sum(counts) for counts in zip(*rows.values(), strict=True)]
-    table.append(("all", str(total[0]), str(total[0] - total[1]), str(total[1])))
-    width = max(len(row[0]) for row in table)
+    today = datetime.date.today().isoformat()
+    table = {name: (str(tried), str(tried - lost), str(lost), today) for name, (tried, lost) in rows.items()}
+    width = max(map(len, table))
     terminalreporter.section("trust")
-    for name, *cells in (HEADER, *table):
-        terminalreporter.write_line(f"{name:<{width}}  " + "  ".join(f"{cell:>9}" for cell in cells))
+    for name, *cells in (HEADER, *((name, *table[name]) for name in sorted(table))):
+        terminalreporter.write_line(f"{name:<{width}}  " + "  ".join(f"{cell:>10}" for cell in cells))
+    total = [sum(counts) for counts in zip(*rows.values(), strict=True)]
+    terminalreporter.write_line(f"{'all':<{width}}  {total[0]:>10}  {total[0] - total[1]:>10}  {total[1]:>10}")
     if page := os.environ.get("P3M_TRUST_PAGE"):
-        write_page(Path(page), table)
+        passed = {report.nodeid.rpartition("::")[2] for report in terminalreporter.stats.get("passed", ())}
+        write_page(Path(page), table, passed)
 
 
-def write_page(page: Path, table: Iterable[tuple[str, ...]]) -> None:
-    """Put the table between the marks of a page."""
+def write_page(page: Path, table: dict[str, tuple[str, ...]], mended: Iterable[str] = ()) -> None:
+    """Put the rows between the marks of a page, with those that stand there and did not run.
+
+    Args:
+        page: Markdown.
+        table: what ran: attack -> the other cells.
+        mended: tests that stood there because they failed, and do so no more.
+    """
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    lines = ["| " + " | ".join(row) + " |" for row in (HEADER, ("---", "---:", "---:", "---:"), *table)]
-    text = before + BEGIN + "\n" + "\n".join(lines) + "\n" + END + after
-    page.write_text(text, encoding="utf-8")
+    old, after = rest.split(END)
+    standing = [[cell.strip() for cell in line.strip("|").split("|")] for line in old.splitlines()]
+    kept = {name: tuple(cells) for name, *cells in standing if len(cells) == len(HEADER) - 1 and cells[0].isdecimal()}
+    merged = {name: cells for name, cells in kept.items() if name not in ("all", *mended)} | table
+    total = [str(sum(int(cells[k]) for cells in merged.values())) for k in range(3)]
+    rows = [HEADER, ("---", "---:", "---:", "---:", "---"), *((name, *merged[name]) for name in sorted(merged))]
+    rows.append(("all", *total, ""))
+    text = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")

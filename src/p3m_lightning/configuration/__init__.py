@@ -148,7 +148,7 @@ MOVED = {
 def current_targets(node: Any) -> Any:
     """Return a recorded configuration with the names that its `_target_`s have today."""
     if isinstance(node, Mapping):
-        return {k: _moved(v) if k == "_target_" else current_targets(v) for k, v in node.items()}
+        return {k: _moved(v) if k == "_target_" and isinstance(v, str) else current_targets(v) for k, v in node.items()}
     return [current_targets(value) for value in node] if isinstance(node, list) else node
 
 
