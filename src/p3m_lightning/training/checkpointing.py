@@ -111,8 +111,9 @@ def _counts_once_more(trainer: Trainer) -> bool:
     """
     fit, loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
     epoch, batches = fit.epoch_progress.current, loop.batch_progress.total
-    inside = epoch.ready > epoch.processed or fit._iteration_based_training()
-    processed = batches.processed  # type: ignore[attr-defined]  # of batches it is a `_ProcessedTracker`
+    # both are a `_ProcessedTracker`, which their types do not say
+    seen, processed = epoch.processed, batches.processed  # type: ignore[attr-defined]
+    inside = epoch.ready > seen or fit._iteration_based_training()
     return inside and batches.ready > processed and not loop._should_accumulate()
 
 

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
 from p3m_lightning.metrics.report import keys_of
+from p3m_lightning.schema import InputError
 from p3m_lightning.training.loggers.trackers import require
 
 
