@@ -104,15 +104,14 @@ def _precisions(content: Mapping[str, Any]) -> Rows:
 
 def _growth(content: Mapping[str, Any]) -> Rows:
     for row in content["photographs"]:
-        grown = "" if row["resident_bytes"] is None else f"{row['resident_bytes'] / 1e6:.0f}"
         per = row["cpu_seconds"] / row["megapixels"]
         work = f"box, `{row['mode']}`, {row['megapixels']:g} megapixels"
-        yield work, f"{row['cpu_seconds']:.2f}", f"{per:.2f} a megapixel", grown, "", ""
+        yield work, f"{row['cpu_seconds']:.2f}", f"{per:.2f} a megapixel", "", "", ""
     for row in content["batches"]:
         work = f"{row['network']}, {row['work']}, {row['images']} x {content['size']} x {content['size']}"
         per = f"{row['cpu_seconds'] / row['images']:.2f} an image"
-        floor = f"{row['floor']['seconds']:.2f}"
-        yield work, f"{row['cpu_seconds']:.2f}", per, "", floor, f"{row['times_floor']:.1f}"
+        floor, roofline = (f"{row['floor'][key]:.3f}" for key in ("seconds", "roofline_seconds"))
+        yield work, f"{row['cpu_seconds']:.2f}", per, floor, f"{row['times_floor']:.1f}", roofline
 
 
 def _gpu(content: Mapping[str, Any]) -> Rows:
@@ -134,7 +133,7 @@ TABLES: Mapping[str, tuple[str, tuple[str, ...], Callable[[Mapping[str, Any]], R
     "gpu": ("A GPU", ("work", "images/s", "times the first", "peak, MB", "aim"), _gpu),
     "growth": (
         "Growth, and the floor",
-        ("work", "s", "s", "grown by, MB", "floor, s", "times the floor"),
+        ("work", "s", "each", "floor, s", "times the floor", "operations one by one from memory, s"),
         _growth,
     ),
     "precision": (

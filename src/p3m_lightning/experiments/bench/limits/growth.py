@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import cv2
@@ -19,6 +15,7 @@ from p3m_lightning.experiments.bench.limits.ceilings import ceilings
 from p3m_lightning.experiments.bench.limits.floor import floor_of
 from p3m_lightning.experiments.bench.photo import ours
 from p3m_lightning.experiments.bench.step import build, make_step, random_batch
+from p3m_lightning.experiments.bench.timing import alternate
 from p3m_lightning.images import write_image
 from p3m_lightning.inference import Predictor
 from p3m_lightning.inference.engines.optimize import optimize_for_inference
@@ -53,8 +50,8 @@ def bench(
         networks: for the batches.
 
     Returns:
-        `photographs`: `mode`, `megapixels`, `cpu_seconds`, `wall_seconds` and `resident_bytes`, by which the process
-        grew. `batches`: `network`, `work`, `images`, the same, `floor` and `times_floor`. `ceilings`: see there.
+        `photographs`: `mode`, `megapixels`, `cpu_seconds` and `wall_seconds`. `batches`: `network`, `work`, `images`,
+        the same, `floor` and `times_floor`. `ceilings`: see there.
     """
     torch.set_num_threads(1)
     found = ceilings(torch.device("cpu"))
@@ -109,29 +106,11 @@ def works(net: nn.Module, count: int, size: int) -> dict[str, Callable[[], Any]]
     return {"forward": forward, "training step": make_step(net, P3MLoss(), batch, fused=True)}
 
 
-def measured(work: Callable[[], Any], repeats: int) -> dict[str, Any]:
+def measured(work: Callable[[], Any], repeats: int) -> dict[str, float]:
     """Do the same work several times, after once without the clock.
 
     Returns:
-        `cpu_seconds`, the smallest; `wall_seconds`, the median; `resident_bytes`, by how many bytes the process grew in
-        the first turn, None off Linux.
+        `cpu_seconds`, the smallest, and `wall_seconds`, the median.
     """
-    resident = None
-    if sys.platform.startswith("linux"):
-        gc.collect()
-        before = _status("VmRSS:")
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    work()
-    if sys.platform.startswith("linux"):
-        resident = max(0, _status("VmHWM:") - before)
-    cpu, wall = [], []
-    for _ in range(repeats):
-        begin, begin_wall = time.process_time(), time.perf_counter()
-        work()
-        cpu.append(time.process_time() - begin)
-        wall.append(time.perf_counter() - begin_wall)
-    return {"cpu_seconds": min(cpu), "wall_seconds": median(wall), "resident_bytes": resident}
-
-
-def _status(key: str) -> int:
-    return 1024 * int(Path("/proc/self/status").read_text().split(key)[1].split()[0])
+    row = alternate({"": work}, repeats)[0][""]
+    return {key: row[key] for key in ("cpu_seconds", "wall_seconds")}
