@@ -26,9 +26,9 @@ def test_a_notebook_is_stored_without_outputs_and_defines_nothing(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_notebook_runs(path, tmp_path):
-    place = {"metadata": {"path": tmp_path}}
-    # seconds for a cell: each takes less than a minute of an idle core
-    NotebookClient(nbformat.read(path, as_version=4), timeout=1200, resources=place).execute()
+    notebook = nbformat.read(path, as_version=4)
+    # seconds for a cell, which takes less than a minute of an idle core
+    NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": tmp_path}}).execute()
 
 
 def test_there_are_notebooks():

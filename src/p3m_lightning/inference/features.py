@@ -29,7 +29,8 @@ class Call(NamedTuple):
 def watch(*modules: nn.Module) -> Iterator[dict[nn.Module, Call]]:
     """Record what modules of a network take in and give out while the context lasts.
 
-    Tensors are recorded as they are, gradient history included; use `torch.no_grad()` to look only.
+    Tensors are recorded as they are, with the history of their gradients; to look only, run the network under
+    `torch.no_grad()`.
 
     Args:
         modules: parts of a network, as `net.matting.tfi[0]` of P3M-Net.
@@ -58,8 +59,8 @@ def watch(*modules: nn.Module) -> Iterator[dict[nn.Module, Call]]:
 def feature_picture(maps: Tensor) -> np.ndarray:
     """Draw feature maps: their first three principal components as red, green and blue.
 
-    Pixels of similar features have similar colors. Colors mean nothing else; those of two pictures are not
-    to be compared. Each component is stretched to the whole range.
+    Pixels of similar features have similar colors; the colors themselves mean nothing and differ from picture to picture.
+    Each component is stretched to the whole range.
 
     Args:
         maps: float (C, h, w), C from 3 up.
