@@ -101,6 +101,13 @@ def prepare_folders(folders: Sequence[Path]) -> None:
             raise InputError(f"{folder}: cannot be written to ({error.strerror}); {cure}") from None
 
 
+def clear_leftovers(folder: Path, *places: str) -> None:
+    """Remove what killed runs left half-written in a folder and in `places` below it, which may be patterns."""
+    for place in (".", *places):
+        for leftover in folder.glob(f"{place}/.part-*"):
+            leftover.unlink(missing_ok=True)
+
+
 def check_space(tasks: Sequence[Task], size: Callable[[Task], int], folder: Path, what: str, cure: str) -> str:
     """Return a line about the disk space that is wanted; it must be there.
 
