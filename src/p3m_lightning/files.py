@@ -92,7 +92,7 @@ def prepare_folders(folders: Sequence[Path]) -> None:
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(folder)
+            clear_leftovers(folder)
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
@@ -100,10 +100,11 @@ def prepare_folders(folders: Sequence[Path]) -> None:
             raise InputError(f"{folder}: cannot be written to ({error.strerror}); {cure}") from None
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed runs left half-written directly in a folder; for when nothing else writes there."""
-    for leftover in folder.glob(".part-*"):
-        leftover.unlink(missing_ok=True)
+def clear_leftovers(folder: Path, *places: str) -> None:
+    """Remove what killed runs left half-written in a folder and in `places` below it, which may be patterns."""
+    for place in (".", *places):
+        for leftover in folder.glob(f"{place}/.part-*"):
+            leftover.unlink(missing_ok=True)
 
 
 def check_space(tasks: Sequence[Task], size: Callable[[Task], int], folder: Path, what: str, cure: str) -> str:

@@ -71,8 +71,14 @@ def test_a_kill_inside_an_epoch_costs_what_came_after_the_last_save(place, unbro
         patch.setattr(LastCheckpoint, "on_exception", lambda *_: None)
         with pytest.raises(Kill):
             train(portraits, folder, "trainer.max_epochs=2", "callbacks.last.every_n_minutes=0")
-    (folder / "checkpoints" / ".part-killed.ckpt").write_bytes(b"half")
-    (folder / ".part-killed.yaml").write_bytes(b"half")
+    for half in (
+        "checkpoints/.part-killed.ckpt",
+        "report/.part-killed.png",
+        "report/mattes/.part-a.png",
+        ".part-x.yaml",
+    ):
+        (folder / half).parent.mkdir(parents=True, exist_ok=True)
+        (folder / half).write_bytes(b"half")
     with (folder / "metrics.csv").open("a") as file:
         file.write("7,1")  # a row that the kill cut
     assert train(portraits, folder, "trainer.max_epochs=2", f"ckpt={folder}/checkpoints/last.ckpt") == 0

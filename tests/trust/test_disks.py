@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from processes import Zygote
-from test_kills import VERBS, broken_files, photographs, training, writing
+from test_kills import VERBS, broken_files, training, write_given_pictures, writing
 from verbs import Ended
 
 pytestmark = pytest.mark.slow  # not in make test before all of it has been seen green
@@ -49,9 +49,7 @@ def told(ended: Ended) -> str:
 
 @pytest.fixture
 def given(tmp_path, portraits) -> Path:
-    photographs(tmp_path / "given" / "photos", 4)
-    (tmp_path / "given" / "set").symlink_to(portraits)
-    return tmp_path / "given"
+    return write_given_pictures(tmp_path / "given", portraits, 4)
 
 
 def command(verb: str, given: Path, out: Path, checkpoint: Path) -> list:

@@ -91,6 +91,16 @@ def photographs(folder: Path, count: int = 6) -> Path:
     return folder
 
 
+def write_given_pictures(folder: Path, portraits: Path, count: int) -> Path:
+    """Gather what `writing` works on: photographs, a data set, and one whose foregrounds are still to be made."""
+    photographs(folder / "photos", count)
+    (folder / "set").symlink_to(portraits)
+    (folder / "bare" / "train").mkdir(parents=True)
+    for role in ("blurred_image", "mask"):
+        (folder / "bare" / "train" / role).symlink_to(portraits / "train" / role)
+    return folder
+
+
 def broken_files(folder: Path) -> list[str]:
     """Return the finished pictures and tables of a folder that cannot be read."""
     broken = []
@@ -115,9 +125,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 def writing(verb: str, given: Path, out: Path, checkpoint: Path) -> list:
     """Return the command line of a verb that writes many files, and goes on when it is run again."""
     photos, data = given / "photos", given / "set"
+    bare = given / "bare"
     return {
         "predict": ["predict", photos, "-o", out, "--ckpt", checkpoint, "--cutout", "--resume", "--device", "cpu"],
-        "data foregrounds": ["data", "foregrounds", data, "--name", "p3m-10k", "--out", out, "--workers", 1],
+        "data foregrounds": ["data", "foregrounds", bare, "--name", "p3m-10k", "--out", out, "--workers", 1],
         "data pack": ["data", "pack", data, "--name", "p3m-10k", "--out", out, "--workers", 1],
         "data anonymize": [
             "data",
@@ -140,8 +151,7 @@ VERBS = ("predict", "data foregrounds", "data pack", "data anonymize", "data syn
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_writes_many_files_survives_kills(verb, zygote, portraits, checkpoint, tmp_path, tally):
-    photographs(tmp_path / "photos")
-    (tmp_path / "set").symlink_to(portraits)
+    write_given_pictures(tmp_path, portraits, 6)
 
     def compare(out: Path, unbroken: Path) -> str:
         whole, found = contents(unbroken), contents(out)

@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from p3m_lightning.configuration import relocated
 from p3m_lightning.configuration.places import with_places, without_places
-from p3m_lightning.files import atomic_path, remove_leftovers
+from p3m_lightning.files import atomic_path, clear_leftovers
 from p3m_lightning.schema import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -77,7 +77,7 @@ class LastCheckpoint(ModelCheckpoint):
         super().on_train_start(trainer, module)
         self._kept_step, self._saved_at = trainer.global_step, time.monotonic()
         if trainer.is_global_zero and self.dirpath:
-            remove_leftovers(Path(self.dirpath))
+            clear_leftovers(Path(self.dirpath))
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, index: int) -> None:
         """Save between two batches, from where a run goes on exactly, when it is time."""

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 import yaml
+from pytorch_lightning.utilities import rank_zero_only
 
 from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.data.storage.fingerprint import fingerprint
-from p3m_lightning.files import atomic_path, remove_leftovers
+from p3m_lightning.files import atomic_path, clear_leftovers
 from p3m_lightning.tables import print_table
 
 PACKAGES = ("p3m_lightning", "torch", "torchvision", "pytorch-lightning", "hydra-core", "albumentations", "numpy")
@@ -22,8 +23,9 @@ SHOWN = ("sad", "mse", "mad", "sad_unknown", "gradient", "connectivity")
 
 
 def save_config(config: Mapping[str, Any], folder: Path) -> None:
-    """Write the resolved configuration as config.yaml, and clear what a killed run left half-written beside it."""
-    remove_leftovers(folder)
+    """Write the resolved configuration as config.yaml; what a killed run left half-written in the folder goes."""
+    if getattr(rank_zero_only, "rank", 0) == 0:  # it could be what another process is writing
+        clear_leftovers(folder, "checkpoints", "report/**")
     with atomic_path(folder / "config.yaml") as aside:
         aside.write_text(yaml.safe_dump(dict(config), sort_keys=False))
 
