@@ -18,7 +18,7 @@ POLICIES = ("stop", "skip")
 
 
 class Verdict(NamedTuple):
-    """What was found about one step, on its way from the device."""
+    """Findings about one step, on their way from the device."""
 
     flags: Tensor  # bool, one for each line of `told`: whether all is finite
     told: list[str]

@@ -1,4 +1,4 @@
-"""Who gets the cores of the machine: threads that compute, processes that load."""
+"""Division of the cores of a machine between threads that compute and processes that load."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Share(NamedTuple):
-    """What one training process takes."""
+    """Cores of one training process."""
 
     threads: int  # of its own that compute
     workers: int  # processes that load for it

@@ -1,4 +1,4 @@
-"""Whether training from packs waits for its loaders."""
+"""Training from packs, and the share of its time that a device computes in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much the benchmark of a GPU does, and what it is to reach."""
+"""Extent and aims of the benchmark of a GPU."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a machine allows: its ceilings, how far from them networks run, how cost grows, and what precision costs."""
+"""Limits of a machine: its ceilings, the distance of networks from them, growth of cost, and the price of precision."""
