@@ -59,7 +59,7 @@ def watch(*modules: nn.Module) -> Iterator[dict[nn.Module, Call]]:
 def feature_picture(maps: Tensor) -> np.ndarray:
     """Draw feature maps: their first three principal components as red, green and blue.
 
-    Pixels of similar features have similar colors; the colors mean nothing else and differ from picture to picture.
+    Pixels of similar features have similar colors; the colors themselves mean nothing, and other pictures have others.
     Each component is stretched to the whole range.
 
     Args:
