@@ -158,3 +158,9 @@ def test_unknown_arguments_are_refused_with_the_choice(name):
 def test_unknown_names_are_refused_with_the_choice():
     with pytest.raises(InputError, match="p3mnet_r34"):
         create_model("p3mnet_r43")
+
+
+@pytest.mark.parametrize("width", [0, -1, "half", float("nan"), float("inf")])
+def test_a_width_that_is_none_is_refused(width):
+    with pytest.raises(InputError, match="model=p3mnet_r34: width="):
+        create_model("p3mnet_r34", width=width)

@@ -109,7 +109,8 @@ def create_model(name: str, *, encoder_weights: str | Path | None = None, **argu
         arguments: for the network's builder.
 
     Raises:
-        InputError: unknown name or argument, a package that is not installed, a file that does not fit.
+        InputError: unknown name or argument, a width that is none, a package that is not installed, a file that does
+            not fit.
 
     Example:
         >>> from p3m_lightning import create_model
@@ -127,6 +128,9 @@ def create_model(name: str, *, encoder_weights: str | Path | None = None, **argu
             raise InputError(
                 f"model={name}: unknown argument {', '.join(unknown)}; it takes {', '.join(accepted) or 'none'}"
             )
+        width = arguments.get("width", 1.0)
+        if type(width) not in (int, float) or not 0 < width < float("inf"):  # type: ignore[operator]  # a number by now
+            raise InputError(f"model={name}: width={width}; give a number above 0")
         model = builder(**card.fixed, **arguments)
     except ModuleNotFoundError as error:
         if card.extra is None:
