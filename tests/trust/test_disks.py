@@ -75,7 +75,7 @@ def test_a_full_disk(verb, zygote, given, checkpoint, tmp_path, tally):
 
 @EACH
 def test_a_limit_of_the_size_of_files(verb, zygote, given, checkpoint, tmp_path, tally):
-    lost, sizes = [], (2_000, 0) if verb != "train" else (2_000, 300_000)
+    lost, sizes = [], (200, 0) if verb != "train" else (2_000, 300_000)
     for size in sizes:
         outcome = zygote.run(command(verb, given, tmp_path / f"out{size}", checkpoint), RLIMIT_FSIZE=size)
         fault = outcome.ended.faults((2,)) or "; ".join(broken_files(tmp_path / f"out{size}"))

@@ -9,17 +9,35 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import sys
 
 
-def child(command: dict) -> int:
+def child(command: dict, pipes: dict[str, tuple[int, int]]) -> int:
     for number, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(command[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+        file = pipes[name][1] if pipes else os.open(command[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, number)
     for name, value in command.get("limits", {}).items():
         resource.setrlimit(getattr(resource, name), (value, value))
     from p3m_lightning.cli import main
 
     return main(command["arguments"])
+
+
+def collect(pipes: dict[str, tuple[int, int]]) -> None:
+    """Write what comes out of pipes into files, until all are closed."""
+    waiting = {}
+    for path, (source, target) in pipes.items():
+        os.close(target)
+        waiting[source] = path
+    while waiting:
+        for source in select.select(list(waiting), [], [])[0]:
+            content = os.read(source, 65536)
+            with open(waiting[source], "ab") as file:
+                file.write(content)
+            if not content:
+                os.close(source)
+                del waiting[source]
 
 
 def serve() -> None:
@@ -35,10 +53,13 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     print("ready", file=answers)
     for line in sys.stdin:
+        command = json.loads(line)
+        # a limit of the size of files would cut what a command says too
+        pipes = {name: os.pipe() for name in ("out", "err")} if command.get("limits") else {}
         pid = os.fork()
         if pid == 0:
             try:
-                code = child(json.loads(line))
+                code = child(command, pipes)
             except BaseException:
                 import traceback
 
@@ -48,6 +69,7 @@ def serve() -> None:
             sys.stderr.flush()
             os._exit(code)
         print(pid, file=answers)
+        collect({command[name]: ends for name, ends in pipes.items()})
         print(os.waitpid(pid, 0)[1], file=answers)
 
 
