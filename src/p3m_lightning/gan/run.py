@@ -17,7 +17,7 @@ from p3m_lightning.tables import print_table
 from p3m_lightning.training.results import provenance, save_config
 from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build, build_trainer, fit
-from p3m_lightning.training.trainer_keys import seed_of
+from p3m_lightning.training.start import seed_of
 
 
 class GanRun(NamedTuple):
