@@ -1,4 +1,4 @@
-"""Start of a training: weights of another run, parameters that do not learn, and values that Lightning stumbles over."""
+"""Start of a training: weights of another run, frozen parameters, and values that Lightning would stumble over."""
 
 from __future__ import annotations
 
