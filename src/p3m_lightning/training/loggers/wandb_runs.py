@@ -27,8 +27,7 @@ class RunWandbLogger(WandbLogger):
     `wandb sync FOLDER/wandb/offline-run-*`.
 
     Args:
-        folder: the run folder; the run's id is kept there, so that a resumed run goes on under the same id. Where the
-            environment names one (WANDB_RUN_ID, as W&B's agents set it), that is the run's id.
+        folder: the run folder; the run's id is kept there, see `run_id`, so that a resumed run goes on under it.
         project: name of the W&B project.
         group: another group.
         sweep: name of the sweep that the run is a job of; None for any other run.
@@ -149,15 +148,11 @@ def has_wandb_credentials() -> bool:
 def run_id(folder: Path) -> str:
     """Return the id of the run in a folder, and keep it there in `wandb_id.txt`.
 
-    That of the environment (WANDB_RUN_ID) comes first: under an agent W&B takes no other. Otherwise it is the one that
-    is kept, or one drawn and written by the first process at the first time.
-
-    Raises:
-        InputError: the environment's is none that W&B takes.
+    WANDB_RUN_ID comes first, the only one W&B takes under an agent (InputError if bad); else the kept or a drawn one.
     """
     given = os.environ.get("WANDB_RUN_ID")
     if given is not None and (not given.strip() or set(given) & set(":;,#?/'")):
-        raise InputError(f"WANDB_RUN_ID={given!r}: no id of a run; unset it, or take letters, digits, - and _")
+        raise InputError(f"WANDB_RUN_ID={given!r}: no id of a run; unset it, or take letters and digits")
     file = folder / "wandb_id.txt"
     kept = file.read_text().strip() if file.is_file() else None
     chosen = given or kept or secrets.token_hex(4)
