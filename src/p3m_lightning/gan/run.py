@@ -19,10 +19,6 @@ from p3m_lightning.training.optimization.compilation import prepare_compiling
 from p3m_lightning.training.results import provenance, save_config
 from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build, build_trainer, fit
-<<<<<<< HEAD
-=======
-from p3m_lightning.training.start import seed_of
->>>>>>> faults
 
 
 class GanRun(NamedTuple):

@@ -39,19 +39,7 @@ from p3m_lightning.training.optimization.cores import ShareCores
 from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
 from p3m_lightning.training.resume import verify_resume
-<<<<<<< HEAD
 from p3m_lightning.training.start import freeze, start_from, verify_start, with_pretraining
-=======
-from p3m_lightning.training.start import (
-    freeze,
-    seed_of,
-    start_from,
-    verify_length,
-    verify_start,
-    verify_trainer,
-    with_pretraining,
-)
->>>>>>> faults
 
 
 def train_once(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Start of a training: weights of another run, frozen parameters, and values that Lightning would stumble over."""
+"""Start of a training: weights of another run, and parameters that do not learn."""
 
 from __future__ import annotations
 
@@ -10,28 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from p3m_lightning.messages import whole_number
 from p3m_lightning.models.encoders.pretrained import pretraining
 from p3m_lightning.models.weights import load_strictly, read_checkpoint, verify_fit
 from p3m_lightning.schema import InputError
-
-PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
-NARROW = ("16-true", "bf16-true")
-
-LEAST = {
-    "max_epochs": -1,
-    "max_steps": -1,
-    "min_epochs": 0,
-    "min_steps": 0,
-    "accumulate_grad_batches": 1,
-    "check_val_every_n_epoch": 1,
-    "log_every_n_steps": 0,
-    "num_sanity_val_steps": -1,
-    "num_nodes": 1,
-}
-"""Keys that are whole numbers, and the least that they may be."""
-
-NUMBERS = ("gradient_clip_val", "limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval")
 
 
 def start_from(net: nn.Module, path: str | Path | None) -> None:
@@ -109,38 +90,3 @@ def frozen_names(net: nn.Module, patterns: Sequence[str]) -> set[str]:
     if names and len(frozen) == len(names):
         raise InputError(f"frozen: {list(patterns)} leave nothing to learn")
     return frozen
-
-
-def verify_trainer(trainer: Mapping[str, Any]) -> None:
-    """Raise an InputError where a key of the Trainer is of another kind than Lightning computes with."""
-    precision = trainer.get("precision")
-    if precision in NARROW:
-        raise InputError(
-            f"trainer.precision: {precision} would keep the weights themselves in 16 bits, in which small steps get"
-            " lost; take bf16-mixed or 16-mixed"
-        )
-    if precision is not None and str(precision) not in PRECISIONS:
-        raise InputError(f"trainer.precision={precision}: take 32-true, bf16-mixed or 16-mixed")
-    for key, least in LEAST.items():
-        if trainer.get(key) is not None:
-            whole_number(f"trainer.{key}", trainer[key], least)
-    for key in NUMBERS:
-        value = trainer.get(key)
-        if value is not None and type(value) not in (int, float):
-            raise InputError(f"trainer.{key}={value}: give a number")
-
-
-def verify_length(config: Mapping[str, Any]) -> None:
-    """Raise an InputError where the schedule wants to know how long the training is, and it has no end of its own."""
-    trainer = config["trainer"]
-    by_time = trainer.get("max_epochs") == -1 or (trainer.get("max_epochs") is None and trainer.get("max_time"))
-    if by_time and trainer.get("max_steps") in (-1, None) and (config["scheduler"] or {}).get("needs_total_steps"):
-        raise InputError(
-            "trainer.max_epochs: this schedule runs over the whole training and has to know its length; give"
-            " trainer.max_epochs or trainer.max_steps beside max_time, or take scheduler=constant"
-        )
-
-
-def seed_of(config: Mapping[str, Any]) -> int:
-    """Return the seed of a run; raises InputError where it is none that numpy takes."""
-    return whole_number("seed", config["seed"], 0, 2**32 - 1)
