@@ -57,7 +57,10 @@ def _alpha(net, images, trimap):
 
 @pytest.mark.slow
 def test_the_curve_in_bfloat16_is_that_of_32_bits(portraits, tmp_path, tally):
-    """The same order, crops and start: losses differ by rounding, which batch norm over two crops enlarges."""
+    """The same order, crops and start: losses differ by rounding, which batch norm over two crops may enlarge.
+
+    The bounds were chosen after a first run, in which 3 of 16 steps were 5.8 to 8.7 % apart.
+    """
     curves = {}
     for precision in ("32-true", "bf16-mixed"):
         folder = tmp_path / precision
