@@ -110,9 +110,10 @@ def _counts_once_more(trainer: Trainer) -> bool:
     """
     fit, loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
     epoch, batches = fit.epoch_progress.current, loop.batch_progress.total
-    inside = epoch.ready > epoch.processed or fit._iteration_based_training()
-    processed = batches.processed  # type: ignore[attr-defined]  # of batches it is a `_ProcessedTracker`
-    return inside and batches.ready > processed and not loop._should_accumulate()
+    # both are `_ProcessedTracker`s, which their declarations do not say
+    done, stepped = epoch.processed, batches.processed  # type: ignore[attr-defined]
+    inside = epoch.ready > done or fit._iteration_based_training()
+    return inside and batches.ready > stepped and not loop._should_accumulate()
 
 
 def _moved(state: dict[str, Any], place: Path) -> dict[str, Any]:
