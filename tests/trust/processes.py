@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 from verbs import Ended, command, environment
 
 HERE = Path(__file__).parent
-GRACE = 600  # seconds, after which a command hangs
+GRACE = 1800  # seconds, after which a command hangs
 
 
 class Outcome(NamedTuple):
@@ -94,16 +94,17 @@ class Apart:
         started = time.monotonic()
         with tempfile.TemporaryFile("w+", errors="surrogateescape") as said:
             process = subprocess.Popen(command(arguments), stdout=said, stderr=subprocess.STDOUT, env=environment())
-            killed = 0
+            killed, hangs = 0, ""
             try:
                 process.wait(GRACE if kill_after is None else kill_after)
             except subprocess.TimeoutExpired:
                 killed = 0 if kill_after is None else signal.SIGKILL
+                hangs = f"\nhangs: not done after {GRACE} s" if kill_after is None else ""
                 _kill_family(process.pid)
                 process.wait()
             said.seek(0)
-            text = said.read()
-        code = 1 if killed else process.returncode
+            text = said.read() + hangs
+        code = 1 if killed or process.returncode < 0 else process.returncode  # by a signal is no success
         return Outcome(Ended(max(code, 0), "", text), killed, time.monotonic() - started)
 
 
