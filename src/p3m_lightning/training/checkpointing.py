@@ -111,17 +111,10 @@ def _counts_once_more(trainer: Trainer) -> bool:
     """
     fit, loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
     epoch, batches = fit.epoch_progress.current, loop.batch_progress.total
-<<<<<<< HEAD
-    # both are a `_ProcessedTracker`, which their types do not say
-    seen, processed = epoch.processed, batches.processed  # type: ignore[attr-defined]
-    inside = epoch.ready > seen or fit._iteration_based_training()
-    return inside and batches.ready > processed and not loop._should_accumulate()
-=======
     # both are `_ProcessedTracker`s, which their declarations do not say
     done, stepped = epoch.processed, batches.processed  # type: ignore[attr-defined]
     inside = epoch.ready > done or fit._iteration_based_training()
     return inside and batches.ready > stepped and not loop._should_accumulate()
->>>>>>> trust
 
 
 def _moved(state: dict[str, Any], place: Path) -> dict[str, Any]:
