@@ -32,6 +32,11 @@ def constant(like: Tensor, values: Sequence[float]) -> Tensor:
 
     They are filled in there: `new_tensor` would copy them over from the host, and wait for the device to be done with
     everything before.
+
+    Example:
+        >>> import torch
+        >>> constant(torch.zeros(2, 2), [0.25, 0.5])
+        tensor([0.2500, 0.5000])
     """
     return torch.cat([like.new_full((1,), value) for value in values])
 

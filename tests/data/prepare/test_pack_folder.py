@@ -51,7 +51,9 @@ def test_crops_are_the_same_pixel_for_pixel_from_the_published_files_and_from_th
     for seed in range(12):
         expected, found = (dataset.maps(SeededIndex(seed % 6, seed))[0] for dataset in (published, packed))
         assert expected["plan"] == found["plan"]
-        for role in ROLES:
+        roles = expected.keys() & set(ROLES)
+        assert roles == found.keys() & set(ROLES)
+        for role in roles:
             assert np.array_equal(found[role], expected[role]), (seed, role)
 
 
@@ -128,7 +130,7 @@ def test_foregrounds_made_after_the_packs_are_packed_next_time(root):
     assert pack_dataset(root, "synthetic", workers=1).made == 6
     assert Pack(packs(root)[0]).roles() == {"image", "alpha", "foreground", "background", "face"}
     packed = MattingDataset(root, **keys).maps(SeededIndex(0, 5))[0]
-    assert all(np.array_equal(mixed[role], packed[role]) for role in ROLES if role != "face")
+    assert all(np.array_equal(mixed[role], packed[role]) for role in packed.keys() & set(ROLES) - {"face"})
 
 
 def test_a_broken_image_is_named_at_the_end_and_the_others_are_packed(root, capsys):

@@ -15,6 +15,7 @@ from p3m_lightning.images.pixels import resize_smooth_array
 from p3m_lightning.inference.memory import free_memory
 from p3m_lightning.inference.modes import Engine, classes_as_values
 from p3m_lightning.messages import no_such
+from p3m_lightning.models.box import BOX_GRAPH
 from p3m_lightning.parallel import available_cores
 from p3m_lightning.schema import InputError, MattingOutput
 
@@ -180,13 +181,14 @@ def read_metadata(text: str, path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: not what `p3m export` writes.
     """
-    from p3m_lightning.configuration.recorded import verify_shapes
-
     try:
         metadata = json.loads(text)
     except (ValueError, RecursionError):
         raise InputError(f"{path}: its metadata is no JSON; export the network again") from None
-    verify_shapes(metadata, SHAPES, f"{path}: its metadata")
+    if Path(path) != BOX_GRAPH:  # which comes with the package
+        from p3m_lightning.configuration.recorded import verify_shapes
+
+        verify_shapes(metadata, SHAPES, f"{path}: its metadata")
     lacking = sorted({"needs_trimap", "modes"} - metadata.keys())
     if lacking:
         raise InputError(f"{path}: its metadata lacks {', '.join(lacking)}; export the network again")
