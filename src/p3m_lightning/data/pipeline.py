@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Sequence
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks the package index for a newer version
 
 import albumentations as A
 import numpy as np
