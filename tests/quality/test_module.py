@@ -33,7 +33,7 @@ def batch(count=2):
 
 def test_a_few_steps_tell_a_true_matte_from_an_empty_one():
     trained, given = module(), batch()
-    optimizer = trained.configure_optimizers()["optimizer"]
+    optimizer = trained.optimizer_factory(trained.net.parameters())
     for index in range(40):
         optimizer.zero_grad()
         trained.training_step(given, index).backward()

@@ -72,7 +72,7 @@ def test_wrong_values_are_named(root, override, message):
 
 
 def test_the_newest_run_is_resumed_by_its_name(root):
-    from p3m_lightning.cli.train import resume_last
+    from p3m_lightning.cli.shared.resuming import resume_last
 
     checkpoint = root / "out/mine/2026/checkpoints/last.ckpt"
     checkpoint.parent.mkdir(parents=True)

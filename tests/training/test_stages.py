@@ -12,7 +12,7 @@ import yaml
 
 from p3m_lightning import compose_run
 from p3m_lightning.cli import main
-from p3m_lightning.cli.train import resume_last
+from p3m_lightning.cli.shared.resuming import resume_last
 from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.models import create_model
 from p3m_lightning.schema import InputError

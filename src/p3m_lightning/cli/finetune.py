@@ -24,7 +24,8 @@ def run(options: argparse.Namespace) -> None:
     if print_only("train", options):
         return
     from p3m_lightning.cli.shared.hydra_app import run_hydra
-    from p3m_lightning.cli.train import resume_last, train_and_tell
+    from p3m_lightning.cli.shared.resuming import resume_last
+    from p3m_lightning.cli.train import train_and_tell
 
     overrides = given_overrides(options)
     if "ckpt=last" in overrides:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from p3m_lightning.cli.shared.overrides import add_overrides, given_overrides, print_only
-from p3m_lightning.schema import InputError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +26,7 @@ def run(options: argparse.Namespace) -> None:
 
         return run_sweep(overrides)
     from p3m_lightning.cli.shared.hydra_app import run_hydra
+    from p3m_lightning.cli.shared.resuming import resume_last, resume_of_agent
 
     if "ckpt=last" in overrides:
         overrides = resume_last(overrides)
@@ -47,50 +46,3 @@ def train_and_tell(config: Mapping[str, Any]) -> None:
         return
     if results["trainer"].is_global_zero:
         print(config["paths"]["run"])
-
-
-def resume_last(overrides: list[str], verb: str = "train") -> list[str]:
-    """Replace `ckpt=last` by the newest checkpoint of the experiment, and go on in its run folder.
-
-    `verb` names the configuration.
-
-    Raises:
-        InputError: the experiment has no run with a checkpoint.
-    """
-    from p3m_lightning.configuration import as_hydra_job, compose
-    from p3m_lightning.configuration.quoting import quoted
-
-    rest = [o for o in overrides if o != "ckpt=last"]
-    config = compose(verb, rest)
-    with as_hydra_job(config):
-        parent = Path(config.paths.output) / config.experiment_name
-    pattern = "*/stages/*/checkpoints/last.ckpt" if config.get("stages") else "*/checkpoints/last.ckpt"
-    found = sorted(parent.glob(pattern), key=lambda p: p.stat().st_mtime)
-    if not found:
-        raise InputError(f"ckpt=last: no {parent}/{pattern} to resume; start without it")
-    folder = parent / found[-1].relative_to(parent).parts[0]
-    # stages know what they have finished
-    resumed = [] if config.get("stages") else [f"ckpt={quoted(found[-1].absolute())}"]
-    return [*rest, *resumed, f"hydra.run.dir={quoted(folder.absolute())}"]
-
-
-def resume_of_agent(overrides: list[str]) -> list[str]:
-    """Go on with the run that a W&B agent starts a second time, after a preemption; any other starts anew.
-
-    It is the run of the experiment that keeps the agent's WANDB_RUN_ID, if it came as far as a checkpoint.
-    """
-    from p3m_lightning.configuration import as_hydra_job, compose
-    from p3m_lightning.configuration.quoting import quoted
-
-    run = os.environ.get("WANDB_RUN_ID")
-    if not run or any(line.startswith(("ckpt=", "hydra.run.dir=")) for line in overrides):
-        return overrides
-    config = compose("train", overrides)
-    with as_hydra_job(config):
-        experiment = Path(config.paths.output) / config.experiment_name
-    for kept in experiment.glob("*/wandb_id.txt"):
-        checkpoint = kept.parent / "checkpoints" / "last.ckpt"
-        if kept.read_text().strip() == run and checkpoint.is_file():
-            resumed = {"ckpt": checkpoint, "hydra.run.dir": kept.parent}
-            return [*overrides, *(f"{key}={quoted(path.absolute())}" for key, path in resumed.items())]
-    return overrides

@@ -21,6 +21,7 @@ from p3m_lightning.models.p3mnet import P3MNet
 from p3m_lightning.quality.network import STRIDE, Opinion, QualityHead, opinion_of, true_errors
 from p3m_lightning.schema import InputError, Sample
 from p3m_lightning.training.checkpointing import prepare_for_travel, take_home
+from p3m_lightning.training.optimization.schedulers import with_schedule
 
 SMALLEST = 1e-3
 """Added to mean errors before their logarithm: below, all mattes are equally good."""
@@ -36,7 +37,7 @@ class QualityModule(LightningModule):
         head: learns.
         matting: the network whose opinion the head sees; it does not learn.
         optimizer: factory `(parameters) -> Optimizer`.
-        scheduler: as of `training.module.MattingModule`.
+        scheduler: as of `training.optimization.schedulers.with_schedule`.
         ranking: weight of the second term.
         own: probability that a picture's last candidate is the matting network's own matte, half of the time of a
             spoiled picture: what networks really get wrong.
@@ -112,16 +113,7 @@ class QualityModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build optimizer and schedule."""
-        optimizer = self.optimizer_factory(self.net.parameters())
-        if not self.scheduler.get("factory"):
-            return {"optimizer": optimizer}
-        steps = int(self.trainer.estimated_stepping_batches)
-        extra = {"total_steps": steps} if self.scheduler["needs_total_steps"] else {}
-        scheduler = self.scheduler["factory"](optimizer, **extra)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": self.scheduler["interval"]},
-        }
+        return with_schedule(self.optimizer_factory(self.net.parameters()), self.scheduler, self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the configuration beside the weights, and leave out what is this machine's."""

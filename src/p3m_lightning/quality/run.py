@@ -30,7 +30,7 @@ def train_quality(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         What `results.json` holds: `spearman` of predicted with true mean error over the candidates of the test sets,
-        and provenance.
+        and provenance; plus `trainer`.
 
     Raises:
         InputError: a key or file that does not fit; the message names it.
@@ -63,4 +63,4 @@ def train_quality(config: Mapping[str, Any]) -> dict[str, Any]:
     if trainer.is_global_zero:
         save_weights(module.net.half(), {"model": config["model"]}, folder / "head.safetensors")
         write_json(folder / "results.json", results)
-    return results
+    return results | {"trainer": trainer}

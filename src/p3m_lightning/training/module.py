@@ -25,6 +25,7 @@ from p3m_lightning.training.checkpointing import prepare_for_travel, take_home
 from p3m_lightning.training.optimization.compilation import as_it_is, is_compiled
 from p3m_lightning.training.optimization.learning_rate import effective_batch, scale_rate
 from p3m_lightning.training.optimization.parameter_groups import build_optimizer
+from p3m_lightning.training.optimization.schedulers import with_schedule
 from p3m_lightning.training.optimization.weighting import Fixed, UPGrad, build_weighting
 from p3m_lightning.training.sharding import FullySharded, reshard, shard, unshard
 
@@ -203,14 +204,7 @@ class MattingModule(LightningModule):
         if self.loss is not None and (learned := list(self.weighting.parameters())):
             rate = self.weighting.rate or rate_before
             optimizer.add_param_group({"params": learned, "name": "weighting", "lr": rate, "weight_decay": 0.0})
-        schedule = self.scheduler or {}
-        if not schedule.get("factory"):
-            return {"optimizer": optimizer}
-        extra = {}
-        if schedule["needs_total_steps"]:
-            extra["total_steps"] = int(self.trainer.estimated_stepping_batches)
-        scheduler = schedule["factory"](optimizer, **extra)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": schedule["interval"]}}
+        return with_schedule(optimizer, self.scheduler, self.trainer)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take weights of a compiled network under the names of a plain one, and callbacks' files where they lie."""

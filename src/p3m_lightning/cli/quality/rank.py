@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         if path is not None and path.is_dir():
             raise InputError(f"--{name} {path}: is a folder; name a file")
     silence_libraries()
-    total = len(images_by_stem(options.mattes))
+    total, pictures = len(images_by_stem(options.mattes)), images_by_stem(options.photographs)
     judge = Judge(options.ckpt, options.device)
     judged: dict[str, Quality] = {}
     skipped: dict[str, str] = {}
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
             continue
         judged[name] = outcome
         if options.maps:
-            write_map(options.maps, options.photographs, name, outcome)
+            write_map(options.maps / f"{name}.jpg", pictures[name], outcome)
     if not judged:
         name, reason = next(iter(skipped.items()))
         raise InputError(f"{options.mattes}: nothing could be judged; the first of {len(skipped)}: {name}: {reason}")
@@ -62,13 +62,12 @@ def run(options: argparse.Namespace) -> int:
     return 2 if skipped else 0
 
 
-def write_map(folder: Path, photographs: Path, name: str, quality: Quality) -> None:
-    """Write the photograph `name` with the errors of its matte drawn over it."""
-    from p3m_lightning.images import images_by_stem, read_image, write_image
+def write_map(path: Path, photograph: Path, quality: Quality) -> None:
+    """Write the photograph with the errors of its matte drawn over it."""
+    from p3m_lightning.images import read_image, write_image
     from p3m_lightning.quality.judge import error_picture
 
-    image = read_image(images_by_stem(photographs)[name])
-    write_image(folder / f"{name}.jpg", error_picture(image, quality.errors))
+    write_image(path, error_picture(read_image(photograph), quality.errors))
 
 
 def _report(options: argparse.Namespace, ranked: Sequence[tuple[str, Quality]]) -> None:

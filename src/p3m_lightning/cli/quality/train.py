@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from p3m_lightning.cli.shared.overrides import add_overrides, given_overrides, print_only
+from p3m_lightning.cli.shared.overrides import add_overrides
+from p3m_lightning.cli.shared.resuming import run_training
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,15 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Train; the run folder is the last line on stdout."""
-    if print_only("quality train", options):
-        return
-    from p3m_lightning.cli.shared.hydra_app import run_hydra
-    from p3m_lightning.cli.train import resume_last
-
-    overrides = given_overrides(options)
-    if "ckpt=last" in overrides:
-        overrides = resume_last(overrides, "quality")
-    run_hydra("quality train", train_and_tell, overrides)
+    run_training("quality train", options, train_and_tell)
 
 
 def train_and_tell(config: Mapping[str, Any]) -> None:
@@ -33,6 +26,8 @@ def train_and_tell(config: Mapping[str, Any]) -> None:
     from p3m_lightning.quality.run import train_quality
 
     results = train_quality(config)
+    if not results["trainer"].is_global_zero:
+        return
     if results["spearman"] is not None:
         print(f"Spearman's rank correlation with the true error on the test set: {results['spearman']:.3f}")
     print(config["paths"]["run"])

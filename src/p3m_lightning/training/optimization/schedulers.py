@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from pytorch_lightning import Trainer
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+
+def with_schedule(optimizer: Optimizer, schedule: Mapping[str, Any] | None, trainer: Trainer) -> OptimizerLRScheduler:
+    """Return what Lightning wants of `configure_optimizers`.
+
+    Args:
+        optimizer: of the module.
+        schedule: the group scheduler, built: `factory` as `(optimizer) -> scheduler` (None keeps the rate), `interval`
+            (step or epoch), and `needs_total_steps` where the factory is to be told `total_steps`.
+        trainer: knows how many steps there will be.
+    """
+    if not schedule or not schedule.get("factory"):
+        return {"optimizer": optimizer}
+    told = {"total_steps": int(trainer.estimated_stepping_batches)} if schedule["needs_total_steps"] else {}
+    scheduler = schedule["factory"](optimizer, **told)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": schedule["interval"]}}
 
 
 def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05, final: float = 0.01) -> LambdaLR:
