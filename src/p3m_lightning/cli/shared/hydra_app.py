@@ -14,6 +14,7 @@ from p3m_lightning.cli.shared.processes import shared_run_folder
 from p3m_lightning.configuration import compose, refuse_unread_keys, resolve
 from p3m_lightning.configuration.explanations import explained
 from p3m_lightning.configuration.quoting import with_quoted_paths
+from p3m_lightning.messages import did_you_mean
 from p3m_lightning.schema import InputError
 
 CONFIG_PATH = "pkg://p3m_lightning.conf"
@@ -85,6 +86,9 @@ def show(
 
     name, lines = verb.split()[0], with_quoted_paths(overrides)
     refuse_unread_keys(name, lines)
+    if package and _is_null(compose(name, lines), package, name):
+        print("null")  # Hydra takes it for a key that is not there
+        return
     try:
         with _hydra() as hydra:
             if cfg is None:
@@ -93,6 +97,22 @@ def show(
                 hydra.show_cfg(config_name=name, overrides=lines, cfg_type=cfg, package=package, resolve=resolved)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise InputError(explained(error, name, partial(compose, name), lines)) from error
+
+
+def _is_null(config: Any, package: str, name: str) -> bool:
+    """Tell whether the key holds null.
+
+    Raises:
+        InputError: there is no such key.
+    """
+    from omegaconf import OmegaConf
+
+    parent, _, key = package.rpartition(".")
+    tree = OmegaConf.select(config, parent) if parent else config
+    if not OmegaConf.is_dict(tree) or key not in tree:
+        keys = [str(known) for known in tree] if OmegaConf.is_dict(tree) else []
+        raise InputError(f"--package {package}: conf/{name}.yaml has no such key{did_you_mean(key, keys)}")
+    return OmegaConf.select(config, package) is None
 
 
 @contextlib.contextmanager
