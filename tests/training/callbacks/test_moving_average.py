@@ -1,5 +1,6 @@
 """Moving averages of the weights in training: what is saved, validated and resumed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 import brief_training
 from p3m_lightning import load_model
+from p3m_lightning.cli import main
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.callbacks.moving_average import MovingAverage
 
@@ -29,6 +31,18 @@ def test_the_checkpoint_holds_the_average_and_the_run_goes_on_from_the_trained_w
         assert all(torch.equal(value, unbroken[part][name]) for name, value in resumed[part].items())
     net = load_model(last)
     assert torch.equal(net.state_dict()[key.removeprefix("net.")], resumed["state_dict"][key])
+
+
+def test_the_test_after_a_training_is_of_the_average(portraits, tmp_path):
+    trained = tmp_path / "trained"
+    train(portraits, trained, "trainer.max_epochs=1")
+    same = ["data=synthetic", "data.prepare=null", "data.num_workers=0", f"paths.data={portraits}"]
+    ckpt = trained / "checkpoints" / "best.ckpt"
+    assert main(["eval", f"ckpt={ckpt}", *same, f"hydra.run.dir={tmp_path / 'again'}"]) == 0
+    scores = [json.loads((folder / "results.json").read_text())["sets"] for folder in (trained, tmp_path / "again")]
+    assert {name: kind["mean"]["sad"] for name, kind in scores[0].items()} == pytest.approx(
+        {name: kind["mean"]["sad"] for name, kind in scores[1].items()}, rel=1e-5
+    )
 
 
 def test_the_average_follows_the_weights_quickly_at_first():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import WeightAveraging
@@ -40,7 +41,7 @@ class MovingAverage(WeightAveraging):
         super().__init__(avg_fn=average)
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        """Copy the weights that the average starts from.
+        """Copy the weights that the average starts from; a test has no average, and takes the checkpoint's weights.
 
         Raises:
             InputError: the network is sharded, and no process holds all of its weights.
@@ -51,5 +52,12 @@ class MovingAverage(WeightAveraging):
         with warnings.catch_warnings():  # Lightning warns of sharding, which is refused above
             warnings.filterwarnings("ignore", message="You're using the WeightAveraging callback with a model")
             super().setup(trainer, module, stage)
+        if stage != "fit":  # a test after the training would get the trained weights back from the checkpoint
+            self._average_model = None
         if self._average_model is not None:
             self._average_model.n_averaged = self._average_model.n_averaged.cpu()
+
+    def on_load_checkpoint(self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Continue a training with its trained weights and their average."""
+        if self._average_model is not None:
+            super().on_load_checkpoint(trainer, module, checkpoint)
