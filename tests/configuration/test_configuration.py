@@ -24,6 +24,14 @@ def test_the_hydra_job_around_is_left_as_it_was(tmp_path):
     assert HydraConfig.instance().cfg is before
 
 
+def test_an_evaluation_needs_no_folder_of_training_images(tmp_path):
+    evaluation = compose_run("eval", ["data=portraits", "paths.data=people"], tmp_path)
+    assert evaluation["data"]["train"] is None
+    assert evaluation["data"]["tests"]["people"]["root"] == "people/people"
+    with pytest.raises(InputError, match=r"paths\.backgrounds"):
+        compose_run("train", ["data=portraits", "paths.data=people"], tmp_path)
+
+
 def test_an_unknown_key_is_named_in_one_line(tmp_path):
     with pytest.raises(InputError, match="max_epoch_s") as caught:
         compose_run("train", ["trainer.max_epoch_s=3"], tmp_path)

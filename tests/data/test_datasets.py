@@ -7,7 +7,7 @@ import torch
 
 from p3m_lightning.data.cards import DATASETS
 from p3m_lightning.data.datasets import ImageDataset, MattingDataset, SeededIndex, names_to_hold_out
-from p3m_lightning.data.transforms import TrainTransform, UnknownBandCrop
+from p3m_lightning.data.transforms import EvalTransform, TrainTransform, UnknownBandCrop
 from p3m_lightning.images import read_image, read_matte, write_image
 from p3m_lightning.schema import UNKNOWN, InputError
 
@@ -224,6 +224,17 @@ def test_the_two_parts_of_a_set_share_nothing_and_make_the_whole(p3m):
     assert rest[0]["image"].shape == (3, 16, 16)
     assert held[0]["image"].shape == (3, *SIZE)
     assert whole[0]["image"].shape == (3, 16, 16)
+
+
+def test_people_held_out_have_no_companion(portraits):
+    everyone = MattingDataset(
+        portraits, "synthetic", transform=TrainTransform(UnknownBandCrop([96], 64, (7, 15))), p_companion=1.0
+    )
+    rest, held = everyone.hold_out(2, EvalTransform())
+    alone = MattingDataset(portraits, "synthetic", transform=EvalTransform())
+    assert (rest.p_companion, len(held)) == (1.0, 2)
+    maps, name = held.maps(0)
+    assert np.array_equal(maps["alpha"], alone.maps(alone.names.index(name))[0]["alpha"])
 
 
 def test_a_companion_comes_as_often_as_asked_and_by_the_seed(portraits):

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from p3m_lightning import compose_run
+from p3m_lightning import compose_run, load_model
 from p3m_lightning.cli import main
 from p3m_lightning.cli.shared.resuming import resume_last
 from p3m_lightning.configuration.quoting import quoted
@@ -155,6 +155,24 @@ def test_what_is_wrong_in_any_stage_is_said_before_the_first_one(portraits, tmp_
     assert named in message
     assert len(message.splitlines()) == 1
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_the_mean_of_the_stages_named_is_written_at_the_end(portraits, tmp_path):
+    run = tmp_path / "run"
+    train(toy_run(portraits, run, "average=[rough,fine]"))
+    mean = load_model(run / "average.safetensors").state_dict()
+    handed_on = [load_model(path).state_dict() for path in sorted(run.glob("stages/*/checkpoints/best.ckpt"))]
+    key = "encoder.conv1.weight"
+    assert len(handed_on) == 2
+    torch.testing.assert_close(mean[key], (handed_on[0][key] + handed_on[1][key]).div(2).half().to(mean[key]))
+
+
+@pytest.mark.parametrize("average", ["[fine]", "[rough,fien]"])
+def test_an_average_of_one_stage_or_of_none_is_refused(portraits, tmp_path, average):
+    with pytest.raises(InputError, match="average"):
+        list_stages(toy_run(portraits, tmp_path / "run", f"average={average}"))
+    with pytest.raises(InputError, match=r"average=\[\]"):
+        train(toy_run(portraits, tmp_path / "run", f"average={average}", "stages=null"))
 
 
 def test_stages_set_to_null_are_left_out(portraits, tmp_path):

@@ -32,7 +32,7 @@ def compose_run(verb: str, overrides: Sequence[str], folder: str | Path) -> dict
     with open_dict(config):
         config.hydra.runtime.output_dir = str(folder)
     with as_hydra_job(config):
-        return resolve(config)
+        return resolve(config, verb)
 
 
 def compose(verb: str, overrides: Sequence[str]) -> Any:
@@ -78,8 +78,10 @@ def _within(key: str, other: str) -> bool:
     return key == other or key.startswith(f"{other}.")
 
 
-def resolve(config: Any) -> dict[str, Any]:
+def resolve(config: Any, verb: str) -> dict[str, Any]:
     """Turn an OmegaConf tree into plain containers, without Hydra's own keys.
+
+    An evaluation reads no training images, so `data.train` is null where a folder that it needs is not given.
 
     Raises:
         InputError: a mandatory key is missing or an interpolation fails.
@@ -88,8 +90,15 @@ def resolve(config: Any) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
 
     tree = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    plain = partial(OmegaConf.to_container, resolve=True, throw_on_missing=True)
     try:
-        return cast("dict[str, Any]", OmegaConf.to_container(tree, resolve=True, throw_on_missing=True))
+        try:
+            return cast("dict[str, Any]", plain(tree))
+        except OmegaConfBaseException:
+            if verb != "eval":
+                raise
+            OmegaConf.update(tree, "data.train", None)
+            return cast("dict[str, Any]", plain(tree))
     except OmegaConfBaseException as error:
         raise InputError(one_line(error)) from error
 

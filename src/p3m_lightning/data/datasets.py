@@ -179,6 +179,12 @@ class MattingDataset(NamedDataset):
             maps = lay_before(self._person(draws.choice(self.names), draws.randrange(2**31)), maps)
         return (maps if self.labels == "matte" else {**maps, "labels": self.labels}), self.names[index]
 
+    def hold_out(self, size: float, transform: Callable[..., Any] | None) -> tuple[Self, Self]:
+        """Split in two by name; people held out stand alone, in whole images of any size."""
+        rest, held = super().hold_out(size, transform)
+        held.p_companion = 0.0
+        return rest, held
+
     def _person(self, name: str, seed: int) -> Maps:
         return self.transform(SampleFiles(self.files[name], self.estimate, self.face, self.labels), seed)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from p3m_lightning.models import create_model, without_start
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.finetuning.start import with_recorded_start
 from p3m_lightning.training.module import verify_weights
+from p3m_lightning.training.optimization.averaging import average_checkpoints
 from p3m_lightning.training.optimization.parameter_groups import parameter_groups
 from p3m_lightning.training.results import save_config
 from p3m_lightning.training.resume import verify_resume
@@ -60,6 +61,8 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
         InputError: a key or file that does not fit; the message names it.
     """
     config = with_recorded_start(config)
+    if config["average"] and not config.get("stages"):
+        raise InputError("average: there are no stages whose weights to average; add average=[]")
     return train_stages(config) if config.get("stages") else train_once(config)
 
 
@@ -91,6 +94,7 @@ def train_stages(config: Mapping[str, Any]) -> dict[str, Any]:
     objects = {key: results.pop(key) for key in ("trainer", "module", "data")}
     if objects["trainer"].is_global_zero:
         results = record_stages(folder, [(stage.name, stage.folder) for stage in stages], results, started)
+        write_average(stages, config["average"], folder / "average.safetensors")
     return results | objects
 
 
@@ -123,7 +127,17 @@ def list_stages(config: Mapping[str, Any]) -> list[Stage]:
         stages.append(stage)
     if not stages:
         raise InputError("stages: every stage is set to null; stages={} trains in one go")
+    unknown = [name for name in config["average"] if name not in named]
+    if unknown or len(config["average"]) == 1:
+        raise InputError(f"average: {unknown or config['average']}; name two or more of the stages {', '.join(named)}")
     return stages
+
+
+def write_average(stages: Sequence[Stage], names: Sequence[str], target: Path) -> None:
+    """Write the mean of what the named stages handed on, in half precision; see `average_checkpoints`."""
+    if names:
+        average_checkpoints([stage.checkpoint() for stage in stages if stage.name in names], target, half=True)
+        say(f"mean of the weights of {', '.join(names)}: {target}")
 
 
 def stage_config(config: Mapping[str, Any], changes: Mapping[str, Any], below: str, where: str) -> dict[str, Any]:
@@ -138,7 +152,7 @@ def stage_config(config: Mapping[str, Any], changes: Mapping[str, Any], below: s
     if unknown:
         raise InputError(f"{where}: {', '.join(unknown)} cannot differ between stages; {', '.join(CHANGEABLE)} can")
     run = config["paths"]["run"]
-    shared = {key: value for key, value in config.items() if key != "stages"}
+    shared = {key: value for key, value in config.items() if key not in ("stages", "average")}
     own: dict[str, Any] = merged(shared, changes)
     if "function" in changes.get("loss", {}):  # the weights are those of its terms, none of the run's
         own["loss"] = changes["loss"]

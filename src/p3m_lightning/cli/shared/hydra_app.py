@@ -40,7 +40,7 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
         try:
             with read_write(cast(DictConfig, HydraConfig.get())):
                 HydraConfig.get().runtime.output_dir = shared_run_folder(own)
-            task(resolve(config))
+            task(resolve(config, name))
         except Exception as error:
             failures.append(error)  # Hydra would print the overrides before the reason
         finally:
