@@ -143,7 +143,7 @@ def test_floats_of_no_known_range_are_refused(tmp_path, top):
     image = Image.fromarray((np.linspace(0, top, 54).reshape(6, 9)).astype(np.float32))
     image.save(tmp_path / "a.pfm")
     for source in (tmp_path / "a.pfm", image):
-        with pytest.raises(InputError, match="floats whose range is not known"):
+        with pytest.raises(InputError, match="floats of unknown range"):
             read_photo(source)
 
 
