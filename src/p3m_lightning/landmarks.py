@@ -75,8 +75,8 @@ def read_landmarks(path: str | Path) -> dict[str, list[np.ndarray]]:
     """Read the landmarks of many images from one JSON file, or from a folder with one JSON file per image.
 
     A file: `{"landmarks": {"photo": [[[x, y], ... 68 points], ... faces], ...}}`, where names are stems or file
-    names and other keys are ignored. A folder: `photo.json` holds only the list of faces. Pixels count from the top left
-    of the image as displayed, EXIF rotation applied.
+    names and other keys are ignored. A folder: `photo.json` holds only the list of faces. Pixels count from the top
+    left of the image as displayed, EXIF rotation applied.
 
     Raises:
         InputError: no such file, not JSON, or not 68 points somewhere; the message names the image.

@@ -25,8 +25,8 @@ class HierarchicalEncoder(PoolingEncoder):
 
     The stem makes the map at stride 1 and, by a second convolution, the one at stride 2 if the network begins at stride
     4. The indices are those of 2 x 2 max-pools over the skips, so unpooling restores the position where a skip is
-    strongest; the maps of the network itself are not pooled. Takes images (N, 3, H, W) normalized by `mean` and `std`, H and W
-    multiples of 32.
+    strongest; the maps of the network itself are not pooled. Takes images (N, 3, H, W)
+    normalized by `mean` and `std`, H and W multiples of 32.
 
     Args:
         name: of timm, with a tag after a dot for the weights of one training, such as
