@@ -21,8 +21,8 @@ QUANTILE = 0.05
 DEFINITION = (
     "distance: Euclidean, between dlib's face descriptors (128 numbers) of the original and the anonymized face, both "
     f"at the landmarks of the original; below {SAME_PERSON} dlib counts them as one person. Different people: the "
-    "originals of different images, assumed to be different people. Changes: pixels that differ outside the private area, "
-    "and in the transition area of the matte; an anonymized JPEG is compared with the original "
+    "originals of different images, taken to be different people. Changes: pixels that differ outside the private "
+    "area, and in the transition area of the matte; an anonymized JPEG is compared with the original "
     "rewritten with the same tables, except in the blocks that touch the obfuscated face."
 )
 

@@ -39,8 +39,9 @@ def recorded_history(ckpt: str | None, weights: str | None, model: Mapping[str, 
         model: the group `model` that goes with `weights`; for an external network its card is read.
 
     Returns:
-        For a run of this package its configuration; for published weights `trained_on`, names of data sets, and `published`, the
-        figures that the recipe of the network quotes; for an external network `trained_on` and `inference` of its card.
+        For a run of this package its configuration; for published weights `trained_on`, names of data sets, and
+        `published`, the figures that the recipe of the network quotes; for an external network `trained_on` and
+        `inference` of its card.
 
     Raises:
         InputError: `ckpt` is not a checkpoint of this package; no card, or one that does not fit.
