@@ -72,7 +72,7 @@ def test_other_arrays_are_refused(wrong):
 
 def test_broken_input_is_refused(tmp_path):
     (tmp_path / "empty.jpg").touch()
-    with pytest.raises(InputError, match=r"empty\.jpg: not an image file, it is empty"):
+    with pytest.raises(InputError, match=r"empty\.jpg: not an image file; it is empty"):
         read_photo(tmp_path / "empty.jpg")
     with pytest.raises(InputError, match=r"gone\.jpg: no such file"):
         read_photo(str(tmp_path / "gone.jpg"))

@@ -20,7 +20,7 @@ def test_a_copy_with_the_published_counts_and_names_agrees():
 def test_other_counts_and_names_are_told():
     copy = compare_with_published(CARD, {"train": 1}, {("train", "holiday"): "a"})
     assert copy.lines()[1].startswith(
-        "compared with the published layout: counts differ in train, P3M-500-P, 1 names of another kind"
+        "compared with the published layout: counts differ in train, P3M-500-P, 1 names unlike the published ones"
     )
 
 
