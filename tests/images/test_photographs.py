@@ -148,5 +148,5 @@ def test_floats_of_no_known_range_are_refused(tmp_path, top):
 
 
 def test_grey_of_32_bits_is_refused_not_clipped():
-    with pytest.raises(InputError, match="grey from 7 to 70000"):
+    with pytest.raises(InputError, match="gray from 7 to 70000"):
         read_photo(Image.fromarray(np.array([[7, 70000]], np.int32)))

@@ -82,7 +82,7 @@ def alone(content: bytes, page: Page) -> bytes:
 
 
 def deep_pixels(content: bytes, page: Page, name: str) -> np.ndarray | None:
-    """Return grey or RGB pixels of 16 bits or floats as uint16 (H, W[, C]), not rotated; None leaves it to Pillow.
+    """Return gray or RGB pixels of 16 bits or floats as uint16 (H, W[, C]), not rotated; None leaves it to Pillow.
 
     Args:
         content: a file whose first page is `page`.
