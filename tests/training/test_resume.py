@@ -1,4 +1,4 @@
-"""What may differ where a run is resumed, and what a refused resume leaves alone."""
+"""Settings that may differ in a resumed run, and files that a refused one leaves unchanged."""
 
 import shutil
 
