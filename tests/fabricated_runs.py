@@ -1,4 +1,4 @@
-"""Run folders written by hand: what the reports read, without a training."""
+"""Run folders written by hand, for tests of reports without a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faces and pictures for tests of what is done to faces."""
+"""Faces and images for tests of face obfuscation."""
 
 import numpy as np
 

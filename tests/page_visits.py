@@ -1,4 +1,4 @@
-"""Networks whose mattes are known, and pictures, for the page."""
+"""Networks with known mattes, and images, for tests of the page."""
 
 import io
 

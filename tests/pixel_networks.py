@@ -1,4 +1,4 @@
-"""Networks without weights that look at single pixels, and pictures for them."""
+"""Networks without weights that use single pixels, and images for them."""
 
 import numpy as np
 import torch

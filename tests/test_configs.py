@@ -1,4 +1,4 @@
-"""Every configuration file composes, and says what its constructor understands."""
+"""Every configuration file composes, with keys that its constructor accepts."""
 
 import inspect
 import os

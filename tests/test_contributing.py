@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md do what the page says."""
+"""The recipes of CONTRIBUTING.md work."""
 
 import doctest
 import re

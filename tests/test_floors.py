@@ -1,4 +1,4 @@
-"""Imports point down the floors of docs/architecture.md, and what is heavy is imported where it is used."""
+"""Imports point down the floors of docs/architecture.md, and heavy packages are imported where they are used."""
 
 import ast
 from pathlib import Path

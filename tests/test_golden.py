@@ -1,4 +1,4 @@
-"""The recorded numbers that travel with the package are a part of the whole set, small, and without photographs."""
+"""The recorded numbers in the repository are a small subset of the whole, without photographs."""
 
 import importlib.util
 from pathlib import Path

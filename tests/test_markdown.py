@@ -1,4 +1,4 @@
-"""What is written as Markdown is read back by another library's parser, which shows what was meant."""
+"""Markdown output, parsed by an independent library, shows the intended text."""
 
 import html
 import re

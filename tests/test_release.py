@@ -1,4 +1,4 @@
-"""The release check sees what is wrong with a wheel, and knows which commands of a page it can run."""
+"""The release check finds faults of a wheel, and selects the commands of a page that it can run."""
 
 import configparser
 import tarfile

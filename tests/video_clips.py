@@ -1,4 +1,4 @@
-"""Small videos with known pixels, and a network whose mattes are known too."""
+"""Small videos with known pixels, and a network with known mattes."""
 
 from collections.abc import Sequence
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Reading what W&B wrote offline: records of protocol buffers in blocks of 32 KiB, after LevelDB's log format."""
+"""Reading W&B's offline files: records of protocol buffers in blocks of 32 KiB, after LevelDB's log format."""
 
 from __future__ import annotations
 

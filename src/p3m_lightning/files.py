@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all; whether there is room for many; what a file is, and is called."""
+"""Atomic writing of files, checks of disk space, and recognition of what a file is."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Task = TypeVar("Task")
 
 FETCH = "fetch it again"
 BEGINNINGS = {
-    rb"version https://git-(lfs|annex)": ("a Git LFS pointer, not the file itself", "`git lfs pull` fetches that"),
+    rb"version https://git-(lfs|annex)": ("a Git LFS pointer, not the file itself", "`git lfs pull` fetches it"),
     rb"(\xef\xbb\xbf)?\s*<": ("a page in HTML or XML", "download the file itself"),
-    rb"(\xef\xbb\xbf)?\s*[{[]\s*[\"\]}{\[\d]": ("JSON", "give the file of weights that goes with it"),
+    rb"(\xef\xbb\xbf)?\s*[{[]\s*[\"\]}{\[\d]": ("JSON", "give the weights file that belongs to it"),
     rb"\x08[\x01-\x1f][\x12\x1a\x22\x32\x3a\x42]": (
         "an ONNX file",
         "`p3m predict --ckpt FILE.onnx` runs one; elsewhere give the checkpoint it was exported from",
@@ -36,21 +36,21 @@ BEGINNINGS = {
     rb"\x89HDF": ("an HDF5 file, as Keras writes them", "only PyTorch and safetensors files are read"),
     rb"GGUF|(?s:.{4}TFL3)": ("a model of another framework", "only PyTorch and safetensors files are read"),
     rb"\x93NUMPY": ("a NumPy array", "only PyTorch and safetensors files are read"),
-    rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF|II\*\x00|MM\x00\*|(?s:.{4}ftyp)": ("a picture or a video", "give a checkpoint"),
+    rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF|II\*\x00|MM\x00\*|(?s:.{4}ftyp)": ("an image or a video", "give a checkpoint"),
     rb"%PDF": ("a PDF", "give a checkpoint"),
 }
-"""Beginnings of files that are given for weights by mistake: what they are, and what to do."""
+"""Beginnings of files that are given as weights by mistake: what they are, and what to do."""
 
-PROBED = 3  # results made beforehand, to know the size of all
+PROBED = 3  # results made in advance, to estimate the size of all
 
 
 @contextmanager
 def atomic_path(path: str | Path, durable: bool = False) -> Iterator[Path]:
-    """Give a path beside `path` to write to, renamed to `path` at the end, removed after an error.
+    """Yield a path beside `path` to write to; it is renamed to `path` at the end, and removed after an error.
 
     Args:
         path: the file that is to appear whole or not at all.
-        durable: wait until the disk has it, so that a power cut after the renaming costs nothing; milliseconds a file.
+        durable: sync to disk first, so that a power cut after the renaming loses nothing; takes milliseconds.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,13 +69,13 @@ def atomic_path(path: str | Path, durable: bool = False) -> Iterator[Path]:
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Write `content` as indented JSON; the whole file or none."""
+    """Write `content` as indented JSON, atomically."""
     with atomic_path(path) as aside:
         aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write one line per row, `name` first; a key that a row lacks stays empty. The whole file or none."""
+    """Write one line per row, `name` first; a key that a row lacks stays empty. Atomic."""
     columns = list(dict.fromkeys(["name", *(key for row in rows for key in row)]))
     with atomic_path(path) as aside, aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.DictWriter(file, columns)
@@ -84,7 +84,7 @@ def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def prepare_folders(folders: Sequence[Path]) -> None:
-    """Make folders and clear what a killed run left half-written in them.
+    """Make folders and remove files that a killed run left half-written in them.
 
     Raises:
         InputError: one of them cannot be written to.
@@ -96,25 +96,25 @@ def prepare_folders(folders: Sequence[Path]) -> None:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            cure = "--out DIR takes another place"
+            cure = "--out DIR writes elsewhere"
             raise InputError(f"{folder}: cannot be written to ({error.strerror}); {cure}") from None
 
 
 def clear_leftovers(folder: Path, *places: str) -> None:
-    """Remove what killed runs left half-written in a folder and in `places` below it, which may be patterns."""
+    """Remove half-written files of killed runs from a folder and from `places` below it, which may be patterns."""
     for place in (".", *places):
         for leftover in folder.glob(f"{place}/.part-*"):
             leftover.unlink(missing_ok=True)
 
 
 def check_space(tasks: Sequence[Task], size: Callable[[Task], int], folder: Path, what: str, cure: str) -> str:
-    """Return a line about the disk space that is wanted; it must be there.
+    """Check that there is enough disk space, and return a line about it.
 
     Args:
-        tasks: of which a few are tried.
-        size: bytes that a task will write; an InputError of it is left to the task's turn.
+        tasks: all tasks, of which a few are tried.
+        size: returns the bytes that a task will write; an InputError is ignored until the task runs.
         folder: where they are written.
-        what: the subject of the line, as "9 images".
+        what: the subject of the line, such as "9 images".
         cure: what to do about too little space.
 
     Raises:
@@ -138,30 +138,34 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file that appears whole or not at all.
 
     Raises:
-        InputError: no space, or no right to write; the message says which.
+        InputError: no space or no permission; the message says which.
     """
     try:
         with atomic_path(path) as aside:
             aside.write_bytes(content)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        cure = "free some disk space and run the command again, it goes on" if full else "see the folder's rights"
+        cure = (
+            "free some disk space and run the command again to resume"
+            if full
+            else "check the permissions of the folder"
+        )
         raise InputError(f"{path}: cannot be written ({error.strerror}); {cure}") from None
 
 
 def plain_name(name: str) -> str:
-    """Return `name` with its letters composed, as most systems write them: what pairs and collides is told by this."""
+    """Return `name` in Unicode's composed form (NFC), by which files are paired and compared."""
     return unicodedata.normalize("NFC", name)
 
 
 def readable_bytes(count: float) -> str:
-    """Return a number of bytes with three digits and a unit, as "1.75 MB"."""
+    """Return a number of bytes with three digits and a unit, such as "1.75 MB"."""
     power = min(int(np.log10(max(count, 1)) / 3), 4)
     return f"{count / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
 def weights_format(path: Path) -> Literal["safetensors", "torch"]:
-    """Tell a safetensors file from one of PyTorch, by what is in it.
+    """Return the format of a weights file, judged by its content.
 
     Raises:
         InputError: it is neither; the message says what it is, and what to do.
@@ -181,9 +185,9 @@ def weights_format(path: Path) -> Literal["safetensors", "torch"]:
 
 
 def _kind(path: Path, start: bytes) -> tuple[str, str]:
-    """Return what a file is and what to do about it, two empty texts if it may be of PyTorch."""
+    """Return what a file is and what to do about it, or two empty strings if it may be a PyTorch file."""
     if not start.strip(b"\0"):
-        return ("an empty file" if not start else "a file of zeros, as an unfinished download leaves it"), FETCH
+        return ("an empty file" if not start else "a file of zeros, such as an unfinished download leaves"), FETCH
     for pattern, found in BEGINNINGS.items():
         if re.match(pattern, start):
             return found
@@ -196,7 +200,9 @@ def _kind(path: Path, start: bytes) -> tuple[str, str]:
     except UnicodeDecodeError:
         return "neither a PyTorch nor a safetensors file", FETCH
     line = text.strip().partition("\n")[0][:40]
-    return ("a text" if text.isprintable() or line.isprintable() else "no file of weights"), f"it begins with {line!r}"
+    return (
+        "a text" if text.isprintable() or line.isprintable() else "not a file of weights"
+    ), f"it begins with {line!r}"
 
 
 def _kind_of_archive(path: Path) -> tuple[str, str]:
@@ -204,14 +210,14 @@ def _kind_of_archive(path: Path) -> tuple[str, str]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except Exception:  # a broken archive fails in many ways
-        return "a PyTorch file or ZIP archive that is cut short", FETCH
+        return "a truncated PyTorch file or ZIP archive", FETCH
     if any(name.endswith("/constants.pkl") for name in names):
         return "a TorchScript program", "give the checkpoint it was made from"
     if any(name.endswith("data.pkl") for name in names):
         return "", ""
     if all(name.endswith(".npy") for name in names):
         return "NumPy arrays (.npz)", "only PyTorch and safetensors files are read"
-    return f"a ZIP archive of {len(names)} files", "unpack it, and give the file of weights in it"
+    return f"a ZIP archive of {len(names)} files", "unpack it, and give the weights file in it"
 
 
 def _umask() -> int:
@@ -220,4 +226,4 @@ def _umask() -> int:
     return mask
 
 
-_UMASK = _umask()  # asked once: setting it for a moment, the only way to ask, would race between writing threads
+_UMASK = _umask()  # read once: reading means setting it briefly, which would race between writing threads

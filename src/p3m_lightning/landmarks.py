@@ -1,4 +1,4 @@
-"""The 68 landmarks of faces: what a face finder is, merging what it found twice, and the JSON file of landmarks."""
+"""The 68 landmarks of faces: the type of face finders, merging of duplicates, and the JSON file of landmarks."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from p3m_lightning.messages import no_such
 from p3m_lightning.schema import InputError
 
 FaceFinder = Callable[[np.ndarray], list[np.ndarray]]
-"""Takes an image, uint8 RGB (H, W, 3); returns per face float (68, 2), x and y in pixels, in the order of 300-W."""
+"""Takes an image, uint8 RGB (H, W, 3); returns float (68, 2) per face, x and y in pixels, in the order of 300-W."""
 
 
 @dataclass(frozen=True)
 class FoundFace:
-    """A face, and what it took to find it; reports state it.
+    """A face, and how it was found, for reports.
 
     Attributes:
         points: float (68, 2), x and y in pixels of the whole image.
         detector: name of the detector.
-        where: the part of the image that was looked at: "image", "head" or "tile".
-        enlarged: by what that part was enlarged.
-        turned: by how many degrees it was turned.
-        score: the detector's.
+        where: the part of the image that was searched: "image", "head" or "tile".
+        enlarged: factor by which that part was enlarged.
+        turned: degrees by which it was rotated.
+        score: of the detector.
     """
 
     points: np.ndarray
@@ -40,13 +40,13 @@ class FoundFace:
     score: float = 0.0
 
     def how(self) -> dict[str, object]:
-        """All but the points, rounded for a report."""
+        """Everything but the points, rounded for a report."""
         numbers = {key: round(getattr(self, key), 2) for key in ("enlarged", "turned", "score")}
         return {"detector": self.detector, "where": self.where, **numbers}
 
 
 Landmarks = Mapping[str, list[np.ndarray]]
-"""Stem of an image file -> its faces; an empty list says that somebody looked and there is none."""
+"""Stem of an image file -> its faces; an empty list means that there is none."""
 
 
 def merge_faces(faces: Sequence[np.ndarray], overlap: float = 0.5) -> list[np.ndarray]:
@@ -64,7 +64,7 @@ def merge_faces(faces: Sequence[np.ndarray], overlap: float = 0.5) -> list[np.nd
 
 
 def box_overlap(first: np.ndarray, second: np.ndarray) -> float:
-    """Area that the upright boxes around two faces, (68, 2) each, have in common, as a share of the smaller box."""
+    """Return the overlap of the upright boxes around two faces, (68, 2) each, as a share of the smaller box."""
     low = np.maximum(first.min(axis=0), second.min(axis=0))
     high = np.minimum(first.max(axis=0), second.max(axis=0))
     smaller = min(np.prod(np.ptp(first, axis=0)), np.prod(np.ptp(second, axis=0)))
@@ -74,9 +74,9 @@ def box_overlap(first: np.ndarray, second: np.ndarray) -> float:
 def read_landmarks(path: str | Path) -> dict[str, list[np.ndarray]]:
     """Read the landmarks of many images from one JSON file, or from a folder with one JSON file per image.
 
-    A file: `{"landmarks": {"photo": [[[x, y], ... 68 points], ... faces], ...}}`, names being stems or file names,
-    other keys ignored. A folder: `photo.json` holds the list of faces alone. Pixels count from the top left of the
-    image as displayed, EXIF rotation applied.
+    A file: `{"landmarks": {"photo": [[[x, y], ... 68 points], ... faces], ...}}`, where names are stems or file
+    names and other keys are ignored. A folder: `photo.json` holds only the list of faces. Pixels count from the top
+    left of the image as displayed, EXIF rotation applied.
 
     Raises:
         InputError: no such file, not JSON, or not 68 points somewhere; the message names the image.
@@ -98,7 +98,7 @@ def read_landmarks(path: str | Path) -> dict[str, list[np.ndarray]]:
 
 
 def write_landmarks(path: str | Path, landmarks: Landmarks, **other: object) -> None:
-    """Write what `read_landmarks` reads; `other` keys stand before the landmarks.
+    """Write a file for `read_landmarks`; `other` keys precede the landmarks.
 
     Raises:
         InputError: the file cannot be written.
@@ -112,7 +112,7 @@ def write_landmarks(path: str | Path, landmarks: Landmarks, **other: object) -> 
 
 
 def rounded(faces: Sequence[np.ndarray]) -> list[list[list[float]]]:
-    """Turn faces, (68, 2) each, into the lists that files hold: a tenth of a pixel is more than any finder knows."""
+    """Return faces, (68, 2) each, as lists for files, rounded to a tenth of a pixel, finer than any finder."""
     return [np.round(face, 1).tolist() for face in faces]
 
 

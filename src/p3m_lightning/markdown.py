@@ -1,4 +1,4 @@
-"""Text and tables in GitHub's Markdown; what a name or a number holds is shown as it is, never taken for markup."""
+"""Text and tables in GitHub's Markdown; names and numbers are escaped, so they are never read as markup."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Collection, Sequence
 
 INLINE = re.compile(
     r"[\\`*|~]"
-    r"|(?<![^\W_])_|_(?![^\W_])"  # inside of a word it emphasizes nothing
+    r"|(?<![^\W_])_|_(?![^\W_])"  # inside a word it is not emphasis
     r"|<(?=[A-Za-z/!?])"  # tags
     r"|&(?=\w+;|#)"  # entities
     r"|(?<=\])[(\[:]"  # links
 )
 LINE_START = re.compile(r"^(?:[#>=\[]|[-+](?=[-\s]|$)|\d+[.)](?=\s|$))")
-"""Headings, quotations, references and lists; the mark is the last character."""
+"""Headings, quotations, references and lists; the marker is the last character."""
 
 
 def inline(text: str) -> str:
-    r"""Return a text in one line that Markdown shows as it is, in a cell or behind other text.
+    r"""Return a text on one line, escaped so that Markdown shows it literally in a cell or after other text.
 
     >>> print(inline("a|b <i>, *c* [link](x)"))
     a\|b \<i>, \*c\* [link]\(x)
@@ -28,7 +28,7 @@ def inline(text: str) -> str:
 
 
 def paragraph(text: str) -> str:
-    r"""Return a text that Markdown shows as it is, at the beginning of a line.
+    r"""Return a text escaped so that Markdown shows it literally at the beginning of a line.
 
     >>> print(paragraph("1. is no list"))
     1\. is no list
@@ -39,12 +39,12 @@ def paragraph(text: str) -> str:
 def markdown_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], bold: Collection[tuple[int, int]] = frozenset()
 ) -> str:
-    """Return a table: the first column to the left, the others to the right.
+    """Return a table with the first column left-aligned, the others right-aligned.
 
     Args:
         header: names of the columns.
         rows: cells.
-        bold: cells (row, column) that are printed bold.
+        bold: cells (row, column) to print in bold.
     """
     lines = ["| " + " | ".join(map(inline, header)) + " |", "|---|" + "---:|" * (len(header) - 1)]
     for row, cells in enumerate(rows):

@@ -1,4 +1,4 @@
-"""Wording of messages for people: said once, names escaped, lists cut short, changed settings named."""
+"""Helpers for messages: repeated ones suppressed, names escaped, lists shortened, changed settings named."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from p3m_lightning.schema import InputError
 LOG = logging.getLogger("p3m_lightning")
 
 MOST_NAMES = 2000
-"""Files of a folder that are compared with a name that is not there."""
+"""Number of files of a folder that are compared with a missing name."""
 
 NAMED = 3
-"""Differing settings that a message names."""
+"""Number of differing settings that a message names."""
 
 
 @lru_cache(maxsize=10_000)
 def tell(message: str) -> None:
-    """Log a warning, the first time it comes up in this process; without any logging set up it goes to stderr."""
+    """Log a warning the first time it occurs in this process; without logging set up, it goes to stderr."""
     LOG.warning("p3m: %s", printable(message))
 
 
 def printable(text: str) -> str:
-    r"""Return `text` in one line with what a terminal would act on, or cannot show, written as an escape (\x1b)."""
+    r"""Return `text` on one line, with control and unprintable characters as escapes (\x1b)."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
     )
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return `; did you mean NAME?` with the nearest of some names; nothing where none is near."""
+    """Return `; did you mean NAME?` with the nearest of some names, or an empty text if none is near."""
     near = get_close_matches(name, list(names), n=1)
     return f"; did you mean {printable(near[0])}?" if near else ""
 
 
 def no_such(path: str | Path, what: str = "file") -> str:
-    """Say that there is no such file, and which one beside it has nearly its name, or to where it is a broken link."""
+    """Return the message for a missing file, with the most similar name beside it, or the target of a broken link."""
     path = Path(path)
     if path.is_symlink():
         return f"{path}: a link to {path.readlink()}, where no {what} is"
@@ -54,10 +54,10 @@ def no_such(path: str | Path, what: str = "file") -> str:
 
 
 def whole_number(key: str, value: object, least: int, most: int | None = None) -> int:
-    """Return `value`, which must be a whole number; of a configuration it can be anything.
+    """Return `value`, from a configuration, after checking that it is a whole number.
 
     Raises:
-        InputError: it is something else, or outside of `least` to `most`.
+        InputError: it is something else, or outside `least` to `most`.
     """
     if type(value) is int and value >= least and (most is None or value <= most):
         return value
@@ -66,15 +66,15 @@ def whole_number(key: str, value: object, least: int, most: int | None = None) -
 
 
 def shortened(items: Iterable[str], most: int | None, rest: str = "") -> list[str]:
-    """Return the first items, made `printable`, and behind them how many more there are, if any.
+    """Return the first items, made `printable`, followed by the number of further ones, if any.
 
     >>> shortened("abcd", 2, " in all.txt")
     ['a', 'b', 'and 2 more in all.txt']
 
     Args:
         items: of any number.
-        most: how many of them are shown; None for all.
-        rest: follows the number.
+        most: number of items to show; None for all.
+        rest: text after the number.
     """
     items = list(items)
     more = len(items) - most if most is not None else 0
@@ -83,12 +83,12 @@ def shortened(items: Iterable[str], most: int | None, rest: str = "") -> list[st
 
 
 def refuse_other_settings(place: str | Path, recorded: Mapping[str, Any], wanted: Mapping[str, Any], cure: str) -> None:
-    """Refuse to go on with what was made with other settings.
+    """Refuse to continue with results that were made with other settings.
 
     Args:
-        place: what was made, the subject of the message.
-        recorded: settings with which it was made; nested mappings are compared key by key.
-        wanted: settings of now, as plain values that JSON holds; others are compared as texts.
+        place: the results, the subject of the message.
+        recorded: settings they were made with; nested mappings are compared key by key.
+        wanted: current settings, as plain JSON values; others are compared as strings.
         cure: what to do about it.
 
     Raises:

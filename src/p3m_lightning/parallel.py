@@ -1,4 +1,4 @@
-"""Work on many files with all cores, and no more of them in memory at once than it can hold."""
+"""Work on many files with all cores, within the memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 Decodes = Callable[[Task], Iterable[Path | None]]
-"""Tells which image files the work on a task decodes, of which only so many pixels may be under way at once."""
+"""Returns the image files that a task decodes, since the total of pixels in progress is limited."""
 
 
 def run_parallel(
@@ -32,16 +32,16 @@ def run_parallel(
     workers: int | None,
     decodes: Decodes[Task] = lambda _: (),
 ) -> Iterator[Result]:
-    """Yield `function(task)` of every task as it gets done, in any order.
+    """Yield `function(task)` of every task as it completes, in any order.
 
     Args:
-        function: can be pickled, as a function of a module or a `functools.partial` of one.
-        tasks: can be pickled.
-        workers: processes; None takes one per core, 1 works in this process.
-        decodes: the image files of a task; together no more than `pixel_limit` are under way.
+        function: picklable, such as a function of a module or a `functools.partial` of one.
+        tasks: picklable.
+        workers: processes; None uses one per core, 1 works in this process.
+        decodes: returns the image files of a task; together at most `pixel_limit` are in progress.
 
     Raises:
-        InputError: less than one worker, or a worker that died; whatever `function` raises ends the work too.
+        InputError: less than one worker, or a worker died; any exception of `function` ends the work too.
     """
     tasks = list(tasks)
     check_workers(workers)
@@ -49,7 +49,7 @@ def run_parallel(
     if workers <= 1:
         yield from map(function, tasks)
         return
-    # spawned, not forked: OpenCV and torch keep threads of which a fork copies only the locks
+    # spawned, not forked: of the threads of OpenCV and torch a fork copies only the locks
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
@@ -68,15 +68,15 @@ def in_order(
     decodes: Decodes[Task] = lambda _: (),
     used: PixelsInUse | None = None,
 ) -> Iterator[tuple[Task, Future[Result]]]:
-    """Yield the tasks in their order, each with its future, while a pool works on those that follow.
+    """Yield the tasks in order, each with its future, while a pool works on the following ones.
 
     Args:
         pool: of threads.
-        function: what is done with a task.
-        tasks: taken one by one, as they are needed.
-        ahead: tasks begun before they are asked for.
+        function: applied to each task.
+        tasks: consumed one by one, as needed.
+        ahead: number of tasks begun in advance.
         decodes: as for `run_parallel`.
-        used: what other threads still do with the results of earlier tasks; counts towards the same `pixel_limit`.
+        used: pixels of earlier tasks still in use by other threads; count toward the same `pixel_limit`.
     """
     used = used or PixelsInUse()
     under_way: deque[tuple[Task, Future[Result], int]] = deque()
@@ -108,7 +108,7 @@ class PixelsInUse:
         return sum(self._held.values())
 
     def wait(self, most: int) -> None:
-        """Wait until no more than `most` pixels are held, or none."""
+        """Wait until at most `most` pixels are held."""
         while self.count() > max(most, 0) and self._held:
             wait(self._held, return_when=FIRST_COMPLETED)
 
@@ -139,20 +139,20 @@ def check_workers(workers: int | None) -> None:
 
 
 def available_cores() -> int:
-    """Count the cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which lets the current files be finished
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the parent, which lets current files finish
     cv2.setNumThreads(1)
     silence_libraries()
 
 
 def silence_libraries() -> None:
-    """Keep what C libraries print about broken files off the terminal: Python's own stderr moves past them.
+    """Keep messages of C libraries about broken files off the terminal, but not Python's own stderr.
 
-    Nothing happens where stderr is not the process's own, as in a notebook.
+    Does nothing if stderr is not that of the process, as in a notebook.
     """
     own = sys.__stderr__
     if own is None or sys.stderr is not own:
@@ -165,6 +165,6 @@ def silence_libraries() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
-    # a second name of the terminal, which stays open as long as the process
+    # a duplicate of the terminal's descriptor, open as long as the process
     stderr = os.fdopen(terminal, "w", buffering=1, encoding=own.encoding, errors="backslashreplace")
-    sys.stderr = sys.__stderr__ = stderr  # type: ignore[misc]  # the interpreter's last words go there too
+    sys.stderr = sys.__stderr__ = stderr  # type: ignore[misc]  # the interpreter's final messages go there too

@@ -1,4 +1,4 @@
-"""Progress of all long work: a bar in a terminal, a line now and then in a log."""
+"""Progress of long work: a bar in a terminal, periodic lines in a log."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from rich.progress import (
 T = TypeVar("T")
 
 EVERY = float(os.environ.get("P3M_PROGRESS_SECONDS", "30"))
-"""Seconds between two lines where nobody watches a bar."""
+"""Seconds between two lines where there is no bar."""
 
 
 class Occasionally:
-    """A clock that says when the next line is due; the first one is, after `seconds`, the others that much later each.
+    """A timer for lines that are due every `seconds`.
 
     Args:
         seconds: between two lines.
@@ -38,7 +38,7 @@ class Occasionally:
         self._last = time.monotonic()
 
     def due(self) -> bool:
-        """Tell whether a line is due, and count from now if it is."""
+        """Return whether a line is due, and restart the timer if it is."""
         now = time.monotonic()
         if now - self._last < self.seconds:
             return False
@@ -47,10 +47,10 @@ class Occasionally:
 
 
 class _Bar(Progress):
-    """A bar that writes lines where its console is no terminal."""
+    """A bar that writes lines if its console is not a terminal."""
 
     def __init__(self, *columns: Any, console: Console) -> None:
-        # rich would print the bar once, when all is over
+        # rich would print the bar only once, at the end
         super().__init__(*columns, console=console, disable=not console.is_terminal, get_time=lambda: time.monotonic())
         self._lines = None if console.is_terminal else Occasionally()
 
@@ -69,7 +69,7 @@ class _Bar(Progress):
 
 
 def _line(task: Task) -> str:
-    """Say how far a task is, as `predicting 120/500, 0:01:00 gone, 0:03:10 left`."""
+    """Return the state of a task, such as `predicting 120/500, 0:01:00 gone, 0:03:10 left`."""
     total = "" if task.total is None else f"/{task.total:.0f}"
     parts = [f"{task.description} {task.completed:.0f}{total}", f"{spent(task.elapsed or 0)} gone"]
     if task.total and task.completed and task.elapsed:
@@ -83,9 +83,9 @@ def spent(seconds: float) -> str:
 
 
 def progress_bar() -> Progress:
-    """Return a bar with count, time spent and time left; on stderr, so that stdout stays for results.
+    """Return a bar with count, time spent and time left; on stderr, since stdout is for results.
 
-    Where stderr is no terminal it writes a line every `EVERY` seconds instead.
+    If stderr is not a terminal, it writes a line every `EVERY` seconds instead.
     """
     return _Bar(
         TextColumn("{task.description}"),
@@ -98,7 +98,7 @@ def progress_bar() -> Progress:
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Yield `items` under a progress bar; `total` where they have no length."""
+    """Yield `items` with a progress bar; give `total` if they have no length."""
     with progress_bar() as bar:
         if total is None and isinstance(items, Sized):
             total = len(items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
-if TYPE_CHECKING:  # so that the command line's help answers without loading torch
+if TYPE_CHECKING:  # so that the command line's help works without loading torch
     from torch import Tensor
 
 BACKGROUND, UNKNOWN, FOREGROUND = 0, 1, 2
@@ -12,7 +12,7 @@ BACKGROUND, UNKNOWN, FOREGROUND = 0, 1, 2
 
 
 LABELS = ("matte", "mask", "trimap")
-"""Kinds of labels: a matte is true everywhere, a mask outside a band around its edge, a trimap where it is known."""
+"""Kinds of labels: a matte is true everywhere, a mask outside a band around its edge, a trimap in its known regions."""
 
 
 class InputError(ValueError):
@@ -31,7 +31,7 @@ class Sample(TypedDict):
     face: NotRequired[Tensor]  # float (1, H, W), 1 inside the obfuscated face
     labels: NotRequired[Tensor]  # int64 (), index into LABELS; absent where all labels are mattes
     candidates: NotRequired[Tensor]  # float (K, H, W) in [0, 1]: mattes with faults, for the quality head
-    before: NotRequired[MattingOutput]  # of the network from before an adaptation, in batches alone
+    before: NotRequired[MattingOutput]  # of the network before an adaptation; only in batches
 
 
 class EncoderFeatures(NamedTuple):
@@ -43,16 +43,16 @@ class EncoderFeatures(NamedTuple):
 
 
 class MattingOutput(NamedTuple):
-    """Output of every network; only `alpha` is always there."""
+    """Output of every network; only `alpha` is always present."""
 
     alpha: Tensor  # (N, 1, H, W) in [0, 1], the final matte
     semantic: Tensor | None = None  # P3M-Net: (N, 3, H, W) trimap logits
-    detail: Tensor | None = None  # P3M-Net: (N, 1, H, W) in [0, 1], trusted in the unknown region
+    detail: Tensor | None = None  # P3M-Net: (N, 1, H, W) in [0, 1], valid in the unknown region
     sides: tuple[Tensor, ...] = ()  # P3M-Net: (N, 3, H, W) trimap logits of dBFI 2, 1, 0
 
 
 class Branches(NamedTuple):
-    """Outputs of a network's two branches, those that were asked for."""
+    """The requested outputs of a network's two branches."""
 
     semantic: Tensor | None  # (N, 3, H, W), scores of background, unknown, foreground
-    detail: Tensor | None  # (N, 1, H, W) in [0, 1], trusted in the unknown region
+    detail: Tensor | None  # (N, 1, H, W) in [0, 1], valid in the unknown region

@@ -1,4 +1,4 @@
-"""Picture sheets: a row for every portrait, a labeled column for every map."""
+"""Image sheets: a row for every portrait, a labeled column for every map."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GAP = 4
 
 
 class Panel(NamedTuple):
-    """A picture of a sheet, and what stands above its column."""
+    """An image of a sheet, and the title of its column."""
 
     caption: str
     picture: np.ndarray  # uint8 (H, W, 3)
@@ -31,7 +31,7 @@ class MattingPanels(NamedTuple):
 
 
 def matting_panels(image: Tensor, trimap: Tensor, alpha: Tensor, truth: Tensor) -> MattingPanels:
-    """Turn one portrait's maps into pictures.
+    """Turn one portrait's maps into images.
 
     Args:
         image: (3, H, W) RGB in [0, 1].
@@ -45,12 +45,12 @@ def matting_panels(image: Tensor, trimap: Tensor, alpha: Tensor, truth: Tensor) 
         trimap=Panel("trimap prediction", to_picture(trimap / 2)),
         matte=Panel("matte", to_picture(alpha)),
         truth=Panel("ground truth", to_picture(truth)),
-        error=Panel("error (red: too much, blue: too little)", error),
+        error=Panel("error (red: too high, blue: too low)", error),
     )
 
 
 def error_picture(difference: np.ndarray) -> np.ndarray:
-    """Draw prediction minus truth, float (H, W) in [-1, 1]: white is right, red too much, blue too little; uint8."""
+    """Draw prediction minus truth, float (H, W) in [-1, 1]: white is correct, red too high, blue too low; uint8."""
     red, blue = np.clip(difference, 0, 1), np.clip(-difference, 0, 1)
     return np.rint(np.stack([1 - blue, 1 - red - blue, 1 - red], axis=-1) * 255).astype(np.uint8)
 
@@ -61,7 +61,7 @@ def sheet(rows: Sequence[Sequence[Panel]], notes: Sequence[str], side: int = 320
     Args:
         rows: for each portrait the same columns.
         notes: a line of text for each row.
-        side: the longer side of a picture in the sheet, pixels.
+        side: the longer side of an image in the sheet, in pixels.
     """
     columns = len(rows[0])
     lines = [_label_bar([panel.caption for panel in rows[0]], side)]
@@ -73,7 +73,7 @@ def sheet(rows: Sequence[Sequence[Panel]], notes: Sequence[str], side: int = 320
 
 
 def to_picture(maps: Tensor) -> np.ndarray:
-    """Turn (1 or 3, H, W) of [0, 1] into uint8 (H, W, 3)."""
+    """Convert (1 or 3, H, W) in [0, 1] to uint8 (H, W, 3)."""
     picture = np.rint(maps.detach().float().clamp(0, 1).cpu().numpy() * 255).astype(np.uint8).transpose(1, 2, 0)
     return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
 
@@ -87,7 +87,7 @@ def outlined(image: Tensor, mask: Tensor) -> np.ndarray:
 
 
 def reduced(picture: np.ndarray, side: int) -> np.ndarray:
-    """Return uint8 (H, W[, 3]) with its longer side reduced to `side` pixels; smaller ones as they are."""
+    """Return uint8 (H, W[, 3]) with its longer side reduced to `side` pixels; smaller ones are unchanged."""
     return _fit(picture, side) if max(picture.shape[:2]) > side else picture
 
 

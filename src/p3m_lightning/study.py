@@ -1,4 +1,4 @@
-"""Optuna's studies: opening one that other processes have open too, and a trial that another one began."""
+"""Optuna studies: opening one shared with other processes, and a trial that another process began."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
 
 TRIAL = "P3M_TRIAL"
-"""Environment variable that leads a run to its trial. No key of the configuration: a database's address may hold a
-password, and configurations are kept and shared."""
+"""Environment variable that points a run to its trial. Not a key of the configuration, since the URL of a database may
+contain a password, and configurations are stored and shared."""
 
 
 def open_study(storage: str, name: str, pruner: Mapping[str, Any] | None = None) -> Study:
-    """Open a study that is there.
+    """Open an existing study.
 
     Args:
         storage: see `open_storage`.
         name: of the study.
-        pruner: what to build as its pruner; None never stops a run.
+        pruner: configuration of its pruner; None never stops a run.
 
     Raises:
         InputError: Optuna is not installed, or the storage cannot be opened.
@@ -42,9 +42,9 @@ def build_part(key: str, node: Mapping[str, Any], **arguments: Any) -> Any:
     """Build the sampler or the pruner of a study.
 
     Args:
-        key: which of them, in `hydra.sweeper`.
-        node: what to build, a `_target_` with its arguments.
-        arguments: more of these.
+        key: its key in `hydra.sweeper`.
+        node: a `_target_` with its arguments.
+        arguments: further arguments.
 
     Raises:
         InputError: Optuna is not installed, or refuses an argument.
@@ -60,16 +60,16 @@ def build_part(key: str, node: Mapping[str, Any], **arguments: Any) -> Any:
 
 
 def need_optuna() -> None:
-    """Raise InputError with the remedy where Optuna is not installed."""
+    """Raise InputError with the remedy if Optuna is not installed."""
     try:
         import optuna
     except ImportError:
         raise InputError("sweep: Optuna is not installed; pip install 'p3m_lightning[sweep]'") from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # results come as a table
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # results are shown as a table
 
 
 def open_storage(storage: str) -> Any:
-    """Open the storage of studies: a database by its address (`sqlite:///FILE`, `postgresql://...`), or a journal file.
+    """Open the storage of studies: a database by its URL (`sqlite:///FILE`, `postgresql://...`), or a journal file.
 
     Raises:
         InputError: Optuna is not installed, or the storage cannot be opened.
@@ -83,14 +83,14 @@ def open_storage(storage: str) -> Any:
             return RDBStorage(storage)
         Path(storage).parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(storage))
-    except Exception as error:  # of a driver, SQLAlchemy or the file system: many kinds, one meaning
+    except Exception as error:  # raised by a driver, SQLAlchemy or the file system
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"hydra.sweeper.storage: {without_password(storage)} cannot be opened ({reason})") from error
 
 
 @contextmanager
 def one_at_a_time(storage: str) -> Iterator[None]:
-    """Let one process at a time ask for a trial where the storage does not see to it: SQLite locks no rows."""
+    """Let only one process at a time request a trial if the storage cannot ensure it: SQLite does not lock rows."""
     if not storage.startswith("sqlite:///"):
         yield
         return
@@ -100,9 +100,9 @@ def one_at_a_time(storage: str) -> Iterator[None]:
 
 
 def open_trial(study: Study, number: int) -> Trial:
-    """Open a running trial that another process, or an earlier life of this one, began.
+    """Open a running trial that another process, or an earlier run of this one, began.
 
-    Parameters that it was given then stay as they are. Optuna has no public way from a trial's number to it.
+    Its parameters are kept. Optuna has no public way to get a trial by its number.
     """
     import optuna
 
@@ -110,5 +110,5 @@ def open_trial(study: Study, number: int) -> Trial:
 
 
 def without_password(storage: str) -> str:
-    """Return the address of a database without the password in it."""
+    """Return the URL of a database without its password."""
     return re.sub(r"(://[^:/@]+):[^@]+@", r"\1:...@", storage)

@@ -1,4 +1,4 @@
-"""One printer for all tables on stdout: drawn in a terminal, tab-separated in a pipe, never with a name cut."""
+"""Printing of all tables on stdout: drawn in a terminal, tab-separated in a pipe, never with a truncated name."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from p3m_lightning.messages import printable
 RULE = re.compile(r"\|[-:| ]+\|")
 UNESCAPED_BAR = re.compile(r"(?<!\\)\|")
 ESCAPED = re.compile(r"\\([\\`*|~_<&(\[:])")
-"""What Markdown's tables are made of: the line below the head, bars between cells, and escapes inside them."""
+"""Syntax of Markdown's tables: the line below the head, bars between cells, and escapes inside them."""
 
 WRAPPED = 24
-"""Columns of the terminal that a column of sentences needs at least."""
+"""Smallest width of a column of sentences."""
 
 
 def print_table(
@@ -34,17 +34,17 @@ def print_table(
 ) -> None:
     """Print a table.
 
-    In a pipe a row is a line, its cells separated by tabs, without frame or padding. In a terminal that is too narrow
-    for the table each row starts with its first cell on a line of its own.
+    In a pipe each row is a line of tab-separated cells, without frame or padding. If the terminal is too narrow for
+    the table, each row starts with its first cell on a line of its own.
 
     Args:
         head: names of the columns; the first one's cells name the rows.
         rows: cells of each row; control characters in them are escaped.
-        title: stands on a line before.
-        left: further columns set flush left, as the first one is; all others are numbers.
-        sentences: columns whose cells may be wrapped in a terminal; flush left.
-        bold: indices of rows to stress.
-        sections: indices of rows behind which a line is drawn.
+        title: printed on a line before.
+        left: further left-aligned columns, like the first one; all others are numbers.
+        sentences: columns whose cells may be wrapped in a terminal; left-aligned.
+        bold: indices of rows to emphasize.
+        sections: indices of rows followed by a line.
     """
     cells = [[printable(str(cell)) for cell in row] for row in rows]
     if not sys.stdout.isatty():
@@ -68,7 +68,7 @@ def print_table(
 
 
 def print_markdown(text: str) -> None:
-    """Print a report in Markdown: as it is in a terminal; in a pipe its tables become rows of cells between tabs."""
+    """Print a report in Markdown: unchanged in a terminal; in a pipe its tables become tab-separated rows."""
     if sys.stdout.isatty():
         print(text)
         return
@@ -80,14 +80,14 @@ def print_markdown(text: str) -> None:
 
 
 def _width(head: Sequence[str], cells: Sequence[Sequence[str]], sentences: Sequence[str]) -> int:
-    """Return how many columns of the terminal the table takes."""
+    """Return the width of the table in columns of the terminal."""
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     wrapped = (min(width, WRAPPED) if name in sentences else width for name, width in zip(head, widths, strict=True))
     return sum(wrapped) + 3 * len(head) + 1
 
 
 def _print_stacked(console: Console, head: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """Print names on lines of their own, whole, and the other cells below each."""
+    """Print each name in full on a line of its own, with the other cells below."""
     for name, *others in cells:
         console.print(name, markup=False, soft_wrap=True)
         facts = [f"{key} {cell}" for key, cell in zip(head[1:], others, strict=True) if cell not in ("", "-")]

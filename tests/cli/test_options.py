@@ -51,7 +51,7 @@ def test_a_limit_of_megapixels_is_taken_by_every_verb(tmp_path, monkeypatch, cap
         Image.new("L", (40, 40)).save(tmp_path / folder / "x.png")
     assert main(["score", str(tmp_path / "a"), str(tmp_path / "b"), *option]) == 2
     assert (
-        "40 x 40 pixels is more than 0.001 megapixels; --max-megapixels N reads larger ones" in capsys.readouterr().err
+        "40 x 40 pixels is more than 0.001 megapixels; --max-megapixels N allows larger ones" in capsys.readouterr().err
     )
 
 

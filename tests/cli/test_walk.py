@@ -1,4 +1,4 @@
-"""How many files a newcomer opens who follows a photograph from `p3m predict` to its PNG."""
+"""Number of files that a newcomer opens to follow a photograph from `p3m predict` to its PNG."""
 
 import os
 import subprocess

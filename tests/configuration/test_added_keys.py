@@ -1,4 +1,4 @@
-"""What `+key=value` may add to a configuration: what is read."""
+"""Keys that `+key=value` may add to a configuration: those that are read."""
 
 import pytest
 

@@ -16,7 +16,7 @@ from p3m_lightning.schema import InputError
         ),
         (
             "lr_factors={encoder.*: 0.1}",
-            "conf/train.yaml has not all keys of this value; +lr_factors=VALUE",
+            "conf/train.yaml lacks some keys of this value; +lr_factors=VALUE",
         ),
         ("model=p3mnet_r43", "did you mean p3mnet_r34?"),
         ("qqqq=1", "qqqq: conf/train.yaml has no such key; +qqqq=VALUE adds one that a constructor takes"),

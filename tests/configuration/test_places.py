@@ -1,4 +1,4 @@
-"""Folders of this machine in what travels."""
+"""Removal of folders of this machine from shared files."""
 
 from p3m_lightning.configuration.places import with_places, without_places
 

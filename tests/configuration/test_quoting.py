@@ -1,4 +1,4 @@
-"""Overrides whose values hold what Hydra's grammar would take for something else."""
+"""Overrides with values that Hydra's grammar would misread."""
 
 from pathlib import Path
 

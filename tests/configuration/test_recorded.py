@@ -1,4 +1,4 @@
-"""What came with a file is data: only what is listed is built of it, and its shapes are compared first."""
+"""Recorded configurations are data: only listed targets are built, after a check of types."""
 
 import pytest
 

@@ -17,7 +17,7 @@ def told(monkeypatch):
 def test_whoever_waits_for_the_compilation_is_told(tmp_path, monkeypatch, told):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     assert import_pymatting() is sys.modules["pymatting"]
-    assert told == ["pymatting compiles its solver; this happens once and takes about a minute of a core"]
+    assert told == ["pymatting compiles its solver; this happens once and takes about a minute"]
 
 
 def test_where_it_is_compiled_nothing_is_said(tmp_path, monkeypatch, told):

@@ -199,7 +199,7 @@ def test_sources_come_by_landmarks_or_by_masks(tmp_path, source):
 
 
 def test_wrong_sources_are_refused(tmp_path, source):
-    with pytest.raises(InputError, match="one of both"):
+    with pytest.raises(InputError, match="either landmarks or masks"):
         FaceSource(tmp_path / "faces")
     write_landmarks(tmp_path / "other.json", {"blue": [face_points()]})
     with pytest.raises(InputError, match="are the names the same"):

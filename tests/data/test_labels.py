@@ -1,4 +1,4 @@
-"""Masks and trimaps as labels: what they teach, and what they leave alone."""
+"""Masks and trimaps as labels: the regions they train, and those they do not."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Pages show names as they are, and hold their tables and pictures."""
+"""Pages show names literally, and contain their tables and images."""
 
 import re
 from urllib.parse import unquote

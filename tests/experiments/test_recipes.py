@@ -1,4 +1,4 @@
-"""Every experiment: its network learns from its loss, and what it quotes is such as a run can be held against."""
+"""Every experiment: its network learns from its loss, and its quoted figures are comparable with a run."""
 
 from collections.abc import Iterator
 from pathlib import Path

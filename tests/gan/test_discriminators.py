@@ -1,4 +1,4 @@
-"""Discriminators of StyleMatteGAN: what augmentation may change, what is frozen, what learns."""
+"""Discriminators of StyleMatteGAN: effects of augmentation, and frozen and trained parts."""
 
 import numpy as np
 import pytest

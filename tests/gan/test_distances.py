@@ -1,4 +1,4 @@
-"""Distances between sets of pictures, against their formulas, and what they may be called."""
+"""Distances between sets of images, against their formulas, and their names."""
 
 import numpy as np
 import pytest

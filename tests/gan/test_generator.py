@@ -1,4 +1,4 @@
-"""StyleGAN3: what the paper promises of the generator, and the pieces that the promise rests on."""
+"""StyleGAN3: the properties that the paper claims for the generator, and its parts."""
 
 import numpy as np
 import pytest

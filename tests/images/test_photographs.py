@@ -72,7 +72,7 @@ def test_other_arrays_are_refused(wrong):
 
 def test_broken_input_is_refused(tmp_path):
     (tmp_path / "empty.jpg").touch()
-    with pytest.raises(InputError, match=r"empty\.jpg: not an image file, it is empty"):
+    with pytest.raises(InputError, match=r"empty\.jpg: not an image file; it is empty"):
         read_photo(tmp_path / "empty.jpg")
     with pytest.raises(InputError, match=r"gone\.jpg: no such file"):
         read_photo(str(tmp_path / "gone.jpg"))
@@ -143,10 +143,10 @@ def test_floats_of_no_known_range_are_refused(tmp_path, top):
     image = Image.fromarray((np.linspace(0, top, 54).reshape(6, 9)).astype(np.float32))
     image.save(tmp_path / "a.pfm")
     for source in (tmp_path / "a.pfm", image):
-        with pytest.raises(InputError, match="floats whose range is not known"):
+        with pytest.raises(InputError, match="floats of unknown range"):
             read_photo(source)
 
 
 def test_grey_of_32_bits_is_refused_not_clipped():
-    with pytest.raises(InputError, match="grey from 7 to 70000"):
+    with pytest.raises(InputError, match="gray from 7 to 70000"):
         read_photo(Image.fromarray(np.array([[7, 70000]], np.int32)))

@@ -126,7 +126,7 @@ def test_a_kind_that_no_decoder_knows_is_said(tmp_path):
     entry = np.array([259, 3], "<u2").tobytes() + np.array([1], "<u4").tobytes()  # compression, one short
     at = content.index(entry) + len(entry)
     (tmp_path / "a.tif").write_bytes(content[:at] + np.array([50002], "<u2").tobytes() + content[at + 2 :])
-    with pytest.raises(InputError, match=r"a\.tif: a TIFF of 3 channels, 8 bits, JPEG XL, which is not known"):
+    with pytest.raises(InputError, match=r"a\.tif: a TIFF of 3 channels, 8 bits, JPEG XL, which is not supported"):
         read_image(tmp_path / "a.tif")
 
 

@@ -1,4 +1,4 @@
-"""People in backgrounds: the network's certainty decides, in the whole picture and in its quarters."""
+"""People in backgrounds, found by the network's certain foreground, in the whole image and in its quarters."""
 
 import json
 

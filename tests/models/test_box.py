@@ -1,4 +1,4 @@
-"""The network in the box knows a person from a place, and is what its card says."""
+"""The network in the box distinguishes people from places, and matches its card."""
 
 import numpy as np
 import pytest

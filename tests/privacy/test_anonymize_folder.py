@@ -189,7 +189,7 @@ def test_other_settings_or_foreign_files_are_not_mixed(folder):
         anonymize(folder, recipe=Recipe(find_faces, "zero"))
     anonymize(folder, recipe=Recipe(find_faces, "zero"), overwrite=True)
     report_path(folder / "dst").unlink()
-    with pytest.raises(InputError, match="is there and no report"):
+    with pytest.raises(InputError, match="exists without a report"):
         anonymize(folder)
 
 

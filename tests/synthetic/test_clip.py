@@ -1,4 +1,4 @@
-"""Synthetic clips: the law of compositing, seeds, and motion that is what it says."""
+"""Synthetic clips: the compositing equation, seeds, and correct motion."""
 
 import json
 from itertools import pairwise

@@ -88,7 +88,7 @@ def test_what_is_missing_or_cannot_be_is_one_line(tmp_path, evaluated, capsys):
     path.unlink()
     assert "net.onnx: no such file" in evaluated(path, code=2)
     assert main(["train", *FIXED, "model=external"]) == 2
-    assert "evaluated as it is" in capsys.readouterr().err
+    assert "can only be evaluated" in capsys.readouterr().err
 
 
 def test_a_folder_of_mattes_stands_beside_runs(portraits, tmp_path, evaluated, capsys):
@@ -104,7 +104,7 @@ def test_a_folder_of_mattes_stands_beside_runs(portraits, tmp_path, evaluated, c
     blocks = compare(runs, Settings(samples=20, images=1))
     texts = [block.text for block in blocks if isinstance(block, Text)]
     assert any("mattes of inverse come from elsewhere" in text for text in texts)
-    assert not any("No pictures" in text for text in texts)
+    assert not any("No images" in text for text in texts)
     out = tmp_path / "page"
     assert main(["compare", f"net={run}", f"inverse={scores}", "--samples", "20", "-o", str(out)]) == 0
     page = (out / "compare.md").read_text()

@@ -1,4 +1,4 @@
-"""A training that starts from ImageNet weights of a file, and what becomes of the file afterwards: nothing is lost."""
+"""A training that starts from ImageNet weights in a file, which is not needed afterward."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What may differ where a run is resumed, and what a refused resume leaves alone."""
+"""Settings that may differ in a resumed run, and files that a refused one leaves unchanged."""
 
 import shutil
 
@@ -77,7 +77,7 @@ def test_a_checkpoint_without_optimizer_is_not_resumed(resume, trained, tmp_path
     torch.save({**content, "optimizer_states": []}, tmp_path / "bare.ckpt")
     code, said, _ = resume(f"ckpt={tmp_path}/bare.ckpt")
     assert code == 2
-    assert "holds no state of an optimizer" in said
+    assert "holds no optimizer state" in said
     assert "init_from=" in said
 
 

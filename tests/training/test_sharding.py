@@ -1,4 +1,4 @@
-"""FSDP2 in one process over gloo: what is sharded, gathered and scattered computes what the plain network does."""
+"""FSDP2 in one process over gloo: a sharded and gathered network computes the same as the plain one."""
 
 import copy
 

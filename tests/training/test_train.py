@@ -272,7 +272,7 @@ def test_a_loss_without_weight_is_refused(run, removed):
         ("data.batch_size=few", "data.batch_size=few: give a whole number from 1 up"),
         ("data.num_workers=-1", "data.num_workers=-1"),
         ("seed=-1", "seed=-1: give a whole number from 0 to"),
-        ("frozen=3", "frozen: 3 is no list"),
+        ("frozen=3", "frozen: 3 is not a list"),
         ("loss.weights.composition=much", "loss.weights.composition=much: give a number"),
         ("inference.mode=hybird", "inference: mode=hybird"),
         ("+inference.scale=-1", "inference: scale=-1"),

@@ -1,6 +1,6 @@
 """Every dependency's license, of what is installed, and a bill of materials: `make licenses`, `make wheel`.
 
-A package that the project may not use, or that does not say what it is under, ends this with exit code 2.
+A package that the project may not use, or that does not state its license, ends this with exit code 2.
 """
 
 from __future__ import annotations

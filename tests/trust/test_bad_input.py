@@ -1,4 +1,4 @@
-"""Hostile files through every verb that reads pictures: none ends a run, none makes noise, the good ones get done."""
+"""Hostile files given to every verb that reads images: no crash, no stray output, and good files are processed."""
 
 from __future__ import annotations
 

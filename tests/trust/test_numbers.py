@@ -1,4 +1,4 @@
-"""Numbers: networks that do not look at their neighbors, metrics and readers that hold for whatever comes."""
+"""Numbers: independence of images in a batch, and robust metrics and readers."""
 
 from __future__ import annotations
 

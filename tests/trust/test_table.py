@@ -1,4 +1,4 @@
-"""The table in docs/trust.md: what ran replaces what stood there, the rest stays with its day."""
+"""The table in docs/trust.md: new results replace old ones, the others keep their date."""
 
 from pathlib import Path
 

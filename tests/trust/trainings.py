@@ -1,4 +1,4 @@
-"""Trainings that are killed: how each is begun and gone on with, and what of it must equal the unbroken run."""
+"""Trainings to kill: commands to start and resume each, and the results that must equal the uninterrupted run."""
 
 from __future__ import annotations
 

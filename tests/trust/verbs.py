@@ -1,4 +1,4 @@
-"""Running a verb of `p3m` and judging how it took what it was given."""
+"""Running a verb of `p3m` and judging its handling of the input."""
 
 from __future__ import annotations
 

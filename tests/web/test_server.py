@@ -1,4 +1,4 @@
-"""The page served: uploads, files, memory, and what is left at the end."""
+"""The served page: uploads, files, memory, and cleanup at the end."""
 
 import logging
 from pathlib import Path

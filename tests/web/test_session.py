@@ -1,4 +1,4 @@
-"""What is done with a visitor's pictures."""
+"""Processing of a visitor's images."""
 
 import numpy as np
 import pytest

@@ -17,7 +17,7 @@ from p3m_lightning.schema import InputError
 VERBS = {
     "train": "train and evaluate a network (Hydra overrides; -m sweeps)",
     "sweep": "a sweep that W&B's agents run",
-    "finetune": "a network on pictures of your own, and what it forgets",
+    "finetune": "train a network further on your own images, and measure what it forgets",
     "eval": "evaluate a checkpoint on a data set",
     "predict": "mattes for photographs and folders",
     "video": "matte, cut-out or composite of a video",
@@ -40,17 +40,17 @@ VERBS = {
 """Each verb is a module of this package: with `VERBS` of its own, or `configure(parser)` and `run(options)`."""
 
 ROOMS = {"doctor": "about", "licenses": "about", "completion": "about"}
-"""Verbs whose module stands in a room inside."""
+"""Verbs whose module lies in a package inside this one."""
 
 READS_FOLDERS = ("data", "export")
-"""Verbs that read folders of pictures and pass nothing of C libraries on to the terminal; predict and score see to it
+"""Verbs that read folders of images and keep the messages of C libraries off the terminal; predict and score do so
 themselves."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; 0 on success, 2 on a wrong call or wrong input, 130 on Ctrl-C."""
+    """Run one verb; return 0 on success, 2 on wrong usage or input, 130 on Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # read when torch is loaded: threads that spin while they wait take the cores from loaders and other programs
+    # torch reads it on import: threads that spin while waiting would take cores from loaders and other programs
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if "--traceback" in arguments:
         return _run([a for a in arguments if a != "--traceback"])
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print("p3m: interrupted", file=sys.stderr)
         return 128 + getattr(interrupt, "number", signal.SIGINT)
-    except BrokenPipeError:  # the reader of a pipe went away
+    except BrokenPipeError:  # the reader of the pipe has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except InputError as error:
@@ -73,14 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says in one line what is wrong, with the name that was probably meant."""
+    """A parser whose errors fit in one line and suggest the name that was probably meant."""
 
     def known_options(self) -> list[str]:
         """Return the names of all options."""
         return [option for action in self._actions for option in action.option_strings]
 
     def error(self, message: str) -> NoReturn:
-        """End with 2."""
+        """Print `message` with a suggestion and exit with code 2."""
         from p3m_lightning.messages import did_you_mean
 
         hint = ""
@@ -92,7 +92,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class AtLeast(argparse.Action):
-    """A whole number, or several, not below `least`; used as `add_argument("--count", action=AtLeast, least=1)`."""
+    """A whole number, or several, of at least `least`: `add_argument("--count", action=AtLeast, least=1)`."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, least: int = 1, **keys: Any) -> None:
         super().__init__(option_strings, dest, type=int, **keys)
@@ -105,10 +105,10 @@ class AtLeast(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Take the value in.
+        """Store the value.
 
         Raises:
-            InputError: it is too small; a type could only raise errors that argparse rewords.
+            InputError: the value is too small; argparse would reword the error of a `type`.
         """
         smallest = min(values) if isinstance(values, list) else values
         if smallest < self.least:
@@ -117,14 +117,14 @@ class AtLeast(argparse.Action):
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of `error` with its line breaks folded, and nothing in it that acts on a terminal."""
+    """Return the message of `error` on one line, without control characters that a terminal would obey."""
     from p3m_lightning.messages import printable
 
     return printable(" ".join(str(error).split()))
 
 
 def _limit_megapixels(arguments: list[str]) -> list[str]:
-    """Take --max-megapixels N, which every verb knows, out of the arguments, into the environment of all processes."""
+    """Move --max-megapixels N, which every verb accepts, from the arguments to the environment of all processes."""
     option = "--max-megapixels"
     rest: list[str] = []
     words = iter(arguments)
@@ -134,13 +134,13 @@ def _limit_megapixels(arguments: list[str]) -> list[str]:
             continue
         number = word.partition("=")[2] or next(words, "")
         if not number.replace(".", "", 1).isdecimal() or not float(number):
-            raise InputError(f"{option} {number}: give a number of megapixels, beyond which pictures are refused")
+            raise InputError(f"{option} {number}: give a number of megapixels, above which images are refused")
         os.environ["P3M_MAX_MEGAPIXELS"] = number
     return rest
 
 
 def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """Return the parser of `p3m`, with the options of the verb in `arguments` alone: its module is imported."""
+    """Return the parser of `p3m`; only the verb in `arguments` is imported and gets its options."""
     parser = Parser(
         prog="p3m",
         description="Portrait matting: train, compare, use.",
@@ -148,7 +148,7 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--traceback", action="store_true", help="show where an error came from")
     parser.add_argument(
-        "--max-megapixels", metavar="N", help="refuse pictures larger than this before decoding (default 128)"
+        "--max-megapixels", metavar="N", help="refuse images larger than this before decoding (default 128)"
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     _add_verbs(parser, __name__, VERBS, arguments)
@@ -177,7 +177,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _add_verbs(parser: argparse.ArgumentParser, package: str, verbs: dict[str, str], arguments: Sequence[str]) -> None:
-    """Add a subparser for each verb; only the module of the one that was asked for is imported."""
+    """Add a subparser for each verb; only the module of the requested one is imported."""
 
     def refuse(options: argparse.Namespace) -> int:
         parser.print_help()

@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="for compare.html and compare.md (default: outputs/compare)",
     )
-    parser.add_argument("--set", metavar="NAME", help="one test set only (default: all that the runs share)")
+    parser.add_argument("--set", metavar="NAME", help="a single test set (default: all that the runs share)")
     parser.add_argument("--metrics", nargs="+", metavar="KEY", help="metrics to test (default: the usual ones)")
     parser.add_argument("--samples", action=AtLeast, default=10_000, metavar="N", help="resamples (default: 10000)")
     parser.add_argument("--seed", action=AtLeast, least=0, default=0, metavar="N", help="of the resamples (default: 0)")

@@ -11,14 +11,14 @@ from p3m_lightning.cli.shared.overrides import add_overrides, given_overrides, p
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = (
-        "example: p3m cycle experiment=cycle_synthetic. The same command goes on after an interruption; finished steps"
+        "example: p3m cycle experiment=cycle_synthetic. After an interruption the same command resumes; finished steps"
         " are skipped."
     )
     add_overrides(parser, "cycle")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Go through the cycle; its folder is the last line on stdout."""
+    """Run the steps of the cycle; its folder is the last line on stdout."""
     if print_only("cycle", options):
         return
     from p3m_lightning.configuration import compose_run

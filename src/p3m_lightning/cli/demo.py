@@ -20,16 +20,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("page")
     group.add_argument("--compare", type=Path, metavar="PATH", help="a second checkpoint, shown beside the first")
     group.add_argument("--port", type=int, metavar="N", help="on 127.0.0.1 (default: the first free one from 7860)")
+    group.add_argument("--megapixels", type=float, default=25, metavar="N", help="largest image accepted (default 25)")
     group.add_argument(
-        "--megapixels", type=float, default=25, metavar="N", help="the largest picture taken (default 25)"
-    )
-    group.add_argument(
-        "--quota", type=float, default=500, metavar="MB", help="of all pictures kept at a time (default 500)"
+        "--quota", type=float, default=500, metavar="MB", help="space for all images kept at a time (default 500)"
     )
 
 
 def run(options: argparse.Namespace) -> None:
-    """Serve until Ctrl-C."""
+    """Serve the page until Ctrl-C."""
     check_network(options)
     if options.megapixels <= 0:
         raise InputError(f"--megapixels {options.megapixels}: give a number above 0")
@@ -49,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
             raise InputError(f"--compare {options.compare}: is the first checkpoint; give another")
     limits = Limits(megapixels=options.megapixels, total_megabytes=options.quota)
     for number in (signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ())):
-        signal.signal(number, lambda which, _: sys.exit(128 + which))  # so that uploads are deleted then too
+        signal.signal(number, lambda which, _: sys.exit(128 + which))  # an orderly exit, so that uploads are deleted
     with serve(predictors, options.port, limits) as address:
         print(f"{address} (Ctrl-C ends it)", flush=True)
         Event().wait()

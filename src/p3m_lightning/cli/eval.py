@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Evaluate; metrics as JSON, a CSV per image and a picture sheet go to the run folder, the last line on stdout."""
+    """Evaluate; the run folder, the last line on stdout, gets metrics as JSON, a CSV per image and an image sheet."""
     from p3m_lightning.cli.shared.hydra_app import run_hydra
 
     if not print_only("eval", options):

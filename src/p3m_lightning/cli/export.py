@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from p3m_lightning.cli.shared.network import add_checkpoint, check_checkpoint, published_network
 from p3m_lightning.schema import InputError
 
-if TYPE_CHECKING:  # imported where used, so that the help answers at once
+if TYPE_CHECKING:  # imported where used, so that --help is quick
     import numpy as np
 
     from p3m_lightning.inference.export.metadata import Facts
     from p3m_lightning.models.blocks import MattingNetwork
 
-PORTRAITS = ((0, 512, 512), (1, 470, 333), (2, 350, 401))  # seed, height, width of what is compared on by default
+PORTRAITS = ((0, 512, 512), (1, 470, 333), (2, 350, 401))  # seed, height, width of the default comparison images
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,15 +36,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         type=float,
         metavar="SAD",
-        help="largest difference of an image (default 0.1; for fp16 and int8 it is stated, not judged)",
+        help="largest difference allowed in an image (default 0.1; for fp16 and int8 it is reported, not judged)",
     )
     parser.add_argument(
         "--share-weights",
         action="store_true",
-        help="write the graph alone; its weights stay in the .safetensors of --ckpt, which lies beside it",
+        help="write only the graph; its weights stay in the .safetensors of --ckpt, which lies beside it",
     )
-    parser.add_argument("--license", metavar="TEXT", help="of the weights, said in the file (default: as published)")
-    parser.add_argument("--trained-on", metavar="TEXT", help="data, said in the file (default: as far as known)")
+    parser.add_argument(
+        "--license", metavar="TEXT", help="license of the weights, recorded in the file (default: as published)"
+    )
+    parser.add_argument(
+        "--trained-on", metavar="TEXT", help="training data, recorded in the file (default: as far as known)"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -57,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
     if options.share_weights:
         _check_sharing(options)
     if options.hub is not None and options.hub.exists() and (not options.hub.is_dir() or any(options.hub.iterdir())):
-        raise InputError(f"--hub {options.hub}: is there already; give a new or empty folder")
+        raise InputError(f"--hub {options.hub}: exists already; give a new or empty folder")
     net, facts = network_with_facts(options)
     if options.hub is not None:
         _save_for_hub(net, facts, options.hub)
@@ -84,7 +88,7 @@ def _check_sharing(options: argparse.Namespace) -> None:
 
 
 def comparison_images(folder: Path | None) -> dict[str, np.ndarray]:
-    """Return pictures by name, uint8 (H, W, 3): those of `folder`, or synthetic portraits."""
+    """Return images by name, uint8 (H, W, 3): those of `folder`, or synthetic portraits."""
     from p3m_lightning.images import list_images, read_image
 
     if folder is not None:
@@ -98,7 +102,7 @@ def comparison_images(folder: Path | None) -> dict[str, np.ndarray]:
 
 
 def network_with_facts(options: argparse.Namespace) -> tuple[MattingNetwork, Facts]:
-    """Load the network, and gather what its file should say about it."""
+    """Load the network, and gather the facts to record in its file."""
     from p3m_lightning.inference.export.metadata import load_with_facts, published_facts
 
     if options.ckpt:

@@ -1,4 +1,4 @@
-"""`p3m finetune`: a network on a folder of your own, without forgetting what it knew."""
+"""`p3m finetune`: train a network further on your own folder, and report what it forgets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def without_new_test(overrides: list[str]) -> list[str]:
-    """Return the override that leaves out the test set of new pictures where their folder has none."""
+    """Return the override that leaves out the test set of the new images where their folder has none."""
     given = [override.partition("=")[2] for override in overrides if override.startswith("paths.new=")]
     spoken_of = any(
         override.startswith(("~data.tests", "data.tests=")) or NEW_TEST in override for override in overrides

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-SIZE = 512  # side of the image that the multiply-adds are for
+SIZE = 512  # side of the image that multiply-adds are counted for
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def describe(name: str) -> dict:
-    """Return what there is to say about the network `name`; no sizes where its packages are not installed."""
+    """Return the facts about the network `name`; sizes are left out where its packages are not installed."""
     from p3m_lightning.experiments.bench.complexity import count
     from p3m_lightning.models import create_model, model_card
     from p3m_lightning.schema import InputError
@@ -47,7 +47,7 @@ def describe(name: str) -> dict:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """Print the networks for people."""
+    """Print the networks as a table."""
     from p3m_lightning.tables import print_table as print_cells
 
     head = ("name", "parameters", f"multiply-adds at {SIZE}", "trimap", "paper")
@@ -63,11 +63,11 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     ]
     print_cells(head, cells, left=["trimap"], sentences=["paper"])
     print("model=p3mnet and model=basic take model.encoder=NAME, any network of timm with maps at strides 4 to 32.")
-    print("Multiply-adds of convolutions and matrix products for one image; norms, activations, resizing are left out.")
+    print("Multiply-adds of convolutions and matrix products for one image; without norms, activations, resizing.")
 
 
 def scaled(number: int | None, unit: float, letter: str, extra: str | None) -> str:
-    """Return a count in units, or why there is none."""
+    """Return a count in units of `unit`, or the reason why there is none."""
     if number is None:
         return f"needs [{extra}]"
     return f"{number / unit:,.1f} {letter}" if number else "-"

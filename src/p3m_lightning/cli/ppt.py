@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> None:
         return
     from p3m_lightning.configuration import compose_run
 
-    config = compose_run("ppt", given_overrides(options), ".")  # what is wrong with it shows before torch is loaded
+    config = compose_run("ppt", given_overrides(options), ".")  # errors show before torch is loaded
     from p3m_lightning.experiments.ppt.plan import Plan
     from p3m_lightning.experiments.ppt.report import write_report
     from p3m_lightning.experiments.ppt.seeds import run_seeds

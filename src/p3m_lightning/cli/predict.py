@@ -15,14 +15,14 @@ from p3m_lightning.cli.shared.network import add_network, check_network, make_pr
 from p3m_lightning.messages import shortened
 from p3m_lightning.schema import InputError
 
-if TYPE_CHECKING:  # imported where used, so that the help answers at once
+if TYPE_CHECKING:  # imported where used, so that --help is quick
     from p3m_lightning.inference import Predictor
     from p3m_lightning.inference.background import Background
     from p3m_lightning.inference.finder import Finder
     from p3m_lightning.inference.folder import Outcome
     from p3m_lightning.inference.matte import Products
 
-SHOWN = 20  # failures told one by one
+SHOWN = 20  # failures listed one by one
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -107,10 +107,10 @@ def _run_alone(options: argparse.Namespace, finder: Finder, products: Products) 
 
 
 def _none_missing(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
-    """Pass outcomes on; what was counted before and never came has been deleted under way.
+    """Pass outcomes on, and check that none of the photographs counted beforehand was deleted meanwhile.
 
     Raises:
-        InputError: there were fewer than `total`.
+        InputError: there are fewer outcomes than `total`.
     """
     number = 0
     for outcome in outcomes:
@@ -123,7 +123,7 @@ def _none_missing(outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
 
 
 def _run_together(options: argparse.Namespace, finder: Finder, products: Products) -> int:
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else stack traces when a process is no more
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or torch prints stack traces when a process dies
     from p3m_lightning.inference.distributed.predict import MatteWriter, make_trainer, predict_files_ddp
 
     if ":" in options.device:
@@ -134,7 +134,7 @@ def _run_together(options: argparse.Namespace, finder: Finder, products: Product
     writer = MatteWriter(finder.share(trainer.global_rank, trainer.world_size), products, options.workers)
     failures = predict_files_ddp(trainer, predictor, writer, options.trimaps, options.batch_size)
     if not trainer.is_global_zero:
-        return len(list(failures))  # none: the first process tells those of all
+        return len(list(failures))  # none: the first process reports those of all
     failed = report(failures, options)
     return _finish(options, writer.ledger.expected, failed)
 
@@ -155,7 +155,7 @@ def _finish(options: argparse.Namespace, total: int, failed: int) -> int:
 
 
 def read_background(background: str | None) -> Background | None:
-    """Read the picture of --background once for all photographs; colors and `blur` pass.
+    """Read the image of --background once for all photographs; colors and `blur` pass through.
 
     Raises:
         InputError: neither a color nor a readable image.
@@ -172,7 +172,7 @@ def read_background(background: str | None) -> Background | None:
 
 
 def check_light(options: argparse.Namespace) -> None:
-    """Refuse a --light that is none, or that no background could give."""
+    """Refuse a --light out of range, or without a background to take light from."""
     if not 0 <= options.light <= 1:
         raise InputError(f"--light {options.light}: give 0 to 1")
     if options.light and options.background is None:
@@ -180,7 +180,7 @@ def check_light(options: argparse.Namespace) -> None:
 
 
 def report(outcomes: Iterable[Outcome], options: argparse.Namespace) -> int:
-    """Wait for all outcomes; tell failures on stderr and, where folders or many files were given, in a manifest."""
+    """Wait for all outcomes; report failures on stderr and, for folders or many files, in a manifest."""
     from p3m_lightning.files import atomic_path
 
     part, parts = options.shard
@@ -215,7 +215,7 @@ def _check(options: argparse.Namespace) -> None:
 def _shard(text: str) -> tuple[int, int]:
     part, _, parts = text.partition("/")
     if not (part.isdecimal() and parts.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text}: give I/N, as 1/4")
+        raise argparse.ArgumentTypeError(f"{text}: give I/N, such as 1/4")
     return int(part), int(parts)
 
 

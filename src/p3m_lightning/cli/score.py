@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--trimaps", type=Path, metavar="DIR", help="trimaps of 0 / 128 / 255 or 0 / 1 / 2; adds the regions"
     )
     trimaps.add_argument(
-        "--trimap-kernel", action=AtLeast, metavar="SIZE", help="instead, make trimaps of the true mattes (P3M: 25)"
+        "--trimap-kernel", action=AtLeast, metavar="SIZE", help="instead: make trimaps from the true mattes (P3M: 25)"
     )
     parser.add_argument("--faces", type=Path, metavar="DIR", help="face masks; adds the errors inside the face")
     parser.add_argument(
@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Score, print the tables, write the files; 2 if any image had to be left out."""
+    """Score the mattes, print the tables, write the files; return 2 if any image was left out."""
     from p3m_lightning.metrics.folders import score_folders
     from p3m_lightning.metrics.report import metric_report
     from p3m_lightning.parallel import silence_libraries
@@ -110,7 +110,7 @@ def _trimap_origin(options: argparse.Namespace) -> str:
     if options.trimaps:
         return f"from {options.trimaps}"
     if options.trimap_kernel:
-        return f"made of the true mattes with an elliptic kernel of {options.trimap_kernel}"
+        return f"made from the true mattes with an elliptic kernel of {options.trimap_kernel}"
     return "none, so no metrics of regions (--trimaps DIR or --trimap-kernel 25 adds them)"
 
 

@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train; the run folder, or that of a sweep, is the last line on stdout."""
+    """Train; the folder of the run or sweep is the last line on stdout."""
     if print_only("train", options):
         return None
     overrides = given_overrides(options)

@@ -12,7 +12,7 @@ from p3m_lightning.cli.predict import check_light, read_background
 from p3m_lightning.cli.shared.network import add_network, check_network, make_predictor
 from p3m_lightning.schema import InputError
 
-if TYPE_CHECKING:  # imported where used, so that the help answers at once
+if TYPE_CHECKING:  # imported where used, so that --help is quick
     from p3m_lightning.inference.background import Background
 
 FORMATS = ("prores", "vp9", "png", "matte", "composite")
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=FORMATS, help="format of OUT, if its name allows several")
     parser.add_argument(
-        "--background", metavar="IMAGE|COLOR|blur|VIDEO", help="what is behind in a composite; a short video repeats"
+        "--background", metavar="IMAGE|COLOR|blur|VIDEO", help="background of a composite; a short video repeats"
     )
     parser.add_argument(
         "--light", type=float, default=0.0, metavar="0..1", help="how far the subject's light follows the background's"
@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--smoothing",
         default="none",
         choices=SMOOTHINGS,
-        help="against flicker: flow averages along the motion, one_frame_delay mends single frames (default none)",
+        help="against flicker: flow averages along the motion, one_frame_delay repairs single frames (default none)",
     )
     parser.add_argument(
         "--sound", choices=SOUNDS, help="default: copy if OUT allows it, else encode; the choice is printed"
@@ -59,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("long videos")
     group.add_argument("--resume", action="store_true", help="continue an interrupted run (OUT.parts)")
     group.add_argument(
-        "--segment", action=AtLeast, default=250, metavar="N", help="frames a break may cost (default 250)"
+        "--segment", action=AtLeast, default=250, metavar="N", help="frames that an interruption may cost (default 250)"
     )
     group.add_argument("--batch-size", action=AtLeast, default=1, metavar="N", help="frames that share a pass")
 
@@ -88,9 +88,9 @@ def run(options: argparse.Namespace) -> None:
         )
     except KeyboardInterrupt:
         if parts_folder(options.output).exists():
-            print("p3m: what is finished stays for --resume", file=sys.stderr)
+            print("p3m: finished segments are kept for --resume", file=sys.stderr)
         raise
-    print(f"{written} frames in {options.output}" if written else f"nothing left to do: {options.output} is there")
+    print(f"{written} frames in {options.output}" if written else f"nothing left to do: {options.output} is complete")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -103,7 +103,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _background(background: str | None) -> Background | None:
-    """Read a picture once; colors, `blur` and videos pass, a name that is none of these is refused."""
+    """Read an image once; colors, `blur` and videos pass through, any other name is refused."""
     from p3m_lightning.images import is_image_name
 
     if background and Path(background).is_file() and not is_image_name(background):
@@ -112,7 +112,7 @@ def _background(background: str | None) -> Background | None:
 
 
 def _predictor_parameters(options: argparse.Namespace) -> dict[str, object]:
-    """Return what tells one predictor from another; files by name, size and time of change."""
+    """Return the options that determine the mattes; files by name, size and modification time."""
     from p3m_lightning.cli.shared.network import PASSES
     from p3m_lightning.inference.video.matting import file_identity
 

@@ -105,7 +105,7 @@ def resolve(config: Any, verb: str) -> dict[str, Any]:
 
 @contextmanager
 def as_hydra_job(config: Any) -> Iterator[None]:
-    """Let `${hydra:...}` be answered by `config`, and by the job around this one again afterwards."""
+    """Resolve `${hydra:...}` from `config` meanwhile, and from the enclosing job afterwards."""
     from hydra.core.hydra_config import HydraConfig
 
     around = HydraConfig.instance().cfg
@@ -151,11 +151,11 @@ MOVED = {
     "p3m_lightning.training.pruning": "p3m_lightning.training.callbacks.pruning",
     "p3m_lightning.training.schedulers": "p3m_lightning.training.optimization.schedulers",
 }
-"""Where what configurations of version 0.1.0 name stands today: modules, and classes where a module was divided."""
+"""Current locations of targets in configurations of version 0.1.0: modules, or classes where a module was split."""
 
 
 def current_targets(node: Any) -> Any:
-    """Return a recorded configuration with the names that its `_target_`s have today."""
+    """Return a recorded configuration with the current names of its `_target_`s."""
     if isinstance(node, Mapping):
         return {k: _moved(v) if k == "_target_" and isinstance(v, str) else current_targets(v) for k, v in node.items()}
     return [current_targets(value) for value in node] if isinstance(node, list) else node

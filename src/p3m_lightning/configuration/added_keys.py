@@ -24,17 +24,17 @@ OPEN = (
     "prepare",
     "mattes.passes",
 )
-"""Tables whose keys are names of the user's choice, or are verified where they are read."""
+"""Mappings whose keys the user chooses, or that are verified where they are read."""
 Path = tuple[str, ...]
 
 
 def refuse_unread(overrides: Sequence[str], tree: Mapping[str, Any], declared: Callable[[], Mapping[str, Any]]) -> None:
-    """Find out whether what `+key=value` adds is read: by a constructor, by an interpolation, or by the code.
+    """Check that keys added by `+key=value` are read: by a constructor, by an interpolation, or by the code.
 
     Args:
-        overrides: the command line, as it was composed without an error.
-        tree: the configuration composed of it, unresolved, plain containers, without Hydra's own keys.
-        declared: gives the same without what is added, so with the keys of the files alone; called when needed.
+        overrides: the command line, which composes without an error.
+        tree: the configuration composed from it, unresolved, plain containers, without Hydra's own keys.
+        declared: returns the same tree without the added keys; called when needed.
 
     Raises:
         InputError: a key that nothing reads; the message names it.
@@ -54,7 +54,7 @@ def refuse_unread(overrides: Sequence[str], tree: Mapping[str, Any], declared: C
 
 
 def added_paths(overrides: Sequence[str]) -> Iterator[Path]:
-    """Yield the keys that `+` and `++` add, those inside of given mappings one by one; Hydra's and groups left out."""
+    """Yield the keys that `+` and `++` add, those inside given mappings one by one, without Hydra's own and groups."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     for line in overrides:
@@ -67,10 +67,10 @@ def added_paths(overrides: Sequence[str]) -> Iterator[Path]:
 
 
 def taken_by_constructor(tree: Mapping[str, Any], path: Path) -> tuple[str, list[str]] | None:
-    """Return the key that the innermost `_target_` around a path would be given, and which ones it takes.
+    """Return the key that the innermost `_target_` around a path would receive, and the keys that it takes.
 
-    An empty list stands for one that takes any; None where there is no `_target_` around it. Keys of a stage are those
-    of a whole configuration.
+    An empty list means that it takes any; None that there is no `_target_` around it. Keys of a stage are those of a
+    whole configuration.
     """
     if path[0] == "stages" and len(path) > 2:
         tree, path = _merged(tree, _node(tree, path[:2])), path[2:]
@@ -83,10 +83,10 @@ def taken_by_constructor(tree: Mapping[str, Any], path: Path) -> tuple[str, list
 
 
 def parameters(target: str) -> list[str]:
-    """Return the names of the arguments that a `_target_` takes; none where it takes any, or does not tell."""
+    """Return the names of the arguments that a `_target_` takes; none if it takes any, or has no signature."""
     try:
         signature = inspect.signature(locate(target))  # type: ignore[arg-type]  # None is a TypeError
-    except (TypeError, ValueError, ErrorDuringImport):  # what cannot be built is said when it is built
+    except (TypeError, ValueError, ErrorDuringImport):  # a target that cannot be built is reported when it is built
         return []
     kinds = {parameter.kind for parameter in signature.parameters.values()}
     return [] if inspect.Parameter.VAR_KEYWORD in kinds else list(signature.parameters)

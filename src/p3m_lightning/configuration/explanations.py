@@ -1,4 +1,4 @@
-"""Hydra's many-lined errors in one line, with the name that was probably meant."""
+"""Hydra's multi-line errors in one line, with the name that was probably meant."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NO_FILE = re.compile(r"Could not find '(?:([^']*)/)?([^'/]+)'")
 
 
 def explained(error: BaseException, verb: str, compose: Callable[[Sequence[str]], Any], given: Sequence[str]) -> str:
-    """Return what is wrong with a command line, in one line.
+    """Return a one-line explanation of what is wrong with a command line.
 
     Args:
-        error: of Hydra or OmegaConf.
+        error: raised by Hydra or OmegaConf.
         verb: `conf/<verb>.yaml` was composed.
         compose: composes it with overrides, for its keys.
         given: the overrides.
@@ -31,17 +31,17 @@ def explained(error: BaseException, verb: str, compose: Callable[[Sequence[str]]
 
 
 def one_line(error: BaseException) -> str:
-    """Return the text of one of Hydra's many-lined errors in one line."""
+    """Return the text of one of Hydra's multi-line errors in one line."""
     return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
 
 
 def _no_key(key: str, verb: str, compose: Callable[[Sequence[str]], Any], given: Sequence[str]) -> str:
-    """Say that a key is not there, and which one is near."""
+    """Return the message for a missing key, with the nearest one."""
     try:
         tree = compose([line for line in given if line.lstrip("+~").split("=")[0].split("@")[0] != key])
         known = [*_keys(tree), *groups()]
-        if key in known:  # it is what is inside of the value that the file does not have
-            return f"{key}: conf/{verb}.yaml has not all keys of this value; +{key}=VALUE adds them"
+        if key in known:  # the key exists; a key inside the value is missing
+            return f"{key}: conf/{verb}.yaml lacks some keys of this value; +{key}=VALUE adds them"
         hint = did_you_mean(key, known)
     except Exception:  # another override is wrong as well
         hint = ""
@@ -49,7 +49,7 @@ def _no_key(key: str, verb: str, compose: Callable[[Sequence[str]], Any], given:
 
 
 def _no_file(group: str, name: str, text: str) -> str:
-    """Say that a group has no such file, which one is near, and which there are."""
+    """Return the message for a missing file of a group, with the nearest one and all that exist."""
     listed = text.split("Available options")[1].split("Config search path")[0].splitlines()[1:]
     names = [line.strip() for line in listed if line.strip()]
     visible = [one for one in names if not one.startswith("_")]

@@ -9,12 +9,12 @@ from typing import Any
 
 
 def groups() -> list[str]:
-    """Return the names of the groups, inner ones as hydra/launcher."""
+    """Return the names of the groups, nested ones as hydra/launcher."""
     return sorted(_groups(_root(), ""))
 
 
 def group_options(group: str) -> list[str]:
-    """Return the options of a group: its files, but for those that only other files include (`_base`)."""
+    """Return the options of a group: its files, except those that only other files include (`_base`)."""
     folder = _root().joinpath(*group.split("/"))
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml") and name[0] != "_")
@@ -24,7 +24,7 @@ def file_keys(name: str, prefix: str = "") -> list[str]:
     """Return the dotted keys of `conf/<name>.yaml` and of the files that it includes from its own folder.
 
     Args:
-        name: as train or trainer/auto; one that is not there has no keys.
+        name: such as train or trainer/auto; one that does not exist has no keys.
         prefix: goes before every key.
     """
     tree = _read(name)

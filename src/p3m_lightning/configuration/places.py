@@ -1,4 +1,4 @@
-"""Folders of this machine, taken out of what travels: a checkpoint says nothing of whose it was and where it lay."""
+"""Removing folders of this machine from shared files: a checkpoint must not tell whose it was or where it lay."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ELSEWHERE = "..."
 def without_places(tree: Any, paths: Mapping[str, Any]) -> Any:
     """Return a tree without absolute paths.
 
-    Those below a folder of `paths` begin with its name, as `<data>/train`; of any other the last part is left, as
-    `.../best.ckpt`. What has been treated before stays as it is.
+    Those below a folder of `paths` begin with its name, as in `<data>/train`; any other keeps only its last part, as in
+    `.../best.ckpt`. Applying this twice changes nothing.
 
     Args:
         tree: plain containers; keys are treated like values.
-        paths: folders by name, the group of that name in a configuration.
+        paths: folders by name: the group `paths` of a configuration.
     """
     folders = {str(place): f"<{name}>" for name, place in paths.items() if place and Path(str(place)).is_absolute()}
     return _without(tree, dict(sorted(folders.items(), key=lambda pair: -len(pair[0]))))

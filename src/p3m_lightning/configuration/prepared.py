@@ -1,4 +1,4 @@
-"""Functions that a configuration prepares (`_partial_`) and others call much later: wrong arguments found at once."""
+"""Early checks of functions that a configuration prepares (`_partial_`) and that are called much later."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def prepared_with(keys: Iterable[str], verify: Callable[..., None]) -> Callable[[Function], Function]:
-    """Mark a function that takes `**keywords`: which ones these are, and who tells whether its arguments make sense.
+    """Mark a function that takes `**keywords` with the accepted names and a function that verifies its arguments.
 
     Args:
-        keys: names that stand for `**keywords` in its signature, so that `+inference.typo=1` is refused.
+        keys: names that `**keywords` accepts, so that `+inference.typo=1` is refused.
         verify: takes the function's first argument and the prepared keywords; raises InputError.
     """
 
@@ -32,15 +32,15 @@ def prepared_with(keys: Iterable[str], verify: Callable[..., None]) -> Callable[
 
 
 def verify_prepared(prepared: Callable[..., Any], key: str, first: object) -> None:
-    """Find out whether a prepared function would take the arguments that it has, without calling it.
+    """Check that a prepared function would accept its arguments, without calling it.
 
     Args:
-        prepared: of a configuration.
-        key: where it stands there, for messages.
-        first: what it will be given as its first argument.
+        prepared: built from a configuration.
+        key: its key there, for messages.
+        first: its future first argument.
 
     Raises:
-        InputError: an argument of another name, or one that `prepared_with` knows to make no sense.
+        InputError: an argument that it does not take, or a value that its `verify` refuses.
     """
     if not isinstance(prepared, partial):
         return
@@ -48,7 +48,7 @@ def verify_prepared(prepared: Callable[..., Any], key: str, first: object) -> No
         inspect.signature(prepared.func).bind_partial(first, *prepared.args, **prepared.keywords)
     except TypeError as error:
         raise InputError(f"{key}: {error}") from None
-    except ValueError:  # of some functions in C there is no signature
+    except ValueError:  # some C functions have no signature
         return
     verify = getattr(prepared.func, "__verify__", None)
     if verify is not None:

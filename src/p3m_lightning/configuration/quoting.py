@@ -13,19 +13,19 @@ def quoted(value: object) -> str:
     """Return a text as the value of an override, whatever characters it has.
 
     Raises:
-        InputError: it has ${ in it, which a configuration reads as a reference wherever it goes.
+        InputError: it contains ${, which a configuration always reads as a reference.
     """
     text = str(value)
     if "${" in text:
         raise InputError(f"{text}: ${{ in a name is a reference to Hydra; rename it")
-    # Hydra takes backslashes as they are but before a quote
+    # Hydra takes backslashes literally except before a quote
     return "'" + re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + (found[2] and "\\'"), text) + "'"
 
 
 def with_quoted_paths(overrides: Sequence[str]) -> list[str]:
-    """Quote values that name a file or a folder, or something in a folder, where Hydra would not take them for texts.
+    """Quote values that name an existing file or folder, or a path inside one, where Hydra would misread them.
 
-    `ckpt=runs/lr=0.1,a(2)/last.ckpt` is an error of grammar to Hydra, `paths.data=a,b` a sweep.
+    `ckpt=runs/lr=0.1,a(2)/last.ckpt` is a syntax error to Hydra, and `paths.data=a,b` a sweep.
     """
     return [_with_quoted_path(override) for override in overrides]
 
@@ -38,7 +38,7 @@ def _with_quoted_path(override: str) -> str:
     path = Path(value)
     try:
         there = bool(value) and (path.exists() or ("/" in value and path.parent.is_dir()))
-    except OSError:  # longer than a path can be
+    except OSError:  # too long for a path
         return override
     if not there:
         return override

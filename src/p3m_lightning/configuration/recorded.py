@@ -1,4 +1,4 @@
-"""Building what a recorded configuration describes: it came with a file that anybody may have written."""
+"""Building objects from recorded configurations, which come with files that anybody may have written."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ BUILDABLE = {
     "p3m_lightning.inference.infer",
     "p3m_lightning.data.datasets.MattingDataset",
 }
-"""What a checkpoint's or a run folder's configuration may build: how a network is applied, and which images it was
-tested on. Whoever records functions of their own adds their names."""
+"""Targets that the configuration of a checkpoint or a run folder may build: how a network is applied, and the images it
+was tested on. Add the names of your own functions if you record them."""
 
 EXPLANATION = "checkpoints and run folders are data, and only what configuration.recorded.BUILDABLE lists is built"
 
-MOST_NODES = 1_000_000  # of a tree: the results of 10,000 images are a tenth of that
+MOST_NODES = 1_000_000  # of a tree; the results of 10,000 images have a tenth of that
 DEEPEST = 60
 
 
 def build_recorded(node: Any, source: str) -> Any:
-    """Build what a part of a recorded configuration describes, if all that it names is `BUILDABLE`.
+    """Build a part of a recorded configuration, if all of its targets are `BUILDABLE`.
 
     Args:
         node: plain containers, with `_target_`s in them.
-        source: what it was recorded in, for messages.
+        source: the file that records it, for messages.
 
     Raises:
         InputError: it names something else, or its arguments do not fit.
@@ -45,15 +45,15 @@ def build_recorded(node: Any, source: str) -> Any:
 
 
 def verify_recorded(node: Any, source: str) -> None:
-    """Refuse a part of a recorded configuration that would build, or look up, what it has no business with.
+    """Refuse a part of a recorded configuration that would build a target not allowed, or look up values.
 
     Args:
         node: plain containers.
-        source: what it was recorded in, for messages.
+        source: the file that records it, for messages.
 
     Raises:
-        InputError: a `_target_` that is not `BUILDABLE`, or an interpolation, which a resolved configuration has none
-            of, and which could hide one or read the environment.
+        InputError: a `_target_` that is not `BUILDABLE`, or an interpolation, which a resolved configuration never
+            contains, and which could hide a target or read the environment.
     """
     for key, value in _leaves(node):
         told = printable(str(value))[:80]
@@ -64,7 +64,7 @@ def verify_recorded(node: Any, source: str) -> None:
 
 
 def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield key and value of every leaf; a `_target_` is one whatever it holds."""
+    """Yield key and value of every leaf; a `_target_` counts as a leaf whatever it holds."""
     if isinstance(node, Mapping) and key != "_target_":
         for name, child in node.items():
             yield "", name
@@ -77,16 +77,16 @@ def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def verify_shapes(tree: Any, shapes: Mapping[str, Any], source: str) -> None:
-    """Compare what was read with what is expected of it, as far as it is there.
+    """Check the types of those values in a tree that are present.
 
     Args:
-        tree: of JSON, YAML, or a checkpoint.
-        shapes: dotted key -> a type, or several as `str | None`; `*` stands for every key or element.
-        source: what it was read from, for messages.
+        tree: read from JSON, YAML, or a checkpoint.
+        shapes: dotted key -> a type or a union such as `str | None`; `*` stands for every key or element.
+        source: the file that it was read from, for messages.
 
     Raises:
-        InputError: something of another type, or a tree that is too large or too deep for a configuration: a few lines
-            can say that by references to themselves.
+        InputError: a value of another type, or a tree too large or too deep for a configuration, as a few lines of YAML
+            with self-references can make it.
     """
     if sum(1 for _ in islice(_nodes(tree, source, 0), MOST_NODES + 1)) > MOST_NODES:
         raise InputError(f"{source}: holds more than a configuration or results")
@@ -108,7 +108,7 @@ def _nodes(tree: Any, source: str, depth: int) -> Iterator[None]:
 
 
 def _found(tree: Any, keys: list[str]) -> Iterator[Any]:
-    """Yield what is at a dotted key, nothing where it is not there."""
+    """Yield the values at a dotted key, none where it does not exist."""
     if not keys:
         yield tree
         return

@@ -1,4 +1,4 @@
-"""Values of the group trainer that Lightning would take and stumble over later."""
+"""Values of the group trainer that Lightning would accept and fail on later."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ LEAST = {
     "num_sanity_val_steps": -1,
     "num_nodes": 1,
 }
-"""Keys that are whole numbers, and the least that they may be."""
+"""Whole-number keys, with their smallest allowed values."""
 
 NUMBERS = ("gradient_clip_val", "limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval")
 
 
 def verify_trainer(trainer: Mapping[str, Any]) -> None:
-    """Raise an InputError where a key of the Trainer is of another kind than Lightning computes with."""
+    """Raise an InputError if a key of the Trainer has a type or value that Lightning cannot compute with."""
     precision = trainer.get("precision")
     if precision in NARROW:
         raise InputError(
-            f"trainer.precision: {precision} would keep the weights themselves in 16 bits, in which small steps get"
-            " lost; take bf16-mixed or 16-mixed"
+            f"trainer.precision: {precision} would keep the weights themselves in 16 bits, where small updates get"
+            " lost; use bf16-mixed or 16-mixed"
         )
     if precision is not None and str(precision) not in PRECISIONS:
-        raise InputError(f"trainer.precision={precision}: take 32-true, bf16-mixed or 16-mixed")
+        raise InputError(f"trainer.precision={precision}: use 32-true, bf16-mixed or 16-mixed")
     for key, least in LEAST.items():
         if trainer.get(key) is not None:
             whole_number(f"trainer.{key}", trainer[key], least)
@@ -47,16 +47,16 @@ def verify_trainer(trainer: Mapping[str, Any]) -> None:
 
 
 def verify_length(config: Mapping[str, Any]) -> None:
-    """Raise an InputError where the schedule wants to know how long the training is, and it has no end of its own."""
+    """Raise an InputError if the schedule needs to know the length of the training, but the training has none set."""
     trainer = config["trainer"]
     by_time = trainer.get("max_epochs") == -1 or (trainer.get("max_epochs") is None and trainer.get("max_time"))
     if by_time and trainer.get("max_steps") in (-1, None) and (config["scheduler"] or {}).get("needs_total_steps"):
         raise InputError(
-            "trainer.max_epochs: this schedule runs over the whole training and has to know its length; give"
-            " trainer.max_epochs or trainer.max_steps beside max_time, or take scheduler=constant"
+            "trainer.max_epochs: this schedule runs over the whole training and needs its length; give"
+            " trainer.max_epochs or trainer.max_steps beside max_time, or use scheduler=constant"
         )
 
 
 def seed_of(config: Mapping[str, Any]) -> int:
-    """Return the seed of a run; raises InputError where it is none that numpy takes."""
+    """Return the seed of a run; raise InputError if numpy does not accept it."""
     return whole_number("seed", config["seed"], 0, 2**32 - 1)

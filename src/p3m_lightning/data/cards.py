@@ -1,4 +1,4 @@
-"""The data sets of the field by name: layout, size, license, and where a person gets them."""
+"""The data sets of the field by name: layout, size, license, and where to get them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 class Split:
     """One part of a data set."""
 
-    folders: tuple[str, ...]  # below the root; the first that is there is taken
+    folders: tuple[str, ...]  # below the root; the first that exists is used
     count: int | None = None  # images it is published with
 
 
@@ -58,8 +58,8 @@ DATASETS = {
     "synthetic": DatasetCard(
         title="procedural portraits of this package, in the layout of P3M-10k",
         splits={name: Split(split.folders) for name, split in _P3M_SPLITS.items()},
-        size="as many as were asked for",
-        license="MIT, as this package",
+        size="as many as requested",
+        license="MIT, like this package",
         source="p3m data synthesize DIR",
         image=_P3M_IMAGE,
         foreground_of=_P3M_FOREGROUND_OF,
@@ -120,7 +120,7 @@ DATASETS = {
         splits={"train": Split(("",))},
         size="yours",
         license="yours",
-        source="any folder of photographs, searched with the folders inside it",
+        source="any folder of photographs, searched recursively",
         image=("",),
         images_only=True,
         nested=True,
@@ -143,4 +143,4 @@ TERMS = {
     "adobe-composition-1k": "by agreement with its authors, for research only",
     "distinctions-646": "on request from its authors; look at their terms",
 }
-"""Terms of data sets that others trained published weights on, and that this package does not read."""
+"""Terms of data sets that published weights were trained on and that this package does not read."""

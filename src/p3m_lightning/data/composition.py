@@ -1,4 +1,4 @@
-"""Composition onto other backgrounds, with what keeps a network from telling composites from photographs."""
+"""Composition onto other backgrounds, with steps that keep a network from telling composites from photographs."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ _GAINS = (0.5, 2.0)
 
 
 class ComposeOnBackground(A.DualTransform):
-    """Lay the foreground of a crop over a photograph, after the composition route RSSN of GFM (IJCV 2022).
+    """Composite the foreground of a crop over a photograph, after the composition route RSSN of GFM (IJCV 2022).
 
-    Composites give themselves away by another resolution, sharpness and noise on both sides of the edge; so both layers
+    Composites give themselves away by differences in resolution, sharpness and noise across the edge; so both layers
     are denoised together, the background is blurred as by a lens, and both get the same noise, each with a
     probability. Needs `foreground` and `alpha`, replaces `image` and `background`. Where there is no foreground but a
-    mask (`own_colors`), the photograph's own colors are laid, cut a little inside the mask and softly.
+    mask (`own_colors`), the photograph's own colors are used, cut softly a little inside the mask.
 
     Args:
-        backgrounds: folder of photographs, as DIR/BG-20k/train; None never composes.
+        backgrounds: folder of photographs, such as DIR/BG-20k/train; None never composes.
         p: probability of a composition.
         p_denoise: probability of denoising both layers (the authors: 0.5, with BM3D beforehand).
         denoise: color reach of the bilateral filter that denoises, in levels of 255.
         p_blur: probability of blurring the background (the authors: 0.5).
-        blur: smallest and largest side of the box that blurs, in pixels (the authors: 20 to 60 of the whole image).
+        blur: smallest and largest side of the box filter, in pixels (the authors: 20 to 60 of the whole image).
         p_noise: probability of noise (the authors: 0.5).
         noise: standard deviation of the noise, in levels of 255 (the authors: 10).
-        match_brightness: how far the background's mean brightness is drawn to the foreground's, 0 to 1 (ours).
+        match_brightness: how far the background's mean brightness is moved toward the foreground's, 0 to 1 (ours).
         augment: albumentations transforms of the background alone, before the rest.
-        own_colors: where there is no foreground, take the image itself, its matte drawn in by this many pixels against
+        own_colors: where there is no foreground, use the image itself, its matte shrunk by this many pixels to avoid
             a rim of the old background; None refuses.
 
     Raises:
-        InputError: no such folder or no images in it; at the first sample also if there is no foreground.
+        InputError: no such folder or no images in it; also, at the first sample, if there is no foreground.
     """
 
     _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
@@ -74,7 +74,7 @@ class ComposeOnBackground(A.DualTransform):
         self.own_colors = own_colors
 
     def apply_with_params(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Replace image and background; the foreground changes as far as it is denoised and gets noise."""
+        """Replace image and background; the foreground changes only by denoising and noise."""
         foreground, alpha = self._layer(kwargs)
         background = random_part(read_color(self.py_random.choice(self.files)), foreground.shape[:2], self.py_random)
         self.augment.set_random_state(self.random_generator, self.py_random)
@@ -94,7 +94,7 @@ class ComposeOnBackground(A.DualTransform):
         return kwargs | {role: _rounded(layer) for role, layer in maps.items()}
 
     def _layer(self, maps: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the colors to lay over a background, and the matte by which."""
+        """Return the colors to lay over a background, and their matte."""
         if "foreground" in maps:
             return maps["foreground"], maps["alpha"]
         if self.own_colors is None:
@@ -103,11 +103,11 @@ class ComposeOnBackground(A.DualTransform):
 
 
 def lay_before(front: Maps, back: Maps, own_colors: int = 2) -> Maps:
-    """Return a sample with two people: the one of `front` before the picture of `back`.
+    """Return a sample with two people: the one of `front` in front of the image of `back`.
 
     Args:
-        front: maps (H, W[, 3]) of a sample: `image`, `alpha`, `trimap`; where it has a `foreground`, that is laid, else
-            its image, drawn in as masks are.
+        front: maps (H, W[, 3]) of a sample: `image`, `alpha`, `trimap`; its `foreground` is used if it has one, else
+            its image, shrunk as masks are.
         back: likewise, of the same size; its other maps are kept.
         own_colors: see `ComposeOnBackground`.
 
@@ -138,7 +138,7 @@ def lay_before(front: Maps, back: Maps, own_colors: int = 2) -> Maps:
 
 
 def drawn_in(mask: np.ndarray, pixels: int) -> np.ndarray:
-    """Return a mask, uint8 (H, W), cut a little inside its edge and softly, against a rim of its old background."""
+    """Return a mask, uint8 (H, W), shrunk by `pixels` with a soft edge, to avoid a rim of its old background."""
     side = 2 * pixels + 1
     return cv2.GaussianBlur(cv2.erode(mask, np.ones((side, side), np.uint8)), (3, 3), 0.8)
 
@@ -148,7 +148,7 @@ def _rounded(colors: np.ndarray) -> np.ndarray:
 
 
 def random_part(image: np.ndarray, size: tuple[int, int], generator: random.Random) -> np.ndarray:
-    """Cut a part of the proportions of `size`, of half to all of what fits, and resize it to `size` (height, width)."""
+    """Cut a random part with the proportions of `size`, half to all of what fits, and resize it to `size` (H, W)."""
     scale = min(image.shape[0] / size[0], image.shape[1] / size[1]) * generator.uniform(0.5, 1)
     height, width = (max(1, int(side * scale)) for side in size)
     top = generator.randint(0, image.shape[0] - height)
@@ -158,7 +158,7 @@ def random_part(image: np.ndarray, size: tuple[int, int], generator: random.Rand
 
 
 def brightness_gain(foreground: np.ndarray, weight: np.ndarray, background: np.ndarray, strength: float) -> float:
-    """Factor that draws the background's mean brightness to the foreground's.
+    """Return the factor that moves the background's mean brightness toward the foreground's.
 
     Args:
         foreground: uint8 (H, W, 3).

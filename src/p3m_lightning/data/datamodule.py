@@ -1,4 +1,4 @@
-"""Data sets in, loaders out; knows nothing about files."""
+"""The LightningDataModule: loaders for given data sets."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ DatasetOrFactory = SplittableDataset | Callable[[], SplittableDataset]
 class MattingDataModule(pl.LightningDataModule):
     """Loaders for training, for a validation split held out from the training images, and for the test sets.
 
-    Loaders give bytes (`batches.collate`); the hooks make `Sample`s of them on the device.
+    Loaders yield bytes (`batches.collate`); the hooks turn them into `Sample`s on the device.
 
     The checkpoint is chosen on the held-out split, never on a test set; `validate_tests` adds the test
-    sets to what is logged in every validation. Evaluation loaders give whole images one by one, each exactly once over
+    sets to every validation. Evaluation loaders give whole images one by one, each exactly once over
     all processes.
 
     Args:
-        train: training set, or a factory of it (`_partial_` in Hydra), called once files are wanted.
+        train: training set, or a factory of it (`_partial_` in Hydra), called once the files are needed.
         tests: name -> test set or factory.
         holdout: how much of the training set is held out: a fraction below 1 or a number of images.
-        holdout_by_part: validate the parts of a mixture one by one, as `holdout_<part>`, not as one set.
+        holdout_by_part: validate the parts of a mixture separately, as `holdout_<part>`, not as one set.
         batch_size: training samples per process and step.
-        num_workers: loader processes; "auto" for what a training leaves to them (`training.optimization.cores`);
-            outside of one, one per core.
-        eval_transform: what becomes of the held-out files.
+        num_workers: loader processes; "auto" for the cores that a training leaves to them
+            (`training.optimization.cores`), or one per core outside a training.
+        eval_transform: transform of the held-out files.
         validate_tests: also run the test sets in every validation.
-        prepare: called with nothing before the data sets are made, once per machine, as to render synthetic portraits.
+        prepare: called without arguments before the data sets are made, once per machine, e.g. to render portraits.
         seed: of the order and the random draws.
-        pin_memory: page-locked batches, for a GPU; by default where there is one.
+        pin_memory: page-locked batches, for a GPU; by default if there is one.
 
     Raises:
-        InputError: numbers that are none.
+        InputError: invalid numbers.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class MattingDataModule(pl.LightningDataModule):
     @staticmethod
     def of(trainer: pl.Trainer) -> MattingDataModule:
         """Return the data of a running trainer."""
-        return trainer.datamodule  # type: ignore[attr-defined]  # Lightning attaches it and declares it nowhere
+        return trainer.datamodule  # type: ignore[attr-defined]  # Lightning attaches it without declaring it
 
     @property
     def val_names(self) -> list[str]:
@@ -97,7 +97,7 @@ class MattingDataModule(pl.LightningDataModule):
         return list(self._tests)
 
     def prepare_data(self) -> None:
-        """Make what is not there yet."""
+        """Call `prepare`, if it is given."""
         if self._prepare is not None:
             self._prepare()
 
@@ -123,11 +123,11 @@ class MattingDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Shuffled crops in batches; a last incomplete batch is left out where there is a complete one.
 
-        A run that is taken up in the middle of an epoch gets what is left of it.
+        A run that resumes in mid-epoch gets the rest of it.
         """
         if self.train_set is None:
             raise InputError("data.train: there is no training set in this data configuration")
-        # the sampler goes on from there
+        # the sampler continues from there
         warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch ended")
         rank, world = self._place()
         sampler = EpochSampler(len(self.train_set), self.seed, rank, world, seen=self._seen_of_this_epoch)
@@ -149,12 +149,12 @@ class MattingDataModule(pl.LightningDataModule):
         return batch
 
     def on_after_batch_transfer(self, batch: Mapping[str, Any], dataloader_idx: int) -> Sample:
-        """Make floats of bytes on the device, where it is free."""
+        """Convert bytes to floats on the device, where it costs least."""
         return as_floats(batch)
 
     def _eval_loader(self, dataset: ArrayDataset) -> DataLoader:
         rank, world = self._place()
-        if len(dataset) < world:  # Lightning's processes would wait for the one that has nothing to do
+        if len(dataset) < world:  # Lightning's processes would wait forever for one without images
             raise InputError(f"trainer.devices: {world} processes cannot share {len(dataset)} images; take fewer")
         return self._loader(dataset, ShardSampler(len(dataset), rank, world), batch_size=1)
 
@@ -190,6 +190,6 @@ def _built(dataset: DatasetOrFactory) -> SplittableDataset:
 
 
 def start_worker(worker: int = 0) -> None:
-    """Set up a process that makes samples and does nothing else."""
+    """Set up a process that only makes samples."""
     cv2.setNumThreads(0)  # the workers are the parallelism
     keep_freed_memory()

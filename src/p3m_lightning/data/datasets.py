@@ -1,4 +1,4 @@
-"""Data sets of matting: files paired by stem, by the layout that a card describes."""
+"""Matting data sets: files paired by stem, in the layout that a card describes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SeededIndex(NamedTuple):
 
 
 class ArrayDataset(Dataset[Sample], ABC):
-    """Samples that are arrays before they are tensors: loaders take those, an index gives tensors."""
+    """Samples as arrays (`maps`), which loaders collate, or as tensors, by index."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class ArrayDataset(Dataset[Sample], ABC):
 
 
 class SplittableDataset(ArrayDataset):
-    """A data set to train with: a part of it can be held out, and what it shares with the tests be seen."""
+    """A training set: part of it can be held out, and its files can be compared with those of the tests."""
 
     has_mattes = True
 
@@ -75,12 +75,12 @@ class SplittableDataset(ArrayDataset):
 
 
 class NamedDataset(SplittableDataset):
-    """Samples with names, found by `find_samples`; what is special to a kind of sample is its `maps`.
+    """Named samples, found by `find_samples`; subclasses implement `maps`.
 
     Args:
         files: stem -> role -> path.
-        transform: what becomes of the files.
-        limit: only so many samples, the first by name.
+        transform: makes a sample of the files.
+        limit: use only this many samples, the first by name.
     """
 
     def __init__(self, files: Samples, transform: Callable[..., Any] | None, limit: int | None = None) -> None:
@@ -115,23 +115,23 @@ class NamedDataset(SplittableDataset):
 class MattingDataset(NamedDataset):
     """Images and mattes of one split, as `Sample`s.
 
-    A plain index takes its random draws from torch's generator, as people expect of a loader of their own; a
+    A plain index takes its random draws from torch's generator, as users expect of a loader of their own; a
     `SeededIndex` fixes them.
 
     Args:
         root: folder of the data set.
         name: key of `DATASETS`, which knows the layout.
         split: part of the data set.
-        transform: what becomes of the files; `TrainTransform` or `EvalTransform` (default).
-        images: folder of the images where the data set offers several, as "blurred_image" or "original_image".
+        transform: makes a sample of the files; `TrainTransform` or `EvalTransform` (default).
+        images: folder of images where the data set has several, such as "blurred_image" and "original_image".
         foreground: "none"; "cached": from the data set's own folders or those `p3m data foregrounds` writes; "crop":
-            the same where they are there, else estimated for the crop alone (`TrainTransform` only).
-        cache: further place to look for foregrounds and packs, what `--out` of `p3m data foregrounds` and `pack` was.
+            the same if they exist, else estimated on the crop alone (`TrainTransform` only).
+        cache: another folder with foregrounds and packs: the `--out` of `p3m data foregrounds` and `pack`.
         face: also return the mask of the obfuscated face; black where an image has none.
-        limit: only so many samples, the first by name.
-        packed: read what `p3m data pack` wrote, where it is there: the same pixels, sooner.
+        limit: use only this many samples, the first by name.
+        packed: read the packs of `p3m data pack` where they exist: the same pixels, faster.
         labels: what the files of mattes hold, one of `schema.LABELS`; the card's by default.
-        p_companion: probability that a second person of the set stands before the first, see `lay_before`.
+        p_companion: probability of laying a second person of the set in front of the first, see `lay_before`.
 
     Raises:
         InputError: unknown name, split or kind of labels, missing folder, image without matte or matte without image.
@@ -190,14 +190,14 @@ class MattingDataset(NamedDataset):
 
 
 class ImageDataset(NamedDataset):
-    """Images without mattes, as BG-20k and FFHQ: {"image": float (3, H, W) in [0, 1], "name": stem}.
+    """Images without mattes, such as BG-20k and FFHQ: {"image": float (3, H, W) in [0, 1], "name": stem}.
 
     Args:
         root: folder of the data set.
         name: key of `DATASETS`.
         split: part of the data set.
         transform: an albumentations transform of `image`.
-        limit: only so many, the first by name.
+        limit: use only this many images, the first by name.
 
     Raises:
         InputError: unknown name or split, missing folder, no images.
@@ -227,12 +227,12 @@ class ImageDataset(NamedDataset):
         return self.transform(image=image), name
 
     def hold_out(self, size: float, transform: Callable[..., Any] | None) -> tuple[Self, Self]:
-        """Split in two by name; what is held out keeps the transform, since `transform` is one for mattes."""
+        """Split in two by name; the held-out part keeps its own transform, since `transform` is one for mattes."""
         return super().hold_out(size, self.transform)
 
 
 def names_to_hold_out(names: Sequence[str], size: float) -> list[str]:
-    """Choose by a hash of the name: the same ones whatever else the data set holds.
+    """Choose names by their hash, so that the choice does not depend on what else the data set holds.
 
     Args:
         names: to choose from, two or more.

@@ -22,7 +22,7 @@ def estimate_layers(image: np.ndarray, alpha: np.ndarray, method: str = "multile
     """Estimate foreground and background colors such that image = alpha * foreground + (1 - alpha) * background.
 
     Multi-level: Germer et al., "Fast Multi-Level Foreground Estimation", ICPR 2020. Closed form: Levin et al., "A
-    Closed-Form Solution to Natural Image Matting", PAMI 2008, what the authors of P3M tell their users; slow.
+    Closed-Form Solution to Natural Image Matting", PAMI 2008, recommended by the authors of P3M; slow.
 
     Args:
         image: uint8 (H, W, 3), or floats in [0, 1].
@@ -46,16 +46,16 @@ def estimate_layers(image: np.ndarray, alpha: np.ndarray, method: str = "multile
 
 
 def import_pymatting() -> Any:
-    """Import pymatting, and say so where that takes a minute: the first time it compiles itself."""
+    """Import pymatting; announce it the first time, when compiling takes a minute."""
     if not _is_compiled():
-        tell("pymatting compiles its solver; this happens once and takes about a minute of a core")
+        tell("pymatting compiles its solver; this happens once and takes about a minute")
     import pymatting
 
     return pymatting
 
 
 def _is_compiled() -> bool:
-    """Tell whether numba kept what it compiled, or could keep it nowhere that is looked at here."""
+    """Return whether numba has cached compiled code, also if it caches in a place not checked here."""
     found = find_spec("pymatting")
     folder = os.environ.get("NUMBA_CACHE_DIR") or ((found and found.submodule_search_locations) or [""])[0]
     if not os.environ.get("NUMBA_CACHE_DIR") and not os.access(folder, os.W_OK):
@@ -68,8 +68,8 @@ def one_thread() -> Iterator[None]:
     """Keep numba to one thread: pymatting's loops are too short for more, which cost two to three times the time."""
     import numba
 
-    # a loader's process forked after GNU OpenMP was used is ended by it
-    numba.config.THREADING_LAYER = "forksafe"  # type: ignore[attr-defined]  # numba makes its options by name
+    # GNU OpenMP terminates a loader process that was forked after it had been used
+    numba.config.THREADING_LAYER = "forksafe"  # type: ignore[attr-defined]  # numba defines its options dynamically
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
     try:

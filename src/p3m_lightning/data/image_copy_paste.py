@@ -1,7 +1,7 @@
 """P3M-CP at image level: faces of other photographs pasted into the obfuscated faces of the training portraits.
 
 Ma et al., Rethinking Portrait Matting with Privacy Preserving (IJCV 2023), P3M-CP. The authors published the idea and
-the defaults of their configuration, not the algorithm: what is not theirs is a key here too.
+the defaults of their configuration, not the algorithm; every choice made here is a key as well.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from p3m_lightning.schema import InputError
 
 
 class SourceFace(NamedTuple):
-    """A photograph and where its face is."""
+    """A photograph and the mask of its face."""
 
     image: np.ndarray  # uint8 (H, W, 3)
     mask: np.ndarray  # uint8 (H, W), 255 inside: flat at the brows, down to the chin, no ears or hair
 
 
 class Placement(NamedTuple):
-    """Placement of a source face in another picture."""
+    """Placement of a source face in another image."""
 
-    center: tuple[float, float]  # x, y of the middle of the face's box in the other picture
+    center: tuple[float, float]  # x, y of the center of the face's box in the other image
     scale: float
     degrees: float = 0.0
     flip: bool = False
@@ -47,14 +47,14 @@ class FaceSource:
         masks: folder of face masks by stem, 0 and 255, instead of landmarks; the largest connected part counts.
 
     Raises:
-        InputError: neither or both given, files that are missing or wrong, no face at all.
+        InputError: neither or both are given, files are missing or invalid, or there is no face at all.
     """
 
     def __init__(
         self, images: str | Path, landmarks: str | Path | None = None, masks: str | Path | None = None
     ) -> None:
         if (landmarks is None) == (masks is None):
-            raise InputError(f"{images}: faces to paste need their landmarks or their masks, one of both")
+            raise InputError(f"{images}: faces to paste need either landmarks or masks")
         paths = images_by_stem(images)
         self.faces: list[tuple[Path, np.ndarray | Path]] = []  # photograph, and the landmarks or the mask of a face
         if landmarks is not None:
@@ -64,7 +64,7 @@ class FaceSource:
             files = images_by_stem(masks)
             self.faces = [(path, files[stem]) for stem, path in paths.items() if stem in files]
         if not self.faces:
-            raise InputError(f"{images}: no face in it by {landmarks or masks}; are the names the same?")
+            raise InputError(f"{images}: no face listed in {landmarks or masks}; are the names the same?")
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -80,10 +80,10 @@ class FaceSource:
         return SourceFace(image, _largest_part(mask > np.iinfo(mask.dtype).max // 2))
 
     def draw(self, generator: np.random.Generator) -> SourceFace:
-        """Return any face that is not empty.
+        """Return a random face that is not empty.
 
         Raises:
-            InputError: ten empty ones in a row.
+            InputError: ten faces in a row were empty.
         """
         for _ in range(10):
             face = self[int(generator.integers(len(self)))]
@@ -101,7 +101,7 @@ class FaceJitter:
     p_flip: float = 0.5
 
     def draw(self, center: tuple[float, float], size: float, generator: np.random.Generator) -> Placement:
-        """Place a face at `center`, `size` being the scale that is varied."""
+        """Place a face at `center`, with a scale drawn around `size`."""
         return Placement(
             center,
             size * float(generator.uniform(*self.scale)),
@@ -113,24 +113,24 @@ class FaceJitter:
 class ImageCopyPaste(A.DualTransform):
     """Image-level copy and paste (ICP): lay a source face into the target's face mask, center on center.
 
-    An albumentations transform of `image` and `foreground`, which are the same inside a face; `face` says where the
-    target's faces are, and no pixel outside of it changes. What the source does not cover stays obfuscated.
+    An albumentations transform of `image` and `foreground`, which are the same inside a face; `face` is the mask of
+    the target's faces, and no pixel outside it changes. Pixels that the source does not cover stay obfuscated.
 
     Args:
         source: the faces to paste.
-        rotation: degrees by which the source is turned at most, to both sides (authors: 30).
+        rotation: largest rotation of the source in degrees, to both sides (authors: 30).
         scale: smallest and largest factor on the source's size (authors: 0.8 to 1.2).
         p_flip: probability of mirroring the source (authors: 0.5).
-        match_size: bring the source's face to the size of the target's before; else its pixels keep their size.
+        match_size: first resize the source face to the size of the target face; else its pixels keep their size.
         gap: parts of the face mask closer than this share of the image's longer side are one face.
-        smallest: faces with a box smaller than so many pixels are left alone.
+        smallest: faces whose box is smaller than this many pixels are left alone.
         p: probability of pasting (authors: 0.5).
     """
 
     _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
 
     class InitSchema(A.core.transforms_interface.BaseTransformInitSchema):
-        """Arguments as albumentations checks them."""
+        """The arguments, as albumentations validates them."""
 
         source: Any
         rotation: float
@@ -184,7 +184,7 @@ class ImageCopyPaste(A.DualTransform):
         return kwargs | pasted
 
     def _target_faces(self, face: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield the mask, uint8 (H, W), of every face: only pixels that lie in the face as a whole count."""
+        """Yield the mask, uint8 (H, W), of every face."""
         mask = (face == np.iinfo(face.dtype).max).astype(np.uint8)
         reach = 2 * round(self.gap * max(mask.shape) / 2) + 1
         count, labels = cv2.connectedComponents(cv2.dilate(mask, np.ones((reach, reach), np.uint8)))
@@ -195,12 +195,12 @@ class ImageCopyPaste(A.DualTransform):
 
 
 def place_face(face: SourceFace, placement: Placement, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Lay a photograph into a picture of another shape so that its face comes where it shall.
+    """Warp a photograph into an image of another shape so that its face lands at a given place.
 
     Args:
-        face: the photograph; what it does not cover is filled by mirroring it.
-        placement: where to, how large, how turned.
-        shape: (height, width) of the picture.
+        face: the photograph; areas that it does not cover are filled by mirroring it.
+        placement: center, scale and rotation.
+        shape: (height, width) of the image.
 
     Returns:
         The photograph, uint8 (height, width, 3), and the mask of its face, uint8 (height, width), 255 inside.

@@ -1,4 +1,4 @@
-"""Kinds of labels: mattes, masks and trimaps, and what contradicts them."""
+"""Kinds of labels: mattes, masks and trimaps, and the check that files match their kind."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from p3m_lightning.images import trimap_classes
 from p3m_lightning.schema import InputError
 
-SOFT = 0.02  # largest share of a mask's pixels that may lie well between background and foreground, as JPEG leaves them
+SOFT = 0.02  # largest share of in-between pixels in a mask, such as JPEG leaves
 SURE = 0.1  # of the full range: closer to 0 or 1 than this is background or foreground
 
 
 def checked_label(values: np.ndarray, labels: str, path: Path) -> np.ndarray:
-    """Return the label of an image as the matte that stands for it.
+    """Return the label of an image as a matte.
 
     Args:
         values: uint8 or uint16 (H, W), full range.
@@ -22,7 +22,7 @@ def checked_label(values: np.ndarray, labels: str, path: Path) -> np.ndarray:
         path: of the file, for messages.
 
     Returns:
-        uint8 (H, W): 0 and 255, of a trimap also 128, its unknown region.
+        uint8 (H, W): 0 and 255, for a trimap also 128, its unknown region.
 
     Raises:
         InputError: the values contradict the kind of label.
@@ -40,5 +40,5 @@ def checked_label(values: np.ndarray, labels: str, path: Path) -> np.ndarray:
 
 
 def trimap_codes(classes: np.ndarray) -> np.ndarray:
-    """Return the classes of a trimap, uint8 (H, W), as the matte that stands for it: 0, 128 and 255."""
+    """Return the classes of a trimap, uint8 (H, W), as a matte of 0, 128 and 255."""
     return np.array([0, 128, 255], np.uint8)[classes]

@@ -1,4 +1,4 @@
-"""Several data sets as one, with a say in how often each is seen."""
+"""Several data sets as one, with a weight for each."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from p3m_lightning.schema import InputError
 
 
 class MixedDataset(SplittableDataset):
-    """Samples of several data sets, each as often as its weight says, whatever its size.
+    """Samples of several data sets, drawn in proportion to the weights whatever their sizes.
 
-    Every sample is drawn anew: first the data set by the weights, then one of its samples, all alike; the seed of a
+    Every sample is drawn anew: first the data set by the weights, then one of its samples uniformly; the seed of a
     `SeededIndex` fixes both. So an epoch does not go through every sample of a set exactly once.
 
     Args:
         datasets: name -> data set, or a factory of it (`_partial_` in Hydra).
         weights: name -> share of the samples, in any unit; equal shares by default.
-        length: samples of an epoch; as many as the sets have together by default.
-        validated: names of the sets from which images are held out; all by default. Generated portraits, whose mattes
-            are no truth to choose a checkpoint by, are left out here.
+        length: samples per epoch; by default as many as all sets have together.
+        validated: names of the sets from which images are held out; all by default. Leave out generated
+            portraits, whose mattes are not true enough to choose a checkpoint by.
 
     Raises:
-        InputError: no data sets, weights of other names, negative weights or none above 0; unknown or no set validated.
+        InputError: no data sets, weights of other names, negative weights or none above 0; unknown or no validated set.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class MixedDataset(SplittableDataset):
         return files.union(*(dataset.image_files() for dataset in self.datasets.values()))
 
     def hold_out(self, size: float, transform: Transform) -> tuple[MixedDataset, JoinedDataset]:
-        """Split the validated sets as `MattingDataset.hold_out` does; what is held out is one after another."""
+        """Split the validated sets as `MattingDataset.hold_out` does; the held-out parts follow one another."""
         parts = {name: self.datasets[name].hold_out(size, transform) for name in self.validated}
         left = self.datasets | {name: part[0] for name, part in parts.items()}
         rest = MixedDataset(left, self.weights, self.length, self.validated)
@@ -85,8 +85,8 @@ class JoinedDataset(ArrayDataset):
     """Several data sets one after another.
 
     Args:
-        datasets: in their order.
-        names: of the data sets; their numbers by default.
+        datasets: the sets, in order.
+        names: of the sets; their numbers by default.
     """
 
     def __init__(self, datasets: Sequence[ArrayDataset], names: Sequence[str] | None = None) -> None:

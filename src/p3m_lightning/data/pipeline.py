@@ -1,4 +1,4 @@
-"""Training samples by albumentations alone: whole pictures through a list of its transforms."""
+"""Training samples made by albumentations alone: whole images through a list of its transforms."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from p3m_lightning.schema import InputError
 
 
 class PipelineTransform:
-    """Send image, matte and layers through albumentations transforms together; the trimap is made of what comes out.
+    """Send image, matte and layers through albumentations transforms together; make the trimap from the result.
 
     Mattes are masks to albumentations: give `mask_interpolation` wherever a step resizes or turns.
 
     Args:
-        steps: the transforms in their order; together they must end in one size, so that samples form batches.
+        steps: the transforms in order; they must end in one fixed size, so that samples form batches.
         kernels: smallest and largest side of the trimap's structuring element, both included.
 
     Raises:

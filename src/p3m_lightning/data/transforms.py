@@ -19,10 +19,10 @@ from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 
 TARGETS = {"foreground": "image", "background": "image", "alpha": "mask", "face": "mask", "trimap": "mask"}
 _CODES = np.zeros(256, np.uint8)
-"""Trimap class -> the value that stands for it where a trimap is resized like a picture."""
+"""Trimap class -> its gray value while a trimap is resized like an image."""
 _CODES[[BACKGROUND, UNKNOWN, FOREGROUND]] = 0, 128, 255
 _CLASSES = {rule: np.full(256, UNKNOWN, np.uint8) for rule in RULES}
-"""Rule of the crop -> class of every resized value, 0 to 255."""
+"""Rule of the crop -> class of every resized gray value, 0 to 255."""
 _CLASSES["2021"][[0, 255]] = BACKGROUND, FOREGROUND
 _CLASSES["2024"][:50], _CLASSES["2024"][181:] = BACKGROUND, FOREGROUND
 
@@ -35,17 +35,17 @@ class CropPlan(NamedTuple):
 
 
 class UnknownBandCrop(A.DualTransform):
-    """Cut a square window, half of the time on the unknown band, and resize it: P3M's training crop (released code).
+    """Crop a square window, half of the time on the unknown band, and resize it: P3M's training crop (released code).
 
     An albumentations transform: it takes `image`, `alpha` and further targets, adds `trimap`, and draws its plan unless
     one is given as `plan`. The trimap is that of the whole matte, cut and resized, as the authors make it.
 
     Args:
-        sides: sides of the window in pixels, drawn with equal probability; see `choose_side` for those that do not fit.
+        sides: sides of the window in pixels, equally likely; see `choose_side` for those that do not fit.
         size: side of the result.
         kernels: smallest and largest side of the trimap's structuring element, both included.
-        p_unknown: probability of drawing the place among the unknown pixels.
-        rule: "2024": drawn pixel in the center, window pushed into the image, resized trimap cut into classes again at
+        p_unknown: probability of placing the window on an unknown pixel.
+        rule: "2024": drawn pixel in the center, window shifted into the image, resized trimap split into classes at
             50 and 180; "2021": drawn pixel in the top left corner, all in-between values of the resized trimap unknown.
         p: probability of the whole transform, for albumentations.
 
@@ -56,7 +56,7 @@ class UnknownBandCrop(A.DualTransform):
     _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
 
     class InitSchema(A.core.transforms_interface.BaseTransformInitSchema):
-        """Arguments as albumentations checks them."""
+        """The arguments, as albumentations validates them."""
 
         sides: Sequence[int]
         size: int
@@ -93,7 +93,7 @@ class UnknownBandCrop(A.DualTransform):
 
     @property
     def targets_as_params(self) -> list[str]:
-        """Targets that the draws depend on."""
+        """Return the targets that the draws depend on."""
         return ["alpha"]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class UnknownBandCrop(A.DualTransform):
 class EstimateForeground(A.DualTransform):
     """Estimate `foreground` and `background` of a crop from `image` and `alpha` by pymatting's multi-level method.
 
-    Acts where `estimate` is true, that is where there is no file of them.
+    Acts where `estimate` is true, that is, where there are no files of them.
     """
 
     _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
@@ -134,14 +134,14 @@ class EstimateForeground(A.DualTransform):
 
 
 class TrainTransform:
-    """Training samples: a crop at the unknown band, a flip, and whatever else albumentations offers.
+    """Training samples: a crop at the unknown band, a flip, and any other albumentations transforms.
 
-    The crop is drawn from the matte alone, so that of the other files only its window need be read.
+    The crop is drawn from the matte alone, so only its window of the other files need be read.
 
     Args:
-        crop: the crop; its arguments are the recipe's numbers.
+        crop: the crop, configured with the numbers of the recipe.
         p_flip: probability of a left-right flip.
-        compose: composition onto another background, as `ComposeOnBackground`.
+        compose: composition onto another background, such as `ComposeOnBackground`.
         augment: further albumentations transforms, applied to the crop; color transforms change image, foreground and
             background alike.
     """
@@ -177,7 +177,7 @@ class EvalTransform:
     """Evaluation samples: the whole image, with the trimap of the data set or one made from the matte.
 
     Args:
-        kernel: side of the structuring element where no trimap came with the data set.
+        kernel: side of the structuring element where the data set has no trimap.
     """
 
     def __init__(self, kernel: int = 25) -> None:
@@ -193,7 +193,7 @@ class EvalTransform:
 
 
 def trimap_of_window(alpha: np.ndarray, window: Window, kernel: int) -> np.ndarray:
-    """Return the window (h, w) of the trimap of a whole matte, uint8 classes, without making the rest of it.
+    """Return the window (h, w) of the trimap of a whole matte, uint8 classes, without computing the rest.
 
     Args:
         alpha: uint8 or uint16 (H, W), full range.
@@ -208,7 +208,7 @@ def trimap_of_window(alpha: np.ndarray, window: Window, kernel: int) -> np.ndarr
 
 
 def resize_window(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Resize (h, w[, 3]) to (size, size[, 3]): bilinear, half-pixel centers, not smoothed before reduction."""
+    """Resize (h, w[, 3]) to (size, size[, 3]): bilinear, half-pixel centers, no antialiasing."""
     if pixels.shape[:2] == (size, size):
         return pixels
     return cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""Windows of training crops: the draws of P3M's loader, in both generations."""
+"""Windows of training crops, drawn as in P3M's loader, in both of its versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from p3m_lightning.schema import UNKNOWN, InputError
 
 RULES = ("2021", "2024")
 BLOCK = 16
-TRIES = 200  # until unknown pixels are so rare that the trimap of the whole matte is quicker
+TRIES = 200  # then unknown pixels are so rare that the trimap of the whole matte is faster
 
 
 class Window(NamedTuple):
@@ -27,7 +27,7 @@ class Window(NamedTuple):
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Rows and columns to index an array (H, W, ...) with."""
+        """Return rows and columns to index an array (H, W, ...) with."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
@@ -35,7 +35,7 @@ def check_rule(rule: str) -> str:
     """Return `rule`, one of RULES.
 
     Raises:
-        InputError: another word.
+        InputError: it is not one of RULES.
     """
     if str(rule) not in RULES:
         raise InputError(f"rule: {rule!r} is not one of {', '.join(RULES)}")
@@ -46,8 +46,8 @@ def choose_side(shape: tuple[int, int], sides: Sequence[int], rule: str, generat
     """Draw the side of the square window.
 
     A side that does not fit (2021: that is not strictly smaller than the shorter side of the image) is replaced by the
-    smallest of `sides`, and where that does not fit either, by the shorter side of the image; the published code fails
-    there.
+    smallest of `sides`, and if that does not fit either, by the shorter side of the image, where the published code
+    fails.
 
     Args:
         shape: height and width of the image.
@@ -69,8 +69,8 @@ def choose_window(
     """Draw the place of a window of `side` x `side`.
 
     2021: the drawn pixel is the TOP LEFT corner, so an unknown pixel drawn on purpose lies in the corner; windows that
-    touch the bottom or right border are never drawn. 2024: the drawn pixel is the center, and the window is pushed
-    back into the image. Where no unknown pixel can be drawn, any pixel is.
+    touch the bottom or right border are never drawn. 2024: the drawn pixel is the center, and the window is shifted
+    back into the image. If there is no unknown pixel, any pixel is drawn.
 
     Args:
         alpha: the matte, uint8 or uint16 (H, W), full range.
@@ -91,11 +91,11 @@ def choose_window(
 def draw_unknown(
     alpha: np.ndarray, kernel: int, bounds: tuple[int, int], generator: np.random.Generator
 ) -> tuple[int, int] | None:
-    """Draw one of the unknown pixels above and left of `bounds`, all alike; None where there is none.
+    """Draw one of the unknown pixels above and left of `bounds`, uniformly; None if there are none.
 
-    The trimap of the whole matte would take longer than all the rest of a sample. So pixels are drawn among the blocks
-    that may hold unknown ones, each is looked at under the structuring element alone, and the first unknown one is
-    taken: every unknown pixel is as likely as any other.
+    The trimap of the whole matte would take longer than the rest of the sample. So pixels are drawn from the blocks
+    that may contain unknown ones, each is tested under the structuring element alone, and the first unknown one is
+    returned: every unknown pixel is equally likely.
 
     Args:
         alpha: the matte, uint8 or uint16 (H, W), full range.
@@ -116,7 +116,7 @@ def draw_unknown(
 
 
 def _mixed_blocks(alpha: np.ndarray, kernel: int, bounds: tuple[int, int]) -> np.ndarray:
-    """Top left corners (N, 2) of the blocks within the kernel's reach of which the matte is not all 0 nor all 255."""
+    """Return the top left corners (N, 2) of blocks within whose kernel reach the matte is neither all 0 nor all 255."""
     reach = np.ones(2 * (1 + 2 * math.ceil(kernel // 2 / BLOCK),), np.uint8)
     nothing = cv2.dilate(_by_block(alpha, np.maximum), reach) == 0
     everything = cv2.erode(_by_block(alpha, np.minimum), reach) == np.iinfo(alpha.dtype).max
@@ -125,7 +125,7 @@ def _mixed_blocks(alpha: np.ndarray, kernel: int, bounds: tuple[int, int]) -> np
 
 
 def _by_block(alpha: np.ndarray, extreme: np.ufunc) -> np.ndarray:
-    """Largest or smallest value of every block of BLOCK x BLOCK pixels; those at the border may be cut."""
+    """Return the largest or smallest value of every BLOCK x BLOCK block; those at the border may be incomplete."""
     for _ in range(2):  # rows, then columns of the transposed
         whole = len(alpha) // BLOCK * BLOCK
         blocks = extreme.reduce(alpha[:whole].reshape(-1, BLOCK, alpha.shape[1]), axis=1)
@@ -135,7 +135,7 @@ def _by_block(alpha: np.ndarray, extreme: np.ufunc) -> np.ndarray:
 
 
 def _is_unknown(alpha: np.ndarray, kernel: int, row: int, column: int) -> bool:
-    """Tell whether the structuring element, laid at a pixel, covers more than 0 only or 255 only."""
+    """Return whether the structuring element at a pixel covers anything but all 0 or all 255."""
     top, left = row - kernel // 2, column - kernel // 2
     inside = tuple(slice(max(0, -at), max(0, -at) + kernel) for at in (top, left))
     seen = alpha[max(top, 0) : top + kernel, max(left, 0) : left + kernel]

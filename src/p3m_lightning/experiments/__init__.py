@@ -1,1 +1,1 @@
-"""Experiments made of trainings and evaluations: sweeps, comparisons, PPT, the cycle, benchmarks."""
+"""Experiments built from trainings and evaluations: sweeps, comparisons, PPT, the cycle, benchmarks."""

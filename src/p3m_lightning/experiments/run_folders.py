@@ -1,4 +1,4 @@
-"""Reading what `p3m train` and `p3m eval` leave: configuration, results, scores of every image, curves, mattes."""
+"""Reading the run folders of `p3m train` and `p3m eval`: configuration, results, scores per image, curves, mattes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ REPORT = {
     "definition": dict,
     "definition.*": str,
 }
-"""What is read of the files of a run folder."""
+"""Types of the values read from the files of a run folder."""
 
 Curve = list[tuple[int, float]]
 """Step and value."""
@@ -65,14 +65,14 @@ class Run:
 
     @property
     def is_trained_or_tested(self) -> bool:
-        """True where this package made the mattes; it has only scored those of `p3m score`."""
+        """Whether this package made the mattes; it only scored those of `p3m score`."""
         return self.results["inference"]["mode"] != GIVEN
 
     def curves(self) -> dict[str, Curve]:
         """Return every column of `metrics.csv` that has values, by step; none for an evaluation.
 
         Raises:
-            InputError: another kind of file.
+            InputError: the file is of another kind.
         """
         path = self.folder / "metrics.csv"
         if not path.is_file():
@@ -89,13 +89,13 @@ class Run:
         return found
 
     def matte(self, test: str, stem: str) -> Path | None:
-        """Return the file of a reduced matte, if the run kept any."""
+        """Return the file of a reduced matte, or None if the run did not keep it."""
         inside = Path("report", "mattes", test) if self.is_trained_or_tested else Path()
         folder = (self.folder / inside).resolve()
         path = folder / f"{stem}.png"
         try:
             return path if path.resolve().is_relative_to(folder) and path.is_file() else None
-        except (OSError, ValueError):  # a name that no file can have
+        except (OSError, ValueError):  # not a valid file name
             return None
 
 
@@ -106,7 +106,7 @@ def read_runs(named: Sequence[str]) -> list[Run]:
         named: paths, each possibly as `LABEL=PATH`; the others are called A, B, C, ...
 
     Raises:
-        InputError: neither a run folder nor scores, or two of one label.
+        InputError: a path is neither a run folder nor scores, or two have the same label.
     """
     pairs = [_split_label(name) for name in named]
     labels = _labels(pairs)
@@ -121,7 +121,7 @@ def read_run(folder: Path, label: str) -> Run:
     """Read a run folder.
 
     Raises:
-        InputError: it is none, or its run has not come to its end.
+        InputError: it is not a run folder, or its run has not finished.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give run folders, the last line that p3m train or p3m eval prints")
@@ -152,13 +152,13 @@ def read_run(folder: Path, label: str) -> Run:
 
 
 def read_scores(path: Path, label: str) -> Run:
-    """Read what `p3m score --json` wrote of a folder of mattes; they are shown where the file lies among them.
+    """Read a file of `p3m score --json`; the mattes are shown if the file lies in their folder.
 
     Returns:
         A run whose test set has no name yet, see `with_sets`.
 
     Raises:
-        InputError: another kind of file, or scores by another convention than P3M's.
+        InputError: another kind of file, or scores by a convention other than P3M's.
     """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -178,10 +178,10 @@ def read_scores(path: Path, label: str) -> Run:
 
 
 def with_sets(runs: Sequence[Run]) -> list[Run]:
-    """Give scores of a folder the name of the test set whose images they are of; it is the one with the same names.
+    """Name the test set of scores of a folder: the set of another run with the same image names.
 
     Raises:
-        InputError: they are of no test set of the runs beside them, or define a metric in another way.
+        InputError: they match no test set of the other runs, or define a metric differently.
     """
     tested = [run for run in runs if run.is_trained_or_tested]
     known = {name: set(images) for run in tested for name, images in run.images.items()}
@@ -210,7 +210,7 @@ def with_sets(runs: Sequence[Run]) -> list[Run]:
 def _numbers(row: Row) -> Row:
     """Return the row of an image, whose values must be finite numbers, `sad` among them."""
     if not all(math.isfinite(value) for key, value in row.items() if key != "name") or "sad" not in row:
-        raise ValueError(f"{row['name']}: its values are no numbers")
+        raise ValueError(f"{row['name']}: its values are not numbers")
     return row
 
 
@@ -224,7 +224,7 @@ def common_sets(runs: Sequence[Run], only: str | None = None) -> dict[str, list[
 
     Args:
         runs: one or more.
-        only: the one set that is wanted.
+        only: a single set to return.
 
     Raises:
         InputError: there is none, or a set does not hold the same images in every run.
@@ -249,9 +249,9 @@ def common_sets(runs: Sequence[Run], only: str | None = None) -> dict[str, list[
 
 
 def differing_keys(runs: Sequence[Run]) -> dict[str, list[Any]]:
-    """Return the keys of the configurations that are not the same everywhere, with each run's value, None if absent.
+    """Return the keys in which the configurations differ, with each run's value, None if absent.
 
-    The run folder itself, which is in many values, reads `RUN` in them; of other absolute paths the last part is left.
+    The run folder, which occurs in many values, is replaced by `RUN`; other absolute paths are cut to their last part.
     """
     flat = [flatten(run.config, str(run.config.get("paths", {}).get("run") or run.folder)) for run in runs]
     keys = dict.fromkeys(key for one in flat for key in one)
@@ -260,7 +260,7 @@ def differing_keys(runs: Sequence[Run]) -> dict[str, list[Any]]:
 
 
 def flatten(tree: Any, folder: str, prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested mappings by dotted keys; lists are leaves, `folder` in a text becomes RUN."""
+    """Return the leaves of nested mappings by dotted key; lists are leaves, `folder` in strings becomes RUN."""
     if isinstance(tree, Mapping) and tree:
         leaves = (flatten(value, folder, f"{prefix}.{key}" if prefix else str(key)) for key, value in tree.items())
         return {key: value for part in leaves for key, value in part.items()}
@@ -275,5 +275,5 @@ def _split_label(name: str) -> tuple[str | None, Path]:
 
 
 def _labels(pairs: Sequence[tuple[str | None, Path]]) -> list[str]:
-    """Return the given labels, and for the other runs A, B, C, ... in their order."""
+    """Return the given labels, and for the other runs A, B, C, ... in order."""
     return [given or (ascii_uppercase[k] if k < 26 else f"run {k + 1}") for k, (given, _) in enumerate(pairs)]

@@ -17,7 +17,7 @@ from p3m_lightning.metrics.report import TAIL
 
 SAMPLES = 10_000
 LEVEL = 0.95
-AT_ONCE = 2**21  # values of all resamples held in memory together
+AT_ONCE = 2**21  # values of resamples held in memory at once
 
 Statistic = Callable[..., np.ndarray]
 """Takes (..., images) and `axis`, always the last, and returns (...)."""
@@ -36,7 +36,7 @@ class PairedTest(NamedTuple):
 
     mean: Estimate  # of the differences, second minus first
     median: float  # of the differences
-    better: float  # share of the images on which the second one is smaller, ties counting half
+    better: float  # share of images on which the second is smaller; ties count half
     wilcoxon: float  # p of the signed-rank test, two-sided
     permutation: float  # p of the mean difference under random signs, two-sided
 
@@ -61,7 +61,7 @@ def tail_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
 def bootstrap(values: np.ndarray, statistic: Statistic = mean, samples: int = SAMPLES, seed: int = 0) -> Estimate:
     """Return a statistic of the images with the percentile interval of `LEVEL` over resampled images.
 
-    The same seed and number of images give the same resamples, so that the intervals of two runs belong together.
+    The same seed and number of images give the same resamples, so the intervals of two runs are comparable.
 
     Args:
         values: one for each image, (N,).
@@ -89,13 +89,13 @@ def bootstrap(values: np.ndarray, statistic: Statistic = mean, samples: int = SA
 def paired_test(first: np.ndarray, second: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> PairedTest:
     """Test whether two runs differ on the same images.
 
-    The signed-rank test asks whether one is smaller on most images, whatever the size of the few large errors; the
-    permutation test asks for the mean, which those few may carry.
+    The signed-rank test asks whether one is smaller on most images, however large the few large errors are; the
+    permutation test compares the means, which those few may dominate.
 
     Args:
         first: one value for each image, (N,).
         second: likewise, in the same order.
-        samples: resamples of the interval and of the permutation test, which is exact where there are no more.
+        samples: resamples of the interval and of the permutation test, exact for few images.
         seed: of both.
     """
     differences = np.asarray(second, np.float64) - np.asarray(first, np.float64)
@@ -117,7 +117,7 @@ def paired_test(first: np.ndarray, second: np.ndarray, samples: int = SAMPLES, s
 
 
 def holm(probabilities: Sequence[float]) -> list[float]:
-    """Return the p values of several tests, corrected so that one false alarm among all of them is as rare as said."""
+    """Return the p values of several tests, corrected by Holm's method for the family-wise error rate."""
     count = len(probabilities)
     corrected, largest = [1.0] * count, 0.0
     for rank, index in enumerate(np.argsort(probabilities, kind="stable")):

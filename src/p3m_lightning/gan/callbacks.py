@@ -1,4 +1,4 @@
-"""Callbacks of GAN training, at the end of every tick: the distance to the real set, pictures, checkpoints."""
+"""Callbacks of GAN training, at the end of every tick: distance to the real set, image grids, checkpoints."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from p3m_lightning.images import write_image
 from p3m_lightning.sheets import to_picture
 
 GREY = 0.5
-"""Backdrop of portraits when their distance is taken: it is no part of what is generated."""
+"""Backdrop of portraits for measuring distances; it is not generated."""
 
 
 def distance_features(network: str, weights: str | None = None, size: int | None = None) -> nn.Module:
-    """Return the features in which the distance is taken.
+    """Return the network whose features the distance is measured in.
 
     Args:
-        network: "inception" for FID and KID, with `weights`; else as `FrozenFeatures` takes it.
+        network: "inception" for FID and KID, with `weights`; else a network of `FrozenFeatures`.
         weights: file.
-        size: side that pictures are brought to; None leaves them. Inception brings them to its own.
+        size: side that images are resized to; None keeps them. Inception resizes to its own.
     """
     if network == "inception":
         return inception(weights or "distance.weights")
@@ -35,14 +35,14 @@ def distance_features(network: str, weights: str | None = None, size: int | None
 
 
 class TickCallback(Callback):
-    """Base of what happens in a run of `StyleMatteGANModule`: at its start, and at the end of every tick."""
+    """Base of callbacks of `StyleMatteGANModule` that act at the start and at the end of every tick."""
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Call `start`."""
         self.start(trainer, cast(StyleMatteGANModule, module))
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Call `tick`: a tick is Lightning's epoch."""
+        """Call `tick`; a tick is an epoch to Lightning."""
         self.tick(trainer, cast(StyleMatteGANModule, module))
 
     def start(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
@@ -53,14 +53,14 @@ class TickCallback(Callback):
 
 
 class Distance(TickCallback):
-    """Measure how far the generated portraits are from the real ones, at the start and after every so many ticks.
+    """Measure the distance between generated and real portraits, at the start and after every `every` ticks.
 
-    Logged as `val/<name of the distance>`, and the Fréchet distance as `val/distance` too, whatever the features.
+    Logged as `val/<name of the distance>`; the Fréchet distance also as `val/distance`, whatever the features.
 
     Args:
-        features: of the pictures, see `distances.PictureDistance`.
-        count: generated pictures; 50,000 in the papers.
-        batch_size: pictures at a time.
+        features: of the images, see `distances.PictureDistance`.
+        count: generated images; 50,000 in the papers.
+        batch_size: images at a time.
         every: ticks from one measurement to the next; the last tick is always measured.
     """
 
@@ -70,7 +70,7 @@ class Distance(TickCallback):
         self.history: list[dict[str, float]] = []
 
     def start(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
-        """Take in the real portraits, and in a fresh run measure what the generator begins with."""
+        """Compute the features of the real portraits, and measure the initial generator of a new run."""
         self.metric.to(module.device)
         portraits = dataset_of(trainer).portraits
         for indices in shares(len(portraits), trainer, self.batch_size):
@@ -79,7 +79,7 @@ class Distance(TickCallback):
             self._measure(trainer, module)
 
     def tick(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
-        """Measure when it is time."""
+        """Measure every `every` ticks, and after the last one."""
         if (trainer.current_epoch + 1) % self.every == 0 or trainer.current_epoch + 1 == trainer.max_epochs:
             self._measure(trainer, module)
             values = {name: value for name, value in self.history[-1].items() if name != "images"}
@@ -97,19 +97,19 @@ class Distance(TickCallback):
         self.metric.update(over(pictures, torch.full_like(pictures[:, :3], GREY)), real)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was measured."""
+        """Return the measurements so far."""
         return {"history": self.history}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what was measured."""
+        """Restore the measurements."""
         self.history = state["history"]
 
 
 class Snapshots(TickCallback):
-    """Write grids of generated portraits, always of the same z, on a checkerboard and on backgrounds.
+    """Write grids of generated portraits from fixed z, on a checkerboard and on backgrounds.
 
     Args:
-        folder: where `<backdrop>_<thousands of pictures seen>.png` go; the real ones are `<backdrop>_real.png`.
+        folder: for `<backdrop>_<thousands of images seen>.png`; the real ones are `<backdrop>_real.png`.
         columns: portraits in a row.
         rows: rows of a grid.
         psi: truncation.
@@ -121,7 +121,7 @@ class Snapshots(TickCallback):
         self.columns, self.count, self.psi, self.every = columns, columns * rows, psi, every
 
     def start(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
-        """Show the real portraits, and in a fresh run what the generator begins with."""
+        """Write grids of the real portraits and, in a new run, of the initial generator."""
         if trainer.is_global_zero and int(module.seen) == 0:
             portraits = dataset_of(trainer).portraits
             real = stack_pictures([portraits[k % len(portraits)] for k in range(self.count)]) / 255
@@ -129,14 +129,14 @@ class Snapshots(TickCallback):
             self._show(trainer, module)
 
     def tick(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
-        """Show what the averaged generator makes when it is time."""
+        """Write grids of the averaged generator every `every` ticks."""
         if trainer.is_global_zero and (trainer.current_epoch + 1) % self.every == 0:
             self._show(trainer, module)
 
     def _show(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
         z = fixed_noise(self.count, module)
         pictures = torch.cat([module.averaged(part, self.psi).cpu() for part in z.split(self.columns)])
-        self._write(trainer, f"{int(module.seen) / 1000:09.1f}k", pictures)  # sorts by name
+        self._write(trainer, f"{int(module.seen) / 1000:09.1f}k", pictures)  # zero-padded to sort by name
 
     def _write(self, trainer: Trainer, name: str, pictures: Tensor) -> None:
         generator = np.random.default_rng(0)
@@ -147,9 +147,9 @@ class Snapshots(TickCallback):
 
 
 class TickCheckpoints(TickCallback):
-    """Save `last.ckpt` after every tick, and `best.ckpt` when the distance was never smaller.
+    """Save `last.ckpt` after every tick, and `best.ckpt` when the distance is the smallest so far.
 
-    Only whole ticks are saved: from there a run goes on exactly as if it had never stopped.
+    Only whole ticks are saved: from there a resumed run repeats an uninterrupted one exactly.
 
     Args:
         folder: where the checkpoints go.
@@ -159,7 +159,7 @@ class TickCheckpoints(TickCallback):
         self.folder = Path(folder)
 
     def tick(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
-        """Save; this callback stands behind the measurement."""
+        """Save the checkpoints; this callback must come after `Distance`."""
         trainer.save_checkpoint(self.folder / "last.ckpt")
         best = best_of(measured(trainer))
         if best is not None and best["images"] == int(module.seen):
@@ -167,41 +167,41 @@ class TickCheckpoints(TickCallback):
 
 
 def measured(trainer: Trainer) -> list[dict[str, float]]:
-    """Return what the run's `Distance` has measured."""
+    """Return the measurements of the run's `Distance`."""
     callbacks = trainer.callbacks  # type: ignore[attr-defined]  # a connector of Lightning's sets it
     return next((callback.history for callback in callbacks if isinstance(callback, Distance)), [])
 
 
 def dataset_of(trainer: Trainer) -> GANDataset:
-    """Return what the run learns from."""
+    """Return the data set of the run."""
     data = trainer.datamodule  # type: ignore[attr-defined]  # a connector of Lightning's sets it
     return data.dataset
 
 
 def best_of(history: list[dict[str, float]]) -> dict[str, float] | None:
-    """Return the measurement of the smallest distance among those of a trained generator, if there are any."""
+    """Return the measurement of the smallest distance among those of a trained generator, or None."""
     return min((entry for entry in history if entry["images"]), key=lambda entry: entry["distance"], default=None)
 
 
 def fixed_noise(count: int, module: StyleMatteGANModule) -> Tensor:
-    """Return the same z (count, noise) every time, without touching the run's own draws."""
+    """Return the same z (count, noise) every time, without affecting the run's random state."""
     generator = torch.Generator().manual_seed(module.seed)
     return torch.randn(count, module.generator.noise, generator=generator).to(module.device)
 
 
 def shares(count: int, trainer: Trainer, batch_size: int) -> list[list[int]]:
-    """Deal out the indices below `count` to this process, in batches."""
+    """Return this process's share of the indices below `count`, in batches."""
     mine = list(range(trainer.global_rank, count, trainer.world_size))
     return [mine[k : k + batch_size] for k in range(0, len(mine), batch_size)]
 
 
 def checkerboard(side: int, squares: int = 8) -> Tensor:
-    """Return (3, side, side) of two greys."""
+    """Return a checkerboard (3, side, side) of two grays."""
     index = torch.arange(side) * squares // side
     return (0.6 + 0.25 * ((index[:, None] + index[None, :]) % 2)).expand(3, side, side)
 
 
 def mosaic(pictures: Tensor, columns: int) -> np.ndarray:
-    """Lay (N, 3, H, W) of [0, 1] out in rows: uint8 (rows * H, columns * W, 3)."""
+    """Tile (N, 3, H, W) in [0, 1] into uint8 (rows * H, columns * W, 3)."""
     rows = [torch.cat(list(row), dim=2) for row in pictures.split(columns)]
     return to_picture(torch.cat(rows, dim=1))

@@ -1,4 +1,4 @@
-"""The Lightning side of a GAN's pictures: portraits and backgrounds in, one loader of ticks out."""
+"""The LightningDataModule of a GAN: one loader of ticks from portraits and backgrounds."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class PortraitDataModule(LightningDataModule):
     """Batches {"rgba": (N, 4, S, S), "background": (N, 3, S, S)}, floats in [0, 1], in an endless order.
 
     Args:
-        portraits: makes the real pictures, once files are wanted.
-        backgrounds: makes what they are laid over.
-        tick: pictures of an "epoch", over all processes, rounded down to whole steps.
+        portraits: factory of the real portraits, called once the files are needed.
+        backgrounds: factory of the backgrounds to composite them over.
+        tick: images of an "epoch", over all processes, rounded down to whole steps.
         mirror: mirror every other portrait.
-        batch_size: pictures per process and step.
-        num_workers: loader processes; "auto" for what a training leaves to them (`training.optimization.cores`);
-            outside of one, one per core.
-        prepare: called with nothing before the data sets are made, once per machine, as to render synthetic portraits.
+        batch_size: images per process and step.
+        num_workers: loader processes; "auto" for the cores that a training leaves to them
+            (`training.optimization.cores`), or one per core outside a training.
+        prepare: called without arguments before the data sets are made, once per machine, e.g. to render portraits.
         seed: of the order and the random draws.
     """
 
@@ -47,7 +47,7 @@ class PortraitDataModule(LightningDataModule):
         self.dataset: GANDataset | None = None
 
     def prepare_data(self) -> None:
-        """Make what is not there yet."""
+        """Call `prepare`, if it is given."""
         if self._prepare is not None:
             self._prepare()
 
@@ -56,13 +56,13 @@ class PortraitDataModule(LightningDataModule):
         self.dataset = self.dataset or GANDataset(self._portraits(), self._backgrounds(), self.mirror)
 
     def train_dataloader(self) -> DataLoader:
-        """One tick after another, dealt out to the processes."""
-        assert self.trainer is not None  # Lightning asks, in a run
+        """Return a loader whose epochs are ticks, each process getting its share."""
+        assert self.trainer is not None  # Lightning calls this in a run
         assert self.dataset is not None  # after `setup`
         world = self.trainer.world_size
         tick = self.tick // (self.batch_size * world) * self.batch_size * world
         if not tick:
-            raise InputError(f"tick: {self.tick} pictures are less than one step of {self.batch_size * world}")
+            raise InputError(f"tick: {self.tick} images are less than one step of {self.batch_size * world}")
         place = (self.trainer.global_rank, world)
         return gan_loader(self.dataset, self.batch_size, tick, self.seed, place, self.num_workers)
 
@@ -73,5 +73,5 @@ class PortraitDataModule(LightningDataModule):
         return batch
 
     def on_after_batch_transfer(self, batch: Mapping[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
-        """Make floats of bytes on the device, where it is free."""
+        """Convert bytes to floats on the device, where it costs least."""
         return {role: pictures.float() / 255 for role, pictures in batch.items()}

@@ -43,7 +43,7 @@ class EqualizedLinear(nn.Module):
 
 
 class EqualizedConv(nn.Module):
-    """Convolution that keeps the size, for an odd `kernel`; with a stride it takes no sample from beyond the edge.
+    """Convolution that keeps the size, for an odd `kernel`; with a stride it does not pad.
 
     Args:
         inputs: channels in.

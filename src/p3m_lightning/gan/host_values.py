@@ -1,4 +1,4 @@
-"""Numbers that live in checkpoints as tensors on a device, known on the host without asking for them every time."""
+"""Numbers stored as tensors on a device, cached on the host to avoid synchronizing every time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class HostValue:
-    """Value of a tensor of one element, fetched anew only when somebody else has written to it."""
+    """Value of a one-element tensor, fetched again only after other code has written to it."""
 
     def __init__(self) -> None:
         self._state: tuple[int, int] | None = None
@@ -20,7 +20,7 @@ class HostValue:
         return self._value
 
     def add(self, tensor: Tensor, amount: float) -> float:
-        """Add to the tensor in place; returns the new value."""
+        """Add to the tensor in place; return the new value."""
         self._value = self.of(tensor) + amount
         tensor += amount
         self._state = tensor.data_ptr(), tensor._version

@@ -18,11 +18,11 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def squared_gradient(logits: Tensor, pictures: Tensor) -> Tensor:
-    """Return the mean over the pictures of the squared norm of the logit's gradient: R1 is gamma / 2 times this.
+    """Return the mean over the images of the squared norm of the logit's gradient: R1 is gamma / 2 times this.
 
     Args:
         logits: (N,), computed from `pictures`.
-        pictures: (N, C, H, W), real ones, which require a gradient.
+        pictures: (N, C, H, W), real images, which require a gradient.
     """
     (gradient,) = torch.autograd.grad(logits.sum(), pictures, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()

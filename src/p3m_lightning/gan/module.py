@@ -25,23 +25,23 @@ from p3m_lightning.training.checkpointing import prepare_for_travel, take_home
 class StyleMatteGANModule(LightningModule):
     """Train the generator of StyleMatteGAN (Chicherin et al., Adversarially-Guided Portrait Matting, 2023).
 
-    Every step generates one batch, which first teaches the generator and then the discriminators. All random draws of a
-    step follow from the seed, the number of pictures seen and the process: a resumed run repeats an unbroken one.
+    Every step generates one batch, which trains first the generator and then the discriminators. All random draws of a
+    step follow from the seed, the number of images seen and the process: a resumed run repeats an uninterrupted one.
 
     Args:
-        generator: learns; its running average, `averaged`, is what is kept for sampling.
-        discriminator: judges augmented RGBA pictures.
-        augmentation: of what the discriminators see.
+        generator: trained; its running average, `averaged`, is kept for sampling.
+        discriminator: judges augmented RGBA images.
+        augmentation: of the inputs of the discriminators.
         controller: adapts the strength of the augmentation.
         optimizers: `generator` and `discriminator`: factories `(parameters) -> Optimizer`.
         vision: judges augmented RGB composites of generated and of real portraits over the same backgrounds; or None.
         penalty: R1: `gamma`, and `interval`, the steps from one (lazy) regularization to the next.
         mixing: probability of style mixing.
-        averaging: `half_life` of the averaged weights in pictures, and `rampup`: at most this part of those seen.
-        vision_warmup: pictures before `vision` takes part; its weight is 0 before and 1 after.
-        blur: `deviation` in pixels of the blur of all that is judged, fading out over the first `images` pictures.
+        averaging: `half_life` of the averaged weights in images, at most the part `rampup` of those seen.
+        vision_warmup: images before `vision` takes part; its weight is 0 before and 1 after.
+        blur: `deviation` in pixels of the blur of all judged images, fading out over the first `images` ones.
         seed: of all draws.
-        config: the resolved configuration, plain containers; travels in every checkpoint.
+        config: the resolved configuration, plain containers; stored in every checkpoint.
     """
 
     automatic_optimization = False
@@ -78,11 +78,11 @@ class StyleMatteGANModule(LightningModule):
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))  # pictures, over all processes
 
     def compile_generator(self, backend: str) -> None:
-        """Generate through `torch.compile` while training; R1 differentiates discriminators twice, they stay plain."""
+        """Compile the generator for training; discriminators stay eager, since R1 differentiates them twice."""
         self._synthesize = torch.compile(self.generator.synthesize, backend=backend)
 
     def configure_optimizers(self) -> list[Optimizer]:
-        """Build one optimizer for the generator and one for all that judges."""
+        """Build one optimizer for the generator and one for all discriminators."""
         judges = [*self.discriminator.parameters(), *(self.vision.heads.parameters() if self.vision else ())]
         try:
             return [
@@ -93,7 +93,7 @@ class StyleMatteGANModule(LightningModule):
             raise InputError(f"optimizer: {error}") from error
 
     def training_step(self, batch: Mapping[str, Tensor], index: int) -> None:
-        """Teach the generator, then the discriminators."""
+        """Train the generator, then the discriminators."""
         seen = int(self._on_host.of(self.seen))
         torch.manual_seed(step_seed(self.seed, seen, self.global_rank))
         real, backgrounds = batch["rgba"], batch["background"]
@@ -113,7 +113,7 @@ class StyleMatteGANModule(LightningModule):
     def _teach_generator(
         self, backgrounds: Tensor, vision: VisionAidedDiscriminator | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Make one step of the generator; returns its pictures and the losses by name."""
+        """Do one step of the generator; return its images and the losses by name."""
         optimizer = self._optimizer_of(0)
         judges = [self.discriminator, *([self.vision.heads] if self.vision else [])]
         for judge in judges:
@@ -138,7 +138,7 @@ class StyleMatteGANModule(LightningModule):
         vision: VisionAidedDiscriminator | None,
         regularizes: bool,
     ) -> dict[str, Tensor]:
-        """Make one step of the discriminators; returns the losses by name."""
+        """Do one step of the discriminators; return the losses by name."""
         optimizer = self._optimizer_of(1)
         shown = self._shown(real)
         logits = self.discriminator(shown)
@@ -157,24 +157,24 @@ class StyleMatteGANModule(LightningModule):
         return {name: loss.detach() for name, loss in losses.items()} | {"logits_real": logits.detach().mean()}
 
     def _r1(self, shown: Tensor) -> Tensor:
-        """Return R1 at the pictures as the discriminator is shown them; in full precision, its gradients are small."""
+        """Return R1 at the images as shown to the discriminator; in full precision, since its gradients are small."""
         pictures = shown.detach().float().requires_grad_()
         with torch.autocast(self.device.type, enabled=False):
             return self.penalty["gamma"] / 2 * squared_gradient(self.discriminator(pictures), pictures)
 
     def _shown(self, pictures: Tensor) -> Tensor:
-        """Return what a discriminator is shown: blurred at the beginning of a run, and augmented."""
+        """Return images as shown to a discriminator: blurred at the beginning of a run, and augmented."""
         fading = max(1 - self._on_host.of(self.seen) / self.blur["images"], 0) if self.blur["images"] else 0
         return self.augmentation(gaussian_blur(pictures, self.blur["deviation"] * fading))
 
     def _optimizer_of(self, number: int) -> Any:
-        """Return the optimizer of the generator (0), or of all that judges (1)."""
+        """Return the optimizer of the generator (0), or of all discriminators (1)."""
         optimizers = self.optimizers()
         assert isinstance(optimizers, list)
         return optimizers[number]
 
     def _backward(self, loss: Tensor) -> None:
-        """Propagate without DDP's hooks: with two networks in one step, `_step` averages the gradients itself."""
+        """Backpropagate without DDP's hooks: with two networks in one step, `_step` averages the gradients itself."""
         block = getattr(self.trainer.strategy, "block_backward_sync", nullcontext)
         with block():
             self.manual_backward(loss)
@@ -185,7 +185,7 @@ class StyleMatteGANModule(LightningModule):
 
     @torch.no_grad()
     def _average(self, images: int) -> None:
-        """Move the averaged weights towards the present ones."""
+        """Move the averaged weights toward the current ones."""
         half_life = min(self.averaging["half_life"], self._on_host.of(self.seen) * self.averaging["rampup"])
         decay = 0.5 ** (images / max(half_life, 1e-8))
         for mean, value in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
@@ -194,17 +194,17 @@ class StyleMatteGANModule(LightningModule):
             kept.copy_(present)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the configuration beside the weights, and leave out what is this machine's."""
+        """Add the configuration, and remove paths of this machine."""
         checkpoint["config"] = self.config
         prepare_for_travel(checkpoint, self.config.get("paths", {}))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take callbacks' files where they lie."""
+        """Restore the paths that callbacks stored, for this machine."""
         take_home(checkpoint, self.trainer.ckpt_path)
 
 
 def over(pictures: Tensor, backgrounds: Tensor) -> Tensor:
-    """Lay RGBA (N, 4, H, W) over RGB (N, 3, H, W)."""
+    """Composite RGBA (N, 4, H, W) over RGB (N, 3, H, W)."""
     return composite(pictures[:, :3], backgrounds, pictures[:, 3:].clamp(0, 1))
 
 
@@ -215,7 +215,7 @@ def step_seed(seed: int, seen: int, rank: int) -> int:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Average the gradients over all processes, in one message; nothing to do in a single one."""
+    """Average the gradients over all processes, in one message; do nothing in a single process."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return
     gradients = [p.grad for p in parameters if p.grad is not None]

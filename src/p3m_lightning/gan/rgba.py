@@ -1,4 +1,4 @@
-"""Pictures that a GAN of portraits learns from: square RGBA pictures, each with a background to lie over."""
+"""Training data of a portrait GAN: square RGBA images, each with a background to composite it over."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from p3m_lightning.schema import InputError
 
 OUTSIDE = ("keep", "blank")
 BLANK = 128
-"""Grey of the colors outside the portrait where they are blanked: 0 for a network that works in [-1, 1]."""
+"""Gray of blanked colors outside the portrait: 0 for a network that works in [-1, 1]."""
 
 
 class RGBADataset(Dataset):
-    """Portraits with their mattes as uint8 (size, size, 4), cut to the middle square; `len` and index as usual.
+    """Portraits with their mattes as uint8 (size, size, 4), cropped to the center square.
 
     Args:
         root: folder of the data set.
         name: its layout, a key of `data.cards.DATASETS` with mattes ("folder" for images beside mattes), or "rgba" for
-            a folder of RGBA pictures.
+            a folder of RGBA images.
         split: part of the data set; not for "rgba".
-        images: folder of the images where the data set offers several, as "blurred_image" or "original_image".
-        size: side of the pictures.
-        foreground: take the colors of the foreground that came with the data set or that `p3m data foregrounds` made,
-            so that nothing of the old background shines through at the edge.
+        images: folder of images where the data set has several, such as "blurred_image" and "original_image".
+        size: side of the images.
+        foreground: use the foreground colors of the data set or of `p3m data foregrounds`, so that nothing of the old
+            background shows at the edge.
         outside: "keep" the colors where alpha is 0, or "blank" them, so that they need not be learned.
-        cache: keep the pictures in memory once read.
-        limit: only so many, the first by name.
+        cache: keep the images in memory once read.
+        limit: use only this many images, the first by name.
 
     Raises:
-        InputError: missing folder or files, an unknown layout, a picture without alpha.
+        InputError: missing folder or files, an unknown layout, or an image without alpha.
     """
 
     def __init__(
@@ -94,12 +94,12 @@ class Backgrounds(Dataset):
     """Random squares of photographs, mirrored every other time: uint8 (size, size, 3).
 
     Args:
-        root: folder of pictures, as BG-20k's `train`.
+        root: folder of images, such as BG-20k's `train`.
         size: side of the squares.
         least: side of the smallest square that is cut out, as a part of the shorter side.
 
     Raises:
-        InputError: no such folder, or no pictures in it.
+        InputError: no such folder, or no images in it.
     """
 
     def __init__(self, root: str | Path, size: int = 256, least: float = 0.5) -> None:
@@ -109,7 +109,7 @@ class Backgrounds(Dataset):
         return len(self.files)
 
     def draw(self, generator: np.random.Generator) -> np.ndarray:
-        """Return a square of a picture, both chosen by `generator`."""
+        """Return a square of an image, both chosen by `generator`."""
         picture = read_color(self.files[generator.integers(len(self))])
         shorter = min(picture.shape[:2])
         side = max(round(shorter * generator.uniform(self.least, 1)), 1)
@@ -119,11 +119,11 @@ class Backgrounds(Dataset):
 
 
 class GANDataset(Dataset):
-    """A portrait and a background for each `SeededIndex`: what is random follows from its seed alone.
+    """A portrait and a background for each `SeededIndex`; randomness follows from its seed alone.
 
     Args:
-        portraits: the real pictures.
-        backgrounds: what they are laid over for the vision-aided discriminator.
+        portraits: the real portraits.
+        backgrounds: backgrounds of composites for the vision-aided discriminator.
         mirror: mirror every other portrait.
     """
 
@@ -150,14 +150,14 @@ def stack_pictures(pictures: Sequence[np.ndarray]) -> Tensor:
 
 
 def middle_square(picture: np.ndarray) -> np.ndarray:
-    """Cut (H, W, C) to the square in its middle."""
+    """Crop (H, W, C) to its center square."""
     side = min(picture.shape[:2])
     top, left = ((extent - side) // 2 for extent in picture.shape[:2])
     return picture[top : top + side, left : left + side]
 
 
 def resized(picture: np.ndarray, size: int) -> np.ndarray:
-    """Resize a square uint8 picture (H, H, C), averaging where it shrinks; always a copy."""
+    """Resize a square uint8 image (H, H, C), averaging where it shrinks; always a copy."""
     method = cv2.INTER_AREA if picture.shape[0] > size else cv2.INTER_LINEAR
     return cv2.resize(np.ascontiguousarray(picture), (size, size), interpolation=method)
 
@@ -165,5 +165,5 @@ def resized(picture: np.ndarray, size: int) -> np.ndarray:
 def _read_rgba(path: Path) -> np.ndarray:
     with open_image(path) as image:
         if "A" not in image.getbands() and "transparency" not in image.info:
-            raise InputError(f"{path}: has no alpha; for images beside mattes take data.portraits.name=folder")
+            raise InputError(f"{path}: has no alpha; for images beside mattes use data.portraits.name=folder")
         return np.asarray(image.convert("RGBA"))

@@ -1,4 +1,4 @@
-"""Training of a GAN: a straight line from a resolved configuration to a run folder with a generator in it."""
+"""Training of a GAN, from a resolved configuration to a run folder with a generator."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class GanRun(NamedTuple):
 
     folder: Path  # the run folder
     checkpoint: Path  # the averaged generator of the smallest distance; `load_generator` reads it
-    results: dict[str, Any]  # what results.json holds
-    is_global_zero: bool  # whether this is the process that tells of it
+    results: dict[str, Any]  # the content of results.json
+    is_global_zero: bool  # whether this process reports the run
 
 
 def train_gan(config: Mapping[str, Any]) -> GanRun:
     """Train StyleMatteGAN.
 
     Args:
-        config: `conf/gan.yaml` composed and resolved, plain containers. `ckpt` goes on with a run, in `paths.run`.
+        config: `conf/gan.yaml` composed and resolved, plain containers. `ckpt` resumes a run, in `paths.run`.
 
     Raises:
         InputError: a key or file that does not fit; the message names it.
@@ -59,7 +59,7 @@ def train_gan(config: Mapping[str, Any]) -> GanRun:
 
 def build_gan(config: Mapping[str, Any]) -> StyleMatteGANModule:
     """Build the training module from the groups generator, discriminator, vision and optimizers."""
-    vision = config.get("vision") or {}  # vision=none leaves the keys that an experiment sets, and nothing to build
+    vision = config.get("vision") or {}  # vision=none leaves keys set by an experiment, but nothing to build
     module = StyleMatteGANModule(
         generator=build(config["generator"]),
         discriminator=build(config["discriminator"]),
@@ -80,7 +80,7 @@ def build_gan(config: Mapping[str, Any]) -> StyleMatteGANModule:
 def finish_gan(
     config: Mapping[str, Any], trainer: Trainer, module: StyleMatteGANModule, started: float
 ) -> dict[str, Any]:
-    """Write results.json and return what it holds."""
+    """Write results.json and return its content."""
     history = measured(trainer)
     folder = Path(config["paths"]["run"])
     results = provenance(config) | {
@@ -98,10 +98,10 @@ def finish_gan(
 
 
 def print_distances(history: list[dict[str, float]]) -> None:
-    """Print what was measured in the run: a row for each time, the smallest distance bold."""
+    """Print the measurements of a run: one row for each, the smallest distance in bold."""
     if not history:
         return
     names = [name for name in history[0] if name not in ("images", "distance")]
     rows = [(f"{entry['images']:,}", *(f"{entry[name]:.5g}" for name in names)) for entry in history]
     bold = [i for i, entry in enumerate(history) if entry["images"] and entry == best_of(history)]
-    print_table(("pictures seen", *names), rows, "distance of generated from real portraits", bold=bold)
+    print_table(("images seen", *names), rows, "distance of generated from real portraits", bold=bold)

@@ -1,4 +1,4 @@
-"""Portraits out of a trained generator: RGBA files by StyleMatteGAN's sampling protocol, resumable."""
+"""Portraits from a trained generator: RGBA files by StyleMatteGAN's sampling protocol, resumable."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ AUTHORS_PSIS = tuple(round(-0.9 + 0.1 * k, 1) for k in range(19))
 
 
 class SamplingProtocol(NamedTuple):
-    """Variation from portrait to portrait beside z; the defaults are StyleMatteGAN's."""
+    """Variation between portraits besides z; the defaults are StyleMatteGAN's."""
 
     psis: Sequence[float] = AUTHORS_PSIS  # truncation, one after another
-    shift: float = 0.05  # largest shift of the input to either side and up or down, in sides of the picture
+    shift: float = 0.05  # largest shift of the input to either side and up or down, in sides of the image
     rotation: float = 10.0  # largest rotation of the input, degrees clockwise from 0
 
 
 class Portrait(NamedTuple):
-    """All that one portrait depends on beside the generator."""
+    """Everything that one portrait depends on besides the generator."""
 
     seed: int
     psi: float
     z: Tensor  # (noise,)
-    shift: tuple[float, float]  # to the right and downward, in sides of the picture
+    shift: tuple[float, float]  # to the right and downward, in sides of the image
     rotation: float  # degrees clockwise
 
     @property
     def file_name(self) -> str:
-        """Name that tells seed and psi."""
+        """File name with seed and psi."""
         return f"seed{self.seed:06d}_psi{self.psi:+.2f}.png"
 
 
 def plan_portrait(number: int, noise: int, protocol: SamplingProtocol, seed: int = 0) -> Portrait:
-    """Draw the portrait of a number: its seed is `seed` + `number`, and everything random follows from that.
+    """Draw the parameters of a portrait: its seed is `seed` + `number`, from which all randomness follows.
 
     Args:
-        number: from 0 up; its psi is the next one of the protocol, over and over.
+        number: from 0 up; it takes the psis of the protocol in turn.
         noise: features of z.
-        protocol: what is drawn.
+        protocol: ranges to draw from.
         seed: of number 0.
     """
     generator = torch.Generator().manual_seed(seed + number)
@@ -70,29 +70,29 @@ def sample_portraits(
     batch_size: int = 16,
     device: str = "auto",
 ) -> list[Path]:
-    """Write portraits as RGBA files `seed<number>_psi<psi>.png`; those that are there already stay.
+    """Write portraits as RGBA files `seed<number>_psi<psi>.png`; existing ones are kept.
 
-    Colors are straight, not multiplied with alpha. Each file's text chunks hold what it was made with: seed, psi,
+    Colors are straight, not multiplied with alpha. Each file's text chunks record how it was made: seed, psi,
     shift, rotation, and a digest of the generator's weights.
 
     Args:
         generator: of RGBA pictures.
-        folder: where the files go; it is made.
-        count: portraits in all.
+        folder: for the files; created if missing.
+        count: total number of portraits.
         protocol: truncations and movements; the authors' by default.
-        seed: of the first portrait; the next one has the next.
+        seed: of the first portrait; each further one has the next.
         batch_size: portraits at a time.
-        device: "auto" (the GPU where there is one), "cpu", "cuda", ...
+        device: "auto" (the GPU if there is one), "cpu", "cuda", ...
 
     Returns:
-        The files in the order of their numbers.
+        The files in order.
 
     Raises:
         InputError: the folder holds portraits of another generator or protocol, or cannot be written.
     """
     protocol = protocol or SamplingProtocol()
     if not protocol.psis:
-        raise InputError("psi: no value of the truncation given")
+        raise InputError("psi: no truncation value given")
     folder, generator = Path(folder), generator.eval().to(choose_device(device))
     made_by = weights_digest(generator)
     portraits = [plan_portrait(number, generator.noise, protocol, seed) for number in range(count)]
@@ -122,7 +122,7 @@ def generate(generator: Generator, portraits: Sequence[Portrait]) -> np.ndarray:
 
 
 def description(portrait: Portrait, made_by: str) -> dict[str, str]:
-    """Return the texts that travel in a portrait's file."""
+    """Return the texts stored in a portrait's file."""
     return {
         "seed": str(portrait.seed),
         "psi": f"{portrait.psi:g}",
@@ -141,7 +141,7 @@ def weights_digest(generator: Generator) -> str:
 
 
 def _is_there(file: Path, expected: dict[str, str]) -> bool:
-    """Tell whether a portrait has been written already; one that was made otherwise is refused."""
+    """Return whether a portrait has been written already; refuse one that was made with other parameters."""
     if not file.exists():
         return False
     with open_image(file) as image:

@@ -1,4 +1,4 @@
-"""The endless order in which a GAN sees its pictures, and the loader that deals them out."""
+"""The endless order in which a GAN sees its images, and their loader."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from p3m_lightning.schema import InputError
 
 
 class TickSampler(Sampler[SeededIndex]):
-    """The k-th stretch of an endless shuffled order, dealt out to the processes; a stretch ("tick") is an epoch.
+    """Sampler of the k-th stretch ("tick", an epoch) of an endless shuffled order, divided among the processes.
 
-    Order and seeds follow from (seed, position) alone, so that a run taken up at any tick goes on as if never broken.
+    Order and seeds follow from (seed, position) alone, so a run resumed at any tick continues as if never interrupted.
 
     Args:
-        length: pictures of the data set.
-        tick: pictures of a stretch, over all processes.
+        length: images of the data set.
+        tick: images of a stretch, over all processes.
         seed: of the run.
         rank: of this process.
         world_size: number of processes.
@@ -36,7 +36,7 @@ class TickSampler(Sampler[SeededIndex]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the stretch to be dealt out next; Lightning calls this."""
+        """Choose the next stretch; Lightning calls this."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -63,8 +63,8 @@ def gan_loader(
     """Return a loader of {"rgba": (N, 4, S, S), "background": (N, 3, S, S)} in bytes, or of an InputError.
 
     Args:
-        dataset: what to load.
-        batch_size: pictures per process and step.
+        dataset: the data set to load from.
+        batch_size: images per process and step.
         tick: see `TickSampler`; a multiple of all processes' batches.
         seed: of the order.
         place: rank of this process, and the number of processes.
@@ -84,7 +84,7 @@ def gan_loader(
 
 
 def collate_pictures(items: Sequence[tuple[np.ndarray, np.ndarray] | InputError]) -> dict[str, Tensor] | InputError:
-    """Stack pictures and backgrounds, channels first, as bytes; hand on the first error if any."""
+    """Stack portraits and backgrounds, channels first, as bytes; pass on the first error if there is one."""
     errors = [item for item in items if isinstance(item, InputError)]
     if errors:
         return errors[0]

@@ -1,4 +1,4 @@
-"""Pixels: images, mattes and trimaps read from any format, and written."""
+"""Reading images, mattes and trimaps of any format, and writing them."""
 
 from p3m_lightning.images.decoding import (
     DeepImage,

@@ -1,4 +1,4 @@
-"""Opening of image files in any format, safe against broken, hostile and oversized ones."""
+"""Opening image files of any format, safely even if they are broken, hostile or oversized."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from p3m_lightning.messages import no_such, tell
 from p3m_lightning.schema import InputError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM", "TGA")
-"""What is decoded, as Pillow calls it; other decoders, some of which run programs, are left alone."""
+"""The formats that are decoded, by Pillow's names; other decoders, some of which run programs, are not used."""
 
 LIMIT_KEY = "P3M_MAX_MEGAPIXELS"
 MEGAPIXELS = 128.0
-BYTES_A_PIXEL = 16  # a file that is longer than this holds something else
+BYTES_A_PIXEL = 16  # a longer file contains something else
 
 _BLOCK = 64 << 20
-"""Bytes of one of Pillow's blocks; glibc gives blocks above 32 MB back to the system at once, smaller ones may stay."""
+"""Bytes of one of Pillow's blocks; glibc returns blocks above 32 MB at once, but may keep smaller ones."""
 
-_HEAD = 32  # bytes that tell the kind of a file
+_HEAD = 32  # bytes that identify the kind of a file
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 class DeepImage(NamedTuple):
-    """Pixels of more than 8 bits, upright, and the color profile they are meant in."""
+    """Upright pixels of more than 8 bits, and their color profile."""
 
     pixels: np.ndarray  # uint16 (H, W), (H, W, 3) or (H, W, 4)
     profile: bytes | None
 
 
 def pixel_limit() -> int:
-    """Return the number of pixels beyond which a file is refused: 128 megapixels, or those of P3M_MAX_MEGAPIXELS.
+    """Return the number of pixels above which a file is refused: 128 megapixels, or P3M_MAX_MEGAPIXELS.
 
     Raises:
-        InputError: the variable holds no positive number.
+        InputError: the variable is not a positive number.
     """
     text = os.environ.get(LIMIT_KEY, str(MEGAPIXELS))
     try:
@@ -60,13 +60,13 @@ def pixel_limit() -> int:
 
 @contextmanager
 def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Iterator[Image.Image]:
-    """Open and decode an image file; of color with more than 8 bits, rounded to 8.
+    """Open and decode an image file; color of more than 8 bits is rounded to 8.
 
-    Of an animation it is the first frame, of a TIFF the largest page.
+    An animation gives its first frame, a TIFF its largest page.
 
     Args:
         source: a path, or a binary file.
-        name: what messages call it; the path by default.
+        name: its name in messages; the path by default.
 
     Raises:
         InputError: missing, not an image, broken, or larger than `pixel_limit`; the message names it.
@@ -83,17 +83,17 @@ def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Iterat
 
 @contextmanager
 def image_header(source: str | Path | BinaryIO, name: str | None = None) -> Iterator[ImageFile.ImageFile]:
-    """Open an image file for its size, mode and tags alone; of a TIFF, those of its largest page.
+    """Open an image file for its size, mode and tags only; for a TIFF, those of its largest page.
 
     Raises:
-        InputError: as `open_image`, as far as the header tells.
+        InputError: as `open_image`, for errors visible in the header.
     """
     with _stream(source, name) as (stream, name), _opened(stream, name) as image:
         yield image
 
 
 def declared_pixels(path: str | Path) -> int:
-    """Return how many pixels a file says it holds, without decoding it; 0 where it will not be decoded."""
+    """Return the number of pixels that a file declares, without decoding it; 0 if it cannot be decoded."""
     try:
         with image_header(path) as image:
             return image.width * image.height
@@ -102,12 +102,12 @@ def declared_pixels(path: str | Path) -> int:
 
 
 def read_deep(source: str | Path | BinaryIO, name: str | None = None) -> DeepImage | None:
-    """Read an image of more than 8 bits a channel; None where it has 8 at most.
+    """Read an image of more than 8 bits per channel; return None if it has at most 8.
 
-    Floats of [0, 1], which are in TIFF alone, become 16 bits.
+    Floats in [0, 1], which only TIFF has, become 16 bits.
 
     Raises:
-        InputError: as `open_image`, and floats or integers whose range is not known.
+        InputError: as `open_image`, or floats or integers of unknown range.
     """
     with _stream(source, name) as (stream, name):
         return _decoded(_read_deep, stream, name)
@@ -125,8 +125,8 @@ def _stream(source: str | Path | BinaryIO, name: str | None) -> Iterator[tuple[B
         if not stat.S_ISREG(os.stat(source).st_mode):
             raise InputError(f"{name}: cannot be read (not a file)")
         if os.stat(source).st_size == 0:
-            raise InputError(f"{name}: not an image file, it is empty")
-        file = open(source, "rb")  # noqa: SIM115  # closed below, apart from errors of the caller's
+            raise InputError(f"{name}: not an image file; it is empty")
+        file = open(source, "rb")  # noqa: SIM115  # closed below, unless the caller raises
     except FileNotFoundError:
         raise InputError(no_such(name)) from None
     except (OSError, ValueError) as error:
@@ -145,7 +145,7 @@ def _opened(stream: BinaryIO, name: str) -> Iterator[ImageFile.ImageFile]:
     if head[:4] in tiff.MAGIC:
         content = _content(stream, name)
         alone, kind = _decoded(_main_page_alone, content, name)
-        found = f"{kind}, which is not known; save it with LZW or without compression"
+        found = f"{kind}, which is not supported; save it with LZW or without compression"
         stream = io.BytesIO(alone)
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         _register_heif(name)
@@ -153,7 +153,7 @@ def _opened(stream: BinaryIO, name: str) -> Iterator[ImageFile.ImageFile]:
         image = Image.open(stream, formats=[kind for kind in FORMATS if kind in Image.OPEN])
     except UnidentifiedImageError:
         raise InputError(f"{name}: {found or 'not an image file' + _what_it_is(head)}") from None
-    except Image.DecompressionBombError:  # Pillow's own limit, where it is lower
+    except Image.DecompressionBombError:  # Pillow's own limit, if that is lower
         raise InputError(f"{name}: {_too_large('its size')}") from None
     except Exception as error:
         raise InputError(f"{name}: cannot be decoded ({_reason(error)})") from None
@@ -165,7 +165,7 @@ def _opened(stream: BinaryIO, name: str) -> Iterator[ImageFile.ImageFile]:
 def _load(image: Image.Image, name: str) -> None:
     image.load()
     if image.mode == "F":  # PFM; TIFF is read elsewhere
-        raise InputError(f"{name}: an image of floats whose range is not known; save it with 8 or 16 bits")
+        raise InputError(f"{name}: an image of floats of unknown range; save it with 8 or 16 bits")
     if getattr(image, "is_animated", False) and image.format not in ("TIFF", "MPO"):
         tell(f"{name}: an animation of {getattr(image, 'n_frames', 'several')} frames; the first one is read")
 
@@ -177,7 +177,7 @@ def _read_deep(stream: BinaryIO, name: str) -> DeepImage | None:
     if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) > 25 and head[24] == 16 and head[25] in (2, 6):
         content = _content(stream, name)
         with _opened(io.BytesIO(content), name) as image:
-            _load(image, name)  # complains where OpenCV would return half a picture
+            _load(image, name)  # raises where OpenCV would return half an image
             pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
             if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
                 return None
@@ -208,7 +208,7 @@ def _rounded(deep: DeepImage) -> Image.Image:
 
 
 def _decoded(decode: Callable[..., Any], source: Any, name: str) -> Any:
-    """Decode bytes that anybody may have written: whatever a decoder raises is the file's fault."""
+    """Decode untrusted bytes: whatever a decoder raises is the fault of the file."""
     try:
         return decode(source, name)
     except InputError:
@@ -232,7 +232,7 @@ def _check_size(size: tuple[int, int], name: str) -> None:
 
 
 def _too_large(what: str) -> str:
-    return f"{what} is more than {pixel_limit() / 1e6:g} megapixels; --max-megapixels N reads larger ones"
+    return f"{what} is more than {pixel_limit() / 1e6:g} megapixels; --max-megapixels N allows larger ones"
 
 
 def _head(stream: BinaryIO) -> bytes:
@@ -247,16 +247,16 @@ def _content(stream: BinaryIO, name: str) -> bytes:
     stream.seek(0)
     content = stream.read(most + 1)
     if len(content) > most:
-        raise InputError(f"{name}: longer than {most / 1e9:g} GB; --max-megapixels N reads larger ones")
+        raise InputError(f"{name}: longer than {most / 1e9:g} GB; --max-megapixels N allows larger ones")
     return content
 
 
 def _what_it_is(head: bytes) -> str:
-    """Name what people take for an image."""
+    """Name other kinds of files that are mistaken for images."""
     kinds = {b"%PDF": "a PDF", b"%!PS": "PostScript", b"8BPS": "a Photoshop file", b"version ": "a Git LFS pointer"}
     found = next((kind for magic, kind in kinds.items() if head.startswith(magic)), None)
     if head.lstrip()[:1] == b"<":
-        found = "text, as HTML, XML or SVG"
+        found = "text, such as HTML, XML or SVG"
     return f" but {found}" if found else ""
 
 
@@ -271,12 +271,12 @@ def _register_heif(name: str) -> None:
 
 @cache
 def _set_up_pillow() -> None:
-    """Bring Pillow's complaints in line with ours, once files are read; the host's own filters stay where none are."""
+    """Adjust Pillow's limits and warnings to ours, when the first file is read, so that importing changes nothing."""
     Image.init()
     Image.core.set_block_size(_BLOCK)
     # Pillow warns from 89 megapixels and refuses from 179; `pixel_limit` does that here
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-    # a broken EXIF block costs the rotation at most, and palettes with transparency are converted
+    # a broken EXIF block costs at most the rotation, and palettes with transparency are converted anyway
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.(TiffImagePlugin|Image)$")
     if Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, pixel_limit())

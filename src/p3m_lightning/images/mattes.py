@@ -1,4 +1,4 @@
-"""Mattes and trimaps as arrays: one reading of each for all that read files."""
+"""Mattes and trimaps as arrays: the one way to read each."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ TRIMAP_CURE = "write it as PNG of 0, 128 and 255 (background, unknown, foregroun
 
 
 def read_matte(path: str | Path) -> np.ndarray:
-    """Read an alpha matte as uint8 or uint16 (H, W), full range; of a color file the first channel, of RGBA the alpha.
+    """Read an alpha matte as uint8 or uint16 (H, W), full range; the first channel of a color file, the alpha of RGBA.
 
     EXIF rotation is applied, as it is to the photograph. Floats, which TIFF may hold, must lie in [0, 1].
 
     Raises:
-        InputError: not a whole image file, or a matte of 0 and 1, or 0 to 255, in a file of a larger range; the
+        InputError: not a complete image file, or a matte of 0 and 1, or 0 to 255, in a file of a larger range; the
             message names it.
     """
     codes = read_codes(path)
@@ -33,14 +33,14 @@ def read_matte(path: str | Path) -> np.ndarray:
 
 
 def read_codes(path: str | Path, colors: bool = True) -> np.ndarray:
-    """Read what `read_matte` does, whatever its values mean.
+    """Read the channel that `read_matte` reads, without checking its values.
 
     Args:
         path: of the file.
-        colors: take the first channel where the channels differ; False: refuse such a file.
+        colors: use the first channel if the channels differ; False: refuse such a file.
 
     Raises:
-        InputError: not a whole image file, or unwanted colors; the message names it.
+        InputError: not a complete image file, or unwanted colors; the message names it.
     """
     deep = read_deep(path)
     if deep is not None:
@@ -61,7 +61,7 @@ def read_codes(path: str | Path, colors: bool = True) -> np.ndarray:
 
 
 def check_matte(codes: np.ndarray) -> str | None:
-    """Tell what is wrong with the range of a matte's codes, uint8 or uint16; None where nothing is."""
+    """Return what is wrong with the range of a matte's codes, uint8 or uint16; None if nothing is."""
     top = int(codes.max())
     if top == 1:
         return f"its values are 0 and 1, not 0 to {np.iinfo(codes.dtype).max}; multiply them by that"
@@ -74,7 +74,7 @@ def read_trimap(path: str | Path) -> np.ndarray:
     """Read a trimap file as uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND; see `trimap_classes` for its codes.
 
     Raises:
-        InputError: not a whole image file, colors, or other codes; the message names it.
+        InputError: not a complete image file, colors, or other codes; the message names it.
     """
     codes = read_codes(path, colors=False)
     try:
@@ -90,12 +90,12 @@ def trimap_classes(codes: np.ndarray) -> np.ndarray:
     """Map trimap codes to classes, uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND.
 
     Args:
-        codes: uint8 or uint16 (H, W), in one of two codings: 0, the middle of the range (128 or 127; of 16 bits
+        codes: uint8 or uint16 (H, W), in one of two codings: 0, the middle of the range (128 or 127; for 16 bits
             32639 to 32896) and the dtype's maximum; or the classes 0, 1, 2. A class may be absent, but 0 and 1 alone
             could be a mask.
 
     Raises:
-        InputError: other codes; the message tells them and what to do.
+        InputError: other codes; the message lists them and says what to do.
     """
     top = int(np.iinfo(codes.dtype).max)
     values = np.flatnonzero(
@@ -117,15 +117,15 @@ def trimap_classes(codes: np.ndarray) -> np.ndarray:
 def _described(values: list[int]) -> str:
     shown = ", ".join(map(str, values[:SHOWN]))
     if len(values) > SHOWN:
-        return f"{len(values)} values ({shown}, ...), as JPEG or resizing leaves them"
+        return f"{len(values)} values ({shown}, ...), as JPEG or resizing produce"
     return f"the values {shown}"
 
 
 def _matte_channel(pixels: np.ndarray, path: str | Path, colors: bool) -> np.ndarray:
-    """Return the alpha of pixels (H, W, C) where there is one that says anything, else the first channel.
+    """Return the alpha of pixels (H, W, C) if it is not opaque everywhere, else the first channel.
 
     Raises:
-        InputError: the channels differ, and no `colors` are wanted.
+        InputError: the channels differ, and `colors` is False.
     """
     if pixels.shape[2] in (2, 4):
         alpha = pixels[..., -1]
@@ -133,5 +133,5 @@ def _matte_channel(pixels: np.ndarray, path: str | Path, colors: bool) -> np.nda
             return alpha
         tell(f"{path}: given as a matte, its alpha is opaque everywhere; its first channel is read")
     if not colors and pixels.shape[2] > 2 and (pixels[..., :1] != pixels[..., 1:3]).any():
-        raise InputError(f"{path}: a trimap in colors, which say nothing here; {TRIMAP_CURE}")
+        raise InputError(f"{path}: a trimap in colors, which have no meaning here; {TRIMAP_CURE}")
     return pixels[..., 0]

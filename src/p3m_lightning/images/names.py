@@ -1,4 +1,4 @@
-"""Images of a folder: found, named, and a word about the files that are left out."""
+"""Images of a folder: finding and naming them, with a message about files left out."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ IMAGE_SUFFIXES = frozenset(
     | {".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", ".ppm", ".pgm", ".pbm", ".pnm"}
     | {".tga", ".icb", ".vda", ".vst"}
 )
-"""Names by which a folder's images are known, in any case; what a file holds decides how it is read."""
+"""Suffixes of the images of a folder, in any case; the content of a file decides how it is read."""
 
 SHOWN = 5  # names in the line about files left out
 NOT_COUNTED = frozenset({"thumbs.db", "desktop.ini", "failures.json"})
 
 
 def is_image_name(name: str) -> bool:
-    """Tell whether a file of this name is taken for an image: a known suffix and not hidden."""
+    """Return whether a file of this name counts as an image: a known suffix and not hidden."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """Return the image files directly in `folder`, sorted by name, hidden ones left out; others are told.
+    """Return the image files directly in `folder`, sorted by name, without hidden ones; other files are reported.
 
     Raises:
         InputError: no such folder, it cannot be read, or there is no image in it.
@@ -49,7 +49,7 @@ def list_images(folder: str | Path) -> list[Path]:
 
 
 def images_by_stem(folder: str | Path) -> dict[str, Path]:
-    """Return what `list_images` does by stem, its letters composed.
+    """Return the files of `list_images` by stem, in Unicode's composed form (NFC).
 
     Raises:
         InputError: as `list_images`, and two files of one stem.
@@ -64,7 +64,7 @@ def images_by_stem(folder: str | Path) -> dict[str, Path]:
 
 
 def tell_left_out(folder: str | Path, names: Iterable[str]) -> None:
-    """Say in one line how many files of a folder are left out, not being images by their names, and which."""
+    """Report in one line how many files of a folder, and which, are left out because of their names."""
     counted = sorted(name for name in names if not name.startswith(".") and name.lower() not in NOT_COUNTED)
     if not counted:
         return

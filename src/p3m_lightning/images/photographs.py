@@ -1,4 +1,4 @@
-"""Photographs in files and arrays: read from any source, upright and in RGB, and written whole or not at all."""
+"""Photographs in files and arrays: read from any source, upright and in RGB, and written atomically."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from p3m_lightning.images.pixels import EXIF_ORIENTATION, to_uint8
 from p3m_lightning.schema import InputError
 
 Source = str | Path | bytes | Image.Image | np.ndarray
-"""Anything `read_photo` takes."""
+"""Anything that `read_photo` accepts."""
 
 
 class Photo(NamedTuple):
-    """Upright RGB pixels, the color profile they are meant in, and the photograph's own alpha."""
+    """Upright RGB pixels, their color profile, and the photograph's own alpha."""
 
     pixels: np.ndarray  # uint8 or uint16 (H, W, 3)
     profile: bytes | None = None  # ICC, None for sRGB
-    alpha: np.ndarray | None = None  # (H, W) of the pixels' dtype; None where the photograph is opaque everywhere
+    alpha: np.ndarray | None = None  # (H, W), dtype of the pixels; None if the photograph is opaque everywhere
 
 
 def read_photo(source: Source) -> Photo:
-    """Read a photograph; 16 bits a channel stay 16 bits, otherwise as `images.read_image`.
+    """Read a photograph as `images.read_image` does, but keep 16 bits per channel.
 
     Args:
         source: path, the bytes of an image file, Pillow image, or uint8 / uint16 array (H, W), (H, W, 3) or (H, W, 4).
 
     Raises:
-        InputError: not a whole image; the message names the file.
+        InputError: not a complete image; the message names the file.
     """
     if isinstance(source, np.ndarray):
         return Photo(_rgb_array(source), alpha=_alpha_of(source))
@@ -52,23 +52,23 @@ def read_photo(source: Source) -> Photo:
 def read_image(path: str | Path) -> np.ndarray:
     """Read a photograph as uint8 RGB (H, W, 3).
 
-    EXIF rotation is applied, grey widened, CMYK and LAB converted, 16 bits rounded to 8, transparency dropped. Floats,
-    which TIFF may hold, must lie in [0, 1].
+    EXIF rotation is applied, gray expanded to RGB, CMYK and LAB converted, 16 bits rounded to 8, transparency dropped.
+    Floats, which TIFF may hold, must lie in [0, 1].
 
     Raises:
-        InputError: not a whole image file; the message names it.
+        InputError: not a complete image file; the message names it.
     """
     with open_image(path) as image:
         return rgb_pixels(image)
 
 
 def write_image(path: str | Path, pixels: np.ndarray, **options: Any) -> None:
-    """Write pixels to an image file; the whole file appears or none.
+    """Write pixels to an image file, atomically.
 
     Args:
-        path: its suffix chooses the format; the folder is made. Color of 16 bits is for PNG only.
+        path: its suffix chooses the format; the folder is created if missing. Color of 16 bits needs PNG.
         pixels: uint8 or uint16 (H, W), (H, W, 3) or (H, W, 4), RGB order.
-        options: for Pillow's `save`, as `quality` and `icc_profile`.
+        options: for Pillow's `save`, such as `quality` and `icc_profile`.
 
     Raises:
         InputError: the folder cannot be written, or the suffix names no format.
@@ -84,11 +84,11 @@ def write_image(path: str | Path, pixels: np.ndarray, **options: Any) -> None:
 
 
 def rgb_pixels(image: Image.Image) -> np.ndarray:
-    """Return uint8 RGB (H, W, 3) of a Pillow image: upright, grey widened, CMYK and LAB converted, no transparency."""
+    """Return uint8 RGB (H, W, 3) of a Pillow image: upright, gray expanded, CMYK and LAB converted, no transparency."""
     image = upright(image)
     if image.mode == "F":
-        raise InputError("image: floats whose range is not known; give 8 or 16 bits")
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow would clip it instead of scaling
+        raise InputError("image: floats of unknown range; give 8 or 16 bits")
+    if image.mode.startswith("I"):  # 16-bit gray: Pillow would clip it instead of scaling
         grey = to_uint8(grey_codes(image))
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("CMYK", "LAB"):
@@ -97,35 +97,35 @@ def rgb_pixels(image: Image.Image) -> np.ndarray:
 
 
 def grey_codes(image: Image.Image) -> np.ndarray:
-    """Return 16-bit grey, which Pillow keeps in several modes, as uint16 (H, W).
+    """Return 16-bit gray, which Pillow keeps in several modes, as uint16 (H, W).
 
     Raises:
         InputError: values beyond 16 bits.
     """
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
-        raise InputError(f"image: grey from {values.min()} to {values.max()}; give 8 or 16 bits")
+        raise InputError(f"image: gray from {values.min()} to {values.max()}; give 8 or 16 bits")
     return values.astype(np.uint16)
 
 
 def is_upright(image: Image.Image) -> bool:
-    """Tell whether EXIF leaves the image as it lies; so does a broken block."""
+    """Return whether EXIF asks for no rotation; a broken block counts as none."""
     try:
         return image.getexif().get(EXIF_ORIENTATION, 1) == 1
-    except Exception:  # whatever a broken block makes Pillow raise
+    except Exception:  # a broken block can make Pillow raise anything
         return True
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF rotation; an image whose EXIF block is broken stays as it lies."""
+    """Apply the EXIF rotation; an image with a broken EXIF block is not rotated."""
     try:
         return image if is_upright(image) else ImageOps.exif_transpose(image)
-    except Exception:  # a tag that is no number of those that there are
+    except Exception:  # an invalid value of the tag
         return image
 
 
 def _through_profile(image: Image.Image) -> Image.Image:
-    """Convert CMYK or LAB to sRGB by the embedded profile (LAB needs none); without one Pillow's plain formula."""
+    """Convert CMYK or LAB to sRGB by the embedded profile (LAB needs none); without one, by Pillow's simple formula."""
     if image.mode == "CMYK" and "icc_profile" not in image.info:
         return image
     try:
@@ -152,7 +152,7 @@ def _from_pillow(image: Image.Image) -> Photo:
     alpha = None
     if image.mode in ("I;16", "I;16B", "I;16L"):
         codes = np.asarray(upright(image)).astype(np.uint16)
-        key = image.info.get("transparency")  # the grey that is transparent; Pillow would look for it in 8 bits
+        key = image.info.get("transparency")  # the transparent gray; Pillow would look for it in 8 bits
         alpha = None if key is None else _unless_opaque(np.where(codes == key, 0, 65535).astype(np.uint16))
         return Photo(_rgb_array(codes), None, alpha)
     if image.has_transparency_data:
@@ -169,7 +169,7 @@ def _unless_opaque(alpha: np.ndarray) -> np.ndarray | None:
 
 
 def _rgb_profile(profile: bytes | None) -> bytes | None:
-    """Return the ICC profile if it describes RGB; that of a CMYK or grey file ends with the conversion."""
+    """Return the ICC profile if it describes RGB; that of a CMYK or gray file does not apply after the conversion."""
     return profile if profile and profile[16:20] == b"RGB " else None
 
 
@@ -184,7 +184,7 @@ def _rgb_array(pixels: np.ndarray) -> np.ndarray:
 
 
 def _encoded(image: Image.Image, suffix: str, options: dict[str, Any]) -> bytes:
-    """Encode in memory: on a full disk Pillow, writing itself, may leave a cut JPEG without an error."""
+    """Encode in memory: writing to a full disk itself, Pillow may leave a truncated JPEG without an error."""
     Image.init()
     if suffix.lower() not in Image.registered_extensions():
         raise ValueError(f"unknown file extension: {suffix}")
@@ -194,7 +194,7 @@ def _encoded(image: Image.Image, suffix: str, options: dict[str, Any]) -> bytes:
 
 
 def _deep_png(pixels: np.ndarray, profile: bytes | None) -> bytes:
-    """Encode uint16 (H, W, 3 or 4) RGB as PNG, which Pillow cannot; the color profile goes behind the header chunk."""
+    """Encode uint16 (H, W, 3 or 4) RGB as PNG, which Pillow cannot; the color profile follows the header chunk."""
     reverse = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
     encoded = cv2.imencode(".png", cv2.cvtColor(pixels, reverse))[1].tobytes()
     if not profile:

@@ -1,4 +1,4 @@
-"""Pixels as numbers: codes of 8 and 16 bits, the unit range, turned upright, and smoothed to other sizes."""
+"""Pixels as numbers: codes of 8 and 16 bits, the unit range, EXIF orientation, and antialiased resizing."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 EXIF_ORIENTATION = 0x0112
 
 STRIP = 256
-"""Rows treated at once."""
+"""Rows processed at once."""
 
 BLOCK = 32
-"""Samples of one product: more would multiply more zeros, fewer make many small products."""
+"""Samples per matrix product: more would multiply more zeros, fewer would make many small products."""
 
 
 def to_unit(pixels: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
-    """Scale uint8 or uint16 pixels to [0, 1]; floats pass."""
+    """Scale uint8 or uint16 pixels to [0, 1]; floats pass through."""
     if np.issubdtype(pixels.dtype, np.floating):
         return pixels.astype(dtype, copy=False)
     values = pixels.astype(dtype)
-    values /= dtype(np.iinfo(pixels.dtype).max)  # in place: large photographs are large enough once
+    values /= dtype(np.iinfo(pixels.dtype).max)  # in place, to avoid a second copy of a large photograph
     return values
 
 
@@ -37,19 +37,19 @@ def from_unit(values: np.ndarray, dtype: Any = np.uint8) -> np.ndarray:
 
 
 def strips(height: int, begin: int = 0) -> Iterator[slice]:
-    """Yield the rows from `begin` to `height`, a few at a time, so that no whole copy of a large picture is made."""
+    """Yield the rows from `begin` to `height`, a few at a time, so that no full copy of a large image is made."""
     return (slice(top, min(top + STRIP, height)) for top in range(begin, height, STRIP))
 
 
 def to_uint8(pixels: np.ndarray) -> np.ndarray:
-    """Round uint16 pixels to uint8 (65535 becomes 255); uint8 passes."""
+    """Round uint16 pixels to uint8 (65535 becomes 255); uint8 passes through."""
     if pixels.dtype == np.uint8:
         return pixels
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn (H, W, ...) as an EXIF orientation says."""
+    """Turn (H, W, ...) upright by its EXIF orientation."""
     turn = _UPRIGHT.get(orientation)
     return np.ascontiguousarray(turn(pixels)) if turn else pixels
 
@@ -63,11 +63,11 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
     8: lambda a: np.rot90(a, 1),
 }
-"""What makes each EXIF orientation upright."""
+"""The operation that makes each EXIF orientation upright."""
 
 
 class Block(NamedTuple):
-    """Some neighboring samples of the new axis, and what they are made of."""
+    """Some neighboring samples of the new axis, as weighted sums of samples of the old one."""
 
     source: slice  # of the old axis
     weights: np.ndarray  # float64 (samples, length of source)
@@ -75,7 +75,7 @@ class Block(NamedTuple):
 
 @lru_cache(maxsize=64)
 def smooth_blocks(old: int, new: int) -> tuple[Block, ...]:
-    """Return how an axis of `old` samples becomes one of `new`, the blocks in their order; see `ops.resize_smooth`.
+    """Return the blocks, in order, that resample an axis of `old` samples to `new`; see `ops.resize_smooth`.
 
     A Gaussian of standard deviation (f - 1) / 2 before a reduction by f, then linear sampling at half-pixel centers,
     borders mirrored without repeating the edge sample.
@@ -117,13 +117,13 @@ def _taps(old: int, new: int) -> tuple[np.ndarray, np.ndarray]:
     center = (np.arange(new) + 0.5) * factor - 0.5
     left = np.floor(center)
     fraction = (center - left)[:, None]
-    # sampling mixes two smoothed neighbors, so the kernel is the bell laid at `left` and at `left + 1`
+    # sampling mixes two smoothed neighbors, so the kernel is the sum of Gaussians at `left` and `left + 1`
     weights = (1 - fraction) * np.append(bell, 0) + fraction * np.append(0, bell)
     return _mirror(left.astype(int)[:, None] + np.arange(-radius, radius + 2), old), weights
 
 
 def _mirror(positions: np.ndarray, length: int) -> np.ndarray:
-    """Fold positions outside [0, length) back, not repeating the edge sample: c b | a b c | b a."""
+    """Mirror positions outside [0, length) back, without repeating the edge sample: c b | a b c | b a."""
     if length == 1:
         return np.zeros_like(positions)
     period = 2 * (length - 1)

@@ -1,4 +1,4 @@
-"""TIFF that common decoders get wrong or refuse: pages, planes, 16 bits, floats, integers of 32 bits."""
+"""TIFF features that common decoders get wrong or refuse: pages, planes, 16 bits, floats, integers of 32 bits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from p3m_lightning.images.pixels import from_unit, strips
 from p3m_lightning.schema import InputError
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-PAGES = 256  # looked at, at most
+PAGES = 256  # most pages looked at
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 254, 256, 257, 258, 259, 262, 266
 _STRIPS, _STRIP_SIZES, _ORIENTATION, _SAMPLES, _ROWS, _PLANAR = 273, 279, 274, 277, 278, 284
@@ -25,8 +25,8 @@ _REDUCED, _MASK = 1, 4  # bits of the subfile type
 _UNSIGNED, _SIGNED, _FLOATS = 1, 2, 3
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2
 _MOSAICS = (32803, 34892)  # raw sensor data
-_PREMULTIPLIED = 1  # the kind of extra channel by which colors have been multiplied
-_BIG_MOTOROLA = b"MM\0+"  # 64 bits, the highest byte first: Pillow takes it for 32
+_PREMULTIPLIED = 1  # the kind of extra channel that colors have been multiplied by
+_BIG_MOTOROLA = b"MM\0+"  # 64-bit big-endian, which Pillow takes for 32-bit
 _SHORTS = (_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PREDICTOR, _FORMAT, _FILL_ORDER, _EXTRA, _COLORS, _PLANAR)
 _PLAIN = (_WIDTH, _HEIGHT, _COMPRESSION, _FILL_ORDER, _ROWS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT)
 _LOOK = (_BITS, _PHOTOMETRIC, _SAMPLES, _FORMAT, _EXTRA, _COLORS, _PLANAR, _ORIENTATION)
@@ -37,7 +37,7 @@ Tags = Mapping[int, Any]
 
 
 class Page(NamedTuple):
-    """One page of a TIFF: where its directory lies, and its tags."""
+    """One page of a TIFF: the offset of its directory, and its tags."""
 
     offset: int
     tags: Tags
@@ -59,7 +59,7 @@ class Page(NamedTuple):
 
 
 def main_page(content: bytes) -> tuple[Page, int]:
-    """Return the largest page that is not marked as a reduced copy or a mask, the first of equals; and their number.
+    """Return the largest page that is not a reduced copy or a mask, the first of equals, and their number.
 
     Raises:
         OSError: there is no page.
@@ -72,7 +72,7 @@ def main_page(content: bytes) -> tuple[Page, int]:
 
 
 def alone(content: bytes, page: Page) -> bytes:
-    """Return a file whose first page is `page`: the same bytes behind another header, or before another directory."""
+    """Return a file whose first page is `page`: the same bytes after another header, or before another directory."""
     if content[:4] == _BIG_MOTOROLA:
         kept = [tag for tag in (*_PLAIN, *_LOOK, *_PLACES) if tag in page.tags]
         return _with_directory(content, {tag: [int(v) for v in _sequence(page.tags[tag])] for tag in kept})
@@ -82,16 +82,16 @@ def alone(content: bytes, page: Page) -> bytes:
 
 
 def deep_pixels(content: bytes, page: Page, name: str) -> np.ndarray | None:
-    """Return grey or RGB pixels of 16 bits or floats as uint16 (H, W[, C]), upright or not; None leaves it to Pillow.
+    """Return gray or RGB pixels of 16 bits or floats as uint16 (H, W[, C]), not rotated; None leaves it to Pillow.
 
     Args:
         content: a file whose first page is `page`.
-        page: what is to be decoded.
-        name: what messages call the file.
+        page: the page to decode.
+        name: of the file, in messages.
 
     Raises:
-        InputError: values whose range is not known.
-        ValueError, OSError: a file that contradicts itself.
+        InputError: values of unknown range.
+        ValueError, OSError: an inconsistent file.
     """
     tags = page.tags
     _check_extent(content, tags)
@@ -100,7 +100,7 @@ def deep_pixels(content: bytes, page: Page, name: str) -> np.ndarray | None:
         return _unit_codes(_samples(content, tags), name, inverted=tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE)
     if _SIGNED in formats or (max(bits) > 8 and bits != {16}):
         kind = "signed integers" if _SIGNED in formats else f"integers of {max(bits)} bits"
-        raise InputError(f"{name}: {kind}, whose range is not known; save it with 8 or 16 bits")
+        raise InputError(f"{name}: {kind}, whose range is unknown; save it with 8 or 16 bits")
     photometric, samples = tags.get(_PHOTOMETRIC), int(tags.get(_SAMPLES, 1))
     if bits != {16} or not (samples <= 2 or photometric == _RGB):
         return None
@@ -113,7 +113,7 @@ def deep_pixels(content: bytes, page: Page, name: str) -> np.ndarray | None:
 
 
 def kind(tags: Tags) -> str:
-    """Return what a page is, in words, for those who cannot read it."""
+    """Describe a page in words, for messages about unsupported ones."""
     compression = int(tags.get(_COMPRESSION, 1))
     named = _COMPRESSIONS.get(compression) or f"compression {compression}"
     channels = int(tags.get(_SAMPLES, 1))
@@ -123,7 +123,7 @@ def kind(tags: Tags) -> str:
 
 
 def _with_alpha(pixels: np.ndarray, tags: Tags) -> np.ndarray:
-    """Return grey or color (H, W, 2 or 4) with alpha as RGBA whose colors are not multiplied by it."""
+    """Return gray or color (H, W, 2 or 4) with alpha as RGBA whose colors are not multiplied by it."""
     if pixels.shape[2] == 2:
         pixels = pixels[..., [0, 0, 0, 1]]
     if int(_sequence(tags.get(_EXTRA, 0))[0]) == _PREMULTIPLIED:
@@ -146,22 +146,22 @@ def _unit_codes(values: np.ndarray, name: str, inverted: bool) -> np.ndarray:
 
 
 def _samples(content: bytes, tags: Tags) -> np.ndarray:
-    """Decode to (H, W) or, RGB in that order, (H, W, C); as it lies."""
+    """Decode to (H, W), or to (H, W, C) in RGB order; not rotated."""
     samples = int(tags.get(_SAMPLES, 1))
     if samples == 2 and int(tags.get(_PLANAR, 1)) == 1:
         return _side_by_side(content, tags, samples)
-    if samples > 1 and int(tags.get(_PLANAR, 1)) == 2:  # as grey images: decoders do not read planes of 16 bits
+    if samples > 1 and int(tags.get(_PLANAR, 1)) == 2:  # as gray images: decoders do not read planes of 16 bits
         return np.stack([_decoded(_file_of(content, tags, samples, plane), tags) for plane in range(samples)], axis=2)
     pixels = _decoded(_file_of(content, tags, samples), tags)
     if samples > 1 and pixels.shape[2:] != (samples,):
-        raise OSError(f"{samples} channels of this kind are not known")
+        raise OSError(f"{samples} channels of this kind are not supported")
     if samples == 1:
         return pixels
     return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if samples == 4 else cv2.COLOR_BGR2RGB)
 
 
 def _side_by_side(content: bytes, tags: Tags, samples: int) -> np.ndarray:
-    """Decode numbers of channels that decoders do not know, as columns of one wide grey image."""
+    """Decode channel counts that decoders do not support, as columns of one wide gray image."""
     differences = int(tags.get(_PREDICTOR, 1))
     if differences > 1 and (differences > 2 or _TILE_WIDTH in tags):
         raise OSError(f"{kind(tags)}, with predictor {differences}")
@@ -175,12 +175,12 @@ def _side_by_side(content: bytes, tags: Tags, samples: int) -> np.ndarray:
 def _decoded(content: bytes, tags: Tags) -> np.ndarray:
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise OSError(f"{kind(tags)}: broken, or not known")
+        raise OSError(f"{kind(tags)}: broken, or not supported")
     return pixels
 
 
 def _file_of(content: bytes, tags: Tags, samples: int, plane: int | None = None) -> bytes:
-    """Return a file of one plain page, or plane, that points at the strips of another file; orientation is left out."""
+    """Return a file of one plain page, or plane, that points at the strips of another file; without orientation."""
     entries = {tag: [int(tags[tag])] for tag in _PLAIN if tag in tags}
     channels = samples if plane is None else 1
     for tag in (_BITS, _FORMAT):
@@ -198,7 +198,7 @@ def _file_of(content: bytes, tags: Tags, samples: int, plane: int | None = None)
 
 
 def _with_directory(content: bytes, entries: Mapping[int, Sequence[int]]) -> bytes:
-    """Return a file of 32-bit offsets with the same bytes and, behind them, another directory."""
+    """Return a file of 32-bit offsets with the same bytes and another directory after them."""
     order = _order(content)
     start = len(content) + len(content) % 2
     header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "L", start)
@@ -206,7 +206,7 @@ def _with_directory(content: bytes, entries: Mapping[int, Sequence[int]]) -> byt
 
 
 def _directory(entries: Mapping[int, Sequence[int]], order: str, start: int) -> bytes:
-    """Encode a directory of integers, those of 32 bits that may be long, for the offset `start`."""
+    """Encode a directory of integers for the offset `start`; values that may be long have 32 bits."""
     rows, more = b"", b""
     behind = start + 2 + 12 * len(entries) + 4
     for tag, values in sorted(entries.items()):
@@ -219,7 +219,7 @@ def _directory(entries: Mapping[int, Sequence[int]], order: str, start: int) -> 
 
 
 def _pages(content: bytes) -> Iterator[Page]:
-    """Yield the pages and those below them."""
+    """Yield the pages and their subpages."""
     order = _order(content)
     first = struct.unpack_from(order + ("Q" if _is_big(content) else "L"), content, 8 if _is_big(content) else 4)[0]
     waiting, seen = [first], set[int]()
@@ -230,7 +230,7 @@ def _pages(content: bytes) -> Iterator[Page]:
             continue
         seen.add(offset)
         directory = ImageFileDirectory_v2((b"II*\0" if order == "<" else b"MM\0*") + bytes(4))
-        directory._bigtiff = _is_big(content)  # of the two byte orders Pillow knows one
+        directory._bigtiff = _is_big(content)  # Pillow recognizes only one of the two byte orders
         stream.seek(offset)
         directory.load(stream)
         yield Page(offset, directory)
@@ -238,7 +238,7 @@ def _pages(content: bytes) -> Iterator[Page]:
 
 
 def _check_extent(content: bytes, tags: Tags) -> None:
-    """Refuse a file that ends before its strips do: decoders return what happens to be in memory."""
+    """Refuse a file that ends before its strips do, for which decoders return uninitialized memory."""
     for places, sizes in ((_STRIPS, _STRIP_SIZES), (_TILES, _TILE_SIZES)):
         pairs = zip(_sequence(tags.get(places, ())), _sequence(tags.get(sizes, ())), strict=False)
         if any(place + size > len(content) for place, size in pairs):

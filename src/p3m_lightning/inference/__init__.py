@@ -1,4 +1,4 @@
-"""From a trained network to cut-outs; neither Lightning nor, for an ONNX file, torch is imported here."""
+"""Inference: from a trained network to cut-outs; imports no Lightning and, for an ONNX file, no torch."""
 
 from p3m_lightning.inference.matte import Matte
 from p3m_lightning.inference.modes import MODES, Passes

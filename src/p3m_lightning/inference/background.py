@@ -1,4 +1,4 @@
-"""New backgrounds for a cut-out: an image, a color, the old one out of focus; and light to match."""
+"""New backgrounds for a cut-out: an image, a color, or the old one out of focus; and matching the light."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from p3m_lightning.schema import InputError
 Background = str | Path | Image.Image | np.ndarray | tuple[int, int, int]
 
 BLUR = 0.02
-"""Standard deviation of the out-of-focus background, part of the photograph's longer side."""
+"""Standard deviation of the out-of-focus background, as a part of the longer side of the photograph."""
 
 GAMMA = 2.2
-"""Pixel values to this power are intensities of light, nearly."""
+"""Pixel values to this power are approximately linear light."""
 
 MOST_GAIN = 2.0
-"""`match_light` multiplies no intensity by more than this, nor by less than its inverse."""
+"""`match_light` multiplies no intensity by more than this, or less than its inverse."""
 
 
 def make_background(background: Background, size: tuple[int, int]) -> np.ndarray:
@@ -43,7 +43,7 @@ def make_background(background: Background, size: tuple[int, int]) -> np.ndarray
         if background.ndim != 3 or background.shape[2] != 3:
             raise InputError(f"background array: {background.shape}; give RGB (H, W, 3)")
         return cover(background.astype(np.float32), size)
-    assert not isinstance(background, tuple)  # that was a color
+    assert not isinstance(background, tuple)  # colors are handled above
     return to_unit(cover(read_photo(background).pixels, size))
 
 
@@ -60,7 +60,7 @@ def cover(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def blurred_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Put the background out of focus without the subject shining through: blur(w I) / blur(w), w high in background.
+    """Blur the background without bleeding from the subject: blur(w I) / blur(w), with w high in the background.
 
     Args:
         image: uint8 or uint16 (H, W, 3), RGB.
@@ -70,40 +70,40 @@ def blurred_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         float32 (H, W, 3) in [0, 1].
     """
     height, width = alpha.shape
-    factor = min(1.0, 1024 / max(height, width))  # what is blurred needs no more pixels
+    factor = min(1.0, 1024 / max(height, width))  # a blurred image needs no more pixels
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     small = to_unit(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-    # a fringe that the matte missed would glow around the subject: leave a margin out
+    # leave out a margin: a fringe that the matte missed would glow around the subject
     weights = background_weights(cv2.dilate(cv2.resize(alpha, size), np.ones((5, 5), np.uint8)))
     sigma = BLUR * max(size)
     share = cv2.GaussianBlur(weights, (0, 0), sigma)[..., None]
     blurred = cv2.GaussianBlur(small * weights[..., None], (0, 0), sigma)
-    # deep inside the subject nothing of the background is near; it is hidden there
+    # deep inside the subject there is no background nearby, but it is hidden there anyway
     mean = (small * weights[..., None]).sum((0, 1)) / max(weights.sum(), 1e-6)
     return cv2.resize((blurred + 1e-4 * mean) / (share + 1e-4), (width, height)).clip(0, 1)
 
 
 def background_weights(alpha: np.ndarray) -> np.ndarray:
-    """Weigh pixels by how surely they show background alone: half-covered ones hardly count, float32 (H, W)."""
+    """Return weights, float32 (H, W), that favor pure background: half-covered pixels hardly count."""
     return (1 - alpha) ** 8
 
 
 def match_light(
     foreground: np.ndarray, old: np.ndarray, alpha: np.ndarray, new: np.ndarray, strength: float
 ) -> np.ndarray:
-    """Light the subject as the new background is lit: a gain per channel, so that black stays black (von Kries).
+    """Adapt the subject to the light of the new background by a gain per channel, which keeps black black (von Kries).
 
-    The light of each scene is the mean of its background, in linear intensity (the grey-world assumption).
+    The light of each scene is the mean of its background, in linear intensity (the gray-world assumption).
 
     Args:
         foreground: float32 (H, W, 3), RGB in [0, 1].
         old: float32 (H, W, 3), the photograph in [0, 1].
-        alpha: float32 (H, W) in [0, 1]; what it leaves of `old` is the old background.
+        alpha: float32 (H, W) in [0, 1]; the old background is where it is low.
         new: float32 (H, W, 3), the new background in [0, 1].
         strength: from 0, no change, to 1, the full ratio of the two lights.
 
     Returns:
-        float32 (H, W, 3) in [0, 1]; a photograph without any background comes back unchanged.
+        float32 (H, W, 3) in [0, 1]; a photograph without any background is unchanged.
     """
     weights = background_weights(alpha)
     if weights.sum() < 1:
@@ -115,7 +115,7 @@ def match_light(
 
 
 def _as_color(background: Background) -> tuple[int, ...] | None:
-    """Return (r, g, b) of 0 to 255 where a color is meant."""
+    """Return (r, g, b) of 0 to 255 if `background` is a color."""
     if isinstance(background, tuple | list):
         if len(background) != 3 or not all(0 <= value <= 255 for value in background):
             raise InputError(f"background={background}: give (r, g, b) of 0 to 255")

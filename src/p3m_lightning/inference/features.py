@@ -1,4 +1,4 @@
-"""Features inside a network: what chosen modules take in and give out, and pictures of them."""
+"""Features inside a network: inputs and outputs of chosen modules, and images of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from p3m_lightning.images import from_unit
 from p3m_lightning.schema import InputError
 
 CUT_OFF = 0.01
-"""Share of the pixels of a feature picture that may be darker than black, and as many brighter than white."""
+"""Share of the pixels of a feature image clipped to black, and likewise to white."""
 
 
 class Call(NamedTuple):
@@ -27,13 +27,13 @@ class Call(NamedTuple):
 
 @contextmanager
 def watch(*modules: nn.Module) -> Iterator[dict[nn.Module, Call]]:
-    """Record what modules of a network take in and give out while the context lasts.
+    """Record inputs and outputs of modules of a network meanwhile.
 
-    Tensors are recorded as they are, with the history of their gradients; to look only, run the network under
+    Tensors are recorded with their autograd history; if no gradients are needed, run the network under
     `torch.no_grad()`.
 
     Args:
-        modules: parts of a network, as `net.matting.tfi[0]` of P3M-Net.
+        modules: parts of a network, such as `net.matting.tfi[0]` of P3M-Net.
 
     Yields:
         The last call of each module that was called.
@@ -59,7 +59,7 @@ def watch(*modules: nn.Module) -> Iterator[dict[nn.Module, Call]]:
 def feature_picture(maps: Tensor) -> np.ndarray:
     """Draw feature maps: their first three principal components as red, green and blue.
 
-    Pixels of similar features have similar colors; the colors themselves mean nothing, and other pictures have others.
+    Pixels of similar features have similar colors; the colors themselves have no meaning and differ between images.
     Each component is stretched to the whole range.
 
     Args:
@@ -69,15 +69,15 @@ def feature_picture(maps: Tensor) -> np.ndarray:
         uint8 (h, w, 3).
 
     Raises:
-        InputError: another shape.
+        InputError: `maps` has another shape.
     """
     if maps.ndim != 3 or maps.shape[0] < 3:
         raise InputError(f"features of shape {tuple(maps.shape)}: give the maps of one image, (C, h, w) with 3 or more")
     pixels = maps.detach().flatten(1).double().cpu().T  # (h w, C)
     pixels = pixels - pixels.mean(dim=0)
-    axes = torch.linalg.eigh(pixels.T @ pixels).eigenvectors.flip(1)[:, :3]  # eigh sorts upward
+    axes = torch.linalg.eigh(pixels.T @ pixels).eigenvectors.flip(1)[:, :3]  # eigh sorts in ascending order
     strongest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
-    components = pixels @ (axes * strongest.sign())  # an axis may point either way: this one is the same every time
+    components = pixels @ (axes * strongest.sign())  # the sign of an axis is arbitrary: choose it reproducibly
     low, high = (components.quantile(share, dim=0) for share in (CUT_OFF, 1 - CUT_OFF))
     stretched = (components - low) / (high - low).clamp(min=1e-12)
     return from_unit(stretched.reshape(*maps.shape[1:], 3).numpy())

@@ -1,4 +1,4 @@
-"""Photographs of a run: files and folders, however large, shared among processes."""
+"""Finding the photographs of a run: files and folders of any size, divided among processes."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class Task(NamedTuple):
     """One photograph to predict."""
 
     source: Path
-    name: str  # what its results are called: the path below the folder that was given, without suffix
-    taken: Path | None = None  # the earlier photograph that has that name
+    name: str  # name of its results: the path below the given folder, without suffix
+    taken: Path | None = None  # an earlier photograph of the same name
 
 
 @dataclass(frozen=True)
 class Finder:
-    """Walks inputs one file at a time, so that folders of millions need no list.
+    """Iterates over inputs one file at a time, so that folders of millions need no list.
 
     Args:
         inputs: photographs and folders of photographs.
-        recursive: descend into folders of folders.
+        recursive: descend into subfolders.
         leave_out: a folder not to descend into, that of the results.
         shard: (i, n): only the i-th of n parts, i from 1. The parts depend on names alone, so n processes or machines
-            with the same inputs share the work without talking.
-        finished: leave out photographs of whose names this is true.
+            with the same inputs share the work without communicating.
+        finished: leave out photographs for whose names this returns true.
     """
 
     inputs: Sequence[Path]
@@ -43,10 +43,10 @@ class Finder:
     finished: Callable[[str], bool] | None = None
 
     def check(self) -> None:
-        """Refuse wrong inputs before any work; tell what is left out of folders: other files, linked folders.
+        """Refuse wrong inputs before any work; report what is left out of folders: other files, linked folders.
 
         Raises:
-            InputError: a missing input; results that would land among the photographs; a shard that is none.
+            InputError: a missing input; results that would land among the photographs; an invalid shard.
         """
         part, parts = self.shard
         if not 1 <= part <= parts:
@@ -63,7 +63,7 @@ class Finder:
             raise InputError(f"{where}: no images in it (looked for {known}){deeper}")
 
     def __iter__(self) -> Iterator[Task]:
-        names: set[int] = set()  # hashes, an eighth of the strings
+        names: set[int] = set()  # hashes, an eighth of the size of the strings
         first: dict[int, Path] = {}  # of all names, once two are equal
         part, parts = self.shard
         for source, name in self._walk_all():
@@ -106,9 +106,9 @@ class Finder:
                 if entry.is_dir(follow_symlinks=False):
                     if self.recursive and not entry.name.startswith(".") and not self._left_out(entry):
                         yield from self._walk(Path(entry.path), f"{below}{entry.name}/", tells)
-                elif os.path.isdir(entry.path):  # unlike the entry's own answer, none to a link to itself
+                elif os.path.isdir(entry.path):  # unlike the entry's own method, false for a link to itself
                     if self.recursive and tells:
-                        tell(f"{entry.path}: a linked folder is not searched; name it beside {folder} to take it in")
+                        tell(f"{entry.path}: linked folder not searched; give it as a further input to include it")
                 elif is_image_name(entry.name):
                     yield Path(entry.path), below + os.path.splitext(entry.name)[0]
                 else:

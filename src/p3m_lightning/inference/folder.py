@@ -1,4 +1,4 @@
-"""Many photographs: decoding, the network and encoding work side by side; a bad file does not stop the others.
+"""Many photographs: decoding, the network and encoding run in parallel; a bad file does not stop the others.
 
 `predict_files` puts the three parts together in one process, `distributed.predict` in several.
 """
@@ -24,7 +24,7 @@ from p3m_lightning.parallel import PixelsInUse, in_order
 from p3m_lightning.schema import InputError
 
 Item = tuple[Task, tuple[Photo, np.ndarray | None] | str]
-"""A photograph with its trimap, or of a bad file the reason."""
+"""A photograph with its trimap, or the reason why a file is bad."""
 
 Result = tuple[Task, Matte | str]
 """A matte, or the reason why there is none."""
@@ -45,7 +45,7 @@ def predict_files(
     batch_size: int = 1,
     workers: int = 2,
 ) -> Iterator[Outcome]:
-    """Predict photographs and write what is made of them, yielding each one's outcome as it is done.
+    """Predict photographs and write the products, yielding each outcome as it is done.
 
     Args:
         predictor: runs in the calling thread.
@@ -53,13 +53,13 @@ def predict_files(
         products: what to write.
         trimaps: folder of `<name>.png`, for networks that need one.
         batch_size: neighbors of equal size share a pass.
-        workers: threads that decode, and as many that encode. Memory holds a few photographs for each.
+        workers: threads that decode, and as many that encode. Memory holds a few photographs per thread.
     """
     with (
         Writing(products, workers) as writing,
         closing(read_groups(tasks, trimaps, batch_size, workers, writing.pixels)) as groups,
     ):
-        # chained, since a loop's variables would keep each photograph until the next one has been read
+        # chained, since loop variables would keep each photograph until the next one has been read
         yield from chain.from_iterable(map(writing.add, map(partial(predict_group, predictor), groups)))
         yield from writing.rest()
 
@@ -73,7 +73,7 @@ def read_groups(
 ) -> Generator[list[Item], None, None]:
     """Read photographs ahead of the network; yield up to `batch_size` neighbors of one shape, or one bad file alone.
 
-    Args as for `predict_files`; `written` counts what is being written, which shares the memory.
+    Args as for `predict_files`; `written` counts pixels being written, which share the memory.
     """
 
     def read(task: Task) -> tuple[Photo, np.ndarray | None]:
@@ -89,7 +89,7 @@ def read_groups(
                 yield group
                 group = []
             group.append(item)
-            del item  # it is large, and the next one is about to be read
+            del item  # free its memory before the next one is read
             if len(group) == batch_size or _shape(group[0]) is None:
                 yield group
                 group = []
@@ -98,7 +98,7 @@ def read_groups(
 
 
 def predict_group(predictor: Predictor, group: list[Item]) -> list[Result]:
-    """Predict one group; where it fails as a whole, one photograph at a time, so that only the guilty ones fail."""
+    """Predict one group; if it fails as a whole, one photograph at a time, so that only the bad ones fail."""
     refused: list[Result] = [(task, read) for task, read in group if isinstance(read, str)]
     if refused:
         return refused
@@ -114,15 +114,15 @@ def predict_group(predictor: Predictor, group: list[Item]) -> list[Result]:
 
 
 class Writing:
-    """Threads that write what is made of photographs; whoever adds more than they can write waits.
+    """Threads that write the products of photographs; adding more than they can write blocks.
 
-    Left early, it drops what has not begun and finishes what has.
+    Leaving the context early drops work that has not begun and finishes the rest.
 
     Args:
         products: what to write.
-        workers: number of threads; as many photographs again may wait.
+        workers: number of threads; as many more photographs may wait.
 
-    `pixels` counts those of the photographs under way.
+    `pixels` counts those of the photographs in progress.
     """
 
     def __init__(self, products: Products, workers: int) -> None:
@@ -139,7 +139,7 @@ class Writing:
         self.close()
 
     def add(self, results: Iterable[Result]) -> Iterator[Outcome]:
-        """Hand mattes over, and yield the outcomes of earlier ones; what failed before has its outcome at once."""
+        """Submit mattes, and yield the outcomes of earlier ones; failed ones have their outcome at once."""
         for task, result in results:
             if isinstance(result, str):
                 yield Outcome(task.source, result)
@@ -150,11 +150,11 @@ class Writing:
         yield from self._settled(2 * self._workers)
 
     def rest(self) -> Iterator[Outcome]:
-        """Wait for all that is under way."""
+        """Wait for all work in progress, and yield its outcomes."""
         return self._settled(0)
 
     def close(self) -> None:
-        """Finish what has begun; nothing can be added after."""
+        """Finish work that has begun; nothing can be added afterward."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _settled(self, leave: int) -> Iterator[Outcome]:
@@ -170,7 +170,7 @@ def _ahead(
     ahead: int,
     written: PixelsInUse | None,
 ) -> Iterator[Item]:
-    """Read `ahead` photographs before they are asked for; of a bad one comes the reason."""
+    """Prefetch `ahead` photographs; yield the reason for a bad one."""
     return starmap(_read, in_order(pool, read, tasks, ahead, lambda task: [task.source], written))
 
 
@@ -187,7 +187,7 @@ def _read(task: Task, future: Future[tuple[Photo, np.ndarray | None]]) -> Item:
 
 
 def _failure(task: Task, future: Future[None]) -> str | None:
-    """Return why something failed; None where it did not."""
+    """Return the reason of a failure; None if there was none."""
     try:
         future.result()
     except _FAULTS as error:
@@ -196,7 +196,7 @@ def _failure(task: Task, future: Future[None]) -> str | None:
 
 
 def _reason(error: Exception, task: Task) -> str:
-    """Return one line that names the file; what is neither the file's fault nor lack of memory is raised again."""
+    """Return one line that names the file; re-raise errors that are neither the file's fault nor lack of memory."""
     if isinstance(error, RuntimeError) and "memory" not in str(error):
         raise error
     line = " ".join(str(error).split()) or "not enough memory"
@@ -208,7 +208,7 @@ _FAULTS = (InputError, MemoryError, RuntimeError)
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool that, when left early, drops what has not begun and finishes what has."""
+    """Yield a pool that, when left early, drops work that has not begun and finishes the rest."""
     pool = ThreadPoolExecutor(workers)
     try:
         yield pool

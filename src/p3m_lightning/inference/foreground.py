@@ -1,4 +1,4 @@
-"""Colors of the subject alone, so that a cut-out carries no fringe of its old background."""
+"""Estimation of foreground colors, so that a cut-out has no fringe of its old background."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from p3m_lightning.schema import InputError
 METHODS = ("ml", "fast")
 
 WHOLE = 8_000_000
-"""Pixels up to which colors are estimated at full size; larger photographs are estimated reduced, then corrected."""
+"""Pixels up to which colors are estimated at full size; for larger photographs at reduced size, then corrected."""
 
 RADII = (90, 6)
 """Sides of the two boxes of blur fusion, in pixels (Forte 2021, section 3)."""
@@ -74,7 +74,7 @@ def blur_fusion(image: Any, alpha: Any, blur: Callable[[Any, int], Any], radii: 
 
 
 def correct(image: Any, alpha: Any, foreground: Any, background: Any) -> Any:
-    """Move smooth foreground colors towards explaining the image: F + alpha (I - alpha F - (1 - alpha) B), eq. 6 there.
+    """Correct smooth foreground colors toward the image: F + alpha (I - alpha F - (1 - alpha) B), eq. 6 there.
 
     Args:
         image, foreground, background: float RGB, numpy (H, W, 3) or torch (N, 3, H, W).
@@ -84,14 +84,14 @@ def correct(image: Any, alpha: Any, foreground: Any, background: Any) -> Any:
 
 
 def box_mean(values: np.ndarray, side: int) -> np.ndarray:
-    """Mean over a box of float (H, W, C); the border is mirrored."""
+    """Return the mean over a box of float (H, W, C); borders are mirrored."""
     blurred = cv2.blur(values, (side, side))
     return blurred.reshape(values.shape)  # OpenCV drops a single channel
 
 
 def _estimate(image: np.ndarray, alpha: np.ndarray, method: str) -> tuple[np.ndarray, np.ndarray]:
     """Estimate foreground and background of float (H, W, 3) and (H, W)."""
-    if alpha.size == 1:  # too small for the levels of the solver
+    if alpha.size == 1:  # too small for the solver
         return image, image
     if method == "fast":
         return blur_fusion(image, alpha[..., None], box_mean)

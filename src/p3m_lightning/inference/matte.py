@@ -1,4 +1,4 @@
-"""Matte: what a predictor returns, what people make of it, and the files that hold that."""
+"""Matte: the result of a predictor, with its cut-outs and composites, and the files of these."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Matte:
         alpha: float32 (H, W) in [0, 1].
         profile: ICC profile of the image, None for sRGB.
         method: how foreground colors are estimated, see `foreground.estimate_foreground`.
-        opacity: (H, W) of the image's dtype, the photograph's own alpha; None where it is opaque. What it hides stays
-            hidden: the matte's alpha is at most this, and hidden pixels count for no background.
+        opacity: (H, W) of the image's dtype, the photograph's own alpha; None if it is opaque. Hidden pixels stay
+            hidden: the matte's alpha is at most this, and they do not count as background.
     """
 
     def __init__(
@@ -51,14 +51,13 @@ class Matte:
 
     @cached_property
     def foreground(self) -> np.ndarray:
-        """Colors of the subject without its background, float32 (H, W, 3) in [0, 1]."""
+        """The colors of the subject without its background, float32 (H, W, 3) in [0, 1]."""
         return estimate_foreground(self.image, self.alpha, self.method)
 
     def rgba(self, dtype: type = np.uint8) -> np.ndarray:
         """Return the cut-out (H, W, 4) as `dtype` (uint8 or uint16), straight alpha.
 
-        Colors are the estimated foreground; where alpha is 0 they are black, so that a hidden background can never be
-        brought back.
+        Colors are the estimated foreground; where alpha is 0 they are black, so the background cannot be recovered.
         """
         alpha = from_unit(self.alpha, dtype)
         cutout = np.dstack([from_unit(self.foreground, dtype), alpha])
@@ -66,7 +65,7 @@ class Matte:
         return cutout
 
     def composite(self, background: Background, light: float = 0.0, dtype: type = np.uint8) -> np.ndarray:
-        """Lay the subject over another background.
+        """Composite the subject over another background.
 
         Args:
             background: path, color, array or image, see `background.make_background`; "blur" for the photograph's own
@@ -91,17 +90,17 @@ class Matte:
 
     @property
     def _covered(self) -> np.ndarray:
-        """Share of each pixel that is not the old background; what the photograph hides is none either."""
+        """Return the share of each pixel that is not the old background; hidden pixels are not background either."""
         return self.alpha if self.opacity is None else np.maximum(self.alpha, 1 - to_unit(self.opacity))
 
 
 @dataclass(frozen=True)
 class Products:
-    """Files made of every photograph: `FOLDER/<name>.png` the matte, `cutout/` and `composite/` beside it.
+    """Files made from every photograph: the matte `FOLDER/<name>.png`, and beside it `cutout/` and `composite/`.
 
     Args:
-        folder: made if it is not there.
-        cutout: also RGBA pictures.
+        folder: created if missing.
+        cutout: also write RGBA images.
         background: also composites over this, see `Matte.composite`.
         light: see `Matte.composite`.
         foreground: method of the colors, see `foreground.estimate_foreground`.
@@ -119,11 +118,11 @@ class Products:
         return {kind: self.folder / ("" if kind == "alpha" else kind) / f"{name}.png" for kind in kinds if kinds[kind]}
 
     def finished(self, name: str) -> bool:
-        """Tell whether all files of one photograph are there; files appear whole or not at all."""
+        """Return whether all files of one photograph exist; they are written atomically."""
         return all(path.exists() for path in self.paths(name).values())
 
     def write(self, matte: Matte, task: Task) -> None:
-        """Write the files of one photograph, with 16 bits a channel if it has 16, colors with its ICC profile.
+        """Write the files of one photograph, with 16 bits per channel if it has 16, and its ICC profile for colors.
 
         Raises:
             InputError: a file that cannot be written, or would overwrite the photograph itself.

@@ -1,4 +1,4 @@
-"""Modes of applying a network to a picture, tensor or array: one pass, two, its own size, or tiles."""
+"""Modes of applying a network to an image, tensor or array: one pass, two passes, full size, or tiles."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from p3m_lightning.inference.tiles import spans
 from p3m_lightning.schema import FOREGROUND, UNKNOWN, InputError, MattingOutput
 
 Array = Any
-"""torch.Tensor or numpy.ndarray, (N, C, H, W) throughout."""
+"""torch.Tensor or numpy.ndarray, always (N, C, H, W)."""
 
 EXACT = 1e-6
-"""A trimap value this close to 0 or 1 after interpolation is 0 or 1; the authors compare exactly, see `hybrid`."""
+"""An interpolated trimap value this close to 0 or 1 counts as such; the authors compare exactly, see `hybrid`."""
 
 CERTAIN = 0.02
-"""Of a network without branches: an alpha this close to 0 or 1 is taken for known."""
+"""For networks without branches: an alpha this close to 0 or 1 counts as known."""
 
 BAND = 4
-"""Of a network without branches: blurring by this factor makes the band of unknown, ten pixels of the small pass."""
+"""For networks without branches: blurring by this factor makes the unknown region, ten pixels of the small pass."""
 
 
 class Engine(ABC):
-    """A network that runs, and what numpy and torch spell differently."""
+    """A runnable network, with the operations that differ between numpy and torch."""
 
     @property
     @abstractmethod
     def needs_trimap(self) -> bool:
-        """True where `run` takes a trimap."""
+        """Whether `run` takes a trimap."""
 
     @property
     @abstractmethod
@@ -40,17 +40,17 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, images: Array, trimap: Array | None = None) -> MattingOutput:
-        """Apply the network to float (N, 3, H, W) in [0, 1]; trimap (N, 1, H, W) of 0, 1, 2 where it takes one."""
+        """Apply the network to float (N, 3, H, W) in [0, 1]; trimap (N, 1, H, W) of 0, 1, 2 if it takes one."""
 
     def trimap_of(self, images: Array, by_branch: bool = False) -> Array:
-        """Return the trimap of one pass as 0, 128/255 and 1, float (N, 1, H, W), if asked for only by a branch."""
+        """Return the trimap of one pass as 0, 128/255 and 1, float (N, 1, H, W), `by_branch`: only from a branch."""
         output = self.run(images)
         if by_branch and not has_branches(output):
-            raise InputError("mode=hybrid: this network has no branches to mix; take resize, native or tiled")
+            raise InputError("mode=hybrid: this network has no branches to mix; use resize, native or tiled")
         return trimap_values(output, self)
 
     def detail_of(self, images: Array) -> Array:
-        """Return what one pass says of the unknown region, float (N, 1, H, W); for `hybrid` and `tiled`."""
+        """Return the matte of one pass for the unknown region, float (N, 1, H, W); for `hybrid` and `tiled`."""
         return detail_of(self.run(images))
 
     @abstractmethod
@@ -67,32 +67,32 @@ class Engine(ABC):
 
     @abstractmethod
     def asarray(self, values: np.ndarray) -> Array:
-        """Bring float or integer values to where the images are; floats become float32, integers int64."""
+        """Move float or integer values to the device of the images; floats become float32, integers int64."""
 
     @abstractmethod
     def numpy(self, maps: Array) -> np.ndarray:
-        """Bring (N, C, H, W) back as an array."""
+        """Return (N, C, H, W) as an array."""
 
     @abstractmethod
     def free_memory(self) -> int | None:
-        """Return the bytes that are free where the network runs; None where nobody says."""
+        """Return the free memory where the network runs, in bytes; None if unknown."""
 
     def infer(
         self, images: Array, mode: str | None, passes: Passes, trimap: Array | None = None, flips: bool = False
     ) -> Array:
-        """Do what `apply_mode` does."""
+        """Call `apply_mode`."""
         return apply_mode(self, images, mode, passes, trimap, flips)
 
 
 @dataclass(frozen=True)
 class Passes:
-    """Sizes at which the network sees the picture; defaults as the P3M authors test."""
+    """Sizes at which the network sees the image; the defaults are those of the P3M authors' tests."""
 
     scale: float = 0.5  # resize, and the semantic pass of hybrid and tiled: part of each side
     detail_scale: float | None = None  # the detail of hybrid and tiled, None: 1; GFM's authors: scale 1/3, detail 1/2
-    cap: int = 1600  # longest side of a pass, each side on its own
+    cap: int = 1600  # largest side of a pass, applied to each side separately
     multiple: int = 32  # sides of a pass are rounded down to it, but never to zero
-    short_side: int | None = None  # instead of `scale`: bring the shorter side to this many pixels; MODNet: 512
+    short_side: int | None = None  # instead of `scale`: resize the shorter side to this many pixels; MODNet: 512
     detail_short_side: int | None = None  # instead of `detail_scale`, likewise
     tile: int = 768  # tiled: side of a tile; with 768 a network stays below 1 GB
     overlap: int = 192  # tiled: pixels that neighbors share; the outer quarters are context only
@@ -110,32 +110,32 @@ class Passes:
 
     @property
     def has_own_size(self) -> bool:
-        """True where the pass over the whole picture differs from that of the P3M authors."""
+        """Whether the pass over the whole image differs from that of the P3M authors."""
         return self.short_side is not None or self.scale != Passes.scale
 
     @property
     def has_own_detail(self) -> bool:
-        """True where the size of the detail pass was chosen."""
+        """Whether the size of the detail pass was set."""
         return self.detail_short_side is not None or self.detail_scale is not None
 
     def semantic_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the size of the pass that sees the whole picture, for a picture of `size` (height, width)."""
+        """Return the size of the pass over the whole image, for an image of `size` (height, width)."""
         return self.fitted(size, self.semantic_scale(size))
 
     def semantic_scale(self, size: tuple[int, int]) -> float:
-        """Return what part of each side that pass sees, before `fitted`."""
+        """Return the scale of that pass, before `fitted`."""
         if self.short_side is None:
             return self.scale
-        # MODNet's published rule: a picture whose sides enclose the wanted length keeps its size
+        # MODNet's published rule: an image whose sides enclose the wanted length keeps its size
         enclosed = min(size) <= self.short_side <= max(size)
         return 1.0 if enclosed else self.short_side / min(size)
 
     def detail_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the size of the detail pass of `hybrid` for a picture of `size` (height, width)."""
+        """Return the size of the detail pass of `hybrid` for an image of `size` (height, width)."""
         return self.fitted(size, self.detail_part(size))
 
     def detail_part(self, size: tuple[int, int]) -> float:
-        """Return what part of each side the detail pass sees, before `fitted`."""
+        """Return the scale of the detail pass, before `fitted`."""
         if self.detail_short_side is not None:
             return self.detail_short_side / min(size)
         return self.detail_scale or 1.0
@@ -151,15 +151,15 @@ Run = Callable[[Array], MattingOutput]
 
 
 def resize(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
-    """One pass at reduced size, its final alpha enlarged: the authors' RESIZE, used for the published test figures."""
+    """Apply one pass at reduced size and enlarge its alpha: the authors' RESIZE, used for published test figures."""
     size = images.shape[-2:]
     return engine.resize(run(engine.resize(images, passes.semantic_size(size))).alpha, size)
 
 
 def hybrid(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
-    """Semantics from a small pass, detail from a large one: the authors' HYBRID, recommended for photographs.
+    """Take semantics from a small pass, detail from a large one: the authors' HYBRID, recommended for photographs.
 
-    They ask for exactly 0 or 255 after enlarging, which leaves pinholes; here a distance below `EXACT` is exact.
+    They test for exactly 0 or 255 after enlarging, which leaves pinholes; here a distance below `EXACT` is exact.
     """
     size = images.shape[-2:]
     small = engine.resize(images, passes.semantic_size(size))
@@ -169,15 +169,15 @@ def hybrid(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
 
 
 def native(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
-    """One pass at the picture's own size."""
+    """Apply one pass at the full size of the image."""
     return run(images).alpha
 
 
 def tiled(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
-    """Semantics from a small pass, detail in overlapping tiles that fade into each other.
+    """Take semantics from a small pass, detail from overlapping tiles that fade into each other.
 
     Bounds memory: the network never sees more than one tile, and the small pass is no longer than that. Only tiles
-    with unknown pixels are run. A network without branches lends its alpha to both purposes.
+    with unknown pixels are run. For a network without branches its alpha serves both purposes.
     """
     size = images.shape[-2:]
     small = passes.fitted(size, min(passes.semantic_scale(size), passes.tile / max(size)))
@@ -188,7 +188,7 @@ def tiled(run: Run, engine: Engine, images: Array, passes: Passes) -> Array:
 
 
 def blend_tiles(engine: Engine, images: Array, trimap: Array, passes: Passes) -> Array:
-    """Return the detail of every unknown pixel of `trimap`, float (N, 1, H, W); what is elsewhere means nothing."""
+    """Return the detail of every unknown pixel of `trimap`, float (N, 1, H, W); values elsewhere have no meaning."""
     detail = trimap * 0
     height, width = images.shape[-2:]
     for rows, down in spans(height, passes.tile, passes.overlap):
@@ -202,7 +202,7 @@ def blend_tiles(engine: Engine, images: Array, trimap: Array, passes: Passes) ->
 
 MODES = {"resize": resize, "hybrid": hybrid, "native": native, "tiled": tiled}
 DEFAULT_MODE = {False: "resize", True: "native"}  # by `needs_trimap`; papers on trimaps test at full size
-TRIMAP_MODES = ("resize", "native")  # those in which every pass sees the whole picture, so that a trimap fits
+TRIMAP_MODES = ("resize", "native")  # every pass sees the whole image, so a trimap can be used
 
 
 def apply_mode(
@@ -213,7 +213,7 @@ def apply_mode(
     trimap: Array | None = None,
     flips: bool = False,
 ) -> Array:
-    """Apply a network to whole pictures.
+    """Apply a network to whole images.
 
     Args:
         engine: the network.
@@ -221,13 +221,13 @@ def apply_mode(
         mode: a key of `MODES`, or None for `DEFAULT_MODE`.
         passes: sizes of the network's passes.
         trimap: (N, 1, H, W) of BACKGROUND, UNKNOWN, FOREGROUND, for a network that needs it.
-        flips: average with the result of the mirrored picture.
+        flips: average with the result of the mirrored image.
 
     Returns:
         alpha float (N, 1, H, W) in [0, 1].
 
     Raises:
-        InputError: a mode that this network does not have; a trimap missing or too many.
+        InputError: a mode that this network does not have; a missing or unexpected trimap.
     """
     mode = mode or DEFAULT_MODE[engine.needs_trimap]
     verify_mode(mode, engine.needs_trimap)
@@ -241,14 +241,14 @@ def apply_mode(
 
 
 def verify_mode(mode: str | None, needs_trimap: bool) -> None:
-    """Raise InputError where a network that takes a trimap, or none, does not have a mode."""
+    """Raise InputError if a network that takes a trimap, or one that does not, lacks the mode."""
     offered = TRIMAP_MODES if needs_trimap else MODES
     if mode is not None and mode not in offered:
         raise InputError(f"mode={mode}: choose from {', '.join(offered)}")
 
 
 def has_branches(output: MattingOutput) -> bool:
-    """Tell whether the network says background / unknown / foreground of every pixel, and has a detail matte."""
+    """Return whether the output has both a semantic map (background / unknown / foreground) and a detail matte."""
     semantic, detail = output.semantic, output.detail
     full = output.alpha.shape[-2:]
     return (
@@ -257,31 +257,31 @@ def has_branches(output: MattingOutput) -> bool:
 
 
 def detail_of(output: MattingOutput) -> Array:
-    """Return what is to be trusted in the unknown region, float (N, 1, H, W)."""
+    """Return the matte to use in the unknown region, float (N, 1, H, W)."""
     return output.detail if has_branches(output) else output.alpha
 
 
 def trimap_values(output: MattingOutput, engine: Engine) -> Array:
     """Return the trimap of one pass as 0, 128/255 and 1, float (N, 1, H, W).
 
-    Of a network without branches everything near a fractional alpha is unknown.
+    For a network without branches, everything near a fractional alpha is unknown.
     """
     if output.semantic is not None and has_branches(output):
         return classes_as_values(output.semantic)
     height, width = output.alpha.shape[-2:]
     coarse = (max(1, height // BAND), max(1, width // BAND))
     known = (output.alpha > CERTAIN) * 0.5 + (output.alpha > 1 - CERTAIN) * 0.5
-    return engine.resize(engine.resize(known, coarse), (height, width))  # blurs every step into a band of unknown
+    return engine.resize(engine.resize(known, coarse), (height, width))  # blurs every edge into an unknown band
 
 
 def classes_as_values(semantic: Array) -> Array:
-    """Return the largest of the scores (N, 3, H, W) as 0, 128/255 and 1, float (N, 1, H, W)."""
+    """Return the argmax of the scores (N, 3, H, W) as 0, 128/255 and 1, float (N, 1, H, W)."""
     classes = semantic.argmax(1)[:, None]
     return (classes == UNKNOWN) * (128 / 255) + (classes == FOREGROUND) * 1.0
 
 
 def is_unknown(trimap: Array) -> Array:
-    """Tell where an enlarged trimap is neither 0 nor 1."""
+    """Return a mask of where an enlarged trimap is neither 0 nor 1."""
     return (trimap > EXACT) & (trimap < 1 - EXACT)
 
 

@@ -1,4 +1,4 @@
-"""People in photographs that are to be backgrounds: what the network in the box takes for one with certainty."""
+"""Finding people in photographs meant as backgrounds, by the certain foreground of the network in the box."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from p3m_lightning.images import read_photo
 from p3m_lightning.inference.predictor import Predictor
 from p3m_lightning.schema import InputError
 
-SURE = 0.9  # alpha from which a pixel is a person's with certainty
-LEAST = 0.004  # share of the pixels of a view that one connected region of them must have
-PART = 0.6  # of each side of the picture that a closer view shows
-SHORT_SIDE = 352  # pixels of a view as the network sees it: the size at which it tells where a person is
+SURE = 0.9  # alpha from which a pixel certainly belongs to a person
+LEAST = 0.004  # smallest share of a view that one connected region of these must have
+PART = 0.6  # part of each side of the image that a closer view shows
+SHORT_SIDE = 352  # pixels, size of a view for the network: that at which it finds people best
 
 
 class Sighting(NamedTuple):
     """Findings in one photograph."""
 
     file: Path
-    share: float  # of the largest certain region, in the view that shows most of it; 0 to 1
+    share: float  # of the largest certain region, in the view where it is largest; 0 to 1
     reason: str = ""  # why the file could not be read
 
     def is_found(self, least: float = LEAST) -> bool:
-        """Return whether there is a person of at least that share."""
+        """Return whether there is a person of at least this share."""
         return self.share >= least
 
 
@@ -38,9 +38,8 @@ def find_people(
 
     Args:
         files: photographs.
-        predictor: gives the matte, float (H, W) in [0, 1], of RGB uint8 (H, W, 3); the network in the box unless given.
-        closer: look at the four quarters too, each somewhat larger than a quarter: that finds smaller people, and takes
-            five times as long.
+        predictor: returns the matte, float (H, W) in [0, 1], of RGB uint8 (H, W, 3); by default the network in the box.
+        closer: also search four overlapping quarters: this finds smaller people, and takes five times as long.
     """
     predict = predictor or box_matte()
     for file in files:
@@ -54,11 +53,11 @@ def find_people(
 
 
 def views(pixels: np.ndarray, closer: bool) -> list[np.ndarray]:
-    """Return the picture, and, if `closer`, its four overlapping quarters.
+    """Return the image, and, if `closer`, its four overlapping quarters.
 
     Args:
         pixels: (H, W, ...).
-        closer: whether to look at the quarters.
+        closer: include the quarters.
     """
     height, width = pixels.shape[:2]
     rows, columns = max(1, round(height * PART)), max(1, round(width * PART))
@@ -67,7 +66,7 @@ def views(pixels: np.ndarray, closer: bool) -> list[np.ndarray]:
 
 
 def largest_region(alpha: np.ndarray) -> float:
-    """Return the share of the pixels that the largest connected region of certain foreground has.
+    """Return the share of the largest connected region of certain foreground in all pixels.
 
     Args:
         alpha: float (H, W) in [0, 1].

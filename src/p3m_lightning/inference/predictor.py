@@ -1,4 +1,4 @@
-"""Predictor: a photograph in, a Matte out."""
+"""Predictor: makes a Matte of a photograph."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from p3m_lightning.inference.modes import DEFAULT_MODE, TRIMAP_MODES, Engine, Pa
 from p3m_lightning.models.box import BOX_FILE, BOX_GRAPH, load_box
 from p3m_lightning.schema import InputError
 
-if TYPE_CHECKING:  # an ONNX file is run without torch
+if TYPE_CHECKING:  # ONNX files run without torch
     from torch import Tensor, nn
 
 
 MAX_SHORT_SIDE = 1080
-"""Pixels of a photograph's shorter side, as the P3M authors treat photographs; not so their test sets."""
+"""Limit in pixels of the shorter side of photographs, as the P3M authors use; their test sets are not limited."""
 
 LIMITED = ("resize", "hybrid")
-"""The modes in which the authors bring large photographs down first; the others are for their pixels."""
+"""The modes in which the authors first reduce large photographs; the others are meant for full size."""
 
 
 class Predictor:
@@ -43,18 +43,18 @@ class Predictor:
         net: a network of `p3m_lightning.models`, which is moved to `device`, put in `eval()`, and copied, see
             `engines.optimize`; or an `Engine`, which has its device and precision already; None is the network in the
             box, see `models.box`.
-        device: "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1", ...
+        device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", ...
         mode: `resize` (the published test figures), `hybrid` (two passes, finer), `native` (one pass at full size),
-            `tiled` (full size in bounded memory), or `auto`, which picks for each picture, see `choose_mode`; None is
+            `tiled` (full size in bounded memory), or `auto`, which chooses for each image, see `choose_mode`; None is
             the `recorded` one, else `native` for networks that need a trimap, `resize` for others.
-        max_short_side: `resize` and `hybrid` first bring a longer shorter side down to this many pixels; None for test
-            sets, which the authors leave as they are.
+        max_short_side: `resize` and `hybrid` first reduce the shorter side to at most this many pixels; None for test
+            sets, which the authors do not reduce.
         flips: average with the mirrored picture: twice the time, slightly better.
         precision: "32", or "bf16" (for GPUs; about three digits).
         engine: `torch`; `compile`, through `torch.compile`: slow to start, then faster; `onnx` or `openvino`, for
             exported files and the network in the box; `auto`, see `engines.choose`.
         recorded: a configuration or metadata whose `inference` says how the network was evaluated; its mode and sizes
-            are taken where none are given, and `auto` keeps to both.
+            are the defaults, and `auto` respects both.
         passes: the keys of `modes.Passes`.
 
     Raises:
@@ -81,7 +81,7 @@ class Predictor:
         usual, sizes = recorded_inference(recorded or {}, passes)
         runs = net if isinstance(net, Engine) else engine_of_network(net, device, precision, engine)
         mode = mode or usual or DEFAULT_MODE[runs.needs_trimap]
-        # the modes of every network need no look at what it offers, for which torch would run it
+        # modes that every network offers need no check, for which torch would run the network
         if mode not in (*TRIMAP_MODES, "auto") and mode not in runs.modes:
             raise InputError(f"mode={mode}: this network has {', '.join(runs.modes)} and auto")
         self.engine, self.mode, self.max_short_side, self.flips = runs, mode, max_short_side, flips
@@ -89,7 +89,7 @@ class Predictor:
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, device: str = "auto", mode: str | None = None, **keys: Any) -> Predictor:
-        """Make a predictor from a checkpoint of ours, used as it was evaluated in its training where you say nothing.
+        """Make a predictor from a checkpoint of this package; by default it is applied as in its own evaluation.
 
         Args:
             path: `.ckpt` of a training run, or `.safetensors`.
@@ -111,7 +111,7 @@ class Predictor:
 
     @classmethod
     def from_onnx(cls, path: str | Path, device: str = "auto", mode: str | None = None, **keys: Any) -> Predictor:
-        """Make a predictor from a file of `export.export_onnx`; torch need not be installed.
+        """Make a predictor from a file of `export.export_onnx`; does not need torch.
 
         Args as for `from_checkpoint`.
 
@@ -126,12 +126,12 @@ class Predictor:
         """Predict the matte of one photograph.
 
         Args:
-            source: path, bytes of an image file, Pillow image, or uint8 / uint16 RGB array (H, W, 3); of RGBA the
+            source: path, bytes of an image file, Pillow image, or uint8 / uint16 RGB array (H, W, 3); for RGBA, the
                 matte's alpha is at most the given one.
             trimap: uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND, for networks that need one.
 
         Raises:
-            InputError: not a whole image; a trimap missing, too many or of another size; too large for the mode.
+            InputError: not a complete image; a trimap missing, unexpected or of another size; too large for the mode.
         """
         return self.batch([read_photo(source)], None if trimap is None else [trimap])[0]
 
@@ -157,7 +157,7 @@ class Predictor:
         if self.mode == "native" and not fits_memory(size, self.engine.free_memory()):
             smaller = "tiled" if "tiled" in self.engine.modes else "resize"
             raise InputError(
-                f"mode=native: {size[1]} x {size[0]} pixels do not fit into the free memory; take mode={smaller}"
+                f"mode=native: {size[1]} x {size[0]} pixels do not fit into the free memory; use mode={smaller}"
             )
         return self.mode
 
@@ -169,7 +169,7 @@ class Predictor:
 
 
 def _box(device: str, precision: str, engine: str) -> tuple[nn.Module | Engine, Mapping[str, Any]]:
-    """Return the network in the box, ready to run where that goes without torch, and its recorded configuration."""
+    """Return the network in the box, as an engine if it can run without torch, and its recorded configuration."""
     if goes_without_torch(device, precision, check_engine(engine)):
         runs = engine_of_file(BOX_GRAPH, device, precision, engine)
         return runs, runs.metadata
@@ -177,10 +177,10 @@ def _box(device: str, precision: str, engine: str) -> tuple[nn.Module | Engine, 
 
 
 def verify_infer(net: nn.Module, mode: str | None = None, **keywords: Any) -> None:
-    """Find out what is wrong with the arguments of `infer` before there are pictures.
+    """Check the arguments of `infer` before there are images.
 
     Raises:
-        InputError: as `infer`, as far as that can be known.
+        InputError: as `infer`, as far as can be known by then.
     """
     verify_mode(mode, needs_trimap=bool(getattr(net, "needs_trimap", False)))
     make_passes({key: value for key, value in keywords.items() if key not in ("flips", "optimize")})
@@ -196,22 +196,22 @@ def infer(
     optimize: bool = False,
     **passes: Any,
 ) -> Tensor:
-    """Apply a network to whole pictures on its device, without gradients; for evaluation while training.
+    """Apply a network to whole images on its device, without gradients; for evaluation during training.
 
     Args:
-        net: a network of `p3m_lightning.models`, in the state it is to be used in (`eval()`).
+        net: a network of `p3m_lightning.models`, in the state to use it in (`eval()`).
         images: float (N, 3, H, W), RGB in [0, 1].
         mode: `resize`, `hybrid`, `native`, `tiled` or None, see `Predictor`.
         trimap: int64 (N, 1, H, W) of BACKGROUND, UNKNOWN, FOREGROUND, for networks that need one.
-        flips: average with the mirrored pictures.
-        optimize: for a network that no longer changes: run the copy that `engines.optimize` makes at the first call.
+        flips: average with the mirrored images.
+        optimize: for a network that no longer changes: run the copy that `engines.optimize` makes on the first call.
         passes: the keys of `modes.Passes`.
 
     Returns:
         alpha float (N, 1, H, W) in [0, 1].
 
     Raises:
-        InputError: unknown mode or key; a mode that the network does not have; a trimap missing or too many.
+        InputError: unknown mode or key; a mode that the network does not have; a missing or unexpected trimap.
     """
     from p3m_lightning.inference.engines.torch_engine import TorchEngine
 
@@ -224,23 +224,23 @@ _QUICK: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
 
 
 def _quick(net: nn.Module) -> nn.Module:
-    """Return the quick copy of a network, made once."""
+    """Return the optimized copy of a network, made once."""
     if net not in _QUICK:
         from p3m_lightning.inference.engines.optimize import optimize_for_inference
 
         copy = optimize_for_inference(net)
         if copy is net:
-            return net  # a dictionary that holds its own key would keep it
+            return net  # a value that refers to its own key would keep it alive
         _QUICK[net] = copy
     return _QUICK[net]
 
 
 def recorded_inference(config: Mapping[str, Any], given: Iterable[str] = ()) -> tuple[str | None, dict[str, Any]]:
-    """Return the mode and the sizes of passes with which a network was evaluated, as far as its `config` says.
+    """Return the mode and the sizes of passes with which a network was evaluated, as far as its `config` records them.
 
     Args:
         config: of a checkpoint, or the metadata of an exported file.
-        given: keys that are chosen anew; a chosen `scale` also replaces a recorded `short_side`, and a chosen
+        given: keys that the caller sets; a given `scale` also replaces a recorded `short_side`, and a given
             `detail_scale` a recorded `detail_short_side`.
     """
     recorded = config.get("inference") or {}
@@ -272,7 +272,7 @@ def limit_short_side(pixels: np.ndarray, most: int | None) -> np.ndarray:
 
     Args:
         pixels: uint8 or uint16 (H, W, 3).
-        most: None leaves the photograph alone.
+        most: in pixels; None: no limit.
     """
     height, width = pixels.shape[:2]
     short = min(height, width)
@@ -283,7 +283,7 @@ def limit_short_side(pixels: np.ndarray, most: int | None) -> np.ndarray:
 
 
 def _enlarge(alpha: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bring the alpha of a limited photograph (H, W) back to `size`."""
+    """Resize the alpha of a reduced photograph (H, W) back to `size`."""
     if alpha.shape == size:
         return alpha
     return cv2.resize(alpha, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)

@@ -6,9 +6,9 @@ import numpy as np
 
 
 def spans(side: int, tile: int, overlap: int) -> list[tuple[slice, np.ndarray]]:
-    """Cut one axis into overlapping spans, each with a weight for every pixel; the weights of a pixel sum to 1.
+    """Divide one axis into overlapping spans, each with a weight for every pixel; the weights of a pixel sum to 1.
 
-    The outer quarter of an overlap only gives context (weight 0), the middle half fades linearly.
+    The outer quarters of an overlap serve only as context (weight 0); the middle half fades linearly.
     """
     begins = [0] if side <= tile else [*range(0, side - tile, tile - overlap), side - tile]
     spans = [slice(begin, min(begin + tile, side)) for begin in begins]
@@ -20,7 +20,7 @@ def spans(side: int, tile: int, overlap: int) -> list[tuple[slice, np.ndarray]]:
 
 
 def _ramp(span: slice, side: int, overlap: int) -> np.ndarray:
-    """Weights of one span before normalization; at the picture's own borders nothing fades."""
+    """Return the weights of one span before normalization; there is no fading at the borders of the image."""
     context = overlap // 4
     fade = overlap - 2 * context
     centers = np.arange(span.start, span.stop) + 0.5

@@ -1,6 +1,6 @@
 """Training losses: functions on tensors, and one loss object per paper that returns named, unweighted terms.
 
-An object is called as `loss(output, batch) -> {term: scalar}`; the weights of its terms stand in conf/loss/. Three
+An object is called as `loss(output, batch) -> {term: scalar}`; the weights of its terms are in conf/loss/. Three
 Laplacian losses are in use in the field: `laplacian_loss` (P3M, GFM), `binomial_laplacian_loss` (StyleMatte) and
 `weighted_laplacian_loss` (RVM, ViTMatte).
 """

@@ -1,4 +1,4 @@
-"""Losses of a matte alone, for any network: absolute, squared, Laplacian, gradient and composition differences."""
+"""Losses on the final matte, for any network: absolute, squared, Laplacian, gradient and composition differences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from p3m_lightning.ops.matting import composite, constant
 from p3m_lightning.ops.pyramid import average_pyramid
 from p3m_lightning.schema import UNKNOWN, InputError, MattingOutput, Sample
 
-EPSILON = 1e-6  # sqrt(d^2 + EPSILON^2) stands for |d| in the P3M, GFM and DIM losses
+EPSILON = 1e-6  # sqrt(d^2 + EPSILON^2) replaces |d| in the P3M, GFM and DIM losses
 
 
 def alpha_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) -> Tensor:
@@ -39,7 +39,7 @@ def alpha_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) -> T
 
 
 def laplacian_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) -> Tensor:
-    """Compare mattes in the pyramid of the P3M losses: sum over 5 levels and the rest of the mean absolute difference.
+    """Compare mattes in P3M's pyramid: sum over 5 levels and the residual of the mean absolute difference.
 
     Args:
         alpha: (N, 1, H, W) in [0, 1], both sides at least 32.
@@ -68,7 +68,7 @@ def composition_loss(
     scale: float | Sequence[float],
     region: Tensor | None = None,
 ) -> Tensor:
-    """Compare the image with the foreground laid over the background by a matte (Xu et al. 2017, eq. 2).
+    """Compare the image with the composite of foreground and background by a matte (Xu et al. 2017, eq. 2).
 
     Args:
         alpha: (N, 1, H, W) in [0, 1].
@@ -161,12 +161,12 @@ TERMS: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
 
 
 class AlphaLoss(Loss):
-    """Chosen terms on the final matte, for networks that return nothing else and for those that take a trimap.
+    """Selected terms on the final matte, for networks that return only that and for those that take a trimap.
 
     Args:
-        terms: names out of `TERMS`, or "composition".
+        terms: names from `TERMS`, or "composition".
         region: "whole" image, or "unknown" for the unknown region of the trimap only.
-        color_scale: factor on color differences in the composition term; 1/3 makes the sum of channels their mean.
+        color_scale: factor on color differences in the composition term; 1/3 turns sums over channels into means.
 
     Raises:
         InputError: an unknown term or region.
@@ -185,7 +185,7 @@ class AlphaLoss(Loss):
         self.color_scale = color_scale
 
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
-        """Return the chosen terms."""
+        """Return the selected terms."""
         region = batch["trimap"] == UNKNOWN if self.region == "unknown" else None
         result = {name: TERMS[name](output.alpha, batch["alpha"], region) for name in self.names if name in TERMS}
         if "composition" in self.names:

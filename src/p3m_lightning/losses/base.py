@@ -14,15 +14,15 @@ T = TypeVar("T")
 
 
 class Loss(ABC):
-    """A loss is called as `loss(output, batch) -> {term: scalar}`; terms are unweighted, their names never vary.
+    """A loss, called as `loss(output, batch) -> {term: scalar}`; terms are unweighted.
 
-    The names depend only on the constructor's arguments, so that a table of weights can be verified against them before
-    anything is computed.
+    Names of terms depend only on the constructor's arguments, so that a table of weights can be verified against
+    them before anything is computed.
     Everything is computed outside of autocast, in float32 or, for float64 outputs, in float64.
     """
 
     names: tuple[str, ...]
-    """Of the terms, as `terms` returns them."""
+    """Names of the terms that `terms` returns."""
     cross_entropies: tuple[str, ...] = ()
     """Names of the terms that are cross entropies of classes; the others measure distances."""
 
@@ -43,7 +43,7 @@ class Loss(ABC):
         """Return the terms; every floating tensor is float32 or float64 here."""
 
     def branches(self, output: MattingOutput) -> tuple[Tensor, Tensor]:
-        """Return what the two branches of a network say, `semantic` and `detail`.
+        """Return the outputs of the two branches of a network, `semantic` and `detail`.
 
         Raises:
             InputError: the network lacks one of them.
@@ -52,7 +52,7 @@ class Loss(ABC):
             missing = "semantic" if output.semantic is None else "detail"
             raise InputError(
                 f"loss: {type(self).__name__} needs a network that returns `{missing}`, and this one does not;"
-                " take loss=alpha or the loss made for it"
+                " use loss=alpha or the loss made for it"
             )
         return output.semantic, output.detail
 
@@ -66,16 +66,16 @@ def colors(batch: Sample) -> tuple[Tensor, Tensor, Tensor]:
     if "foreground" not in batch or "background" not in batch:
         raise InputError(
             "loss: the composition term needs `foreground` and `background` in the batch;"
-            " take data that has them, or leave the term out of loss.function"
+            " use data that has them, or leave the term out of loss.function"
         )
     return batch["image"], batch["foreground"], batch["background"]
 
 
 def as_labeled(output: MattingOutput, batch: Sample) -> MattingOutput:
-    """Count the mattes of an output as right where the labels of a batch say nothing about them.
+    """Replace the mattes of an output by the target where the labels of a batch do not determine them.
 
     Masks and trimaps teach where the person is, by the semantic terms and by the final matte outside the unknown
-    region; inside it no error is seen and no gradient flows, whatever the loss.
+    region; inside it there is no error and no gradient, whatever the loss.
     """
     if "labels" not in batch:
         return output
@@ -88,7 +88,7 @@ def as_labeled(output: MattingOutput, batch: Sample) -> MattingOutput:
 
 
 def exact_region(batch: Sample) -> Tensor:
-    """Return where the labels of a batch are true mattes, bool (N, 1, H, W): all of a matte, the rest where known."""
+    """Return where the labels of a batch are true mattes, bool (N, 1, H, W): all of a matte, else the known part."""
     known = batch["trimap"] != UNKNOWN
     if "labels" not in batch:
         return torch.ones_like(known)

@@ -20,7 +20,7 @@ def boundary_distance(masks: Tensor) -> Tensor:
         masks: bool (N, 1, H, W).
 
     Returns:
-        float32 (N, 1, H, W), in pixels: inside, the distance to the nearest pixel outside, and the other way round;
+        float32 (N, 1, H, W), in pixels: inside, the distance to the nearest pixel outside, and vice versa;
         zero for a mask without boundary, empty or full.
 
     Example:
@@ -37,13 +37,13 @@ def boundary_distance(masks: Tensor) -> Tensor:
 
 
 def hausdorff_distance_loss(alpha: Tensor, target: Tensor, exponent: float = 2.0) -> Tensor:
-    """Weigh squared errors by how far they lie from both boundaries (their Loss_DT): mean of (a - t)^2 (d_a^p + d_t^p).
+    """Weight squared errors by the distance from both boundaries (Loss_DT): mean of (a - t)^2 (d_a^p + d_t^p).
 
     Args:
         alpha: (N, 1, H, W) in [0, 1]; its boundary, like the target's, is that of the part above 0.5, and no gradient
             passes through distances.
         target: the same.
-        exponent: p; the authors found values between 1 and 3 to do, and take 2.
+        exponent: p; the authors found values between 1 and 3 suitable, and use 2.
 
     Returns:
         Scalar, in pixels^p.
@@ -61,16 +61,16 @@ def hausdorff_distance_loss(alpha: Tensor, target: Tensor, exponent: float = 2.0
 
 
 def hausdorff_erosion_loss(alpha: Tensor, target: Tensor, exponent: float = 2.0, erosions: int = 10) -> Tensor:
-    """Weigh squared errors by how many erosions they survive (their Loss_ER): mean of sum_k k^p erode_k((a - t)^2).
+    """Weight squared errors by the erosions they survive (Loss_ER): mean of sum_k k^p erode_k((a - t)^2).
 
     One soft erosion averages every pixel with its four neighbors and then stretches [0.5, 1] to [0, 1], lower values
-    to 0; outside the image nothing is wrong. Needs no distance transform, but errors thinner than two pixels vanish.
+    to 0; outside the image the error is 0. Needs no distance transform, but errors thinner than two pixels vanish.
 
     Args:
         alpha: (N, 1, H, W) in [0, 1].
         target: the same.
-        exponent: p; the authors take 2.
-        erosions: how often to erode; the authors take 10.
+        exponent: p; the authors use 2.
+        erosions: number of erosions; the authors use 10.
 
     Example:
         >>> import torch

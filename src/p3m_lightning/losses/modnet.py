@@ -17,12 +17,12 @@ from p3m_lightning.schema import UNKNOWN, InputError, MattingOutput, Sample
 
 
 def coarse_matte(alpha: Tensor, size: Sequence[int]) -> Tensor:
-    """Reduce a matte (N, 1, H, W) to `size` (1/16 of its own) and blur it: what MODNet's semantic branch is to predict.
+    """Reduce a matte (N, 1, H, W) to `size` (1/16 of its own) and blur it: the target of MODNet's semantic branch.
 
-    Sampled bilinearly without smoothing, then a 3 x 3 bell of standard deviation 0.8 over mirrored borders.
+    Bilinear sampling without antialiasing, then a 3 x 3 Gaussian of standard deviation 0.8 with mirrored borders.
     """
     small = resize(alpha, (size[0], size[1]))
-    # MODNet takes the bell from filtering an impulse of three samples, whose mirrored ends fold its tails back
+    # MODNet's kernel results from filtering an impulse of three samples, whose mirrored ends fold its tails back
     bell = gaussian_filter1d(np.array([0.0, 1.0, 0.0]), 0.8)
     kernel = constant(small, np.outer(bell, bell).ravel().tolist()).view(1, 1, 3, 3)
     return nnf.conv2d(nnf.pad(small, (1, 1, 1, 1), mode="reflect"), kernel)
@@ -57,14 +57,14 @@ def detail_loss(detail: Tensor, target: Tensor, trimap: Tensor) -> Tensor:
 
 
 def matte_loss(alpha: Tensor, target: Tensor, trimap: Tensor, image: Tensor, boundary_weight: float = 4.0) -> Tensor:
-    """Compare the final matte and the cut-out colors with the true ones (eq. 3), the unknown region counting again.
+    """Compare the final matte and the cut-out colors with the true ones (eq. 3), the unknown region twice.
 
     Args:
         alpha: (N, 1, H, W) in [0, 1].
         target: the same.
         trimap: int64 (N, 1, H, W) of classes.
         image: (N, 3, H, W), normalized as the network sees it.
-        boundary_weight: of the difference that is left once the prediction is replaced by the trimap where it is known.
+        boundary_weight: of the difference that remains when the prediction is replaced by the trimap where known.
 
     Example:
         >>> import torch
@@ -103,13 +103,13 @@ class MODNetLoss(Loss):
 
 
 def consistency_terms(output: MattingOutput, before: MattingOutput) -> dict[str, Tensor]:
-    """Make the branches of MODNet agree on unlabelled images: sub-objectives consistency (section 3.4 of the paper).
+    """Make the branches of MODNet agree on unlabeled images: sub-objectives consistency (section 3.4 of the paper).
 
-    The semantic branch and the final matte pull each other; detail and matte stay, along the boundary, what they were
-    before the adaptation. The authors weigh `semantic` by 100 and `detail` by 1.
+    The semantic branch and the final matte are drawn to each other; along the boundary, detail and matte are kept as
+    before the adaptation. The authors weight `semantic` by 100 and `detail` by 1.
 
     Args:
-        output: of the network that learns; both sides multiples of 16.
+        output: of the network in training; both sides multiples of 16.
         before: of its copy from before the adaptation, no gradient.
 
     Returns:
@@ -127,12 +127,14 @@ def consistency_terms(output: MattingOutput, before: MattingOutput) -> dict[str,
     """
     matte, semantic, detail = output.alpha, output.semantic, output.detail
     if semantic is None or detail is None or before.detail is None:
-        raise InputError("loss: consistency is of MODNet's branches; both outputs need `detail`, the first `semantic`")
+        raise InputError(
+            "loss: consistency compares MODNet's branches; both outputs need `detail`, the first `semantic`"
+        )
     coarse = coarse_matte(matte, semantic.shape[-2:])
     to_matte = nnf.mse_loss(semantic, (coarse * (coarse > 0.01)).detach())
     to_semantic = nnf.mse_loss(coarse, (semantic * (semantic > 0.01)).detach())
     boundary = _boundary(matte.detach(), semantic.detach())
-    area = boundary.sum(dim=(1, 2, 3)).clamp(min=1)  # a matte without boundary has nothing to keep
+    area = boundary.sum(dim=(1, 2, 3)).clamp(min=1)  # a matte without boundary contributes nothing
     moved = (detail - before.detail.to(detail)).abs() + (matte - before.alpha.to(matte)).abs()
     return {
         "semantic": to_matte + to_semantic,
@@ -153,14 +155,12 @@ class MODNetConsistencyLoss(Loss):
         """Return the two terms."""
         self.branches(output)
         if "before" not in batch:
-            raise InputError(
-                "loss: consistency needs `before` in the batch; take the callback of experiment=modnet_soc"
-            )
+            raise InputError("loss: consistency needs `before` in the batch; use the callback of experiment=modnet_soc")
         return consistency_terms(output, batch["before"])
 
 
 def _boundary(matte: Tensor, semantic: Tensor) -> Tensor:
-    """Mark the band around the edge of what both branches take for foreground, a twentieth of the mean side wide."""
+    """Return the band around the edge of the foreground of both branches, a twentieth of the mean side wide."""
     height, width = matte.shape[-2:]
     agreed = (matte > 0.1) * resize((semantic > 0.1).to(matte), (height, width))
     side = max(1, int((height + width) / 2 * 0.05))

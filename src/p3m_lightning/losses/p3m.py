@@ -1,4 +1,4 @@
-"""The losses of P3M-Net (Li et al. 2021, Ma et al. 2023) and of GFM (Li et al. 2022), which share their parts."""
+"""The losses of P3M-Net (Li et al. 2021, Ma et al. 2023) and of GFM (Li et al. 2022), which share parts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def opaque_loss(logits: Tensor, target: Tensor) -> Tensor:
 def classes_from_codes(codes: Tensor) -> Tensor:
     """Read a trimap of 0 / 128 / 255 as the cross entropy released with P3M in 2021 does, resized ones included.
 
-    That release resizes the trimap like a picture. 0 is background and 255 foreground; of the values between, those
+    That release resizes the trimap like an image. 0 is background and 255 foreground; of the values between, those
     above 2 are unknown and the rest, truncated, name their class (so 2 is foreground). Only exactly 128 counts as
     unknown in its other losses. Trimaps in our batches hold classes already and never need this.
 
@@ -71,7 +71,7 @@ def classes_from_codes(codes: Tensor) -> Tensor:
 class P3MLoss(Loss):
     """The nine terms of P3M-Net, as released; weights in conf/loss/released.yaml and paper.yaml.
 
-    `semantic` and `side2`, `side1`, `side0` are cross entropies with the trimap, `detail_*` judge the detail matte in
+    `semantic` and `side2`, `side1`, `side0` are cross entropies with the trimap, `detail_*` compare the detail matte in
     the unknown region, `fusion_*` and `composition` the final matte everywhere. The side terms are zero for a network
     without side outputs (BASIC), so that one table of weights serves all.
 
@@ -102,8 +102,8 @@ class P3MLoss(Loss):
 class GFMLoss(Loss):
     """The terms of GFM as released: glance (semantic), focus (detail) and their fusion.
 
-    For the semantic representation TT of the paper, a trimap; its FT and BT forms put `opaque_loss` in the place of
-    the cross entropy. That takes the sigmoid of the glance decoder for logits, as the authors' does.
+    For the semantic representation TT of the paper, a trimap; its FT and BT forms use `opaque_loss` instead of the
+    cross entropy. It treats the sigmoid output of the glance decoder as logits, like the authors' code.
 
     Args:
         composition: whether to compare colors; if not, that term is zero and batches need no foreground.
@@ -121,7 +121,7 @@ class GFMLoss(Loss):
         result = {"semantic": trimap_loss(semantic, batch["trimap"]), **_matte_terms(output.alpha, detail, batch)}
         result["composition"] = output.alpha.new_zeros(())
         if self.composition:
-            # their colors run to 255 and only the sum is divided again
+            # the authors' colors range to 255, and only the sum is divided
             result["composition"] = composition_loss(output.alpha, *colors(batch), scale=255.0) / 255
         return result
 

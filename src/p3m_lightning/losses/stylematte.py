@@ -27,7 +27,7 @@ def dice_loss(alpha: Tensor, target: Tensor, smoothing: float = 1.0) -> Tensor:
 
 
 def binomial_laplacian_loss(alpha: Tensor, target: Tensor, levels: int = 3) -> Tensor:
-    """Compare mattes in three binomial levels without their rest: sum of the mean absolute differences, unweighted.
+    """Compare mattes in three binomial levels without the residual: sum of the mean absolute differences, unweighted.
 
     Args:
         alpha: (N, 1, H, W) in [0, 1], both sides at least 2^(levels + 1).

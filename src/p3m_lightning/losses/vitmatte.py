@@ -22,7 +22,7 @@ def weighted_laplacian_loss(alpha: Tensor, target: Tensor, levels: int = 5) -> T
     Args:
         alpha: (N, 1, H, W) in [0, 1], both sides at least 2^(levels + 1).
         target: the same.
-        levels: number of levels; the rest is left out.
+        levels: number of levels; the residual is left out.
 
     Example:
         >>> import torch
@@ -62,7 +62,7 @@ def flat_gradient_loss(alpha: Tensor, target: Tensor, region: Tensor, flatness: 
 class ViTMatteLoss(Loss):
     """`unknown` and `known` absolute errors, each a mean over its own region, `laplacian` and `gradient` penalty.
 
-    Taken on the network's own matte (`detail`) where known pixels are put back in the final one.
+    Computed on the network's own matte (`detail`), since known pixels are replaced in the final one.
     """
 
     names = ("unknown", "known", "laplacian", "gradient")

@@ -1,4 +1,4 @@
-"""Metrics: the maths as functions (`functional`), a torchmetrics class, reports, and folders of mattes."""
+"""Metrics: pure functions (`functional`), a torchmetrics class, reports, and scoring of folders of mattes."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> object:
-    """Import `MattingMetrics` when it is asked for, so that scoring files does not load torch."""
+    """Import `MattingMetrics` on first use, so that scoring files does not load torch."""
     if name != "MattingMetrics":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return import_module(f"{__name__}.matting").MattingMetrics

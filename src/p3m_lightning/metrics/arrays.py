@@ -1,4 +1,4 @@
-"""Arguments of the metrics: mattes, trimaps and face masks of any library, checked and brought to numpy."""
+"""Arguments of the metrics: mattes, trimaps and face masks of any library, checked and converted to numpy."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:  # scoring files needs no torch
 
 Array: TypeAlias = "np.ndarray | Tensor"
 
-OVERSHOOT = 1e-6  # what resampling in float32 may add to [0, 1]
+OVERSHOOT = 1e-6  # tolerance for resampling in float32
 
 
 def matte_pair(pred: Array, target: Array) -> tuple[np.ndarray, np.ndarray]:
     """Return a predicted and a true matte, (H, W) each, as float64 arrays of one size.
 
     Raises:
-        InputError: one is no matte (see `unit_matte`), or the sizes differ.
+        InputError: one is not a matte (see `unit_matte`), or the sizes differ.
     """
     pred, target = unit_matte(pred, "pred"), unit_matte(target, "target")
     require_size(pred, target.shape, "pred")
@@ -29,13 +29,13 @@ def matte_pair(pred: Array, target: Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unit_matte(matte: Array, name: str) -> np.ndarray:
-    """Return `matte`, floats or booleans (H, W) in [0, 1], as a float64 array, itself where it is one.
+    """Return `matte`, floats or booleans (H, W) in [0, 1], as a float64 array, without a copy if it is one.
 
     A float32 value that is an 8-bit code over 255 becomes that quotient in float64: code 153 is 0.6, just below the
     sixth threshold of the connectivity error, 0.6000000000000001, but in float32 it would lie above.
 
     Raises:
-        InputError: integers (codes 0 to 255 look like a matte but are none), values outside [0, 1], NaN, no pixel,
+        InputError: integers (codes 0 to 255 look like a matte but are not), values outside [0, 1], NaN, no pixels,
             not two axes; the message calls the matte `name`.
     """
     array = _plane(matte, name)
@@ -45,7 +45,7 @@ def unit_matte(matte: Array, name: str) -> np.ndarray:
     low, high = float(array.min()), float(array.max())
     if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):  # written so that NaN fails too
         raise InputError(f"{name}: values from {low:g} to {high:g}; mattes lie in [0, 1]: divide 8-bit codes by 255")
-    unit = np.ascontiguousarray(array, dtype=np.float64)  # OpenCV takes rows only
+    unit = np.ascontiguousarray(array, dtype=np.float64)  # OpenCV requires contiguous rows
     if array.dtype == np.float32:
         codes = np.rint(unit * 255) / 255
         np.copyto(unit, codes, where=np.abs(codes - unit) <= np.finfo(np.float32).eps)
@@ -92,14 +92,14 @@ def checked_face(face: Array, shape: tuple[int, int]) -> np.ndarray:
 
 
 def require_size(array: np.ndarray, shape: tuple[int, int], name: str) -> None:
-    """Raise InputError where the (height, width) of `array` is not `shape`."""
+    """Raise InputError if the (height, width) of `array` is not `shape`."""
     if array.shape != shape:
         (height, width), (wanted_height, wanted_width) = array.shape, shape
         raise InputError(f"{name}: {width} x {height} pixels, but the true matte has {wanted_width} x {wanted_height}")
 
 
 def _plane(values: Array, name: str) -> np.ndarray:
-    """Bring a tensor to numpy and drop leading axes of length 1."""
+    """Convert a tensor to numpy and drop leading axes of length 1."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = (values.float() if values.dtype.is_floating_point and values.element_size() < 4 else values).numpy()

@@ -1,4 +1,4 @@
-"""Trivial predictors to compare scores with: the best constant matte and the mean matte of the same set."""
+"""Trivial predictors as baselines: the best constant matte and the mean matte of the same set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GRID = 64
 
 
 class TrivialPredictors(Metric):
-    """Mean SAD of two predictors that never look at the image, both fitted to the set that they are scored on.
+    """Mean SAD of two predictors that never look at the image, both fitted to the set they are scored on.
 
     `constant` is the best single value for all pixels. `mean_matte` is the mean of all mattes; it is scored on means
     over 64 x 64 cells and scaled by the pixel count, which makes it look better than it is. Both to 1/255.
@@ -34,7 +34,7 @@ class TrivialPredictors(Metric):
         self.add_state("images", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, alpha: Tensor) -> None:
-        """Take in true mattes, (N, 1, H, W) in [0, 1]."""
+        """Add true mattes, (N, 1, H, W) in [0, 1]."""
         self.histogram += torch.bincount(_levels(alpha).flatten(), minlength=LEVELS)
         means = nnf.adaptive_avg_pool2d(alpha.double(), GRID).flatten(1)  # (N, cells)
         pixels = alpha.shape[-2] * alpha.shape[-1]
@@ -43,7 +43,7 @@ class TrivialPredictors(Metric):
         self.images += len(alpha)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return `constant`, `constant_value` and `mean_matte`: mean SAD an image in thousands of pixels."""
+        """Return `constant`, `constant_value` and `mean_matte`: mean SAD per image in thousands of pixels."""
         values = torch.arange(LEVELS, dtype=torch.float64, device=self.histogram.device) / (LEVELS - 1)
         sums = (values[:, None] - values[None, :]).abs() @ self.histogram
         mean = self.total / self.images

@@ -1,4 +1,4 @@
-"""The connectivity error of both conventions: how far each pixel is cut off from the main body of the matte.
+"""The connectivity error of both conventions: how far each pixel is disconnected from the main body of the matte.
 
 Rhemann et al., "A Perceptually Motivated Online Benchmark for Image Matting", CVPR 2009, with the threshold
 step 0.1, four neighbors and the dead zone 0.15 that every published implementation uses.
@@ -28,10 +28,10 @@ def connectivity_difference(
     Args:
         pred: float64 (H, W).
         target: float64 (H, W).
-        skip_empty: what a threshold that no pixel of both mattes reaches does to pixels connected so far: True leaves
-            them connected up to 1 (P3M), False ends them at the threshold before (Adobe).
+        skip_empty: effect of a threshold that no pixel reaches in both mattes on pixels connected so far: True keeps
+            them connected up to 1 (P3M), False ends them at the previous threshold (Adobe).
         region: boolean (H, W), the pixels to sum over; None for all.
-        held_in: dtype that the values are rounded to before all else.
+        held_in: dtype that the values are first rounded to.
     """
     reached = np.zeros(pred.shape, np.uint8)
     for rows in strips(len(pred)):
@@ -53,7 +53,7 @@ def connectivity_difference(
 
 
 def _level_indices(reached: np.ndarray, skip_empty: bool) -> np.ndarray:
-    """Return at how many thresholds in a row the pixel lies in the largest component of those that reach it.
+    """Return the number of consecutive thresholds at which each pixel lies in the largest component.
 
     Args:
         reached: uint8 (H, W), the index of the last threshold that both mattes reach.
@@ -81,10 +81,10 @@ def _level_indices(reached: np.ndarray, skip_empty: bool) -> np.ndarray:
 
 
 def _largest_component(mask: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
-    """Return the largest 4-connected component of a uint8 mask of 0 and 1, of equal ones the first in reading order.
+    """Return the largest 4-connected component of a uint8 mask of 0 and 1, the first in reading order if tied.
 
-    Filling from `seed` (x, y), a pixel of the mask, costs a fifth of labeling everything, and a component with more
-    than half of the pixels has no rival.
+    Flood filling from `seed` (x, y), a pixel of the mask, costs a fifth of labeling everything, and is enough if the
+    component has more than half of the pixels.
     """
     pixels = cv2.countNonZero(mask)
     area, mask, _, _ = cv2.floodFill(mask, None, seed, 2, flags=4)
@@ -92,7 +92,7 @@ def _largest_component(mask: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
 
 
 def _largest_of_all(mask: np.ndarray) -> np.ndarray:
-    """Return the same from the sizes of all components."""
+    """Return the largest component by labeling all of them."""
     count, labels = cv2.connectedComponents(mask, connectivity=4)
     sizes = np.zeros(count, np.int64)
     for rows in strips(len(labels)):

@@ -1,4 +1,4 @@
-"""Scoring a folder of mattes against a folder of true ones, past every bad file."""
+"""Scoring a folder of mattes against a folder of true ones; bad files are skipped."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def score_folders(
         gt_dir: true mattes, 8 or 16 bits, of the same sizes.
         trimaps: folder of trimaps, see `images.trimap_classes`. Without it and without `trimap_kernel` there are no
             region metrics.
-        trimap_kernel: instead, side in pixels of the elliptic kernel that makes trimaps of the true mattes.
+        trimap_kernel: instead, side in pixels of the elliptic kernel to make trimaps from the true mattes.
         faces: folder of face masks; adds the errors inside the face to the rows of the first convention.
         conventions: keys of `functional.CONVENTIONS`.
         workers: threads; one per core if None.
 
     Raises:
         InputError: a folder is missing or empty, two files of one share their stem, or not one pair could be scored.
-            A bad pair alone is skipped, with the reason in the result.
+            A single bad pair is skipped, with the reason in the result.
     """
     pairs, skipped = _pair(pred_dir, gt_dir, trimaps, faces)
     rows: dict[str, list[Row]] = {convention: [] for convention in conventions}
@@ -100,7 +100,7 @@ def _pair(
 
 
 def _score(files: _Files, trimap_kernel: int | None, conventions: Sequence[str]) -> dict[str, Row] | InputError:
-    """Return a row per convention, or what is wrong with the files: in a pool an error must not end the others."""
+    """Return a row per convention, or the error: raised in a pool, it would end the other tasks."""
     try:
         codes = read_matte(files.target)
         pred, target = to_unit(read_matte(files.pred), np.float64), to_unit(codes, np.float64)
@@ -119,7 +119,7 @@ def _trimap(files: _Files, target_codes: np.ndarray, kernel: int | None) -> np.n
     if files.trimap is not None:
         return read_trimap(files.trimap)
     if kernel is not None:
-        from p3m_lightning.ops import trimap_from_alpha  # brings torch
+        from p3m_lightning.ops import trimap_from_alpha  # imports torch
 
         return trimap_from_alpha(target_codes, kernel)
     return None

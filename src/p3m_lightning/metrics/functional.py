@@ -1,7 +1,7 @@
-"""The errors of a predicted matte as pure functions: numbers out of two arrays, float64 inside.
+"""The errors of a predicted matte as pure functions of two arrays, computed in float64.
 
-Mattes are arrays or tensors (H, W) of floats in [0, 1]. Every function raises InputError where they are not (8-bit
-codes included), where sizes differ, and where a trimap or mask holds other values than it may.
+Mattes are arrays or tensors (H, W) of floats in [0, 1]. Every function raises InputError if they are not (8-bit
+codes included), if sizes differ, or if a trimap or mask has invalid values.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def connectivity_error(pred: Array, target: Array) -> float:
         >>> target = np.zeros((40, 40))
         >>> target[:, 5:20] = 1
         >>> pred = target.copy()
-        >>> pred[10:20, 30:35] = 1  # an island of 50 pixels that hangs on nothing
+        >>> pred[10:20, 30:35] = 1  # an isolated island of 50 pixels
         >>> connectivity_error(pred, target)
         0.05
     """
@@ -148,7 +148,7 @@ def adobe_metrics(pred: Array, target: Array, trimap: Array | None = None) -> di
 
 
 def face_metrics(pred: Array, target: Array, face: Array) -> dict[str, float]:
-    """Return the errors inside a face: what obfuscation may cost where it was applied.
+    """Return the errors inside a face, to measure the effect of obfuscation where it was applied.
 
     Args:
         pred: predicted matte, (H, W) in [0, 1].
@@ -156,7 +156,7 @@ def face_metrics(pred: Array, target: Array, face: Array) -> dict[str, float]:
         face: mask (H, W), inside from half of its full value up (1 for floats, 255 for integers above 1).
 
     Returns:
-        `sad_face` in thousands of pixels, `mse_face`, `mad_face`; nothing where the mask is empty.
+        `sad_face` in thousands of pixels, `mse_face`, `mad_face`; no keys if the mask is empty.
 
     Example:
         >>> import numpy as np
@@ -174,7 +174,7 @@ def face_metrics(pred: Array, target: Array, face: Array) -> dict[str, float]:
 
 
 def mask_metrics(pred: Array, target: Array, trimap: Array | None = None) -> dict[str, float]:
-    """Return how well a matte agrees with a mask, whose edge is cut hard and says nothing about hair.
+    """Return the agreement of a matte with a mask, whose hard edge says nothing about hair.
 
     Args:
         pred: predicted matte, (H, W) in [0, 1].
@@ -199,7 +199,7 @@ def mask_metrics(pred: Array, target: Array, trimap: Array | None = None) -> dic
 
 
 class Convention(NamedTuple):
-    """One published set of metrics: how to measure a pair, and its keys with what they mean."""
+    """One published set of metrics: the function that measures a pair, and its keys with their definitions."""
 
     measure: Callable[[Array, Array, Array | None], dict[str, float]]
     definitions: dict[str, str]
@@ -254,7 +254,7 @@ class _Errors(NamedTuple):
 
 
 def _errors(pred: np.ndarray, target: np.ndarray, region: np.ndarray | None = None) -> _Errors:
-    """Sum over the boolean `region` or everywhere."""
+    """Return the sums over the boolean `region` or everywhere."""
     absolute = squared = 0.0
     pixels = 0
     for rows in strips(len(pred)):
@@ -272,7 +272,7 @@ def _set_known(pred: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 def _region_metrics(pred: np.ndarray, target: np.ndarray, classes: np.ndarray) -> dict[str, float]:
     guided = _errors(_set_known(pred, classes), target)
-    # without unknown pixels any count would do for 0 / 0; a wrong trimap's x / 0 is not a number either
+    # without unknown pixels any count serves for 0 / 0
     unknown = int(np.count_nonzero(classes == UNKNOWN)) or float("inf")
     return {
         "sad_unknown": guided.sad,

@@ -16,12 +16,12 @@ SIGMA = 1.4  # pixels
 
 
 class GradientFilter(NamedTuple):
-    """Two one-dimensional filters of the same odd length, and how they are applied."""
+    """Two one-dimensional filters of the same odd length, and the rules for applying them."""
 
     smooth: np.ndarray
     derive: np.ndarray
     border: int  # OpenCV's rule for pixels outside the image
-    stretch: bool  # bring each matte's own range to [0, 1] first
+    stretch: bool  # first stretch the range of each matte to [0, 1]
 
 
 def _bell(radius: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,12 +33,12 @@ def _bell(radius: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _p3m_filter() -> GradientFilter:
-    """Cut at four standard deviations, of unit sum before deriving; as scipy's `gaussian_filter` with its defaults."""
+    """Return filters cut at four standard deviations, of unit sum before derivation, like scipy's `gaussian_filter`."""
     return GradientFilter(*_bell(int(4 * SIGMA + 0.5)), cv2.BORDER_REFLECT, stretch=False)
 
 
 def _adobe_filter() -> GradientFilter:
-    """Cut where the bell falls to 0.01, each filter of unit Euclidean norm and so their product too."""
+    """Return filters cut where the Gaussian falls to 0.01, each (and so their product) of unit Euclidean norm."""
     smooth, derive = _bell(int(np.ceil(SIGMA * np.sqrt(-2 * np.log(np.sqrt(2 * np.pi) * SIGMA * 0.01)))))
     smooth, derive = smooth / np.linalg.norm(smooth), derive / np.linalg.norm(derive)
     return GradientFilter(smooth, derive, cv2.BORDER_REPLICATE, stretch=True)
@@ -61,11 +61,11 @@ def gradient_difference(
     """
     ranges = [_range(matte) if filters.stretch else (0.0, 1.0) for matte in (pred, target)]
     x, y, width, height = 0, 0, pred.shape[1], pred.shape[0]
-    if ranges[0] == ranges[1]:  # then equal pixels have no part in the sum
+    if ranges[0] == ranges[1]:  # then equal pixels do not contribute to the sum
         x, y, width, height = cv2.boundingRect((pred != target).view(np.uint8))
     if width == 0:
         return 0.0
-    # a pixel reaches one radius far; what is read reaches one more, so that no cut border comes into the result
+    # a pixel affects one radius; the crop reaches one more, so that its border does not affect the result
     radius = len(filters.smooth) // 2
     columns, read_columns = (_grown(x, width, reach, pred.shape[1]) for reach in (radius, 2 * radius))
     left = columns.start - read_columns.start
@@ -88,18 +88,18 @@ def _grown(start: int, length: int, reach: int, limit: int) -> slice:
 
 
 def _range(matte: np.ndarray) -> tuple[float, float]:
-    """Return what is taken off a matte to bring it to [0, 1], and what it is multiplied by; a plain one becomes 0."""
+    """Return the offset and factor that stretch a matte to [0, 1]; a constant one becomes 0."""
     low, high = float(matte.min()), float(matte.max())
     return low, 1 / (high - low) if high > low else 0.0
 
 
 def _magnitude(matte: np.ndarray, span: tuple[float, float], filters: GradientFilter) -> np.ndarray:
-    """Return the float32 gradient magnitude; eight digits are plenty below the sum, which is taken in float64."""
+    """Return the float32 gradient magnitude; its precision suffices for the sum, which is computed in float64."""
     low, factor = span
     matte = (matte if span == (0.0, 1.0) else (matte - low) * factor).astype(np.float32)
     across: np.ndarray = cv2.sepFilter2D(matte, cv2.CV_32F, filters.derive, filters.smooth, borderType=filters.border)
     down: np.ndarray = cv2.sepFilter2D(matte, cv2.CV_32F, filters.smooth, filters.derive, borderType=filters.border)
-    across *= across  # not cv2.magnitude: its last digit depends on where the memory happens to lie
+    across *= across  # not cv2.magnitude: its last digit depends on memory alignment
     down *= down
     across += down
     return np.sqrt(across, out=across)

@@ -1,4 +1,4 @@
-"""The metrics as a torchmetrics class, for training and evaluation in one process or many."""
+"""The metrics as a torchmetrics class, for training and evaluation in one or several processes."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class MattingMetrics(Metric):
             pred: predicted mattes, float (N, 1, H, W) in [0, 1].
             target: true mattes, float (N, 1, H, W) in [0, 1].
             trimap: (N, 1, H, W) of classes 0, 1, 2; None leaves the region metrics out.
-            names: N stems of files; numbers where there are none.
-            face: masks (N, 1, H, W) in [0, 1]; adds the errors inside the face where there is one.
-            exact: bool (N, 1, H, W), where the target is a true matte and not the edge of a mask; nothing else counts,
-                but for `iou`, which is added for images with such an edge.
+            names: N stems of files; numbers by default.
+            face: masks (N, 1, H, W) in [0, 1]; adds the errors inside the face for images that have one.
+            exact: bool (N, 1, H, W), where the target is a true matte and not the edge of a mask; only these count,
+                except for `iou`, which is added for images with such an edge.
 
         Raises:
             InputError: shapes that differ, values out of range.
@@ -88,13 +88,13 @@ class MattingMetrics(Metric):
             self.counts += self.counts.new_tensor([key in values for key in self.metric_keys])
 
     def forward(self, *batch: Any, **named: Any) -> dict[str, float]:
-        """Do `update`, and return the means of this batch alone."""
+        """Call `update`, and return the means of this batch alone."""
         before = len(self.local_rows)
         self.update(*batch, **named)
         return means(self.local_rows[before:])
 
     def compute(self) -> dict[str, float]:
-        """Return the mean of every key over the images that have it; of all processes where there are several."""
+        """Return the mean of every key over the images that have it; over all processes."""
         totals = zip(self.metric_keys, self.sums.tolist(), self.counts.tolist(), strict=True)
         return {key: total / count for key, total, count in totals if count}
 
@@ -111,6 +111,6 @@ class MattingMetrics(Metric):
         return sorted(chain.from_iterable(parts), key=lambda row: row["name"])
 
     def reset(self) -> None:
-        """Forget all images."""
+        """Discard all images."""
         super().reset()
         self.local_rows = []

@@ -1,4 +1,4 @@
-"""Scores for people and programs: the metric report with mean, median and tail."""
+"""The metric report: mean, median and tail of the scores of many images."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TAIL = 0.1
 
 
 def metric_report(rows: Sequence[Row], convention: str = "p3m") -> dict[str, Any]:
-    """Sum up the values of many images.
+    """Summarize the values of many images.
 
     Args:
         rows: one per image.
-        convention: which definitions they follow, a key of `functional.CONVENTIONS`.
+        convention: the definitions that they follow, a key of `functional.CONVENTIONS`.
 
     Returns:
         `mean` and `median`, `{key: value}` each over the images that have the key; `tail`, see `tail_of`; `images`,
@@ -48,10 +48,10 @@ def medians(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def tail_of(rows: Sequence[Row]) -> dict[str, Any]:
-    """Describe the tenth of the images with the largest SAD, at least one: a few bad mattes can rule a mean.
+    """Describe the tenth of the images with the largest SAD, at least one, since a few bad mattes can dominate a mean.
 
     Returns:
-        `images`, how many they are; `mean`, `{key: value}` over them; `sad_share`, their part of the summed SAD in
+        `images`, their number; `mean`, `{key: value}` over them; `sad_share`, their part of the summed SAD in
         [0, 1].
     """
     worst = worst_first(rows)[: int(np.ceil(TAIL * len(rows)))]
@@ -61,7 +61,7 @@ def tail_of(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def worst_first(rows: Iterable[Row]) -> list[Row]:
-    """Return the rows by falling SAD."""
+    """Return the rows in descending order of SAD."""
     return sorted(rows, key=lambda row: -row["sad"])
 
 

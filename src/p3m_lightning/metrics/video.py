@@ -1,7 +1,7 @@
-"""Steadiness of the mattes of a clip: errors of their change from frame to frame.
+"""Temporal stability of the mattes of a clip: errors of their change from frame to frame.
 
-Clips come one frame at a time, so that their length costs no memory. Mattes are as in `functional`; every function
-raises InputError where they are not, where a clip is longer than its truth, and where it has no two frames.
+Clips are read one frame at a time, so that their length costs no memory. Mattes are as in `functional`; every function
+raises InputError if they are not, if prediction and truth differ in length, or if there are fewer than two frames.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ DEFINITIONS = {
     " over pairs of frames",
 }
 """Erofeev et al., "Perceptually Motivated Benchmark for Video Matting", BMVC 2015, section 5: the two measures of
-temporal coherence that agreed best with people. They sum over pixels; here the mean is taken, so that sizes compare,
-and dtSSD is given in hundredths, as video matting papers print it."""
+temporal coherence that agreed best with people. They sum over pixels; here the mean is used, so that sizes are
+comparable, and dtSSD is given in hundredths, as in video matting papers."""
 
 
 def dtssd(preds: Iterable[Array], targets: Iterable[Array]) -> float:
-    """Return dtSSD of a clip: how far its changes from frame to frame are from the true ones.
+    """Return dtSSD of a clip: the error of its changes from frame to frame.
 
     Args:
         preds: predicted mattes (H, W) in [0, 1], in order.
-        targets: true mattes, as many.
+        targets: true mattes, the same number.
     """
     return _mean_over_pairs(_change, preds, targets)
 
@@ -41,9 +41,9 @@ def messddt(preds: Iterable[Array], targets: Iterable[Array], motions: Iterable[
 
     Args:
         preds: predicted mattes (H, W) in [0, 1], in order.
-        targets: true mattes, as many.
-        motions: float32 (H, W, 2), where each pixel goes by the next frame, x and y in pixels; that of the last frame
-            is not asked for. What leaves the frame does not count.
+        targets: true mattes, the same number.
+        motions: float32 (H, W, 2), the motion of each pixel to the next frame, x and y in pixels; that of the last
+            frame is not used. Pixels that leave the frame do not count.
     """
     ahead = iter(motions)
     return _mean_over_pairs(lambda pair, later: _moved_change(pair, later, next(ahead)), preds, targets)
@@ -62,7 +62,7 @@ def _mean_over_pairs(measure: Callable[[Pair, Pair], float], preds: Iterable[Arr
 def _pairs(preds: Iterable[Array], targets: Iterable[Array]) -> Iterator[Pair]:
     for pred, target in zip_longest(preds, targets):
         if pred is None or target is None:
-            raise InputError("clip: the predicted and the true mattes are not equally many")
+            raise InputError("clip: the numbers of predicted and true mattes differ")
         yield matte_pair(pred, target)
 
 

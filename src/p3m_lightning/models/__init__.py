@@ -1,4 +1,4 @@
-"""The networks by name: a table, and the four functions that build, list and load them.
+"""The networks by name: a table, and the functions that build, list and load them.
 
 A network is an `nn.Module` with `forward(images) -> MattingOutput`, images float RGB in [0, 1] of (N, 3, H, W), any H
 and W from 1 up; with a trimap also `forward(images, trimap)`, trimap int64 (N, 1, H, W). Normalization, padding and
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from p3m_lightning.schema import InputError
 
-if TYPE_CHECKING:  # the table is read, and the network in the box found, without torch
+if TYPE_CHECKING:  # reading the table and finding the network in the box works without torch
     from p3m_lightning.models.blocks import MattingNetwork
     from p3m_lightning.models.weights import Checkpoint, load_encoder_weights, load_reference_weights
 
@@ -35,25 +35,25 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import what fills networks when it is asked for."""
+    """Import the functions that load weights on first use."""
     if name not in ("load_encoder_weights", "load_reference_weights"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.weights"), name)
 
 
 STARTS = ("encoder_weights", "pretrained")
-"""Arguments of `create_model` that say which weights a network starts with, not what it is."""
+"""Arguments of `create_model` for initial weights rather than for the architecture."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
     """One line of the table of networks."""
 
-    builder: str  # "module:function or class" below p3m_lightning.models, imported when it is asked for
+    builder: str  # "module:function or class" below p3m_lightning.models, imported on first use
     paper: str  # title (venue, year)
     needs_trimap: bool = False
-    extra: str | None = None  # what to install beside the package: pip install 'p3m_lightning[extra]'
-    fixed: Mapping[str, object] = field(default_factory=dict)  # arguments of the builder that the name decides
+    extra: str | None = None  # extra to install: pip install 'p3m_lightning[extra]'
+    fixed: Mapping[str, object] = field(default_factory=dict)  # arguments of the builder that the name implies
 
     def load_builder(self) -> Callable[..., MattingNetwork]:
         """Import the builder."""
@@ -104,13 +104,12 @@ def create_model(name: str, *, encoder_weights: str | Path | None = None, **argu
     """Build the network `name` with random weights.
 
     Args:
-        name: a key of `MODELS`; the network remembers it as its attribute `name`.
+        name: a key of `MODELS`; stored in its attribute `name`.
         encoder_weights: file of ImageNet weights for the encoder, see `load_encoder_weights`.
         arguments: for the network's builder.
 
     Raises:
-        InputError: unknown name or argument, a width that is none, a package that is not installed, a file that does
-            not fit.
+        InputError: unknown name or argument, an invalid width, a missing package, a file that does not fit.
 
     Example:
         >>> from p3m_lightning import create_model
@@ -172,11 +171,11 @@ def load_model(path: str | Path) -> MattingNetwork:
 
 
 def restore_model(checkpoint: Checkpoint, source: str) -> MattingNetwork:
-    """Rebuild a network from what `read_checkpoint` read, as `load_model` does.
+    """Rebuild a network from the result of `read_checkpoint`, as `load_model` does.
 
     Args:
         checkpoint: settings and weights.
-        source: what to call it in an error, such as its path.
+        source: its name in errors, such as its path.
     """
     from p3m_lightning.models.weights import load_strictly
 
@@ -184,17 +183,16 @@ def restore_model(checkpoint: Checkpoint, source: str) -> MattingNetwork:
         model = create_model(**without_start(checkpoint.config["model"]))
     except InputError:
         raise
-    except Exception as error:  # of sizes and names that no network was ever built with
+    except Exception as error:  # the settings are untrusted: sizes and names can be anything
         raise InputError(f"{source}: its network cannot be built ({' '.join(str(error).split())[:160]})") from None
     load_strictly(model, checkpoint.state, source)
     return model.eval()
 
 
 def without_start(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `create_model` without those that fill it, for a network whose weights come after.
+    """Return the arguments of `create_model` without those for initial weights, if weights are loaded afterward.
 
-    A start from ImageNet weights is history there: a checkpoint holds what became of them, and the package or file may
-    be gone.
+    ImageNet weights are not needed then, since a checkpoint replaces them, and their package or file may be gone.
 
     Args:
         settings: the group `model` of a configuration.
@@ -203,14 +201,14 @@ def without_start(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_card(name: str) -> ModelCard:
-    """Return the line of the table for `name`.
+    """Return the card of the network `name`.
 
     Raises:
         InputError: unknown name.
     """
     if name == "external":
         raise InputError(
-            "model=external: a network from outside is evaluated as it is: p3m eval model=external weights=FILE.onnx"
+            "model=external: an external network can only be evaluated: p3m eval model=external weights=FILE.onnx"
         )
     if name not in MODELS:
         raise InputError(f"model={name}: no such network; choose from {', '.join(MODELS)}")

@@ -1,4 +1,4 @@
-"""Building blocks of two or more networks."""
+"""Building blocks shared by several networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class MattingNetwork(nn.Module):
     """A network of this package: `forward(images) -> MattingOutput`, see `p3m_lightning.models`.
 
     Attributes:
-        name: key of `models.MODELS` by which `create_model` built it.
+        name: key of `models.MODELS` that `create_model` built it from.
         needs_trimap: whether it is called as `forward(images, trimap)`.
     """
 
@@ -43,7 +43,7 @@ def feed_forward(channels: int) -> nn.Sequential:
 
 
 def init_transformer(module: nn.Module) -> None:
-    """Start linear layers as vision transformers do: normal of deviation 0.02, biases zero; for `Module.apply`."""
+    """Initialize linear layers as in vision transformers: normal of deviation 0.02, biases zero; for `Module.apply`."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
@@ -51,7 +51,7 @@ def init_transformer(module: nn.Module) -> None:
 
 
 class ConvStem(nn.Module):
-    """Three convolutions and two index-keeping pools in place of a transformer's patch embedding.
+    """Three convolutions and two index-keeping pools instead of a transformer's patch embedding.
 
     Ma et al., Rethinking Portrait Matting with Privacy Preserving, the stem of the Swin and ViTAE variants.
     """
@@ -77,7 +77,7 @@ class ConvStem(nn.Module):
 
 
 class PoolingMerge(nn.Module):
-    """Normalize, pool 2 x 2 keeping the indices, widen: the way down between two stages of a transformer."""
+    """Normalization, 2 x 2 pooling with indices, and widening: the downsampling between two stages of a transformer."""
 
     def __init__(self, channels: int, out_channels: int):
         super().__init__()
@@ -92,12 +92,12 @@ class PoolingMerge(nn.Module):
 
 
 class StochasticDepth(nn.Module):
-    """Leave the branch of a residual block out, image by image, and scale up where it stays (Huang et al., ECCV 2016).
+    """Drop the branch of a residual block, image by image, and scale it up where it is kept (Huang et al., ECCV 2016).
 
-    Draws as torchvision's, which takes seconds to import.
+    Random draws are those of torchvision's, which takes seconds to import.
 
     Args:
-        drop: probability of leaving out, below 1; none in `eval()`.
+        drop: probability of dropping, below 1; none in `eval()`.
     """
 
     def __init__(self, drop: float):
@@ -113,5 +113,5 @@ class StochasticDepth(nn.Module):
 
 
 def max_pool(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Halve (N, C, H, W) by 2 x 2 maxima; also return where they were found, for `ops.unpool`."""
+    """Halve (N, C, H, W) by 2 x 2 maxima; also return their indices, for `ops.unpool`."""
     return nnf.max_pool2d(maps, 2, return_indices=True)

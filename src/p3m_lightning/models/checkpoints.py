@@ -1,7 +1,7 @@
-"""The published checkpoints: where their authors put them, under which license, and what they were trained on.
+"""The published checkpoints: addresses, licenses, and training data.
 
 Facts as the authors' pages state them; what a page does not say is `None` here, never guessed.
-Nothing is downloaded by this package: fetch a file by hand, then `p3m weights convert NAME FILE OUT.safetensors`.
+Nothing is downloaded by this package: download a file by hand, then `p3m weights convert NAME FILE OUT.safetensors`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PublishedCheckpoint:
-    """One file of weights that somebody else made."""
+    """One published weights file."""
 
     model: str  # registry name
     what: str  # as its authors call it
     address: str | None  # `None`: announced, never published
     license: str
     trained_on: tuple[str, ...]  # names of data sets; those of `data.DATASETS` where it is one of them
-    source: str  # the page that says so
+    source: str  # the page with these facts
     sha256: str | None = None  # 64 digits or the first ones, where published
     encoder_only: bool = False  # starting weights for `encoder_weights`, not a matting network
     recipe: str | None = None  # experiment whose file quotes the scores of these weights
@@ -239,4 +239,4 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
         encoder_only=True,
     ),
 }
-"""Name for `p3m weights convert` -> checkpoint; the first of a network carries its registry name."""
+"""Name for `p3m weights convert` -> checkpoint; the first of a network has its registry name."""

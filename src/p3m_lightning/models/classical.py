@@ -1,4 +1,4 @@
-"""The traditional matting methods, by pymatting: an image and a trimap in, a matte out, nothing to learn."""
+"""The traditional matting methods, by pymatting: they make a matte of an image and a trimap, without training."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ FALLBACK_TOLERANCE = 1e-5  # of the solver, where it does not reach pymatting's 
 
 
 class Classical(MattingNetwork):
-    """One method of pymatting behind the contract of the networks; always on the CPU, image by image, in float64.
+    """One method of pymatting with the interface of the networks; always on the CPU, image by image, in float64.
 
     Levin et al. 2008 (closed form), Chen et al. 2013 (KNN), Zheng and Kambhamettu 2009 (learning based), Grady et al.
     2005 (random walk), He et al. 2010 (large kernel), Gastal and Oliveira 2010 (shared).
 
     Args:
         method: a key of `METHODS`.
-        options: keyword arguments of that function of pymatting; those left out have its defaults.
+        options: keyword arguments of the pymatting function, which has defaults for all.
 
     Raises:
         InputError: an unknown method or option.
@@ -67,7 +67,7 @@ class Classical(MattingNetwork):
 
         Returns:
             alpha (N, 1, H, W) in [0, 1], exactly the trimap where that is known. Without known foreground (background)
-            the unknown region is background (foreground); where nothing at all is known alpha is 1/2.
+            the unknown region is background (foreground); if nothing is known, alpha is 1/2.
 
         Raises:
             InputError: the method finds no solution, not even with `FALLBACK_TOLERANCE`.
@@ -79,15 +79,15 @@ class Classical(MattingNetwork):
         return MattingOutput(impose_trimap(crop_to(alpha, *images.shape[-2:]), trimap))
 
     def _estimate(self, image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
-        """Take (H, W, 3) float64 and (H, W) classes, return the matte (H, W)."""
+        """Return the matte (H, W) of an image, float64 (H, W, 3), and classes (H, W)."""
         has_background, has_foreground = (trimap == BACKGROUND).any(), (trimap == FOREGROUND).any()
-        if not (has_background and has_foreground):  # pymatting refuses these
+        if not (has_background and has_foreground):  # pymatting refuses such trimaps
             return np.full(trimap.shape, 0.5 if has_background == has_foreground else float(has_foreground))
         if not (trimap == UNKNOWN).any():
             return np.zeros(trimap.shape)
         try:
             return self._solve(image, trimap / FOREGROUND, self.options)
-        except ValueError as error:  # of the methods that solve a linear system: too many iterations
+        except ValueError as error:  # methods that solve a linear system: too many iterations
             warnings.warn(f"{self.method}: {error}; trying with a tolerance of {FALLBACK_TOLERANCE}", stacklevel=2)
         solver = {**self.options.get("cg_kwargs", {}), "rtol": FALLBACK_TOLERANCE}
         try:
@@ -97,11 +97,11 @@ class Classical(MattingNetwork):
             raise InputError(f"{self.method}: no matte for an image of {height} x {width} pixels: {error}") from None
 
     def _solve(self, image: np.ndarray, trimap: np.ndarray, options: Mapping[str, object]) -> np.ndarray:
-        with redirect_stdout(StringIO()):  # the preconditioner prints every shift that it tries before one that works
+        with redirect_stdout(StringIO()):  # the preconditioner prints every shift it tries
             return _function(self.method)(image, trimap, **options)
 
 
 def _function(method: str) -> Callable[..., np.ndarray]:
-    import pymatting  # takes seconds, the first time a minute
+    import pymatting  # takes seconds; a minute the first time
 
     return getattr(pymatting, METHODS[method])

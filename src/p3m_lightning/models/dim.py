@@ -1,4 +1,4 @@
-"""Deep Image Matting (Xu et al., CVPR 2017): VGG-16 and unpooling over an image and its trimap, then a refinement."""
+"""Deep Image Matting (Xu et al., CVPR 2017): VGG-16 and unpooling on an image and its trimap, then a refinement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from p3m_lightning.schema import FOREGROUND, MattingOutput
 
 
 class DIM(MattingNetwork):
-    """Matting with a given trimap, written from section 4 of the paper, whose authors released no network.
+    """Matting with a given trimap, implemented from section 4 of the paper, whose authors released no network.
 
     Args:
         width: scales every channel count; 1 is the published network.
@@ -54,10 +54,10 @@ class DIM(MattingNetwork):
 
 
 class Encoder(nn.Module):
-    """The thirteen convolutions of VGG-16 and its fc6, laid over the map as a convolution; index-keeping pools.
+    """The thirteen convolutions of VGG-16 and its fc6 as a convolution, with index-keeping pools.
 
     The paper adds a fourth channel of zero weights to the first convolution; here it is a convolution of its own, and
-    fc6 keeps its shape, so that VGG's weights fit as they are.
+    fc6 keeps its shape, so that VGG's weights fit unchanged.
     """
 
     depths = (2, 2, 3, 3, 3)  # convolutions before each pool
@@ -103,7 +103,7 @@ class Decoder(nn.Module):
         self.apply(_init_xavier)
 
     def forward(self, deepest: Tensor, indices: Sequence[Tensor]) -> Tensor:
-        """Take the context map and the pools' indices, finest first; return logits (N, 1, H, W)."""
+        """Take the context map and the indices of the pools, finest first; return logits (N, 1, H, W)."""
         maps = nnf.relu(self.narrow(deepest))
         for conv, index in zip(self.convs, reversed(indices), strict=True):
             maps = nnf.relu(conv(unpool(maps, index)))
@@ -111,7 +111,7 @@ class Decoder(nn.Module):
 
 
 class Refinement(nn.Module):
-    """Four convolutions at full size over the image and the first matte, and what they find added to that matte."""
+    """Four full-size convolutions on the image and the first matte, whose output is added to that matte."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -120,7 +120,7 @@ class Refinement(nn.Module):
         self.apply(_init_xavier)
 
     def forward(self, images: Tensor, alpha: Tensor) -> Tensor:
-        """Take normalized images (N, 3, H, W) and a matte (N, 1, H, W), return the matte refined."""
+        """Take normalized images (N, 3, H, W) and a matte (N, 1, H, W); return the refined matte."""
         maps = torch.cat([images, alpha], dim=1)
         for conv in self.convs[:-1]:
             maps = nnf.relu(conv(maps))

@@ -1,4 +1,4 @@
-"""GFM: one decoder glances at the whole, another focuses on the boundary (Li et al., IJCV 2022, arXiv:2010.16188)."""
+"""GFM: one decoder glances at the whole, one focuses on the boundary (Li et al., IJCV 2022, arXiv:2010.16188)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class GFM(MattingNetwork):
     """Glance and focus matting.
 
     Args:
-        encoder: turns images (N, 3, H, W) of 0 to 255 into five maps at strides 2, 4, 8, 16, 32, and announces their
+        encoder: turns images (N, 3, H, W) of 0 to 255 into five maps at strides 2, 4, 8, 16, 32, and lists their
             `channels`; the deepest map has eight times `base` channels.
         base: channels of the finest decoder stages.
     """
@@ -43,20 +43,20 @@ class GFM(MattingNetwork):
 
         Returns:
             alpha (N, 1, H, W); semantic (N, 3, H, W), sigmoids of background, unknown and foreground; detail
-            (N, 1, H, W), trusted in the unknown region. All in [0, 1].
+            (N, 1, H, W), valid in the unknown region. All in [0, 1].
         """
         semantic, detail = self.branches(images)
-        assert semantic is not None  # both were wanted
+        assert semantic is not None  # both were requested
         assert detail is not None
         return MattingOutput(fuse(semantic, detail), semantic, detail)
 
     def branches(self, images: Tensor, semantic: bool = True, detail: bool = True) -> Branches:
-        """Compute what `forward` returns of one branch or both, and nothing besides.
+        """Compute only what `forward` returns of one branch or both.
 
         Args:
             images: float RGB in [0, 1], (N, 3, H, W).
-            semantic: the trimap is wanted.
-            detail: the detail matte is wanted.
+            semantic: compute the trimap.
+            detail: compute the detail matte.
         """
         features = self.encoder(pad_to_multiple(images, UNIT) * 255)  # the authors never normalize
         logits = self.glance(features[-1]) if semantic else None, self.focus(features) if detail else None
@@ -68,7 +68,7 @@ class GFM(MattingNetwork):
 
 
 class GlanceDecoder(nn.Module):
-    """From the deepest map and its pyramid pooling to trimap logits; the pooled map joins in at every stage."""
+    """Decoder from the deepest map and its pyramid pooling to trimap logits; every stage also takes the pooled map."""
 
     def __init__(self, widths: Sequence[int]):
         super().__init__()
@@ -87,7 +87,7 @@ class GlanceDecoder(nn.Module):
 
 
 class FocusDecoder(nn.Module):
-    """From all maps of the encoder to detail logits."""
+    """Decoder from all maps of the encoder to detail logits."""
 
     def __init__(self, widths: Sequence[int], channels: Sequence[int]):
         super().__init__()
@@ -103,7 +103,7 @@ class FocusDecoder(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-    """Means over 1, 3 x 3 and 5 x 5 regions beside the map itself (PSPNet: Zhao et al., CVPR 2017)."""
+    """Means over 1, 3 x 3 and 5 x 5 regions, joined to the map itself (PSPNet: Zhao et al., CVPR 2017)."""
 
     def __init__(self, channels: int, regions: Sequence[int] = (1, 3, 5)):
         super().__init__()
@@ -120,7 +120,7 @@ class PyramidPooling(nn.Module):
 
 
 class PooledResNet34(nn.Module):
-    """ResNet-34 as torchvision has it, all names too, giving its five maps."""
+    """ResNet-34 of torchvision, with its names, returning five maps."""
 
     def __init__(self, width: float, depths: Sequence[int]):
         super().__init__()
@@ -149,7 +149,7 @@ class DenseNet121(nn.Module):
     """DenseNet-121 of torchvision without its first pool, so that every block sees twice the usual size."""
 
     def __init__(self, width: float, depths: Sequence[int]):
-        from torchvision.models import DenseNet  # here: it takes seconds to import
+        from torchvision.models import DenseNet  # imported here, since it takes seconds
 
         super().__init__()
         base, growth = scale_channels(64, width, 8), scale_channels(32, width, 4)
@@ -181,6 +181,6 @@ def gfm_d121_tt(width: float = 1.0, depths: Sequence[int] = (6, 12, 24, 16)) -> 
 
 
 def _stages(inputs: Sequence[int], widths: Sequence[int], outputs: int) -> nn.ModuleList:
-    """Return decoder stages, finest first: three convolutions each; the last of the finest stays linear."""
+    """Return decoder stages, finest first, of three convolutions each; the last one of the finest is linear."""
     finest = conv_bn_relu(inputs[0], widths[0], widths[0], outputs)[:-2]
     return nn.ModuleList([finest, *(conv_bn_relu(inputs[k], widths[k], widths[k], widths[k - 1]) for k in range(1, 5))])

@@ -1,8 +1,8 @@
-"""Names in the weight files of others, mapped to ours: one visible, strict table per network.
+"""Mapping of the names in published weights files to ours: one explicit, strict table per network.
 
-A map is an ordered list of (pattern, replacement): the first pattern that matches the whole key of the file decides,
-its replacement is our key, `None` drops the entry. A key that no pattern matches is an error, and so is an entry of
-ours that nothing filled. Two keys of a file may lead to one of ours: then their values must be equal.
+A map is an ordered list of (pattern, replacement): the first pattern that matches a whole key of the file applies; its
+replacement is our key, and `None` drops the entry. A key that no pattern matches is an error, and so is an entry of
+ours that remains unfilled. Two keys of a file may map to one of ours; then their values must be equal.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class KeyMap:
 
     rules: tuple[tuple[str, str | None], ...]  # regular expression of a whole foreign key -> our key
     optional: str | None = None  # regular expression of our keys that the file may lack
-    widened: str | None = None  # our key whose further input channels, which the file has not, start at zero
+    widened: str | None = None  # our key whose additional input channels, absent from the file, start at zero
 
     def translate(self, keys: Iterable[str]) -> dict[str, str | None]:
-        """Return our name, or `None` for what is dropped, of every foreign key that is known."""
+        """Return our name of every known foreign key, or `None` if it is dropped."""
         names = {}
         for key in keys:
             for pattern, replacement in self.rules:
@@ -35,7 +35,7 @@ class KeyMap:
         return names
 
     def may_lack(self, key: str) -> bool:
-        """Return whether the file may do without our `key`."""
+        """Return whether the file may lack our `key`."""
         return self.optional is not None and re.fullmatch(self.optional, key) is not None
 
 
@@ -74,7 +74,7 @@ _VITAE_FEATURES = r"encoder\.stages\.0\.\d+\.attn\.features"  # the authors' fil
 
 
 def _mobilenet(prefix: str) -> Rules:
-    """MobileNetV2 with flat blocks, `prefix` a regular expression before "features"; torchvision nests them."""
+    """Return rules for MobileNetV2 with flat blocks, nested in torchvision; `prefix` is a pattern before "features"."""
     features = prefix + r"features\."
     return (
         (features + r"(0|18)\.(.*)", r"backbone.\1.\2"),
@@ -90,7 +90,7 @@ def _mobilenet(prefix: str) -> Rules:
 
 
 _MODNET: Rules = (
-    *_mobilenet(r"(?:lr_branch\.)?backbone\.model\."),  # a branch holds the backbone a second time
+    *_mobilenet(r"(?:lr_branch\.)?backbone\.model\."),  # a branch contains the backbone a second time
     (r"lr_branch\.se_block\.(.*)", r"low.weigh.\1"),
     (r"lr_branch\.conv_lr(16x|8x)\.layers\.(.*)", r"low.to\1.\2"),
     (r"lr_branch\.conv_lr\.layers\.0\.(.*)", r"low.head.\1"),
@@ -149,7 +149,7 @@ _DENSENET_TORCHVISION: Rules = (
 
 
 def _pixel_level_module(prefix: str) -> Rules:
-    """Mask2Former's pixel-level module as transformers 4 named it, `prefix` a regular expression before it."""
+    """Return rules for Mask2Former's pixel-level module of transformers 4; `prefix` is a pattern before its names."""
     blocks = prefix + r"encoder\.(encoder\.layers\.\d\.blocks\.\d+\.)"
     swin = r"pixels.encoder.swin."
     return (
@@ -241,7 +241,7 @@ KEY_MAPS: dict[str, tuple[KeyMap, ...]] = {
     "vitmatte_small": _VITMATTE_FILES,
     "vitmatte_base": _VITMATTE_FILES,
 }
-"""Registry name -> layouts of its authors' checkpoints; the first that knows all keys of a file counts."""
+"""Registry name -> layouts of its authors' checkpoints; the first that knows all keys of a file is used."""
 
 _RESNET_IMAGENET = KeyMap(  # torchvision's resnet34
     ((r"fc\..*", None), (r"((conv1|bn1|layer\d)\..*)", r"encoder.\1")),
@@ -261,7 +261,7 @@ ENCODER_MAPS: dict[str, tuple[KeyMap, ...]] = {
     "basic": (_RESNET_IMAGENET,),
     "p3mnet_swin_t": (
         KeyMap(((r"head\..*", None), *_SWIN_POOLING), optional=_DECODERS),  # the P3M authors' own
-        KeyMap(  # Microsoft's and timm's: their patch embedding and merging have no counterpart, ours stay as they are
+        KeyMap(  # Microsoft's and timm's: their patch embedding and merging have no counterpart, so ours are unchanged
             ((r"head\..*", None), (r"patch_embed\..*", None), (r"layers\.\d\.downsample\..*", None), *_SWIN_BLOCKS),
             optional=rf"encoder\.(stem|merges)\..*|{_DECODERS}",
         ),
@@ -283,4 +283,4 @@ ENCODER_MAPS: dict[str, tuple[KeyMap, ...]] = {
     "vitmatte_small": (_VIT_IMAGENET,),
     "vitmatte_base": (_VIT_IMAGENET,),
 }
-"""Registry name -> the layouts of ImageNet weights for its encoder; the first that knows all keys of a file counts."""
+"""Registry name -> layouts of ImageNet weights for its encoder; the first that knows all keys of a file is used."""

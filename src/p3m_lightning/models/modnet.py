@@ -1,4 +1,4 @@
-"""MODNet: semantics at low, details at high resolution, fused (Ke et al., AAAI 2022, arXiv:2011.11961)."""
+"""MODNet: semantics at low and details at high resolution, fused (Ke et al., AAAI 2022, arXiv:2011.11961)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MODNet(MattingNetwork):
     """MODNet on MobileNetV2.
 
     Args:
-        width: scales the channel counts, but for the backbone's 1280 last ones; 1 is the published network.
+        width: scales the channel counts, except for the last 1280 of the backbone; 1 is the published network.
     """
 
     needs_trimap = False
@@ -61,7 +61,7 @@ class MODNet(MattingNetwork):
 
 
 class LowResolutionBranch(nn.Module):
-    """Semantic branch of MODNet: the deepest map, its channels weighted, two steps up."""
+    """Semantic branch of MODNet: the deepest map with weighted channels, upsampled twice."""
 
     def __init__(self, enc32x: int, enc16x: int, enc8x: int):
         super().__init__()
@@ -78,7 +78,7 @@ class LowResolutionBranch(nn.Module):
 
 
 class HighResolutionBranch(nn.Module):
-    """Detail branch of MODNet: shallow features and the picture itself, helped by the semantics."""
+    """Detail branch of MODNet: shallow features and the image itself, guided by the semantics."""
 
     def __init__(self, enc2x: int, enc4x: int, enc8x: int, channels: int):
         super().__init__()
@@ -103,7 +103,7 @@ class HighResolutionBranch(nn.Module):
 
 
 class FusionBranch(nn.Module):
-    """Semantics and details to the matte."""
+    """Fusion branch of MODNet: from semantics and details to the matte."""
 
     def __init__(self, enc8x: int, channels: int):
         super().__init__()
@@ -170,7 +170,7 @@ def _channels(block: nn.Module) -> int:
 
 
 def _initialize(module: nn.Module) -> None:
-    """Set convolutions as the authors do: Kaiming's uniform for ReLU, no bias."""
+    """Initialize convolutions as the authors do: Kaiming's uniform for ReLU, zero bias."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
         if module.bias is not None:

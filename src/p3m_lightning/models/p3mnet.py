@@ -26,12 +26,12 @@ class P3MNet(MattingNetwork):
     all three it is the papers' BASIC.
 
     Args:
-        encoder: gives `EncoderFeatures` of normalized images.
+        encoder: turns normalized images into `EncoderFeatures`.
         reduce_last: a decoder stage changes its width in its last convolution and the semantic decoder ends in its last
             stage (ResNet-34), else in its first one, with a separate last convolution (the transformers).
-        tfi: the matting decoder sees semantic and encoder features of its size; else only what it unpooled itself.
-        sbfi: the matting decoder sees the full-size encoder features; else not.
-        dbfi: the semantic decoder sees the deepest features again and gives side outputs; else neither.
+        tfi: give the matting decoder semantic and encoder features of its size; else only its own unpooled maps.
+        sbfi: give the matting decoder the full-size encoder features.
+        dbfi: give the semantic decoder the deepest features again, and compute side outputs.
     """
 
     needs_trimap = False
@@ -61,12 +61,12 @@ class P3MNet(MattingNetwork):
         return MattingOutput(fuse(semantic, detail), semantic, detail, tuple(sides))
 
     def branches(self, images: Tensor, semantic: bool = True, detail: bool = True) -> Branches:
-        """Compute what `forward` returns of one branch or both, and nothing besides.
+        """Compute only what `forward` returns of one branch or both.
 
         Args:
             images: float RGB in [0, 1], (N, 3, H, W).
-            semantic: the trimap logits are wanted.
-            detail: the detail matte is wanted.
+            semantic: compute the trimap logits.
+            detail: compute the detail matte.
         """
         features = self._features(images)
         logits, maps, _ = self.semantic(features.deepest, logits=semantic, sides=False)
@@ -81,18 +81,18 @@ class P3MNet(MattingNetwork):
 
     def _detail(self, features: EncoderFeatures, maps: Sequence[Tensor], images: Tensor) -> Tensor:
         logits = self.matting(features, maps)
-        matte = torch.sigmoid(logits.to(images.dtype))  # 8 bits of bfloat16 would show
+        matte = torch.sigmoid(logits.to(images.dtype))  # the 8 bits of bfloat16 would be visible
         return crop_to(matte, *images.shape[-2:])
 
 
 class SemanticDecoder(nn.Module):
-    """From the deepest features to trimap logits, doubling the size five times."""
+    """Decoder from the deepest features to trimap logits, doubling the size five times."""
 
     def __init__(self, channels: Sequence[int], reduce_last: bool, dbfi: bool):
         super().__init__()
         finest = _stage(channels[1], channels[0], reduce_last, out=CLASSES if reduce_last else channels[0])
         coarser = [_stage(channels[k + 1], channels[k], reduce_last) for k in (1, 2, 3, 4)]
-        self.stages = nn.ModuleList([finest[:-2], *coarser])  # the last convolution of the finest stays linear
+        self.stages = nn.ModuleList([finest[:-2], *coarser])  # the last convolution of the finest stage is linear
         self.head = nn.Identity() if reduce_last else nn.Conv2d(channels[0], CLASSES, 3, padding=1)
         self.dbfi = nn.ModuleList(
             DBFI(channels[k + 1], channels[5], 32 // 2 ** (k + 1)) for k in range(3 if dbfi else 0)
@@ -101,7 +101,7 @@ class SemanticDecoder(nn.Module):
     def forward(
         self, deepest: Tensor, logits: bool = True, sides: bool = True
     ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
-        """Return the logits if wanted, the maps after stages 4 to 1 (strides 16 to 2), and the side logits 2 to 0."""
+        """Return the logits, if requested, maps after stages 4 to 1 (strides 16 to 2), and the side logits 2 to 0."""
         maps, aside, semantic = [], [], deepest
         for k in (4, 3, 2, 1, 0) if logits else (4, 3, 2, 1):
             if k < len(self.dbfi):
@@ -115,7 +115,7 @@ class SemanticDecoder(nn.Module):
 
 
 class MattingDecoder(nn.Module):
-    """From the deepest features to the detail matte, unpooling five times with the encoder's indices."""
+    """Decoder from the deepest features to the detail matte, unpooling five times with the encoder's indices."""
 
     def __init__(self, channels: Sequence[int], reduce_last: bool, tfi: bool, sbfi: bool):
         super().__init__()
@@ -148,13 +148,13 @@ class TFI(nn.Module):
         self.bn1 = nn.BatchNorm2d(channels)
 
     def forward(self, semantic: Tensor, detail: Tensor, skip: Tensor) -> Tensor:
-        """Take three maps (N, C, h, w), return one."""
+        """Take three maps (N, C, h, w) and return one."""
         together = torch.cat([self.transform(m) for m in (semantic, detail, skip)], dim=1)
         return nnf.relu(self.bn1(self.conv1(together)))
 
 
 class SBFI(nn.Module):
-    """Shallow bipartite-feature integration: the detail map also sees the full-size encoder features."""
+    """Shallow bipartite-feature integration: combines the detail map with the full-size encoder features."""
 
     def __init__(self, channels: int, shallow_channels: int, stride: int):
         super().__init__()
@@ -165,14 +165,14 @@ class SBFI(nn.Module):
         self.bn1 = nn.BatchNorm2d(channels)
 
     def forward(self, detail: Tensor, shallow: Tensor) -> Tensor:
-        """Add to `detail` (N, C, h, w) what it makes with `shallow` (N, c, stride h, stride w)."""
+        """Add to `detail` (N, C, h, w) its combination with `shallow` (N, c, stride h, stride w)."""
         pooled = nnf.max_pool2d(shallow, 2, stride=self.stride)  # the top left 2 x 2 of each cell, as published
         together = torch.cat([self.transform1(detail), self.transform2(pooled)], dim=1)
         return detail + nnf.relu(self.bn1(self.conv1(together)))
 
 
 class DBFI(nn.Module):
-    """Deep bipartite-feature integration: the semantic map also sees the deepest features; trimap logits on the way."""
+    """Deep bipartite-feature integration: combines the semantic map with the deepest features; side logits."""
 
     def __init__(self, channels: int, deep_channels: int, factor: int):
         super().__init__()
@@ -184,13 +184,13 @@ class DBFI(nn.Module):
         self.conv2 = nn.Conv2d(channels, CLASSES, 3, padding=1, bias=False)
 
     def forward(self, semantic: Tensor, deepest: Tensor) -> Tensor:
-        """Add to `semantic` (N, C, h, w) what it makes with the deepest features."""
+        """Add to `semantic` (N, C, h, w) its combination with the deepest features."""
         enlarged = upsample(self.transform2(deepest), self.factor)
         together = torch.cat([self.transform1(semantic), enlarged], dim=1)
         return semantic + nnf.relu(self.bn1(self.conv1(together)))
 
     def side(self, semantic: Tensor) -> Tensor:
-        """Return the trimap logits (N, 3, H, W) at full size of what `forward` returned."""
+        """Return the full-size trimap logits (N, 3, H, W) of the result of `forward`."""
         return upsample(self.conv2(semantic), 32 // self.factor)
 
 
@@ -237,9 +237,9 @@ def p3mnet(
 
 
 def freeze_what_only_places(net: P3MNet) -> None:
-    """Keep from learning what the outputs depend on through indices alone, which have no gradient.
+    """Freeze parameters that affect the outputs only through pooling indices, which have no gradient.
 
-    Without TFI and sBFI that is the stem, and what leads only to skips: no decoder sees their values.
+    Without TFI and sBFI these are the stem and all that leads only to skips, whose values no decoder uses.
     """
     parameters = list(net.parameters())
     was_training = net.training
@@ -264,7 +264,7 @@ def basic(
 
     Args:
         width: scales every channel count of the published network, whose encoder is ResNet-34.
-        encoder: one of timm in its place; then the other arguments are those of `HierarchicalEncoder`.
+        encoder: one of timm instead; then the other arguments are those of `HierarchicalEncoder`.
         pretrained: see there.
         stem_width: see there.
         decoder_width: see there.
@@ -273,9 +273,7 @@ def basic(
         switches = {"tfi": False, "sbfi": False, "dbfi": False}
         return p3mnet(encoder, pretrained, stem_width=stem_width, decoder_width=decoder_width, **switches)
     if pretrained is not None:
-        raise InputError(
-            f"model.pretrained={pretrained}: goes with model.encoder=NAME; ResNet-34 takes encoder_weights"
-        )
+        raise InputError(f"model.pretrained={pretrained}: goes with model.encoder=NAME; ResNet-34 uses encoder_weights")
     from p3m_lightning.models.encoders.resnet import ResNet34
 
     return P3MNet(ResNet34(width), reduce_last=True, tfi=False, sbfi=False, dbfi=False)
@@ -284,7 +282,7 @@ def basic(
 def _stage(
     in_channels: int, channels: int, reduce_last: bool, convolutions: int = 3, out: int | None = None
 ) -> nn.Sequential:
-    """Three (or two) convolutions with normalization, the width changing in the first or the last of them."""
+    """Return three (or two) convolutions with normalization; the first or the last of them changes the width."""
     inner = in_channels if reduce_last else channels
     widths = [in_channels, *[inner] * (convolutions - 1), out or channels]
     return conv_bn_relu(*widths)

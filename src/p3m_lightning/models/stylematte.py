@@ -1,4 +1,4 @@
-"""StyleMatte: Mask2Former's pixel-level module, a pyramid, a guided filter (arXiv:2305.02981)."""
+"""StyleMatte: Mask2Former's pixel-level module, a feature pyramid and a guided filter (arXiv:2305.02981)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ UNIT = 4  # side of a patch; the authors pad their test images to 8
 
 
 class StyleMatte(MattingNetwork):
-    """StyleMatte, every size of it an argument; the defaults are the published network.
+    """StyleMatte with every size as an argument; the defaults are the published network.
 
     Args:
-        encoder: "swin_t" as published, or "swinv2_t" as the article says.
-        fpn: join the four maps of the pixel decoder; else the head sees the finest of them only (the ablation).
+        encoder: "swin_t" as in the released code, or "swinv2_t" as in the article.
+        fpn: join the four maps of the pixel decoder; else the head uses only the finest (the ablation).
         upsampler: from 1/4 to full size, a key of `upsamplers.UPSAMPLERS`.
-        upsampler_options: arguments of the upsampler, as {"radius": 2}.
+        upsampler_options: arguments of the upsampler, such as {"radius": 2}.
         embed_dim: channels of the encoder at 1/4.
         depths: blocks of its four stages.
         num_heads: attention heads of its four stages.
@@ -82,7 +82,7 @@ class StyleMatte(MattingNetwork):
 
 
 class FPN(nn.Module):
-    """Top-down pyramid over the four maps; one smoothing convolution serves all levels, as in the published weights."""
+    """Top-down pyramid over the four maps; all levels share one smoothing convolution, as in the published weights."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -114,7 +114,7 @@ class FPN(nn.Module):
 def _encoder_config(
     name: str, embed_dim: int, depths: Sequence[int], num_heads: Sequence[int], drop_path: float
 ) -> PretrainedConfig:
-    """Return the configuration of a Swin-T whose four stages are read out."""
+    """Return the configuration of a Swin-T that returns its four stages."""
     from transformers import SwinConfig, Swinv2Config
 
     classes = {"swin_t": (SwinConfig, 224, 7), "swinv2_t": (Swinv2Config, 256, 8)}
@@ -122,7 +122,7 @@ def _encoder_config(
         raise InputError(f"encoder={name}: no such encoder; choose one of {', '.join(classes)}")
     build, image_size, window_size = classes[name]
     return build(
-        image_size=image_size,  # what the window was chosen for; any size goes in
+        image_size=image_size,  # the size the window was chosen for; any size is accepted
         window_size=window_size,
         embed_dim=embed_dim,
         depths=list(depths),
@@ -135,7 +135,7 @@ def _encoder_config(
 def _pixel_level_module(
     backbone: PretrainedConfig, feature_size: int, decoder_layers: int, feed_forward: int
 ) -> nn.Module:
-    """Build encoder and pixel decoder with the starting weights of Mask2Former (Cheng et al., CVPR 2022)."""
+    """Build encoder and pixel decoder with the initialization of Mask2Former (Cheng et al., CVPR 2022)."""
     from transformers import Mask2FormerConfig, Mask2FormerModel
 
     config = Mask2FormerConfig(
@@ -143,15 +143,17 @@ def _pixel_level_module(
         mask_feature_size=feature_size,
         encoder_layers=decoder_layers,
         encoder_feedforward_dim=feed_forward,
-        decoder_layers=1,  # of the transformer decoder: only the whole model knows how its layers start, so it comes
-        num_queries=1,  # along, as small as can be, and is left behind
+        decoder_layers=1,  # of the transformer decoder, which is built too, since only the whole model initializes its
+        num_queries=1,  # layers, but as small as possible, and is then dropped
     )
-    config.backbone_config = backbone  # afterwards: the constructor warns of encoders that it was not published with
+    config.backbone_config = (
+        backbone  # set afterward: the constructor warns about encoders other than the published ones
+    )
     module = Mask2FormerModel(config).pixel_level_module
     if hasattr(module.encoder, "swin"):
         module.encoder.swin.layernorm = nn.Identity()  # no output depends on it
     for name, parameter in module.decoder.encoder.layers.named_parameters():
-        # exact zeros, as Mask2Former starts, would keep the gradient from `level_embed` at first
+        # Mask2Former's initial zeros would block the gradient of `level_embed` at first
         if name.endswith("self_attn.attention_weights.weight"):
             nn.init.normal_(parameter, std=0.01)
     return module

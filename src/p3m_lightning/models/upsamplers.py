@@ -1,10 +1,10 @@
-"""From logits at 1/4 to full size: plain enlarging, guided filters, and guided filters that learn.
+"""Upsampling of logits from 1/4 to full size: interpolation, guided filters, and trainable guided filters.
 
 Every upsampler is called `upsampler(logits, images, features)`:
 
 - logits: float (N, 1, h, w), any range;
-- images: float (N, 3, H, W), the ImageNet-normalized picture; the guide is the mean of its channels;
-- features: float (N, F, h, w), what the logits were made from; only `deep_guided` looks at them;
+- images: float (N, 3, H, W), the ImageNet-normalized image; the guide is the mean of its channels;
+- features: float (N, F, h, w), from which the logits were computed; only `deep_guided` uses them;
 
 and returns float (N, 1, H, W) logits.
 """
@@ -25,7 +25,7 @@ from p3m_lightning.schema import InputError
 
 
 class Interpolated(nn.Module):
-    """Enlarge by interpolation with half-pixel centers, blind to the picture."""
+    """Interpolation with half-pixel centers, which ignores the image."""
 
     def __init__(self, mode: str):
         super().__init__()
@@ -37,7 +37,7 @@ class Interpolated(nn.Module):
 
 
 class Guided(nn.Module):
-    """Enlarge bilinearly, then filter at full size (He et al., TPAMI 2013)."""
+    """Bilinear enlargement, then a guided filter at full size (He et al., TPAMI 2013)."""
 
     def __init__(self, radius: int = 4, eps: float = 1e-4):
         super().__init__()
@@ -52,7 +52,7 @@ class Guided(nn.Module):
 
 
 class FastGuided(nn.Module):
-    """Fit at the size of the logits, apply at full size: the published StyleMatte (defaults are its numbers)."""
+    """Guided filter fitted at the size of the logits, applied at full size: StyleMatte as published, with defaults."""
 
     def __init__(self, radius: int = 1, eps: float = 1e-4):
         super().__init__()
@@ -66,7 +66,7 @@ class FastGuided(nn.Module):
 
 
 class ConvGuided(nn.Module):
-    """Guided filter whose window weights and slope are learned (Wu et al., CVPR 2018, arXiv:1803.05619)."""
+    """Guided filter with learned window weights and slope (Wu et al., CVPR 2018, arXiv:1803.05619)."""
 
     def __init__(self, radius: int = 1, width: int = 32):
         super().__init__()
@@ -87,10 +87,10 @@ class ConvGuided(nn.Module):
 
 
 class DeepGuidedRefiner(nn.Module):
-    """Guided filter with a learned window and a slope that hidden features take part in.
+    """Guided filter with a learned window, and a slope that depends on hidden features.
 
     The refiner of Robust Video Matting (Lin et al., WACV 2022, arXiv:2108.11515) after Wu et al.; windows are zero
-    outside the picture and not renormalized.
+    outside the image and not renormalized.
     """
 
     def __init__(self, channels: int = 4, hidden: int = 16):
@@ -117,7 +117,7 @@ class DeepGuidedRefiner(nn.Module):
 
 
 class DeepGuided(nn.Module):
-    """`DeepGuidedRefiner` on the logits, its hidden features a projection of the network's own."""
+    """`DeepGuidedRefiner` on the logits, with a projection of the network's features as hidden features."""
 
     def __init__(self, features: int, hidden: int = 16):
         super().__init__()
@@ -133,10 +133,10 @@ class DeepGuided(nn.Module):
 
 
 class Choice(NamedTuple):
-    """One line of the table of upsamplers."""
+    """An entry of the table of upsamplers."""
 
     build: Callable[..., nn.Module]
-    fixed: Mapping[str, object] = MappingProxyType({})  # arguments that the name decides
+    fixed: Mapping[str, object] = MappingProxyType({})  # arguments that the name implies
 
 
 UPSAMPLERS: dict[str, Choice] = {
@@ -147,7 +147,7 @@ UPSAMPLERS: dict[str, Choice] = {
     "conv_guided": Choice(ConvGuided),
     "deep_guided": Choice(DeepGuided),
 }
-LEARNABLE = ("conv_guided", "deep_guided")  # those that have parameters
+LEARNABLE = ("conv_guided", "deep_guided")  # upsamplers with parameters
 
 
 def create_upsampler(name: str, features: int, **options: float) -> nn.Module:
@@ -156,7 +156,7 @@ def create_upsampler(name: str, features: int, **options: float) -> nn.Module:
     Args:
         name: key of `UPSAMPLERS`.
         features: channels of the feature map that comes with the logits.
-        options: arguments of the upsampler's class, as `radius` and `eps`.
+        options: arguments of the upsampler's class, such as `radius` and `eps`.
 
     Raises:
         InputError: no such upsampler, or an option that it does not have.
@@ -175,7 +175,7 @@ def create_upsampler(name: str, features: int, **options: float) -> nn.Module:
 
 
 def _guides(images: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return the grey guide (N, 1, H, W) and its bicubic reduction to `size` with aligned corners."""
+    """Return the gray guide (N, 1, H, W) and its bicubic reduction to `size` with aligned corners."""
     guide = images.mean(1, keepdim=True)
     return guide, nnf.interpolate(guide, size=size, mode="bicubic", align_corners=True)
 
@@ -198,7 +198,7 @@ def _learned_filter(
     align_corners: bool,
     hidden: Tensor | None = None,
 ) -> Tensor:
-    """`fast_guided_filter` with a given window mean, and the slope regressed from covariance and variance."""
+    """Apply `fast_guided_filter` with a given window mean, and a slope regressed from covariance and variance."""
     mean_guide, mean_target = mean(small_guide), mean(small_target)
     covariance = mean(small_guide * small_target) - mean_guide * mean_target
     variance = mean(small_guide * small_guide) - mean_guide * mean_guide

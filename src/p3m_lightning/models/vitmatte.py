@@ -9,12 +9,12 @@ from p3m_lightning.models.blocks import MattingNetwork, scale_channels
 from p3m_lightning.ops import crop_to, impose_trimap, normalize, pad_to_multiple
 from p3m_lightning.schema import FOREGROUND, MattingOutput
 
-GLOBAL_BLOCKS = (2, 5, 8, 11)  # attend to the whole map and end in a residual convolution; the others to windows
+GLOBAL_BLOCKS = (2, 5, 8, 11)  # attend to the whole map and end in a residual convolution; the others attend to windows
 WINDOW = 14
 
 
 class ViTMatte(MattingNetwork):
-    """Matting with a given trimap by the network of `transformers`, built from a configuration.
+    """ViTMatte of `transformers`, built from a configuration; needs a trimap.
 
     Args:
         heads: attention heads of 64 channels: 6 in the published small network, 12 in the base one.
@@ -49,7 +49,7 @@ class ViTMatte(MattingNetwork):
             fusion_hidden_sizes=[scale_channels(c, width, 8) for c in (256, 128, 64, 32)],
         )
         self.network = VitMatteForImageMatting(config)
-        for layer in self.network.decoder.modules():  # the authors leave these as torch begins them, not near zero
+        for layer in self.network.decoder.modules():  # the authors keep torch's initialization here
             if isinstance(layer, nn.Conv2d):
                 layer.reset_parameters()
 
@@ -63,7 +63,7 @@ class ViTMatte(MattingNetwork):
         Returns:
             alpha (N, 1, H, W) in [0, 1], the trimap where that is known; detail, the network's own matte everywhere.
         """
-        # the authors train on ImageNet's normalization; the image processor of transformers has 0.5 and 0.5 instead
+        # the authors train with ImageNet's normalization; the image processor of transformers uses 0.5 and 0.5
         inputs = torch.cat([normalize(images), trimap.to(images.dtype) / FOREGROUND], dim=1)
         detail = self.network(pad_to_multiple(inputs, 32)).alphas.to(images.dtype)
         detail = crop_to(detail, *images.shape[-2:])

@@ -1,4 +1,4 @@
-"""Reading weight files without running them, and filling networks from them, strictly."""
+"""Reading weights files safely, and loading them into networks strictly."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SHAPES = {
     "paths": dict,
     "experiment_name": str | None,
 }
-"""What is read of a checkpoint's configuration."""
+"""Types of the values read from a checkpoint's configuration."""
 
 
 class Checkpoint(NamedTuple):
@@ -67,14 +67,14 @@ def read_weights(path: str | Path) -> dict:
     if _format(path) == "safetensors":
         return _read_safetensors(path)[0]
     try:
-        # warnings are about the protocol of a pickle that is refused anyway; by its name torch would judge a file
+        # warnings concern pickles that are refused anyway; given a name, torch would go by its suffix
         with warnings.catch_warnings(action="ignore"), open(path, "rb") as file:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f": it brings {named[1]}" if named else ""
         raise InputError(f"{path}: refused, it holds more than tensors, and loading it could run code{what}") from None
-    except Exception as error:  # a broken file can fail in any way, often with nothing to say
+    except Exception as error:  # a broken file can fail in any way, often without a message
         raise InputError(f"{path}: damaged PyTorch file ({type(error).__name__}); download it again") from None
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: holds a {type(content).__name__}, not a dictionary of weights")
@@ -85,7 +85,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint of this package: `.ckpt` of a training run or `.safetensors` of `save_weights`.
 
     Raises:
-        InputError: no such file, or not one of ours.
+        InputError: no such file, or not a checkpoint of this package.
     """
     path = Path(path)
     config: Any
@@ -99,7 +99,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         content = read_weights(path)
         config, whole = content.get("config"), content.get("state_dict")
         whole = uncompiled(whole, str(path)) if isinstance(whole, Mapping) else {}
-        # "module." marks a network that was saved inside of DistributedDataParallel
+        # "module." marks a network saved inside DistributedDataParallel
         state = {
             key.removeprefix("net.").removeprefix("module."): value
             for key, value in whole.items()
@@ -116,7 +116,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def uncompiled(state: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Take off the prefixes `_orig_mod.` by which `torch.compile` marks a network, or a part of one.
+    """Remove the prefixes `_orig_mod.` that `torch.compile` adds to a network or a part of one.
 
     Raises:
         InputError: two entries have the same name without them.
@@ -128,7 +128,7 @@ def uncompiled(state: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 
 def save_weights(model: nn.Module, config: Mapping, path: str | Path) -> None:
-    """Write the weights of `model` as safetensors, `config` (see `Checkpoint`) as JSON in the metadata."""
+    """Write the weights of `model` as safetensors, and `config` (see `Checkpoint`) as JSON in the metadata."""
     from safetensors.torch import save_file
 
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
@@ -157,7 +157,7 @@ def verify_sha256(path: str | Path, expected: str) -> None:
 
 
 def load_strictly(model: nn.Module, state: Weights, source: str) -> None:
-    """Fill `model` from `state`, whose keys and shapes must be exactly the model's; raises as `verify_fit` does."""
+    """Load `state` into `model`, whose keys and shapes must match exactly; raises as `verify_fit` does."""
     verify_fit(model, state, source)
     model.load_state_dict(state)
 
@@ -166,7 +166,7 @@ def verify_fit(model: nn.Module, state: Weights, source: str) -> None:
     """Compare the keys and shapes of `state` with the model's.
 
     Raises:
-        InputError: names the entries that are missing, left over, or of another shape.
+        InputError: entries are missing, left over, or of another shape; the message names them.
     """
     ours = model.state_dict()
     refuse(source, "is made for another network: it lacks", set(ours) - set(state))
@@ -180,30 +180,30 @@ def verify_fit(model: nn.Module, state: Weights, source: str) -> None:
 
 
 def load_reference_weights(model: nn.Module, state_dict: Mapping, source: str = "state_dict") -> None:
-    """Fill `model` from a checkpoint in the layout that the authors of the network publish, strictly.
+    """Load a checkpoint in the layout of the network's authors into `model`, strictly.
 
     Args:
         model: from `create_model`, every module as published.
-        state_dict: their keys and tensors, or `{"state_dict": ...}` around them; "module." prefixes are taken off,
-            tensors saved under two names must be equal, parts that no output depends on are dropped.
-        source: what to call it in an error, such as its path.
+        state_dict: their keys and tensors, or `{"state_dict": ...}` around them; "module." prefixes are removed,
+            tensors saved under two names must be equal, parts that do not affect outputs are dropped.
+        source: its name in errors, such as its path.
 
     Raises:
-        InputError: a network without published layout; entries missing, unknown, contradictory, of another shape.
+        InputError: the network has no published layout; entries missing, unknown, contradictory, or of another shape.
     """
     _load_mapped(model, unwrapped(state_dict, source), _maps_of(model, KEY_MAPS, "published checkpoint"), source)
 
 
 def load_encoder_weights(model: nn.Module, weights: str | Path | Mapping) -> None:
-    """Fill the encoder of `model` with ImageNet weights, strictly; nothing is ever fetched.
+    """Load ImageNet weights into the encoder of `model`, strictly; nothing is downloaded.
 
     Args:
         model: from `create_model`.
         weights: a file, or a state dict such as `torchvision.models.resnet34(weights="DEFAULT").state_dict()`; see
-            `ENCODER_MAPS` for the layouts and for the parts of an encoder that they leave as they are.
+            `ENCODER_MAPS` for the layouts and for the parts of an encoder that they do not contain.
 
     Raises:
-        InputError: a network without such an encoder; entries missing, unknown, of another shape.
+        InputError: the network has no such encoder; entries missing, unknown, or of another shape.
     """
     source = "encoder_weights" if isinstance(weights, Mapping) else str(weights)
     content = weights if isinstance(weights, Mapping) else read_weights(weights)
@@ -226,7 +226,7 @@ def _load_mapped(model: nn.Module, foreign: Weights, keymaps: Sequence[KeyMap], 
 
 
 def _renamed(foreign: Weights, names: Mapping[str, str | None], source: str) -> dict[str, Tensor]:
-    """Give the entries our names; two entries of one name are verified to agree."""
+    """Rename the entries to our names; verify that entries with the same name agree."""
     result: dict[str, Tensor] = {}
     contradictory: set[str] = set()
     for key, ours in names.items():
@@ -240,13 +240,13 @@ def _renamed(foreign: Weights, names: Mapping[str, str | None], source: str) -> 
 
 
 def _with_more_inputs(weight: Tensor, channels: int) -> Tensor:
-    """Add zeros behind the input channels of a convolution (out, in, h, w) up to `channels`."""
+    """Pad the input channels of a convolution (out, in, h, w) with zeros to `channels`."""
     missing = max(0, channels - weight.shape[1])
     return torch.cat([weight, weight.new_zeros(weight.shape[0], missing, *weight.shape[2:])], dim=1)
 
 
 def unwrapped(content: Mapping, source: str) -> Weights:
-    """Take off the wrappings in which state dicts are saved."""
+    """Return a state dict without the wrappers that it was saved in."""
     for wrapping in ("state_dict", "model"):
         if isinstance(content.get(wrapping), Mapping):
             content = content[wrapping]
@@ -258,12 +258,12 @@ def unwrapped(content: Mapping, source: str) -> Weights:
 def _maps_of(model: nn.Module, maps: Mapping[str, Sequence[KeyMap]], what: str) -> Sequence[KeyMap]:
     name = str(getattr(model, "name", None))
     if name not in maps:
-        raise InputError(f"model={name}: the layout of its {what} is not known; known are {', '.join(maps)}")
+        raise InputError(f"model={name}: the layout of its {what} is unknown; known are {', '.join(maps)}")
     return maps[name]
 
 
 def refuse(source: str, reason: str, keys: set[str]) -> None:
-    """Raise InputError with the first of `keys`, the entries that do not fit; nothing where there are none."""
+    """Raise InputError with the first of `keys`, the entries that do not fit; do nothing if there are none."""
     if keys:
         raise InputError(f"{source}: {reason} {', '.join(shortened(sorted(keys), 4))}")
 

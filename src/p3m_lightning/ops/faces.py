@@ -1,8 +1,8 @@
 """Face obfuscation of P3M-10k: landmarks -> private area -> minus the transition area -> blur, mosaic or zero.
 
 Li, Ma, Zhang, Tao: Privacy-Preserving Portrait Matting (2021), figure 2; mosaic and zero come from the journal
-article (Ma et al. 2023). Detector, kernel size and dilation were not published: here they are keys, and the sizes
-among them are relative to the face's own.
+article (Ma et al. 2023). Detector, kernel size and dilation were not published: here they are keys, and sizes
+are relative to that of the face.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ MOSAIC_CELL = 0.16
 TRANSITION_MARGIN = 0.03
 SMALLEST_PIECE = 0.05
 BLUR_SIDE = 256
-"""Faces larger than this are blurred at reduced size: what a strong blur leaves needs no more pixels."""
+"""Faces larger than this are blurred at reduced size, since a strong blur leaves no finer detail."""
 
 
 def private_area(landmarks: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Fill the polygon of the jaw closed over the two rows of brow points; forehead, ears and hair stay outside.
+    """Fill the polygon of the jaw, closed along the two rows of brow points, without forehead, ears and hair.
 
     Args:
         landmarks: float (68, 2), x and y in pixels, in the order of 300-W (jaw 0-16, brows 17-26).
@@ -40,25 +40,25 @@ def private_area(landmarks: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         InputError: not 68 finite points.
     """
     points = _checked(landmarks)
-    outline = np.concatenate([points[JAW], points[BROWS][::-1]])  # back over the brows, or the polygon crosses itself
+    outline = np.concatenate([points[JAW], points[BROWS][::-1]])  # brows in reverse, or the polygon would cross itself
     area = np.zeros(tuple(shape[:2]), np.uint8)
     cv2.fillPoly(area, [np.rint(outline).astype(np.int32)], 255)
-    # on turned faces the outline may cross itself all the same, and the even-odd rule would leave holes
+    # on turned faces the outline may still cross itself, and the even-odd rule would leave holes
     contours, _ = cv2.findContours(area, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(area, contours, -1, 255, cv2.FILLED)
 
 
 def face_size(landmarks: np.ndarray) -> float:
-    """Longer side in pixels of the box around landmarks (68, 2): the unit of every size below; at least 1."""
+    """Return the longer side in pixels of the box around landmarks (68, 2), at least 1: the unit of all sizes below."""
     return max(1.0, float(np.ptp(_checked(landmarks), axis=0).max()))
 
 
 def transition_area(alpha: np.ndarray, margin: int) -> np.ndarray:
-    """Mark where a matte goes from foreground to background, hard edges too, and `margin` pixels around.
+    """Return where a matte changes from foreground to background, including hard edges, widened by `margin` pixels.
 
     Args:
         alpha: uint8 or uint16 (H, W), full range.
-        margin: 0 marks the soft pixels alone.
+        margin: 0 marks only the soft pixels.
 
     Returns:
         bool (H, W).
@@ -79,18 +79,18 @@ def obfuscate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make every face unrecognizable, with a hard border, and change no other pixel.
 
-    What is blurred or averaged comes from inside the face alone: neither does hair or background bleed into it.
+    Only pixels inside the face are blurred or averaged, so neither hair nor background bleeds into it.
 
     Args:
         image: uint8 (H, W, 3).
-        landmarks: per face float (68, 2), x and y in pixels; none leaves the image as it is.
+        landmarks: per face float (68, 2), x and y in pixels; none leaves the image unchanged.
         alpha: uint8 or uint16 (H, W); its transition area stays untouched.
         mode: "blur", "mosaic" or "zero".
         blur_sigma: standard deviation of the Gaussian, in face sizes.
         mosaic_cell: side of a mosaic cell, in face sizes.
-        transition_margin: how far the transition area of the matte is widened, in face sizes.
-        smallest_piece: what the transition area cuts off and lies in the clear background is no face, but landmarks
-            beyond its edge, where it is smaller than this share of the private area; it stays as it is.
+        transition_margin: widening of the transition area of the matte, in face sizes.
+        smallest_piece: pieces that the transition area cuts off in the clear background are not face, but landmarks
+            beyond its edge, if they are smaller than this share of the private area; they are left unchanged.
 
     Returns:
         The obfuscated copy, uint8 (H, W, 3), and the face mask, uint8 (H, W): 255 where pixels were replaced.
@@ -151,7 +151,7 @@ def check_arrays(image: np.ndarray, alpha: np.ndarray | None) -> None:
 
 
 def _inside_edges(area: np.ndarray, alpha: np.ndarray, margin: int, smallest_piece: float) -> np.ndarray:
-    """Take the transition area from a private area, uint8 (H, W), and scraps in the clear background with it."""
+    """Remove from a private area, uint8 (H, W), the transition area and small pieces in the clear background."""
     left = np.where(transition_area(alpha, margin), np.uint8(0), area)
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(left)
     limit = smallest_piece * np.count_nonzero(area)
@@ -162,7 +162,7 @@ def _inside_edges(area: np.ndarray, alpha: np.ndarray, margin: int, smallest_pie
 
 
 def _blurred(image: np.ndarray, inside: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian mean over the pixels that are `inside`: a blur of image x mask over a blur of the mask."""
+    """Return the Gaussian mean over pixels `inside`: the blur of image x mask divided by the blur of the mask."""
     height, width = inside.shape
     scale = min(1.0, BLUR_SIDE / max(height, width))
     weights = inside.astype(np.float32)
@@ -176,7 +176,7 @@ def _blurred(image: np.ndarray, inside: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _mosaic(image: np.ndarray, inside: np.ndarray, cell: int) -> np.ndarray:
-    """Mean over the pixels of each square cell that are `inside`."""
+    """Return the mean over the pixels `inside` of each square cell."""
     height, width = inside.shape
     rows, columns = np.arange(height) // cell, np.arange(width) // cell
     cells = rows[:, None] * (columns[-1] + 1) + columns

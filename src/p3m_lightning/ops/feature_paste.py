@@ -14,11 +14,11 @@ def paste_features(
     source_mask: Tensor,
     threshold: float = 0.5,
 ) -> Tensor:
-    """Replace target features inside the face by source features, center laid on center.
+    """Replace target features inside the face by source features, with the face centers aligned.
 
     Ma et al., Rethinking Portrait Matting with Privacy Preserving (IJCV 2023), P3M-CP at feature level. A feature is
-    replaced where both faces are, after the source was moved by whole cells so that the centers of the boxes around
-    both faces meet. Source features are detached.
+    replaced where both faces are, after the source is moved by whole cells to align the centers of the boxes around
+    both faces. Source features are detached.
 
     Args:
         target_features: (N, C, h, w).
@@ -28,7 +28,7 @@ def paste_features(
         threshold: share of a cell that must lie in the face.
 
     Returns:
-        (N, C, h, w); a target in which either face is empty comes back as it is.
+        (N, C, h, w); a target is unchanged if either face is empty.
     """
     height, width = target_features.shape[-2:]
     inside, shift = pasted_region(target_mask, source_mask, (height, width), threshold)
@@ -51,9 +51,9 @@ def pasted_region(
 
 
 def _box_center(masks: Tensor) -> Tensor:
-    """Centers (N, 2) of the boxes around (N, 1, h, w) masks; anything for an empty one."""
+    """Return the centers (N, 2) of the boxes around (N, 1, h, w) masks; arbitrary for empty ones."""
     centers = []
-    for axis in (3, 2):  # along columns to find rows, and the other way around
+    for axis in (3, 2):  # reduce over columns to find rows, and vice versa
         line = masks.any(dim=axis).flatten(1).float()
         first, last = line.argmax(1), line.shape[1] - 1 - line.flip(1).argmax(1)
         centers.append((first + last) / 2)
@@ -61,7 +61,7 @@ def _box_center(masks: Tensor) -> Tensor:
 
 
 def _moved(maps: Tensor, shift: Tensor) -> Tensor:
-    """Move each of (N, C, h, w) by its own rows and columns (N, 2); zeros come in."""
+    """Shift each of (N, C, h, w) by its own rows and columns (N, 2), filling with zeros."""
     batch, height, width = torch.arange(maps.shape[0], device=maps.device), *maps.shape[-2:]
     rows = torch.arange(height, device=maps.device) - shift[:, :1]  # (N, h)
     columns = torch.arange(width, device=maps.device) - shift[:, 1:]

@@ -18,7 +18,7 @@ def pad_to_multiple(images: Tensor, multiple: int, minimum: int = 0) -> Tensor:
         minimum: smallest side to return; rounded up to a multiple itself.
 
     Returns:
-        (N, C, H', W') with H' >= H and W' >= W; the same tensor if nothing is to be done.
+        (N, C, H', W') with H' >= H and W' >= W; the same tensor if there is nothing to do.
 
     Example:
         >>> import torch
@@ -26,7 +26,7 @@ def pad_to_multiple(images: Tensor, multiple: int, minimum: int = 0) -> Tensor:
         torch.Size([1, 3, 64, 64])
     """
     height, width = images.shape[-2:]
-    # not -(-side // multiple): ONNX rounds the quotient of a negative number the other way
+    # not -(-side // multiple): ONNX rounds negative quotients the other way
     new_height, new_width = ((max(side, minimum) + multiple - 1) // multiple * multiple for side in (height, width))
     if (new_height, new_width) == (height, width):
         return images
@@ -45,7 +45,7 @@ def crop_to(maps: Tensor, height: int, width: int) -> Tensor:
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (N, C, H, W) to `size` (height, width) bilinearly, half-pixel centers, no smoothing before reduction.
+    """Resize (N, C, H, W) to `size` (height, width) bilinearly, with half-pixel centers, without antialiasing.
 
     Example:
         >>> import torch
@@ -72,7 +72,7 @@ def region_means(maps: Tensor, regions: int) -> Tensor:
     """Average (N, C, H, W) over a grid of regions: `adaptive_avg_pool2d` as matrices, which ONNX takes at any size.
 
     Returns:
-        (N, C, regions, regions); regions overlap by a pixel where a side is no multiple of their number.
+        (N, C, regions, regions); regions overlap by a pixel if a side is not a multiple of their number.
 
     Example:
         >>> import torch
@@ -85,7 +85,7 @@ def region_means(maps: Tensor, regions: int) -> Tensor:
 
 
 def _averaging(side: int, regions: int, like: Tensor) -> Tensor:
-    """Rows of weights (regions, side) that average each region of an axis."""
+    """Return weights (regions, side) that average each region of an axis."""
     number = torch.arange(regions, device=like.device).unsqueeze(1)
     pixel = torch.arange(side, device=like.device)
     inside = (pixel >= number * side // regions) & (pixel < ((number + 1) * side + regions - 1) // regions)
@@ -110,7 +110,7 @@ def resize_smooth(maps: Tensor, size: tuple[int, int]) -> Tensor:
     if maps.shape[-2:] == size:
         return maps
     down, across = (smooth_blocks(old, new) for old, new in zip(maps.shape[-2:], size, strict=True))
-    with torch.autocast(maps.device.type, enabled=False):  # products of bfloat16 would show
+    with torch.autocast(maps.device.type, enabled=False):  # bfloat16 would be visible
         maps = torch.cat([_like(maps, block) @ maps[..., block.source, :] for block in down], -2)
         return torch.cat([maps[..., block.source] @ _like(maps, block).T for block in across], -1)
 

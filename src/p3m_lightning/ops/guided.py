@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def box_mean(maps: Tensor, radius: int) -> Tensor:
-    """Average (N, C, H, W) over windows of (2 radius + 1) squared, cut at the border: only pixels inside count."""
+    """Average (N, C, H, W) over windows of (2 radius + 1) squared, clipped at the border."""
     side = 2 * radius + 1
     maps = nnf.avg_pool2d(maps, (side, 1), stride=1, padding=(radius, 0), count_include_pad=False)
     return nnf.avg_pool2d(maps, (1, side), stride=1, padding=(0, radius), count_include_pad=False)
@@ -17,8 +17,8 @@ def box_mean(maps: Tensor, radius: int) -> Tensor:
 def guided_filter(guide: Tensor, target: Tensor, radius: int, eps: float) -> Tensor:
     """Filter `target` so that it is a linear function of `guide` in every window (He et al., eqs. 5 to 8).
 
-    a = cov(guide, target) / (var(guide) + eps), b = mean(target) - a mean(guide), both averaged once more over the
-    windows that a pixel lies in; result = mean(a) guide + mean(b).
+    a = cov(guide, target) / (var(guide) + eps), b = mean(target) - a mean(guide), both averaged again over the
+    windows that contain a pixel; result = mean(a) guide + mean(b).
 
     Args:
         guide: float (N, 1, H, W) or (N, C, H, W).
@@ -27,7 +27,7 @@ def guided_filter(guide: Tensor, target: Tensor, radius: int, eps: float) -> Ten
         eps: smallest variance of the guide that counts as an edge, in squared units of the guide.
 
     Returns:
-        (N, C, H, W); half precision is computed in single and returned as it came.
+        (N, C, H, W); computed in single precision for half-precision inputs.
 
     Example:
         >>> import torch
@@ -55,7 +55,7 @@ def fast_guided_filter(small_guide: Tensor, small_target: Tensor, guide: Tensor,
         eps: smallest variance of the guide that counts as an edge, in squared units of the guide.
 
     Returns:
-        (N, C, H, W); half precision is computed in single and returned as it came.
+        (N, C, H, W); computed in single precision for half-precision inputs.
 
     Example:
         >>> import torch
@@ -82,7 +82,7 @@ def _coefficients(guide: Tensor, target: Tensor, radius: int, eps: float) -> tup
     """Return slope and offset of the best linear function of `guide` in the window around each pixel."""
     guide, target = _widened(guide), _widened(target)
     guide_level, target_level = (maps.mean((-2, -1), keepdim=True) for maps in (guide, target))
-    # the moments are small differences of large means: without the levels float32 keeps a digit more of them
+    # variances are small differences of large means: subtracting the mean level saves a digit in float32
     guide, target = guide - guide_level, target - target_level
     mean_guide, mean_target = box_mean(guide, radius), box_mean(target, radius)
     covariance = box_mean(guide * target, radius) - mean_guide * mean_target

@@ -28,10 +28,10 @@ def normalize(images: Tensor, mean: tuple[float, ...] = IMAGENET_MEAN, std: tupl
 
 
 def constant(like: Tensor, values: Sequence[float]) -> Tensor:
-    """Return a few numbers, (len(values),), in type and on the device of `like`.
+    """Return a few numbers, (len(values),), with the type and device of `like`.
 
-    They are filled in there: `new_tensor` would copy them over from the host, and wait for the device to be done with
-    everything before.
+    They are filled in on the device: `new_tensor` would copy them from the host, and wait for all pending work of the
+    device.
 
     Example:
         >>> import torch
@@ -42,7 +42,7 @@ def constant(like: Tensor, values: Sequence[float]) -> Tensor:
 
 
 def composite(foreground: Tensor, background: Tensor, alpha: Tensor) -> Tensor:
-    """Lay `foreground` (N, 3, H, W) over `background` (N, 3, H, W) by `alpha` (N, 1, H, W) in [0, 1].
+    """Composite `foreground` (N, 3, H, W) over `background` (N, 3, H, W) by `alpha` (N, 1, H, W) in [0, 1].
 
     Example:
         >>> import torch
@@ -54,7 +54,7 @@ def composite(foreground: Tensor, background: Tensor, alpha: Tensor) -> Tensor:
 
 
 def fuse(semantic: Tensor, detail: Tensor) -> Tensor:
-    """Join a trimap prediction and a detail matte: 0 in the background, 1 in the foreground, detail in between.
+    """Fuse a trimap prediction and a detail matte: 0 in the background, 1 in the foreground, detail in between.
 
     Args:
         semantic: (N, 3, H, W) scores of background, unknown, foreground; the first wins a tie, no gradient.
@@ -73,7 +73,7 @@ def fuse(semantic: Tensor, detail: Tensor) -> Tensor:
 
 
 def impose_trimap(alpha: Tensor, trimap: Tensor) -> Tensor:
-    """Set `alpha` (N, 1, H, W) to 0 and 1 where `trimap`, classes of the same shape, knows background or foreground.
+    """Set `alpha` (N, 1, H, W) to 0 and 1 where `trimap`, classes of the same shape, is background or foreground.
 
     Example:
         >>> import torch
@@ -84,17 +84,17 @@ def impose_trimap(alpha: Tensor, trimap: Tensor) -> Tensor:
 
 
 def unpool(maps: Tensor, indices: Tensor) -> Tensor:
-    """Put every value back to where its maximum was found: `max_unpool2d` with kernel 2 and stride 2.
+    """Put every value back at the position of its maximum: `max_unpool2d` with kernel 2 and stride 2.
 
-    Written as a scatter on flattened positions, which every exporter knows. Where overlapping pools name one place
-    several times, the last value in row-major order stays on the CPU; on CUDA the order is not fixed.
+    Implemented as a scatter on flattened positions, which every exporter supports. If overlapping pools give a position
+    several times, the last value in row-major order wins on the CPU; on CUDA the order is undefined.
 
     Args:
         maps: (N, C, H, W).
         indices: int64 (N, C, H, W), positions in a plane of (2 H) x (2 W).
 
     Returns:
-        (N, C, 2 H, 2 W), zero where nothing was put.
+        (N, C, 2 H, 2 W), zero elsewhere.
 
     Example:
         >>> import torch
@@ -128,5 +128,5 @@ def trimap_from_alpha(alpha: np.ndarray, kernel_size: int) -> np.ndarray:
     """
     dilated = dilate(alpha > 0, kernel_size)
     eroded = ~dilate(alpha < np.iinfo(alpha.dtype).max, kernel_size)
-    # eroded lies inside dilated, and the classes are numbered from the outside in
+    # eroded lies inside dilated, so their sum counts from background to foreground
     return dilated.view(np.uint8) + eroded.view(np.uint8)

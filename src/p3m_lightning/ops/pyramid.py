@@ -1,4 +1,4 @@
-"""Laplacian pyramids in which losses compare mattes; the field has two, and they are not the same."""
+"""Laplacian pyramids for losses; two different ones are in use in the field."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from p3m_lightning.schema import InputError
 Taps = tuple[float, float, float]
 """Weights of a symmetric kernel of five: its ends, their neighbors, the center."""
 
-_SHARE = 1 / (10 * (1 + 2 * math.exp(-1) + 2 * math.exp(-4)))  # the sum of two bells over a 5 x 5 square is one
+_SHARE = 1 / (10 * (1 + 2 * math.exp(-1) + 2 * math.exp(-4)))  # the sum of two Gaussians over a 5 x 5 square is one
 BELL: Taps = (math.exp(-4) * _SHARE, math.exp(-1) * _SHARE, _SHARE)
 BOX: Taps = (1.0, 1.0, 1.0)
 BINOMIAL: Taps = (1 / 16, 4 / 16, 6 / 16)
 
 
 def average_pyramid(maps: Tensor, levels: int = 5) -> list[Tensor]:
-    """Take `maps` apart as the P3M losses do: difference to a smoothed copy, then the average of 2 x 2 smoothed pixels.
+    """Decompose `maps` as P3M's losses do: difference from a smoothed copy, then the average of 2 x 2 smoothed pixels.
 
-    The 5 x 5 kernel is the normalized sum (not product) of two bells exp(-x^2), borders are repeated, and an odd last
-    row or column is dropped on the way to the next level.
+    The 5 x 5 kernel is the normalized sum (not product) of two Gaussians exp(-x^2), borders are repeated, and an odd
+    last row or column is dropped on the way to the next level.
 
     Args:
         maps: float (N, C, H, W), both sides at least 2^levels.
         levels: number of differences.
 
     Returns:
-        `levels` differences, the k-th (N, C, H / 2^k, W / 2^k), and the low-pass rest as the last entry.
+        `levels` differences, the k-th (N, C, H / 2^k, W / 2^k), and the low-pass residual as the last entry.
 
     Raises:
         InputError: a side is too small.
@@ -44,7 +44,7 @@ def average_pyramid(maps: Tensor, levels: int = 5) -> list[Tensor]:
     pyramid = []
     for _ in range(levels):
         padded = nnf.pad(maps, (2, 2, 2, 2), mode="replicate")
-        # a sum of bells is separable term by term: a bell down and a box across, and the other way round
+        # the sum is separable term by term: a Gaussian down and a box across, and vice versa
         smooth = _across(_down(padded, BELL), BOX) + _across(_down(padded, BOX), BELL)
         pyramid.append(maps - smooth)
         maps = nnf.avg_pool2d(smooth, 2)
@@ -52,7 +52,7 @@ def average_pyramid(maps: Tensor, levels: int = 5) -> list[Tensor]:
 
 
 def binomial_pyramid(maps: Tensor, levels: int) -> list[Tensor]:
-    """Take `maps` apart as Burt and Adelson (1983) do: difference to the enlarged copy of every second smoothed pixel.
+    """Decompose `maps` after Burt and Adelson (1983): difference from the enlarged copy of every second smoothed pixel.
 
     The 5 x 5 kernel is the product of two binomials [1 4 6 4 1] / 16, borders are mirrored, and an odd last row or
     column is dropped before each level.
@@ -62,7 +62,7 @@ def binomial_pyramid(maps: Tensor, levels: int) -> list[Tensor]:
         levels: number of differences.
 
     Returns:
-        `levels` differences, the k-th (N, C, H / 2^k, W / 2^k); the low-pass rest is left out.
+        `levels` differences, the k-th (N, C, H / 2^k, W / 2^k); the low-pass residual is left out.
 
     Raises:
         InputError: a side is too small.
@@ -91,7 +91,7 @@ def _binomial(maps: Tensor) -> Tensor:
 
 
 def _down(maps: Tensor, weights: Taps) -> Tensor:
-    """Filter (N, C, H + 4, W) along its columns with a symmetric kernel of five; sums beat one-channel convolutions."""
+    """Filter (N, C, H + 4, W) along its columns with a symmetric kernel of five, faster than by convolution."""
     outer, inner, center = weights
     rows = maps.shape[-2] - 4
     above, before, here, after, below = (maps.narrow(-2, k, rows) for k in range(5))

@@ -1,1 +1,1 @@
-"""Faces in data sets: finding them, obfuscating a folder of portraits, and auditing what remains."""
+"""Faces in data sets: finding them, obfuscating a folder of portraits, and auditing the result."""

@@ -44,23 +44,23 @@ FORMATS = ("same", "png")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Recipe by which each image is anonymized: who finds the faces, and the keys of `obfuscate`."""
+    """Settings for anonymizing each image: the face finder and the keys of `obfuscate`."""
 
-    finder: FaceFinder  # a dataclass or a function of a module, so that it travels to the workers
+    finder: FaceFinder  # a dataclass or a function of a module, so that it can be sent to the workers
     mode: str = "blur"
     blur_sigma: float = BLUR_SIGMA
     mosaic_cell: float = MOSAIC_CELL
     transition_margin: float = TRANSITION_MARGIN
     smallest_piece: float = SMALLEST_PIECE
-    copy_unfound: bool = False  # also write images in which no face was found, pixels as they are
+    copy_unfound: bool = False  # also write images in which no face was found, unchanged
 
     def keys(self) -> dict[str, Any]:
-        """Arguments for `obfuscate`."""
+        """Return the arguments for `obfuscate`."""
         names = ("mode", "blur_sigma", "mosaic_cell", "transition_margin", "smallest_piece")
         return {name: getattr(self, name) for name in names}
 
     def settings(self) -> dict[str, object]:
-        """Settings that decide the pixels, as plain values: resuming with other settings is refused."""
+        """Return the settings that determine the pixels, as plain values: resuming with other settings is refused."""
         name = getattr(self.finder, "__qualname__", type(self.finder).__qualname__)
         return {**self.keys(), "finder": {"name": name, **(asdict(self.finder) if is_dataclass(self.finder) else {})}}
 
@@ -78,9 +78,9 @@ def anonymize_folder(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Entry]:
-    """Obfuscate the faces of every image directly in `source`; what was done before is kept.
+    """Obfuscate the faces of every image directly in `source`; earlier results are kept.
 
-    Pixels are written anew with the EXIF rotation applied, and nothing but the color profile goes with them. Images in
+    Pixels are rewritten with the EXIF rotation applied, and of the metadata only the color profile is kept. Images in
     which no face was found are not written unless the recipe says so.
 
     Args:
@@ -89,14 +89,14 @@ def anonymize_folder(
         recipe: mode, sizes and finder.
         mattes: folder of mattes, paired by stem, whose transition areas stay untouched.
         masks: folder for the face masks, PNG of 0 and 255.
-        landmarks: JSON, see `read_landmarks`; images in it are not shown to the finder.
-        output_format: "same" keeps the file's format, with a JPEG's own tables; "png" keeps every pixel's value.
-        report: JSON of what was done; by default `<destination>.anonymize.json`, beside the folder.
+        landmarks: JSON, see `read_landmarks`; the finder is not run on images in it.
+        output_format: "same" keeps the file's format, for JPEG with its own quantization tables; "png" is lossless.
+        report: JSON report; by default `<destination>.anonymize.json`, beside the folder.
         workers: processes; one per core by default.
-        overwrite: discard what was done before.
+        overwrite: discard earlier results.
 
     Returns:
-        Stem -> what became of the image.
+        Stem -> outcome of the image.
 
     Raises:
         InputError: wrong arguments, a destination that holds other files or cannot be written.
@@ -120,13 +120,13 @@ def anonymize_folder(
 
 
 def report_path(destination: str | Path) -> Path:
-    """Return the path of the report of a destination: beside it, because landmarks are not for publishing."""
+    """Return the path of the report of a destination: beside it, because landmarks must not be published."""
     destination = Path(destination).resolve()
     return destination.with_name(destination.name + ".anonymize.json")
 
 
 def anonymize_file(task: Task, recipe: Recipe) -> tuple[str, Entry, list[np.ndarray]]:
-    """Anonymize one image: its stem, what became of it, its faces; a source that cannot be read does not raise."""
+    """Anonymize one image; return its stem, outcome and faces; an unreadable source does not raise."""
     stem, given = task.image.stem, task.faces is not None
     stamp: list[int] = []
     try:
@@ -155,14 +155,14 @@ def anonymize_file(task: Task, recipe: Recipe) -> tuple[str, Entry, list[np.ndar
 
 
 def _look(finder: FaceFinder, image: np.ndarray, matte: np.ndarray | None) -> list[FoundFace]:
-    """Show an image to a finder, and the matte too if the finder looks closer at heads."""
+    """Run a finder on an image, with the matte if the finder uses it to search heads more closely."""
     if hasattr(finder, "look"):
         return finder.look(image, matte)
     return [FoundFace(points, getattr(finder, "__name__", type(finder).__name__)) for points in finder(image)]
 
 
 def kept_share(mask: np.ndarray, faces: list[np.ndarray]) -> float:
-    """Share of the private areas of `faces` that `mask` (H, W) covers; 0 without faces."""
+    """Return the share of the private areas of `faces` that `mask` (H, W) covers; 0 without faces."""
     private = np.zeros_like(mask)
     for face in faces:
         private |= private_area(face, mask.shape)
@@ -175,9 +175,9 @@ def jpeg_tables(image: Image.Image) -> dict[int, list[int]]:
 
 
 def encoding(image: Image.Image, suffix: str) -> dict[str, object]:
-    """Options for writing an opened image's pixels again: lossless, or with a JPEG's own tables; its color profile.
+    """Return options for rewriting an opened image: lossless, or with a JPEG's own tables; with its color profile.
 
-    A JPEG written with its own tables changes least: by rounding, and where its colors were stored at half size.
+    A JPEG rewritten with its own tables changes least: by rounding, and by chroma subsampling.
     """
     options: dict[str, object] = {}
     if image.mode in ("RGB", "RGBA") and image.info.get("icc_profile"):
@@ -214,7 +214,7 @@ def _tasks(
 
 
 def _read(task: Task) -> tuple[np.ndarray, dict[str, object], np.ndarray | None]:
-    """Pixels, options for writing them again, and the matte."""
+    """Return pixels, options for rewriting them, and the matte."""
     with open_image(task.image) as image:
         pixels, options = rgb_pixels(image), encoding(image, task.target.suffix)
     alpha = SampleFiles({"alpha": task.matte}).alpha() if task.matte else None

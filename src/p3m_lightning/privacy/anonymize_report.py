@@ -1,4 +1,4 @@
-"""The report of an anonymized folder: a line for every image, the landmarks, and what may be kept on resuming."""
+"""The report of an anonymized folder: an entry for every image, the landmarks, and the check of what to keep."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DECLARED_EMPTY = "declared without a face"
 HIDDEN = "face lies in the transition area"
 FAILED = "failed"
 WRITTEN = (OBFUSCATED, DECLARED_EMPTY)
-"""Statuses whose image is in the destination; `NO_FACE` only where copying was asked for."""
+"""Statuses of images in the destination; `NO_FACE` only if copying was requested."""
 SAVE_EVERY = 30.0
 """Seconds between two saves during the work."""
 
@@ -35,10 +35,10 @@ class Task:
     target: Path
     matte: Path | None = None
     mask: Path | None = None
-    faces: list[np.ndarray] | None = None  # given landmarks; None asks the finder
+    faces: list[np.ndarray] | None = None  # given landmarks; None runs the finder
 
     def stamp(self) -> list[int]:
-        """Sizes and times of the sources: another stamp means another file."""
+        """Sizes and times of the sources: another stamp means a changed file."""
         stats = [path.stat() for path in (self.image, self.matte) if path is not None]
         return [number for stat in stats for number in (stat.st_size, stat.st_mtime_ns)]
 
@@ -53,7 +53,9 @@ class Entry:
     stamp: list[int]
     faces: int = 0
     kept: float = 0.0  # share of the private area that was obfuscated
-    found: list[dict[str, object]] = field(default_factory=list)  # of each face, how; empty where landmarks were given
+    found: list[dict[str, object]] = field(
+        default_factory=list
+    )  # how each face was found; empty if landmarks were given
     reason: str | None = None  # of a failure
 
 
@@ -65,7 +67,7 @@ def found_by(entries: Iterable[Entry]) -> dict[str, int]:
 
 
 class Report:
-    """The report on disk: settings, an entry and the landmarks of each image; saved now and then and at the end."""
+    """The report on disk: settings, an entry and the landmarks of each image; saved periodically and at the end."""
 
     def __init__(self, path: Path, settings: dict[str, object]) -> None:
         self.path, self.settings = path, settings
@@ -75,10 +77,10 @@ class Report:
 
     @classmethod
     def open(cls, path: Path, settings: dict[str, object], targets: list[Path], overwrite: bool) -> Report:
-        """Take up the report at `path`, or begin one.
+        """Open the report at `path`, or begin a new one.
 
         Raises:
-            InputError: it was made with other settings, or targets are there without any report.
+            InputError: it was made with other settings, or targets exist without a report.
         """
         report = cls(path, settings)
         if path.exists() and not overwrite:
@@ -86,12 +88,12 @@ class Report:
             return report
         foreign = next((target for target in targets if target.exists()), None)
         if foreign is not None and not overwrite:
-            raise InputError(f"{foreign}: is there and no report ({path}) says who made it; --overwrite replaces it")
+            raise InputError(f"{foreign}: exists without a report ({path}); --overwrite replaces it")
         report.save()
         return report
 
     def knows(self, task: Task, copy_unfound: bool) -> bool:
-        """Tell whether this image was done from the same files and landmarks, and what was written is there."""
+        """Return whether this image was made from the same files and landmarks, and its outputs exist."""
         entry = self.entries.get(task.image.stem)
         if entry is None or entry.status == FAILED or entry.file != task.image.name or entry.stamp != task.stamp():
             return False
@@ -104,7 +106,7 @@ class Report:
         return not task.target.exists()
 
     def add(self, stem: str, entry: Entry, faces: list[np.ndarray]) -> None:
-        """Take in one image."""
+        """Add the entry of one image."""
         self.entries[stem] = entry
         self.landmarks.pop(stem, None)
         if entry.status not in (NO_FACE, FAILED):  # an empty list would declare that there is no face
@@ -113,7 +115,7 @@ class Report:
             self.save()
 
     def save(self) -> None:
-        """Write the report; as a file of landmarks it can be corrected by hand and given to the next run.
+        """Write the report, whose landmarks can be corrected by hand and given to the next run.
 
         Raises:
             InputError: it cannot be written.
@@ -143,5 +145,5 @@ class Report:
         if kind is None:
             self.save()
             return
-        with suppress(InputError):  # the first error says more
+        with suppress(InputError):  # the first error is more informative
             self.save()

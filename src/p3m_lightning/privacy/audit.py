@@ -1,6 +1,6 @@
-"""Audit of anonymized portraits: re-identification distances, faces found again, pixels that changed.
+"""Audit of anonymized portraits: re-identification distances, faces detected again, changed pixels.
 
-The yardstick is dlib's face descriptor: two photographs of one person are usually closer than 0.6. Both versions of a
+The measure is dlib's face descriptor: two photographs of one person are usually closer than 0.6. Both versions of a
 face are described at the landmarks of the original, the best an attacker could do; the originals of different images
 give the distances of different people.
 """
@@ -27,9 +27,9 @@ from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 
 SAME_PERSON = 0.6
-"""Distance below which dlib's author takes two descriptors for one person (right for 99.38 % of the pairs of LFW)."""
+"""Distance below which dlib counts two descriptors as one person (correct for 99.38 % of the pairs of LFW)."""
 SAME_PLACE = 0.3
-"""Overlap from which two detections are one face."""
+"""Overlap above which two detections are one face."""
 
 FaceDescriber = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Turns a face into a vector: uint8 RGB (H, W, 3) and landmarks (68, 2) -> float (D,)."""
@@ -41,26 +41,26 @@ class AuditTask(NamedTuple):
     original: Path
     anonymized: Path
     matte: Path | None
-    faces: list[np.ndarray] | None  # landmarks; None asks the finder
+    faces: list[np.ndarray] | None  # landmarks; None runs the finder
 
 
 @dataclass(frozen=True)
 class AuditedFace:
-    """One face before and after."""
+    """One face before and after anonymization."""
 
     landmarks: np.ndarray  # float (68, 2)
     descriptor: np.ndarray  # of the original
     hidden: np.ndarray  # of the anonymized version
-    found_again: bool  # the finder sees a face there in the anonymized image
+    found_again: bool  # the finder detects a face there in the anonymized image
 
     @property
     def distance(self) -> float:
-        """Re-identification distance: Euclidean, between both descriptors."""
+        """The re-identification distance: Euclidean, between both descriptors."""
         return float(np.linalg.norm(self.descriptor - self.hidden))
 
     @property
     def recognized(self) -> bool:
-        """Tell whether it is found again and taken for the same person."""
+        """Whether it is detected again and recognized as the same person."""
         return self.found_again and self.distance < SAME_PERSON
 
 
@@ -71,30 +71,30 @@ class Changes:
     outside: int  # outside the private area
     transition: int  # in the transition area of the matte
     largest: int  # difference outside the private area, 0 to 255
-    beside: int  # pixels left out of the counts above: they share JPEG blocks with the face
-    recompressed: bool  # the anonymized file is a JPEG, compared with the original written by the same tables
+    beside: int  # pixels not counted above, since they share JPEG blocks with the face
+    recompressed: bool  # the anonymized file is a JPEG, compared with the original rewritten with the same tables
 
 
 @dataclass(frozen=True)
 class AuditedImage:
-    """One image before and after."""
+    """One image before and after anonymization."""
 
     task: AuditTask
     faces: list[AuditedFace] = field(default_factory=list)
-    unexpected: int = 0  # faces seen in the anonymized image where none was obfuscated
+    unexpected: int = 0  # faces detected in the anonymized image where none was obfuscated
     changes: Changes | None = None
     reason: str | None = None  # why it could not be audited
 
 
 @dataclass(frozen=True)
 class Auditor:
-    """Tools with which an image is audited; both functions travel to the workers."""
+    """Functions for auditing an image; both can be sent to the workers."""
 
     finder: FaceFinder
     describe: FaceDescriber
 
     def __call__(self, task: AuditTask) -> AuditedImage:
-        """Compare one pair of images; what cannot be read is said in the result."""
+        """Compare one pair of images; reading errors are reported in the result."""
         try:
             before = read_image(task.original)
             after, reference, blocks = _anonymized(task.anonymized, before)
@@ -127,7 +127,7 @@ def audit_folders(
         destination: folder of the anonymized images.
         auditor: finds and describes the faces.
         mattes: folder of mattes, for the transition area.
-        landmarks: faces of the originals; the finder is asked where they are missing.
+        landmarks: faces of the originals; the finder is run where they are missing.
         workers: processes; one per core by default.
 
     Returns:
@@ -164,11 +164,11 @@ def compare(
 
     Args:
         after: anonymized image, uint8 (H, W, 3).
-        reference: what it must be outside the faces, uint8 (H, W, 3).
+        reference: its expected pixels outside the faces, uint8 (H, W, 3).
         faces: landmarks, float (68, 2) each.
         alpha: uint8 or uint16 (H, W), for the transition area: its soft pixels.
-        blocks: side of the blocks of a JPEG; whole blocks are left out that touch the obfuscated part of the face, with
-            two pixels around, where halved colors are spread. 0 for exact files.
+        blocks: side of the blocks of a JPEG; blocks that touch the obfuscated part of the face are left out, with two
+            pixels around them, where subsampled colors spread. 0 for lossless files.
     """
     private = np.zeros(after.shape[:2], np.uint8)
     for face in faces:
@@ -195,7 +195,7 @@ def _touched_blocks(inside: np.ndarray, side: int) -> np.ndarray:
 
 
 def _anonymized(path: Path, before: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Pixels of an anonymized file, what they must be outside the faces, and the side of its blocks (0: exact)."""
+    """Return pixels of an anonymized file, those expected outside the faces, and its block size (0: lossless)."""
     with open_image(path) as image:
         after = rgb_pixels(image)
         _check_size(path, after, before)

@@ -1,4 +1,4 @@
-"""Findings of an audit, in numbers and in pictures."""
+"""Findings of an audit, as numbers and images."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ QUANTILE = 0.05
 
 DEFINITION = (
     "distance: Euclidean, between dlib's face descriptors (128 numbers) of the original and the anonymized face, both "
-    f"at the landmarks of the original; below {SAME_PERSON} dlib takes them for one person. Different people: the "
-    "originals of different images, taken for different people. Changes: pixels that differ outside the private area, "
-    "and in the transition area of the matte; an anonymized JPEG is compared with the original written by the same "
-    "tables, except in the blocks that touch the obfuscated face."
+    f"at the landmarks of the original; below {SAME_PERSON} dlib counts them as one person. Different people: the "
+    "originals of different images, taken to be different people. Changes: pixels that differ outside the private "
+    "area, and in the transition area of the matte; an anonymized JPEG is compared with the original "
+    "rewritten with the same tables, except in the blocks that touch the obfuscated face."
 )
 
 
@@ -31,7 +31,7 @@ def audit_report(images: Sequence[AuditedImage], missing: Sequence[str]) -> dict
     """Return the audit as plain values: `summary`, `images` one by one, and the `definition` of the numbers.
 
     Args:
-        images: what was audited.
+        images: the audited images.
         missing: files of the source that are not in the destination.
     """
     return {
@@ -43,7 +43,7 @@ def audit_report(images: Sequence[AuditedImage], missing: Sequence[str]) -> dict
 
 
 def summarize(images: Sequence[AuditedImage], missing: Sequence[str] = ()) -> dict[str, object]:
-    """Count and condense; distances are None where there is nothing to measure."""
+    """Return counts and statistics; distances are None if there is nothing to measure."""
     faces = [face for image in images for face in image.faces]
     own = np.array([face.distance for face in faces])
     others = distances_between_people(images)
@@ -68,7 +68,7 @@ def summarize(images: Sequence[AuditedImage], missing: Sequence[str] = ()) -> di
 
 
 def distances_between_people(images: Sequence[AuditedImage], most: int = MOST_PAIRS) -> np.ndarray:
-    """Distances between original faces of different images; of more than `most` pairs a fixed random choice."""
+    """Return distances between original faces of different images; a fixed random choice of at most `most` pairs."""
     owners = np.array([k for k, image in enumerate(images) for _ in image.faces], dtype=int)
     descriptors = [face.descriptor for image in images for face in image.faces]
     if len(set(owners)) < 2:
@@ -80,7 +80,7 @@ def distances_between_people(images: Sequence[AuditedImage], most: int = MOST_PA
 
 
 def nearest_is_own(faces: Sequence[AuditedFace]) -> int | None:
-    """Count the anonymized faces whose nearest original of all is their own: guessing finds one of them all."""
+    """Count the anonymized faces whose nearest original is their own; guessing would match one on average."""
     if len(faces) < 2:
         return None
     originals = np.stack([face.descriptor for face in faces])
@@ -89,10 +89,10 @@ def nearest_is_own(faces: Sequence[AuditedFace]) -> int | None:
 
 
 def worst_cases(images: Sequence[AuditedImage], count: int) -> tuple[list[list[Panel]], list[str]]:
-    """Return pictures and a note for the faces that are easiest to recognize: recognized ones, then by distance.
+    """Return images and a note for the faces that are easiest to recognize: recognized ones first, then by distance.
 
     Returns:
-        For each face the pictures original, anonymized and change (eight times), uint8 (H, W, 3), and its note.
+        For each face the images original, anonymized and change (times eight), uint8 (H, W, 3), and its note.
     """
     cases = [(image, face) for image in images for face in image.faces]
     cases.sort(key=lambda case: (not case[1].recognized, case[1].distance))
@@ -129,7 +129,7 @@ def _draws(count: int, pairs: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cut(image: np.ndarray, face: AuditedFace) -> np.ndarray:
-    """Square around a face, pushed into the image."""
+    """Cut a square around a face, shifted into the image."""
     side = round(face_size(face.landmarks) * (1 + 2 * CONTEXT))
     center = face.landmarks.mean(axis=0)
     spans = []

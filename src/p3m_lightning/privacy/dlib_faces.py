@@ -1,6 +1,6 @@
 """dlib's face detectors, 68 landmarks and face descriptor, from the wheels of the extra `face`.
 
-The networks are Davis King's (dlib-models), packed as `face-recognition-models`. The 68-point model was trained on
+The networks are Davis King's (dlib-models), packaged as `face-recognition-models`. The 68-point model was trained on
 300-W (Sagonas et al. 2013), whose license is for research: for commercial work, give landmarks of another origin.
 """
 
@@ -24,33 +24,33 @@ from p3m_lightning.schema import InputError
 NOTICE = "dlib's 68-point model was trained on 300-W, which is licensed for research only"
 DETECTORS = ("auto", "hog", "cnn", "both")
 WINDOW = 80
-"""Side in pixels of the smallest face that dlib's detectors see well."""
+"""Side in pixels of the smallest face that dlib's detectors find reliably."""
 HOG_TILTED = (3, 4)
-"""Which of the detector's five parts are for faces tilted by about 30 degrees; landmarks in their boxes are worse."""
+"""Those of the detector's five parts that find faces tilted by about 30 degrees; landmarks in their boxes are worse."""
 MAX_ENLARGEMENT = 4.0
 FACE_OF_HEAD = 0.13
-"""Side of the smallest face in the head of a matte, as a share of the window's shorter side."""
+"""Side of the smallest face in the head window of a matte, as a share of its shorter side."""
 
 
 @dataclass(frozen=True)
 class DlibFaceFinder:
     """Finds faces of many sizes and tilts, and their 68 landmarks.
 
-    The image is scaled so that the smallest face wanted fills the detector's window; dlib's own pyramid finds the
-    larger ones. Tilted faces are looked for in rotated copies, and points are mapped back. Of what was found several
-    times, one detection stays: those of the histogram detector go before the network's, because the landmark model was
-    trained on its boxes, among them those that saw the face upright, and then the highest score.
+    The image is scaled so that the smallest requested face fills the detector's window; dlib's own pyramid finds larger
+    ones. Tilted faces are searched in rotated copies, and points are mapped back. Of duplicate detections one is kept:
+    those of the histogram detector take precedence over the network's, because the landmark model was trained on its
+    boxes, then those of upright faces, then the highest score.
 
-    Where a face is missing it looks closer: in the head of every person of the matte that holds none so far (lower
-    scores count there), or, with "auto", in enlarged tiles of an image without a matte in which there is none at all.
+    Missing faces are searched more closely: in the head of every person of the matte without a face so far (with lower
+    score limits), or, with "auto", in enlarged tiles of an image without a matte in which no face was found.
 
     Attributes:
-        detector: "hog" (frontal and half turned faces), "cnn" (also profiles, seconds an image), "both", or "auto":
-            "hog" upright, and all the rest only where a face is missing.
-        smallest_face: side of the smallest face wanted, as a share of the image's longer side.
-        rotations: degrees by which "hog" turns the image.
+        detector: "hog" (frontal and half-turned faces), "cnn" (also profiles, seconds per image), "both", or "auto":
+            upright "hog", and everything else only if a face is missing.
+        smallest_face: side of the smallest face to find, as a share of the image's longer side.
+        rotations: degrees by which the image is rotated for "hog".
         hog_score: lowest score of "hog" that counts.
-        cnn_side: longest side in pixels of what "cnn" is shown; it finds faces from a tenth of that.
+        cnn_side: longest side in pixels of the input of "cnn"; it finds faces from a tenth of that.
         cnn_score: lowest score of "cnn" that counts.
         head_hog_score: lowest score of "hog" that counts in the head of a matte.
         head_cnn_score: lowest score of "cnn" that counts there.
@@ -76,7 +76,7 @@ class DlibFaceFinder:
         return [face.points for face in self.look(image)]
 
     def look(self, image: np.ndarray, person: np.ndarray | None = None) -> list[FoundFace]:
-        """Find the faces of an image, and say how.
+        """Find the faces of an image, with records of how.
 
         Args:
             image: uint8 RGB (H, W, 3).
@@ -98,7 +98,7 @@ class DlibFaceFinder:
     def _faces(
         self, image: np.ndarray, where: str, window: Window, rotations: tuple[float, ...], network: bool
     ) -> list[FoundFace]:
-        """Look at one window with the detectors asked for; the most trusted face first."""
+        """Search one window with the requested detectors; yield the most trusted face first."""
         cut = np.ascontiguousarray(image[window])
         corner = np.array([window[1].start, window[0].start])
         smallest = self.smallest_face * max(image.shape[:2])
@@ -133,11 +133,11 @@ class DlibFaceFinder:
 
 
 def face_descriptor(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Describe a face by dlib's recognition network; two of one person are usually closer than 0.6 (Euclidean).
+    """Return the descriptor of a face by dlib's recognition network; two of one person are usually closer than 0.6.
 
     Args:
         image: uint8 RGB (H, W, 3).
-        landmarks: float (68, 2); the network sees the aligned square around them, some hair and ears included.
+        landmarks: float (68, 2); the network sees the aligned square around them, including some hair and the ears.
 
     Returns:
         float64 (128,).
@@ -151,7 +151,7 @@ def face_descriptor(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def _turned(image: np.ndarray, scale: float, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-    """Scale and turn an image on a canvas that holds all of it; also the (2, 3) matrix that leads points back."""
+    """Scale and rotate an image on a canvas that holds all of it; also return the (2, 3) matrix back."""
     sides = np.array(image.shape[1::-1])
     size = np.maximum(np.rint(sides * scale), 1).astype(int)
     image = cv2.resize(image, size.tolist(), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
@@ -160,7 +160,7 @@ def _turned(image: np.ndarray, scale: float, degrees: float) -> tuple[np.ndarray
     matrix[:, 2] += (canvas - size) / 2
     turned = cv2.warpAffine(image, matrix, canvas.tolist(), borderMode=cv2.BORDER_REPLICATE) if degrees else image
     back: np.ndarray = cv2.invertAffineTransform(matrix)
-    back[:, 2] += 0.5  # scaling keeps the corners of the image in place, not the centers of its pixels
+    back[:, 2] += 0.5  # scaling preserves the corners of the image, not the centers of its pixels
     back /= (size / sides)[:, None]
     back[:, 2] -= 0.5
     return turned, back
@@ -183,7 +183,7 @@ def _dlib() -> ModuleType:
 
 
 def _model(name: str) -> str:
-    """Path of a model file; the package itself cannot be imported, it wants the pkg_resources of old setuptools."""
+    """Return the path of a model file; the package itself cannot be imported, since it needs pkg_resources."""
     spec = find_spec("face_recognition_models")
     if spec is None or not spec.submodule_search_locations:
         raise InputError("finding faces needs face-recognition-models: pip install 'p3m_lightning[face]'")

@@ -1,4 +1,4 @@
-"""A score without truth for mattes: a head that predicts errors, what it learns from, and the judge that applies it."""
+"""Scores of mattes without true ones: a head that predicts errors, its training, and the judge that applies it."""
 
 from p3m_lightning.quality.judge import Judge, Quality, judge_folder
 

@@ -1,4 +1,4 @@
-"""Candidates: mattes of a training picture with faults, to learn to tell how good a matte is."""
+"""Candidates: faulty mattes of a training image, to train the quality head on."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from p3m_lightning.schema import InputError
 
 
 class CandidateTransform:
-    """The whole picture or a random window at the judge's size, its true matte, and candidates made of that.
+    """The whole image or a random window at the judge's size, its true matte, and candidates made from it.
 
     A transform of `data.datasets.MattingDataset`.
 
     Args:
-        size: pixels of the shorter side, as of `network.QualityHead`; a window is a square of that.
-        count: candidates of one picture.
-        windows: smallest side of a random square window, as a share of the picture's shorter side; None takes the
-            whole picture, and draws by its matte alone, so that a test set is the same each time.
-        most: faults of a candidate, from none to this many.
+        size: pixels of the shorter side, as for `network.QualityHead`, or of a square window.
+        count: candidates per image.
+        windows: smallest side of a random square window, as a share of the image's shorter side; None uses the whole
+            image, with draws that depend only on its matte, so that a test set is reproducible.
+        most: largest number of faults of a candidate, which has from none to this many.
         kinds: keys of `corruptions.CORRUPTIONS`; null for all.
-        kernel: side of the structuring element of the trimap where no trimap came with the data set.
+        kernel: side of the structuring element of the trimap where the data set has no trimap.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class CandidateTransform:
 
 
 def judged_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
-    """Return the size at which a picture is judged: the shorter side as wanted, both multiples of 32."""
+    """Return the size at which an image is judged: the given shorter side, both sides multiples of 32."""
     scale = short_side / min(size)
     height, width = (max(32, round(side * scale / 32) * 32) for side in size)
     return height, width
 
 
 def reduced(pixels: np.ndarray, size: tuple[int, int], exact: bool = False) -> np.ndarray:
-    """Resize (H, W[, C]) by areas, so that mean errors stay what they are; `exact` takes the nearest value."""
+    """Resize (H, W[, C]) by area averaging, which preserves mean errors; `exact` uses the nearest value."""
     if pixels.shape[:2] == size:
         return np.ascontiguousarray(pixels)
     larger = size[0] > pixels.shape[0] or size[1] > pixels.shape[1]

@@ -1,4 +1,4 @@
-"""Faults of mattes as networks and people make them, drawn at random: what the quality head learns to see."""
+"""Random faults of mattes, like those of networks and people, to train the quality head on."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Corruption = Callable[[np.ndarray, np.ndarray, Random], np.ndarray]
 
 
 def binary(alpha: np.ndarray, image: np.ndarray, draws: Random) -> np.ndarray:
-    """Cut hard, as masks are: no hair."""
+    """Binarize the matte like a mask, without hair."""
     return (alpha > draws.uniform(0.2, 0.8)).astype(np.float32)
 
 
 def blurred(alpha: np.ndarray, image: np.ndarray, draws: Random) -> np.ndarray:
-    """Blur the edge, as a small network's matte enlarged."""
+    """Blur the edge, like an enlarged matte of a small network."""
     return cv2.GaussianBlur(alpha, (0, 0), _length(alpha, draws, 0.002, 0.04))
 
 
 def shifted(alpha: np.ndarray, image: np.ndarray, draws: Random) -> np.ndarray:
-    """Move, turn and stretch a little, as the matte of another frame."""
+    """Shift, rotate and stretch slightly, like the matte of another frame."""
     height, width = alpha.shape
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), draws.uniform(-4, 4), 1 + draws.uniform(-0.04, 0.04))
     reach, angle = _length(alpha, draws, 0.004, 0.1), draws.uniform(0, 2 * math.pi)
@@ -42,28 +42,28 @@ def grown(alpha: np.ndarray, image: np.ndarray, draws: Random) -> np.ndarray:
 
 
 def holes(alpha: np.ndarray, image: np.ndarray, draws: Random) -> np.ndarray:
-    """Take pieces out of the person, some of them half."""
+    """Remove pieces of the person, some only partly."""
     remains = draws.choice([0.0, 0.0, draws.random()])
     return alpha * (1 - (1 - remains) * _blobs(alpha, draws, alpha > 0.5))
 
 
 def lost_part(alpha: np.ndarray, image: np.ndarray, draws: Random) -> np.ndarray:
-    """Lose what has one color, as a sleeve before a wall like it."""
+    """Remove a region of one color, such as a sleeve in front of a similar wall."""
     return alpha * (1 - _alike(image, draws, alpha > 0.5))
 
 
 def taken_along(alpha: np.ndarray, image: np.ndarray, draws: Random) -> np.ndarray:
-    """Take what has one color for the person, as a flag, a chair or a door."""
+    """Add a region of one color, such as a flag, a chair or a door."""
     return np.maximum(alpha, _alike(image, draws, alpha < 0.5))
 
 
 def added_blobs(alpha: np.ndarray, image: np.ndarray, draws: Random) -> np.ndarray:
-    """Take pieces of the background for the person."""
+    """Add pieces of the background."""
     return np.maximum(alpha, draws.choice([1.0, 1.0, draws.random()]) * _blobs(alpha, draws, alpha < 0.5))
 
 
 def cut_off(alpha: np.ndarray, image: np.ndarray, draws: Random) -> np.ndarray:
-    """Lose all on one side of a line, as an arm or the lower half."""
+    """Remove everything on one side of a line, such as an arm or the lower half."""
     height, width = alpha.shape
     angle, depth = draws.uniform(0, 2 * math.pi), draws.uniform(0.05, 0.5)
     y, x = np.mgrid[0:height, 0:width]
@@ -74,13 +74,13 @@ def cut_off(alpha: np.ndarray, image: np.ndarray, draws: Random) -> np.ndarray:
 
 
 def hazy(alpha: np.ndarray, image: np.ndarray, draws: Random) -> np.ndarray:
-    """Be sure of nothing: background above 0, the person below 1."""
+    """Make nothing certain: background above 0, the person below 1."""
     low, high = draws.choice([(0, 1), (draws.uniform(0, 0.3), 1)])[0], draws.uniform(0.6, 1)
     return np.clip(low + (high - low) * alpha ** math.exp(draws.uniform(-0.7, 0.7)), 0, 1).astype(np.float32)
 
 
 def coarse(alpha: np.ndarray, image: np.ndarray, draws: Random) -> np.ndarray:
-    """Reduce far and enlarge again."""
+    """Reduce strongly and enlarge again."""
     height, width = alpha.shape
     side = _length(alpha, draws, 0.01, 0.08)
     small = cv2.resize(alpha, (max(2, round(width / side)), max(2, round(height / side))), interpolation=cv2.INTER_AREA)
@@ -88,7 +88,7 @@ def coarse(alpha: np.ndarray, image: np.ndarray, draws: Random) -> np.ndarray:
 
 
 def replaced(alpha: np.ndarray, image: np.ndarray, draws: Random) -> np.ndarray:
-    """Be another picture's matte, or none: mirrored and moved, empty, full, or turned inside out."""
+    """Replace the matte by a wrong one: mirrored and shifted, empty, full, or inverted."""
     kind = draws.choice(["other", "other", "other", "empty", "full", "inverted"])
     if kind == "other":
         return shifted(np.ascontiguousarray(alpha[:, ::-1]), image, draws)
@@ -122,8 +122,8 @@ def corrupt(
 
     Args:
         alpha: float32 (H, W) in [0, 1].
-        image: uint8 (H, W, 3), of which faults such as "what has one color" know.
-        draws: decides everything.
+        image: uint8 (H, W, 3), for faults that depend on colors.
+        draws: source of randomness.
         kinds: keys of CORRUPTIONS; all of them by default.
         most: largest number; from none to this many are applied.
 
@@ -138,12 +138,12 @@ def corrupt(
     if unknown:
         raise InputError(f"corruptions: {', '.join(unknown)}: choose from {', '.join(CORRUPTIONS)}")
     for name in draws.sample(names, min(draws.randint(0, most), len(names))):
-        alpha = np.clip(CORRUPTIONS[name](alpha, image, draws), 0, 1)  # sums of blurs reach 1.0000001
+        alpha = np.clip(CORRUPTIONS[name](alpha, image, draws), 0, 1)  # blurring can exceed 1 by rounding
     return alpha
 
 
 def _length(alpha: np.ndarray, draws: Random, least: float, most: float) -> float:
-    """Draw a length in pixels, small ones as often as large ones."""
+    """Draw a length in pixels, uniform on a logarithmic scale."""
     share = math.exp(draws.uniform(math.log(least), math.log(most)))
     return max(0.3, share * min(alpha.shape))
 
@@ -156,7 +156,7 @@ def _place(inside: np.ndarray, draws: Random) -> tuple[int, int]:
 
 
 def _blobs(alpha: np.ndarray, draws: Random, inside: np.ndarray) -> np.ndarray:
-    """Draw one to four ellipses or boxes with more or less soft edges around places inside; float32 (H, W)."""
+    """Draw one to four ellipses or boxes with edges of random softness around places inside; float32 (H, W)."""
     drawn = np.zeros(alpha.shape, np.float32)
     for _ in range(draws.randint(1, 4)):
         place = _place(inside, draws)
@@ -170,7 +170,7 @@ def _blobs(alpha: np.ndarray, draws: Random, inside: np.ndarray) -> np.ndarray:
 
 
 def _alike(image: np.ndarray, draws: Random, inside: np.ndarray) -> np.ndarray:
-    """Return the piece around a place inside that has its color, at most half of the picture; float32 (H, W)."""
+    """Return the region of similar color around a place inside, at most half of the image; float32 (H, W)."""
     height, width = image.shape[:2]
     smooth = cv2.medianBlur(np.ascontiguousarray(image), 5)
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""Judge: a score without truth for a matte, and a folder of them ranked."""
+"""Judge: scores of mattes without true ones, for single mattes and folders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from p3m_lightning.quality.network import QualityHead, create_head, opinion_of
 from p3m_lightning.schema import InputError
 
 NAME = "quality"
-"""What `config.model.name` says in a checkpoint of a quality head."""
+"""Value of `config.model.name` in a checkpoint of a quality head."""
 
 HEAD_FILE = Path(__file__).with_name("head.safetensors")
 """The head that comes with the package; its card is README.md beside this file."""
@@ -31,18 +31,18 @@ HEAD_FILE = Path(__file__).with_name("head.safetensors")
 class Quality(NamedTuple):
     """Judgment of one matte."""
 
-    sad: float  # predicted sum of absolute differences, in thousands, as `p3m score` has it
+    sad: float  # predicted sum of absolute differences, in thousands, as in `p3m score`
     mean: float  # predicted mean absolute error, in [0, 1]
     errors: np.ndarray  # float32 (h, w) in [0, 1], predicted mean error at a quarter of the judged size
     disagreement: float  # mean absolute difference from the matte of the network in the box
 
 
 class Judge:
-    """Tells from image and matte how wrong the matte is, and where.
+    """Estimates from image and matte how wrong the matte is, and where.
 
     Args:
-        head: checkpoint of `p3m quality train`; None takes the head in the box.
-        device: "cpu", "cuda", ...; "auto" takes the GPU where there is one.
+        head: checkpoint of `p3m quality train`; None uses the head in the box.
+        device: "cpu", "cuda", ...; "auto" uses the GPU if there is one.
 
     Raises:
         InputError: no such file, or a checkpoint of something else.
@@ -83,7 +83,7 @@ class Judge:
 
 
 def load_head(path: str | Path, net: P3MNet) -> tuple[QualityHead, int]:
-    """Load a quality head in `eval()` mode, and the shorter side of pictures that it judges.
+    """Load a quality head in `eval()` mode; also return the shorter side of the images that it judges.
 
     Raises:
         InputError: no such file, or a checkpoint of something else.
@@ -103,7 +103,7 @@ def judge_folder(
     """Judge the mattes of a folder one after another, each beside the photograph of the same stem.
 
     Yields:
-        Name, and its quality or what is wrong with its files.
+        The name, and the quality or the error of its files.
 
     Raises:
         InputError: a folder is missing or empty, or two files of one share their stem.
@@ -120,7 +120,7 @@ def judge_folder(
 
 
 def error_picture(image: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """Return the picture, uint8 (H, W, 3), in grey, with errors (h, w) in [0, 1] drawn over it in red."""
+    """Return the image, uint8 (H, W, 3), in gray, with errors (h, w) in [0, 1] drawn over it in red."""
     height, width = image.shape[:2]
     strength = np.clip(cv2.resize(errors, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)[..., None]
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)

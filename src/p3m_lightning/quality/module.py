@@ -24,28 +24,28 @@ from p3m_lightning.training.checkpointing import prepare_for_travel, take_home
 from p3m_lightning.training.optimization.schedulers import with_schedule
 
 SMALLEST = 1e-3
-"""Added to mean errors before their logarithm: below, all mattes are equally good."""
+"""Added to mean errors before their logarithm; much smaller errors count as equal."""
 
 
 class QualityModule(LightningModule):
-    """Learn to tell where mattes are wrong.
+    """Training of a head that estimates where mattes are wrong.
 
     The loss is the cross entropy of the error map, plus `ranking` times the difference of the logarithms of predicted
     and true mean error, by which mattes are ranked.
 
     Args:
-        head: learns.
-        matting: the network whose opinion the head sees; it does not learn.
+        head: trained.
+        matting: the network whose opinion the head uses; it is frozen.
         optimizer: factory `(parameters) -> Optimizer`.
         scheduler: as of `training.optimization.schedulers.with_schedule`.
         ranking: weight of the second term.
-        own: probability that a picture's last candidate is the matting network's own matte, half of the time of a
-            spoiled picture: what networks really get wrong.
+        own: probability that an image's last candidate is the matting network's own matte, half of the time of a
+            spoiled image, which shows real errors of networks.
         seed: of the draws.
-        config: the resolved configuration, plain containers; travels in every checkpoint.
+        config: the resolved configuration, plain containers; stored in every checkpoint.
 
     Raises:
-        InputError: `ranking` below 0, or `own` no probability.
+        InputError: `ranking` below 0, or `own` is not a probability.
     """
 
     def __init__(
@@ -64,15 +64,17 @@ class QualityModule(LightningModule):
             if isinstance(value, str | bool) or not 0 <= value <= most:
                 raise InputError(f"recipe.{name}={value}: give a number from 0 {f'to {most}' if most == 1 else 'up'}")
         self.net = head
-        self._matting = [cast("P3MNet", optimize_for_inference(matting.eval()))]  # a list: no part of the checkpoint
+        self._matting = [
+            cast("P3MNet", optimize_for_inference(matting.eval()))
+        ]  # in a list, so that it is not part of the checkpoint
         self.optimizer_factory, self.scheduler = optimizer, scheduler
         self.ranking, self.own, self.seed = ranking, own, seed
         self.config = dict(config or {})
-        with warnings.catch_warnings(action="ignore"):  # of the memory for all values, which are few
+        with warnings.catch_warnings(action="ignore"):  # of the memory for keeping all values, which are few
             self.rank_correlation = SpearmanCorrCoef()
 
     def on_fit_start(self) -> None:
-        """Bring the matting network to the device."""
+        """Move the matting network to the device."""
         self._matting[0].to(self.device)
 
     on_test_start = on_fit_start
@@ -98,7 +100,7 @@ class QualityModule(LightningModule):
         self.rank_correlation.update(mean_errors(logits.sigmoid(), known), mean_errors(errors, known))
 
     def test_step(self, batch: Sample, index: int, dataloader_idx: int = 0) -> None:
-        """Do the same for a test set."""
+        """Do the same as `validation_step` for a test set."""
         self.validation_step(batch, index)
 
     def on_validation_epoch_end(self) -> None:
@@ -116,12 +118,12 @@ class QualityModule(LightningModule):
         return with_schedule(self.optimizer_factory(self.net.parameters()), self.scheduler, self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the configuration beside the weights, and leave out what is this machine's."""
+        """Add the configuration, and remove paths of this machine."""
         checkpoint["config"] = self.config
         prepare_for_travel(checkpoint, self.config.get("paths", {}))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take callbacks' files where they lie."""
+        """Restore the paths that callbacks stored, for this machine."""
         take_home(checkpoint, self.trainer.ckpt_path)
 
     def _judge(self, batch: Sample, opinion: Opinion, mattes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -149,7 +151,7 @@ class QualityModule(LightningModule):
 
 
 def spoiled(images: Tensor, draws: torch.Generator) -> Tensor:
-    """Return pictures (N, 3, H, W) as a matting network fails on them: coarse, dark or pale, noisy, a box in front."""
+    """Return images (N, 3, H, W) degraded to make a network fail: coarse, dark or pale, noisy, with a box in front."""
     height, width = images.shape[-2:]
     scale, light, noise, top, left, side = torch.rand(6, generator=draws).tolist()
     small = [max(8, round(length * (0.06 + 0.4 * scale))) for length in (height, width)]

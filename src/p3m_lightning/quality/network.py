@@ -1,4 +1,4 @@
-"""QualityHead: where a matte is wrong, told from the image, the matte, and what a matting network thinks of both."""
+"""QualityHead: estimates where a matte is wrong, from the image, the matte, and the output of a matting network."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from p3m_lightning.models.p3mnet import P3MNet
 from p3m_lightning.ops import fuse, normalize
 
 STRIDE = 4
-"""Pixels of the picture to one of the error map."""
+"""Pixels of the image per pixel of the error map, along each side."""
 
 SEEN = 10
-"""Channels that the head sees at full size: image 3, matte, opinion, their difference, trimap 3, detail."""
+"""Input channels of the head at full size: image 3, matte, opinion, their difference, trimap 3, detail."""
 
 
 class Opinion(NamedTuple):
-    """Outputs and features of the matting network for pictures."""
+    """Outputs and features of the matting network for images."""
 
     alpha: Tensor  # (N, 1, H, W) in [0, 1]
     semantic: Tensor  # (N, 3, H, W) probabilities of background, unknown, foreground
@@ -30,18 +30,18 @@ class Opinion(NamedTuple):
 
 
 def opinion_of(net: P3MNet, images: Tensor) -> Opinion:
-    """Ask a P3M-Net, without gradients; images float (N, 3, H, W) in [0, 1], H and W multiples of 32."""
+    """Return a P3M-Net's opinion, without gradients; images float (N, 3, H, W) in [0, 1], H and W multiples of 32."""
     with torch.no_grad():
         features = net.encoder(normalize(images, net.encoder.mean, net.encoder.std))
         logits, maps, _ = net.semantic(features.deepest, sides=False)
-        assert logits is not None  # asked for
+        assert logits is not None  # requested
         semantic = logits.float().softmax(1)
         detail = net.matting(features, maps).float().sigmoid()
     return Opinion(fuse(logits.float(), detail), semantic, detail, features.skips[3].float(), features.deepest.float())
 
 
 class QualityHead(nn.Module):
-    """A small U-Net from image, matte and opinion to an error map: ours, after no paper.
+    """A small U-Net from image, matte and opinion to an error map; our own design.
 
     Args:
         middle: channels of the opinion's encoder at stride 8.
@@ -66,10 +66,10 @@ class QualityHead(nn.Module):
         self.up = nn.ModuleList([conv_bn_relu(2 * d, d), conv_bn_relu(d + c, c), conv_bn_relu(c + b, b)])
         self.head = nn.Conv2d(b, 1, 3, padding=1)
         assert self.head.bias is not None
-        nn.init.constant_(self.head.bias, -3.0)  # most of a matte is right
+        nn.init.constant_(self.head.bias, -3.0)  # most of a matte is correct
 
     def forward(self, images: Tensor, mattes: Tensor, opinion: Opinion) -> Tensor:
-        """Return the logits (N, 1, H/4, W/4) of the mean absolute error of each 4 x 4 pixels.
+        """Return the logits (N, 1, H/4, W/4) of the mean absolute error of each block of 4 x 4 pixels.
 
         Args:
             images: float (N, 3, H, W) in [0, 1].

@@ -1,4 +1,4 @@
-"""Training of the quality head: a straight line from a resolved configuration to a run folder."""
+"""Training of the quality head, from a resolved configuration to a run folder."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def train_quality(config: Mapping[str, Any]) -> dict[str, Any]:
     """Train a quality head and measure it on the test sets.
 
     Args:
-        config: `conf/quality.yaml` composed and resolved, plain containers. `ckpt` goes on with a run, in `paths.run`.
+        config: `conf/quality.yaml` composed and resolved, plain containers. `ckpt` resumes a run, in `paths.run`.
 
     Returns:
-        What `results.json` holds: `spearman` of predicted with true mean error over the candidates of the test sets,
+        The content of `results.json`: `spearman` of predicted and true mean error over the candidates of the test sets,
         and provenance; plus `trainer`.
 
     Raises:

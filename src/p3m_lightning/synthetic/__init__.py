@@ -1,4 +1,4 @@
-"""Procedural portraits of which everything is known exactly: matte, foreground, background, face landmarks."""
+"""Procedural portraits with exactly known matte, foreground, background and face landmarks."""
 
 from p3m_lightning.synthetic.dataset import synthesize
 from p3m_lightning.synthetic.portrait import Portrait, render_portrait

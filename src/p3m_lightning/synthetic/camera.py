@@ -1,4 +1,4 @@
-"""From painted layers to a photograph whose layers are still known: lens, grading, noise, and colors under alpha 0."""
+"""From painted layers to a photograph with known layers: lens, grading, noise, and colors under alpha 0."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def draw_shot(rng: np.random.Generator, size: int) -> Shot:
 
 
 def develop(figure: np.ndarray, scene: np.ndarray, shot: Shot) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Take the photograph apart from noise: matte, foreground and background of what the lens shows.
+    """Make the photograph without noise: matte, foreground and background after the lens.
 
     The lens blurs the composite P + (1 - a) B of premultiplied figure P and scene B; with a' = blur(a) that is
-    a' F + (1 - a') G with F = blur(P) / a' and G = blur((1 - a) B) / (1 - a'). F is taken so; for G, which is not known
-    behind the figure, the blurred scene stands. Grading, which is not linear, is done on F and G, and the composite is
-    made of what results: the law of compositing holds in the end.
+    a' F + (1 - a') G with F = blur(P) / a' and G = blur((1 - a) B) / (1 - a'). F is computed so; G, unknown behind the
+    figure, is replaced by the blurred scene. Grading, which is not linear, is applied to F and G, and the
+    composite is made from the results, so the compositing equation holds in the end.
 
     Args:
         figure: uint8 premultiplied RGBA (k size, k size, 4).
@@ -59,9 +59,9 @@ def develop(figure: np.ndarray, scene: np.ndarray, shot: Shot) -> tuple[np.ndarr
 
 
 def continue_colors(figure: np.ndarray) -> np.ndarray:
-    """Divide premultiplied RGBA (H, W, 4) in [0, 1] by alpha; where there is none, colors flow in from the nearest.
+    """Divide premultiplied RGBA (H, W, 4) in [0, 1] by alpha; where alpha is 0, extend the nearest colors.
 
-    Halves the picture until one pixel is left, then fills every size from the next smaller one: smooth far away, the
+    Halves the image until one pixel is left, then fills every size from the next smaller one: smooth far away, the
     figure's own color near it.
 
     Returns:
@@ -81,13 +81,13 @@ def continue_colors(figure: np.ndarray) -> np.ndarray:
 
 
 def _grade(picture: np.ndarray, shot: Shot) -> np.ndarray:
-    """Exposure, contrast, saturation and vignette; uint8."""
+    """Apply exposure, contrast, saturation and vignette; return uint8."""
     height, width = picture.shape[:2]
     x, y = np.linspace(-1, 1, width, dtype=np.float32)[None], np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     falloff = 1 - np.float32(shot.vignette) * (x**2 + y**2)
     picture = picture * shot.gain * falloff[..., None]
     picture = (picture - 118) * np.float32(shot.contrast) + 118
-    # a soft shoulder instead of clipping, as film and cameras have it
+    # a soft shoulder instead of clipping, as in film and cameras
     bright = picture > 210
     picture[bright] = 255 - 45 * np.exp((210 - picture[bright]) / 45)
     luma = picture @ np.array([0.299, 0.587, 0.114], np.float32)
@@ -96,13 +96,13 @@ def _grade(picture: np.ndarray, shot: Shot) -> np.ndarray:
 
 
 def composite(alpha: np.ndarray, foreground: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Lay the foreground over the background: float32 (H, W, 3) in 0..255 of three uint8 arrays."""
+    """Composite the foreground over the background: float32 (H, W, 3) in 0..255 from three uint8 arrays."""
     share = alpha.astype(np.float32)[..., None] / 255
     return background + share * (foreground.astype(np.float32) - background)
 
 
 def expose(rng: np.random.Generator, picture: np.ndarray, shot: Shot) -> np.ndarray:
-    """Add the sensor's noise, a little of it coarse, and round to uint8."""
+    """Add sensor noise, partly coarse, and round to uint8."""
     grain = rng.standard_normal(picture.shape, np.float32)
     grain = 0.8 * grain + 0.9 * cv2.GaussianBlur(grain, (0, 0), 0.8)
     return np.rint(np.clip(picture + shot.noise * grain, 0, 255)).astype(np.uint8)
@@ -111,13 +111,13 @@ def expose(rng: np.random.Generator, picture: np.ndarray, shot: Shot) -> np.ndar
 def cast_shadow(
     rng: np.random.Generator, scene: np.ndarray, figure: np.ndarray, lamp: np.ndarray, strength: float
 ) -> np.ndarray:
-    """Darken a scene where a figure keeps the lamp's light off a wall close behind.
+    """Darken a scene where a figure casts a shadow on a wall close behind.
 
     Args:
-        rng: draws how far the wall is.
+        rng: draws the distance of the wall.
         scene: float32 (size, size, 3); a new one is returned.
         figure: uint8 premultiplied RGBA (k size, k size, 4).
-        lamp: direction (3,) towards the lamp.
+        lamp: direction (3,) toward the lamp.
         strength: 0 to 1.
     """
     small: np.ndarray = cv2.resize(figure[..., 3], (128, 128), interpolation=cv2.INTER_AREA).astype(np.float32) / 255

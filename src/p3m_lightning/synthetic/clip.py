@@ -1,4 +1,4 @@
-"""A portrait that moves: clips of which the matte is known exactly in every frame."""
+"""Moving portraits: clips with exactly known mattes in every frame."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from p3m_lightning.synthetic.camera import composite
 from p3m_lightning.synthetic.portrait import render_portrait
 
 MARGIN = 1.3
-"""Side of the rendered portrait over the longer side of a frame: room to move in."""
+"""Side of the rendered portrait relative to the longer side of a frame, which leaves room for motion."""
 
 PAN, ZOOM, TURN = 0.05, 0.05, 3.0
-"""Largest movement of a window: part of the frame's longer side, part of its scale, degrees."""
+"""Largest movement of a window: as a part of the frame's longer side, as a part of its scale, in degrees."""
 
 PERIODS = (30, 120)
-"""Frames that a motion takes to come back, from the fastest to the slowest."""
+"""Periods of motions in frames, from the fastest to the slowest."""
 
 FACE = 0.45
-"""Height of the face, part of the frame's."""
+"""Height of the face as a part of the frame's."""
 
 
 class ClipFrame(NamedTuple):
-    """One frame and all that is known of it: image = alpha * foreground + (1 - alpha) * background + noise."""
+    """One frame with its layers: image = alpha * foreground + (1 - alpha) * background + noise."""
 
     image: np.ndarray  # uint8 (H, W, 3), RGB
     alpha: np.ndarray  # uint8 (H, W), 0 background to 255 foreground
     foreground: np.ndarray  # uint8 (H, W, 3), defined everywhere
     background: np.ndarray  # uint8 (H, W, 3), defined everywhere
-    motion: np.ndarray  # float32 (H, W, 2), where the subject at each pixel is in the next frame, x and y in pixels
+    motion: np.ndarray  # float32 (H, W, 2), motion of the subject at each pixel to the next frame, x and y in pixels
 
 
 def render_clip(
     seed: int, frames: int = 30, size: tuple[int, int] = (288, 512), moving_background: bool = True
 ) -> Iterator[ClipFrame]:
-    """Render a clip: person and background pan, zoom and turn a little, each on its own; the noise is new every frame.
+    """Render a clip: person and background move slightly, each on its own; the noise differs in every frame.
 
     Args:
         seed: any number of 0 or more; the person is that of `render_portrait` with the same seed.
@@ -69,7 +69,7 @@ def render_clip(
 
 
 class _Path(NamedTuple):
-    """Movement of a window over the plate: each of its four quantities is a sum of two waves."""
+    """Movement of a window over the plate, with each of its four parameters a sum of two waves."""
 
     size: tuple[int, int]
     center: np.ndarray  # (2,), x and y on the plate
@@ -106,7 +106,7 @@ def _look(plate: np.ndarray, window: np.ndarray, size: tuple[int, int]) -> np.nd
 
 
 def _motion(window: np.ndarray, later: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return where each pixel of one window is in another, less where it was."""
+    """Return the displacement of each pixel from one window to another."""
     step = cv2.invertAffineTransform(later)[:, :2]
     linear = step @ window[:, :2] - np.eye(2)
     shift = step @ (window[:, 2] - later[:, 2])

@@ -1,4 +1,4 @@
-"""A set of synthetic portraits on disk, in the layout of P3M-10k (2024 generation)."""
+"""A set of synthetic portraits on disk, in the layout of P3M-10k (2024 version)."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from p3m_lightning.synthetic.portrait import Portrait, render_portrait
 
 MANIFEST = "synthetic.json"
 REVISION = 7
-"""Raised whenever the same seed begins to give other pictures: older sets are then refused instead of mixed."""
+"""Increased whenever the same seed gives other images: older sets are then refused instead of mixed."""
 
 SMALLEST, LARGEST = 64, 4096
 TRIMAP_KERNEL, TRIMAP_SIDE = 25, 1080
-"""The published test trimaps are about this wide on a shorter side of about 1080 pixels."""
+"""Approximate kernel of the published test trimaps, at a shorter side of about 1080 pixels."""
 
 SPLITS = {
     "train": ("train", "blurred_image original_image mask fg fg_blurred bg facemask landmarks"),
     "p": ("validation/P3M-500-P", "blurred_image original_image mask trimap facemask landmarks"),
     "np": ("validation/P3M-500-NP", "original_image mask trimap landmarks"),
 }
-"""Split -> its folder and the folders inside it, in the order in which they are written."""
+"""Split -> its folder and the folders inside it, in writing order."""
 
 SUFFIXES = {"blurred_image": ".jpg", "original_image": ".jpg", "bg": ".jpg", "landmarks": ".json"}
 
@@ -64,20 +64,20 @@ def synthesize(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Render a data set in the layout of P3M-10k; what is already there with the same parameters is kept.
+    """Render a data set in the layout of P3M-10k; existing portraits with the same parameters are kept.
 
-    A portrait depends on the seed, its split and its number alone, not on how many others or workers there are. Besides
+    A portrait depends only on the seed, its split and its number, not on the number of portraits or workers. Besides
     the published folders there are `original_image`, to train on normal faces, and `landmarks` (`read_landmarks`).
 
     Args:
-        root: folder to fill; made if it is not there.
+        root: folder to fill; created if missing.
         train: training portraits.
         test: portraits in each of the two validation sets.
         size: side of the square images in pixels, 64 to 4096.
         seed: not negative.
-        framing: how much of a person is in the picture: close, shoulders, half, knees, full, or aligned, with every
+        framing: visible part of the person: close, shoulders, half, knees, full, or aligned, with every
             face at the same place as in FFHQ; None mixes all but the last.
-        workers: processes; all cores unless told otherwise, 1 renders in this one.
+        workers: processes; by default one per core; 1 renders in this process.
         overwrite: delete a set of other parameters first.
 
     Returns:
@@ -88,7 +88,7 @@ def synthesize(
     """
     root, counts = Path(root), {"train": train, "p": test, "np": test}
     parameters: dict[str, Any] = {"revision": REVISION, "train": train, "test": test, "size": size, "seed": seed}
-    if framing is not None:  # older sets have no such entry
+    if framing is not None:  # older sets lack this entry
         parameters["framing"] = framing
     _check(parameters)
     check_workers(workers)
@@ -104,7 +104,7 @@ def synthesize(
 
 
 def write_portrait(portrait: Portrait, files: dict[str, Path]) -> None:
-    """Write what `files` asks for: folder name (as `mask`, `blurred_image`) -> path."""
+    """Write the requested files: folder name (such as `mask` or `blurred_image`) -> path."""
     blurred, face = obfuscate(portrait.image, [portrait.landmarks], portrait.alpha)
     kernel = trimap_kernel(min(portrait.alpha.shape))
     photographs = {"blurred_image": blurred, "original_image": portrait.image, "bg": portrait.background}
@@ -126,12 +126,12 @@ def write_portrait(portrait: Portrait, files: dict[str, Path]) -> None:
 
 
 def trimap_kernel(side: int) -> int:
-    """Odd kernel size, at least 3, that is to `side` pixels what the published 25 are to their images."""
+    """Return the odd kernel size, at least 3, in proportion to `side` as the published 25 to its images."""
     return max(3, round(TRIMAP_KERNEL * side / TRIMAP_SIDE) // 2 * 2 + 1)
 
 
 def _trimap_codes(alpha: np.ndarray, kernel: int) -> np.ndarray:
-    """Trimap as published: 0 background, 128 unknown, 255 foreground."""
+    """Return the trimap as published: 0 background, 128 unknown, 255 foreground."""
     trimap = trimap_from_alpha(alpha, kernel)
     return np.select([trimap == UNKNOWN, trimap == FOREGROUND], [128, 255], 0).astype(np.uint8)
 
@@ -147,7 +147,7 @@ def _check(parameters: dict[str, Any]) -> None:
 
 
 def _claim(root: Path, parameters: dict[str, Any], overwrite: bool) -> None:
-    """Make `root` the home of a set with these parameters, or say why it cannot be."""
+    """Make `root` the folder of a set with these parameters, or raise InputError if it cannot be."""
     manifest = root / MANIFEST
     if manifest.exists():
         found = _read_manifest(manifest)
@@ -158,7 +158,7 @@ def _claim(root: Path, parameters: dict[str, Any], overwrite: bool) -> None:
         for folder, _ in SPLITS.values():
             shutil.rmtree(root / folder, ignore_errors=True)
     elif root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise InputError(f"{root}: is there and was not made by this command (no {MANIFEST}); choose another folder")
+        raise InputError(f"{root}: exists and was not made by this command (no {MANIFEST}); choose another folder")
     try:
         with atomic_path(manifest) as aside:
             aside.write_text(json.dumps(parameters, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""One portrait from one number."""
+"""Rendering of one portrait from a seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from p3m_lightning.synthetic.painting.shading import draw_light
 from p3m_lightning.synthetic.person.figure import draw_person, paint_person
 
 OVERSAMPLING = 2
-"""The figure is painted this much larger than the image, on top of smoothed drawing."""
+"""Factor by which the figure is painted larger than the image, in addition to antialiased drawing."""
 
 
 SHADOW_ODDS = 0.5
@@ -21,7 +21,7 @@ SHADOW_ODDS = 0.5
 
 
 class Portrait(NamedTuple):
-    """A photograph and all that is known of it: image = alpha * foreground + (1 - alpha) * background + noise."""
+    """A photograph with its layers: image = alpha * foreground + (1 - alpha) * background + noise."""
 
     image: np.ndarray  # uint8 (H, W, 3), RGB
     alpha: np.ndarray  # uint8 (H, W), 0 background to 255 foreground
@@ -38,7 +38,7 @@ def render_portrait(seed: int, size: int = 512, framing: str | None = None) -> P
     Args:
         seed: any number of 0 or more.
         size: side of the square image in pixels.
-        framing: how much of the person is in the picture, a key of `figure.FRAMINGS`; None for any.
+        framing: visible part of the person, a key of `figure.FRAMINGS`; None for any.
     """
     rng = np.random.default_rng(seed)
     light, shot = draw_light(rng), draw_shot(rng, size)
@@ -50,6 +50,6 @@ def render_portrait(seed: int, size: int = 512, framing: str | None = None) -> P
         scene = cast_shadow(rng, scene, plate.pixels, light.direction, rng.uniform(0.15, 0.5))
     alpha, foreground, background = develop(plate.pixels, scene, shot)
     image = expose(rng, composite(alpha, foreground, background), shot)
-    # a point at the corner of a plate pixel is a quarter of an image pixel off its center
+    # the corner of a plate pixel is a quarter of an image pixel off its center
     points = (landmarks + 0.5) / OVERSAMPLING - 0.5
     return Portrait(image, alpha, foreground, background, points, shot.noise, shot.quality)

@@ -1,4 +1,4 @@
-"""Checkpoints that appear whole or not at all, and a last one that only a further state replaces."""
+"""Atomic checkpoints, and a last one that is replaced only by states trained further."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from p3m_lightning.schema import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BROKEN_OFF = ("No space", "unexpected pos", "write", "Write")
-"""What torch's writer says of a full disk, one or the other by when it became full."""
+"""Messages of torch's writer about a full disk, depending on when it became full."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write checkpoints beside their place, onto the disk, and rename them: a kill or a full disk costs none.
+    """Write checkpoints to a temporary file beside their place, sync and rename them, so that none is ever lost.
 
-    Lightning's own way goes through the folder for temporary files, from where a file is copied if that is another
-    file system.
+    Lightning's own writer uses the folder for temporary files, from which a file is copied if that is another file
+    system.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write one file.
 
         Raises:
-            InputError: no space, or no right to write.
+            InputError: no space, or no permission to write.
         """
         try:
             with atomic_path(path, durable=True) as aside:
@@ -46,12 +46,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class LastCheckpoint(ModelCheckpoint):
     """Save `last.ckpt` after every epoch, every few minutes, and when the training is interrupted.
 
-    It replaces a checkpoint only by a state that was trained further: what happens before the first step, as while a
-    run is being resumed, leaves it alone.
+    It replaces a checkpoint only by a state that was trained further: an interruption before the first step, as while a
+    run is being resumed, leaves it unchanged.
 
     Args:
         dirpath: folder of the checkpoint.
-        every_n_minutes: also inside an epoch, so many minutes after the last save; None: only after epochs.
+        every_n_minutes: also within an epoch, this many minutes after the last save; None: only after epochs.
     """
 
     def __init__(self, dirpath: str | Path, every_n_minutes: float | None = 10.0) -> None:
@@ -66,21 +66,21 @@ class LastCheckpoint(ModelCheckpoint):
         self._kept_step: int | None = None  # of the state that the file holds; None: no training has begun
 
     def on_load_checkpoint(self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Let the checkpoints of a run folder that was copied or moved know each other in their new place."""
+        """Update the paths of checkpoints in a run folder that was copied or moved."""
         place = Path(trainer.ckpt_path).resolve().parent if trainer.ckpt_path else None
         for key, state in checkpoint["callbacks"].items():
             if place and "best_model_path" in state and state.get("dirpath") not in (None, str(place), self.dirpath):
                 checkpoint["callbacks"][key] = _moved(state, place)
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Begin after everything has been restored."""
+        """Start after everything has been restored."""
         super().on_train_start(trainer, module)
         self._kept_step, self._saved_at = trainer.global_step, time.monotonic()
         if trainer.is_global_zero and self.dirpath:
             clear_leftovers(Path(self.dirpath))
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, index: int) -> None:
-        """Save between two batches, from where a run goes on exactly, when it is time."""
+        """Save between two batches, where a run can resume exactly, if it is due."""
         if self.every_n_minutes is None:
             return
         due = time.monotonic() - self._saved_at >= 60 * self.every_n_minutes
@@ -88,14 +88,14 @@ class LastCheckpoint(ModelCheckpoint):
             self._save_checkpoint(trainer, self.format_checkpoint_name({}, filename="last"))
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        """Save the state before an interrupt or an error; not where it was the saving that failed."""
+        """Save the state before an interrupt or an error, unless saving itself failed."""
         if self._kept_step is not None and not isinstance(exception, InputError):
             super().on_exception(trainer, module, exception)
 
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         if self._kept_step is not None and trainer.global_step > self._kept_step:
             for logger in trainer.loggers:
-                logger.save()  # what the state has logged is on the disk before it
+                logger.save()  # write the logs of the state before the state itself
             loop = trainer.fit_loop.epoch_loop
             begun = _counts_once_more(trainer)
             loop._batches_that_stepped -= begun
@@ -105,34 +105,34 @@ class LastCheckpoint(ModelCheckpoint):
 
 
 def _counts_once_more(trainer: Trainer) -> bool:
-    """Tell whether a loop that is resumed from this state takes a batch that was begun for one that stepped.
+    """Return whether a loop resumed from this state would count a batch that was only begun as stepped.
 
-    It would log a step too far. In an epoch that came to its end it does not look, see Lightning's `restarting`.
+    It would log a step too many. At the end of an epoch it does not check, see Lightning's `restarting`.
     """
     fit, loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
     epoch, batches = fit.epoch_progress.current, loop.batch_progress.total
-    # both are `_ProcessedTracker`s, which their declarations do not say
+    # both are `_ProcessedTracker`s, though not declared so
     done, stepped = epoch.processed, batches.processed  # type: ignore[attr-defined]
     inside = epoch.ready > done or fit._iteration_based_training()
     return inside and batches.ready > stepped and not loop._should_accumulate()
 
 
 def _moved(state: dict[str, Any], place: Path) -> dict[str, Any]:
-    """Return the state of a ModelCheckpoint whose files lie in `place` now; of those that do not, nothing is known."""
+    """Return the state of a ModelCheckpoint whose files are now in `place`, without those that are not."""
     old, new = state["dirpath"], str(place)
     moved = relocated(state, old, new)
     kept = {relocated(path, old, new): score for path, score in state["best_k_models"].items()}
     moved["best_k_models"] = {path: score for path, score in kept.items() if Path(path).is_file()}
     if moved["best_k_models"] == kept and Path(moved["best_model_path"]).is_file():
         return moved
-    return moved | {"dirpath": None, "best_model_path": ""}  # another folder than this one: Lightning starts anew
+    return moved | {"dirpath": None, "best_model_path": ""}  # another folder than this one: Lightning starts over
 
 
 def prepare_for_travel(checkpoint: dict[str, Any], paths: Mapping[str, Any]) -> None:
-    """Take the folders of this machine out of what a checkpoint holds beside its weights.
+    """Remove the folders of this machine from what a checkpoint holds besides its weights.
 
     Args:
-        checkpoint: to be saved, `config` and the states of callbacks in it.
+        checkpoint: to be saved, with `config` and the states of callbacks.
         paths: folders by name.
     """
     for part in ("config", "callbacks"):
@@ -141,7 +141,7 @@ def prepare_for_travel(checkpoint: dict[str, Any], paths: Mapping[str, Any]) -> 
 
 
 def take_home(checkpoint: dict[str, Any], path: str | Path | None) -> None:
-    """Put the folder that a run's checkpoint lies in back into the states of its callbacks."""
+    """Restore the folder of a run's checkpoint in the states of its callbacks."""
     if path and "callbacks" in checkpoint:
         run = Path(path).absolute().parent.parent
         checkpoint["callbacks"] = with_places(checkpoint["callbacks"], {"run": run})
@@ -150,6 +150,10 @@ def take_home(checkpoint: dict[str, Any], path: str | Path | None) -> None:
 def _told(path: str | Path, error: OSError | RuntimeError) -> InputError:
     code = getattr(error, "errno", None)
     broken_off = isinstance(error, RuntimeError) and any(part in str(error) for part in BROKEN_OFF)
-    cure = "free some disk space and go on with ckpt=last" if broken_off or code in FULL else "see the folder's rights"
-    reason = "not all of it found room" if broken_off else getattr(error, "strerror", None) or error
+    cure = (
+        "free some disk space and resume with ckpt=last"
+        if broken_off or code in FULL
+        else "check the permissions of the folder"
+    )
+    reason = "the disk is full" if broken_off else getattr(error, "strerror", None) or error
     return InputError(f"{path}: cannot be written ({reason}); {cure}")

@@ -1,4 +1,4 @@
-"""Facts about the training of a network that is evaluated: the figures its recipe quotes, the images it has seen."""
+"""Facts about the training of an evaluated network: the figures its recipe quotes, the images it has seen."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ class Source(NamedTuple):
 
     dataset: str  # key of `DATASETS`
     split: str
-    folder: Path | None  # of the split, where it is known and there
+    folder: Path | None  # of the split, if it is known and exists
 
 
 def recorded_history(ckpt: str | None, weights: str | None, model: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what is known of a network's training.
+    """Return the known facts about a network's training.
 
     Args:
-        ckpt: a checkpoint of this package, whose configuration is returned; one that was converted from published
-            weights says as which it was published.
-        weights: a checkpoint in its authors' layout; which one of those published for the network is not known.
-        model: the group `model` that goes with `weights`; of a network from outside its card is read.
+        ckpt: a checkpoint of this package, whose configuration is returned; one converted from published weights
+            records which they were.
+        weights: a checkpoint in its authors' layout; which of those published for the network is unknown.
+        model: the group `model` that goes with `weights`; for an external network its card is read.
 
     Returns:
-        Of a run of ours its configuration; of published weights `trained_on`, names of data sets, and `published`, the
-        figures that the recipe of the network quotes; of a network from outside `trained_on` and `inference` of its
-        card.
+        For a run of this package its configuration; for published weights `trained_on`, names of data sets, and
+        `published`, the figures that the recipe of the network quotes; for an external network `trained_on` and
+        `inference` of its card.
 
     Raises:
-        InputError: `ckpt` is no checkpoint of this package; no card, or one that does not fit.
+        InputError: `ckpt` is not a checkpoint of this package; no card, or one that does not fit.
     """
     history, entries = {}, []
     if ckpt:
@@ -66,7 +66,7 @@ def recorded_history(ckpt: str | None, weights: str | None, model: Mapping[str, 
 
 
 def with_local_places(config: dict[str, Any], ckpt: str | Path) -> dict[str, Any]:
-    """Return the configuration of a checkpoint with the folders of this machine, where it lies in its run folder yet.
+    """Return the configuration of a checkpoint with the folders of this machine, if it still lies in its run folder.
 
     The folders of a run in stages hold a configuration each.
 
@@ -87,13 +87,12 @@ def with_local_places(config: dict[str, Any], ckpt: str | Path) -> dict[str, Any
 
 
 def seen_in_training(history: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
-    """Return the names of the test sets whose images the network has seen, all or some of them.
+    """Return the names of the test sets of which the network has seen some or all images.
 
     That is the same split of the same published data set, wherever it lies, or the same folder; so the test sets of
     P3M-10k are new to a network that was trained on P3M-10k, and its training split is not. The validation images that
-    a run holds out of its training split decide which checkpoint is kept, so they count as seen. What the network saw
-    before it came into the training counts too: what its encoder was pretrained on, and, while that checkpoint is where
-    it was, `init_from`.
+    a run holds out of its training split decide which checkpoint is kept, so they count as seen. Earlier training
+    counts too: the pretraining of its encoder and, while that checkpoint still exists, `init_from`.
 
     Args:
         history: see `recorded_history`; its `data`, and `trained_on`, whose split `train` was used.
@@ -110,7 +109,7 @@ def seen_in_training(history: Mapping[str, Any], data: Mapping[str, Any]) -> lis
 
 
 def _trainings(history: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Follow a network back through the checkpoints that its trainings started from."""
+    """Yield the trainings of a network, back through the checkpoints that they started from."""
     yield history
     start, visited = history.get("init_from"), set()
     while start and start not in visited and Path(start).is_file():

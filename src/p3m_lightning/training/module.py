@@ -1,4 +1,4 @@
-"""MattingModule: any network with the contract, trained with weighted named loss terms, scored per evaluation set."""
+"""MattingModule: trains any matting network with weighted, named loss terms, and scores it per evaluation set."""
 
 from __future__ import annotations
 
@@ -37,19 +37,18 @@ class MattingModule(LightningModule):
 
     Args:
         net: a network of `p3m_lightning.models`.
-        infer: `(net, images, trimap=) -> alpha`, how the network is applied to whole pictures.
-        loss: gives the terms; not needed for evaluation alone.
+        infer: `(net, images, trimap=) -> alpha`, the way of applying the network to whole images.
+        loss: returns the terms; not needed for evaluation.
         weights: weight of every term of the loss; total = sum of weight times term.
         weighting: keys `weighting`, `shared` and `gradnorm` of the group `loss`, see `optimization.weighting`.
         optimizer: factory `(parameters) -> Optimizer`.
         scheduler: `factory` as `(optimizer) -> scheduler` (None keeps the rate), `interval` (step or epoch), and
-            `needs_total_steps` where the factory is to be told `total_steps`.
-        lr_factors: patterns of parameter names, and the share of the optimizer's rate that they learn with.
+            `needs_total_steps` if the factory takes `total_steps`.
+        lr_factors: patterns of parameter names, with factors on the optimizer's rate for them.
         lr_scaling: `rule` and `reference` of `learning_rate.scale_rate`; None keeps the rate.
-        sync_batchnorm: batch statistics over all processes also where the strategy is FSDP2; Lightning sees to it
-            under DDP only.
-        config: the resolved configuration, plain containers; travels in every checkpoint so that `load_model` can
-            rebuild the network from it.
+        sync_batchnorm: batch statistics over all processes also under FSDP2; Lightning only does this under DDP.
+        config: the resolved configuration, plain containers; stored in every checkpoint so that `load_model`
+            can rebuild the network from it.
 
     Raises:
         InputError: the names of terms and weights differ.
@@ -77,7 +76,7 @@ class MattingModule(LightningModule):
         if loss is not None:
             verify_weights(loss.names, self.weights)
             self.weighting = build_weighting(loss, weighting or {})
-        self.weighted_terms: dict[str, Tensor] = {}  # of the batch at hand, for callbacks before its backward pass
+        self.weighted_terms: dict[str, Tensor] = {}  # of the current batch, for callbacks before its backward pass
         self.optimizer_factory = optimizer
         self.scheduler = scheduler
         self.lr_factors = lr_factors or {}
@@ -86,11 +85,11 @@ class MattingModule(LightningModule):
         self.config = dict(config or {})
         self.metrics: dict[str, dict[str, MattingMetrics]] = {}  # val or test -> set -> its metrics
         self.trivial: dict[str, TrivialPredictors] = {}  # by test set
-        self.meters = nn.ModuleList()  # all of these, so that they follow to the device
+        self.meters = nn.ModuleList()  # all of these, so that they are moved to the device
 
     @staticmethod
     def of(module: LightningModule) -> MattingModule:
-        """Return the module that Lightning hands to a callback as what it is wherever ours are used."""
+        """Return the module that Lightning passes to a callback, with the type that it has in this package."""
         return cast("MattingModule", module)
 
     def setup(self, stage: str) -> None:
@@ -102,9 +101,9 @@ class MattingModule(LightningModule):
         data = MattingDataModule.of(self.trainer)
         does_without = any(isinstance(c, RunCallback) and c.replaces_mattes for c in callbacks_of(self.trainer))
         if stage == "fit" and not does_without and data.train_set is not None and not data.train_set.has_mattes:
-            raise InputError("data: images without mattes, there is nothing to learn from; take data=p3m10k or another")
+            raise InputError("data: images without mattes, there is nothing to learn from; use data=p3m10k or another")
         if self.loss is not None and isinstance(self.weighting, UPGrad) and self.trainer.world_size > 1:
-            raise InputError("loss.weighting=upgrad: every process would project for itself; take trainer.devices=1")
+            raise InputError("loss.weighting=upgrad: every process would project for itself; use trainer.devices=1")
         names = {"val": data.val_names, "test": data.test_names}
         self.metrics = {stage: {name: MattingMetrics() for name in names[stage]} for stage in names}
         self.trivial = {name: TrivialPredictors() for name in names["test"]}
@@ -112,19 +111,23 @@ class MattingModule(LightningModule):
         self.meters.extend(self.trivial.values())
 
     def configure_model(self) -> None:
-        """Shard the network where the strategy is FSDP2."""
+        """Shard the network under FSDP2."""
         if isinstance(self.trainer.strategy, FullySharded):
             if is_compiled(self.net):
-                raise InputError("compile: goes with whole parameters, not with trainer=fsdp; take trainer=ddp")
+                raise InputError(
+                    "compile: needs whole parameters, so it does not go with trainer=fsdp; use trainer=ddp"
+                )
             if self.loss is not None and not isinstance(self.weighting, Fixed):
-                raise InputError("loss.weighting: goes with whole gradients, not with trainer=fsdp; take trainer=ddp")
+                raise InputError(
+                    "loss.weighting: needs whole gradients, so it does not go with trainer=fsdp; use trainer=ddp"
+                )
             if self.sync_batchnorm:
                 self.net = nn.SyncBatchNorm.convert_sync_batchnorm(self.net)
             assert self.device_mesh is not None, "Lightning lays out the mesh of FSDP2 before it configures the model"
             shard(self.net, self.device_mesh["data_parallel"])
 
     def on_validation_start(self) -> None:
-        """Make what is sharded whole."""
+        """Gather a sharded network."""
         unshard(self.net)
 
     def on_validation_end(self) -> None:
@@ -132,7 +135,7 @@ class MattingModule(LightningModule):
         reshard(self.net)
 
     def on_test_start(self) -> None:
-        """Make what is sharded whole."""
+        """Gather a sharded network."""
         unshard(self.net)
 
     def on_test_end(self) -> None:
@@ -140,13 +143,13 @@ class MattingModule(LightningModule):
         reshard(self.net)
 
     def forward(self, batch: Sample) -> MattingOutput:
-        """Apply the network to a batch, with its trimap where the network takes one."""
+        """Apply the network to a batch, with its trimap if the network takes one."""
         if self.net.needs_trimap:
             return self.net(batch["image"], batch["trimap"])
         return self.net(batch["image"])
 
     def training_step(self, batch: Sample, index: int) -> Tensor:
-        """Weigh the loss terms and log each one."""
+        """Compute the weighted loss and log each term."""
         assert self.loss is not None, "a module without a loss only evaluates"
         terms = self.loss(self(batch), batch)
         weighted = {name: self.weights[name] * value for name, value in terms.items()}
@@ -162,20 +165,20 @@ class MattingModule(LightningModule):
         return total
 
     def on_after_backward(self) -> None:
-        """Let go of the graph behind the terms."""
+        """Release the graph of the terms."""
         self.weighted_terms = {}
 
     def validation_step(self, batch: Sample, index: int, dataloader_idx: int = 0) -> Tensor:
-        """Score whole pictures of one validation set; returns their alpha for callbacks."""
+        """Score whole images of one validation set; return their alpha for callbacks."""
         return self._evaluate("val", batch, dataloader_idx)
 
     def test_step(self, batch: Sample, index: int, dataloader_idx: int = 0) -> Tensor:
-        """Score whole pictures of one test set; returns their alpha for callbacks."""
+        """Score whole images of one test set; return their alpha for callbacks."""
         list(self.trivial.values())[dataloader_idx].update(batch["alpha"])
         return self._evaluate("test", batch, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Log `val/<set>/<metric>`, and `val/sad` over what is held out; over the test sets where nothing is."""
+        """Log `val/<set>/<metric>`, and `val/sad` over the held-out parts, or over the test sets if there are none."""
         means = self._log_metrics("val")
         if means:
             tests = MattingDataModule.of(self.trainer).test_names
@@ -184,13 +187,13 @@ class MattingModule(LightningModule):
             self.log("val/sad", sad, prog_bar=True, sync_dist=True)
 
     def on_test_epoch_end(self) -> None:
-        """Log `test/<set>/<metric>`; the metrics themselves stay for reports."""
+        """Log `test/<set>/<metric>`; the metrics themselves are kept for reports."""
         self._log_metrics("test", reset=False)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build the optimizer over the parameters that learn, and its schedule; state the batch and the rate."""
+        """Build the optimizer over the trained parameters, and its schedule; report batch size and rate."""
         if self.optimizer_factory is None:
-            raise InputError("optimizer: there is none to train with; take optimizer=adam or another")
+            raise InputError("optimizer: there is none to train with; use optimizer=adam or another")
         try:
             optimizer = build_optimizer(self.optimizer_factory, self.net, self.lr_factors)
         except InputError:
@@ -207,12 +210,12 @@ class MattingModule(LightningModule):
         return with_schedule(optimizer, self.scheduler, self.trainer)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take weights of a compiled network under the names of a plain one, and callbacks' files where they lie."""
+        """Rename weights of a compiled network to those of a plain one, and restore the paths that callbacks stored."""
         checkpoint["state_dict"] = uncompiled(checkpoint["state_dict"], "ckpt")
         take_home(checkpoint, self.trainer.ckpt_path)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the configuration beside the weights, and leave out what is this machine's."""
+        """Add the configuration, and remove paths of this machine."""
         checkpoint["config"] = self.config
         prepare_for_travel(checkpoint, self.config.get("paths", {}))
 
@@ -241,7 +244,9 @@ class MattingModule(LightningModule):
         for name, metrics in self.metrics[stage].items():
             means[name] = {key: float(value) for key, value in metrics.compute().items()}
             logged = {f"{stage}/{name}/{k}": torch.tensor(v, dtype=torch.float64) for k, v in means[name].items()}
-            self.log_dict(logged, sync_dist=True)  # the same totals in every process; Lightning wants it said
+            self.log_dict(
+                logged, sync_dist=True
+            )  # the totals are the same in every process; Lightning requires sync_dist
             if reset:
                 metrics.reset()
         return means
@@ -251,7 +256,7 @@ def verify_weights(names: Collection[str], weights: Mapping[str, float]) -> None
     """Compare the names of loss terms and weights: a forgotten weight must not silently drop a term.
 
     Raises:
-        InputError: they differ, or a weight is no number.
+        InputError: they differ, or a weight is not a number.
     """
     for name, weight in weights.items():
         if type(weight) not in (int, float):

@@ -1,10 +1,10 @@
-"""Published figures beside a run's own, where both are about the same test set.
+"""Published figures beside a run's own, if both are for the same test set.
 
 A recipe quotes them in its file, under `published`: a list of
 
-    source: who measured, and where it is written
+    source: who measured, and the publication
     data: a data set, key of `p3m_lightning.data.cards.DATASETS`
-    inference: the mode of the test, or null where it is not stated
+    inference: the mode of the test, or null if it is not stated
     sets: {split: {metric: value}}, metrics by the keys and units of this package
     ppt: {"B:N": {metric: value}, ...}, of a method under the privacy-preserving protocol: trained on B (blurred) or N
         (normal) faces, tested on P3M-500-P with B or N
@@ -24,20 +24,20 @@ Figures = dict[str, Any]
 """`source`, `inference`, `images` (how many the mean is over) and `mean`, {metric: value}."""
 
 CONDITIONS = {None: "B", "blurred_image": "B", "original_image": "N"}
-"""What P3M-10k's folders of images are called under the protocol; the first that is there, null, is blurred."""
+"""Conditions of P3M-10k's image folders under the protocol; null, the first that exists, is blurred."""
 PPT_TEST = "P3M-500-P"
-"""The split that the published figures of the protocol are about."""
+"""The split of the published figures of the protocol."""
 
 
 def published_figures(config: Mapping[str, Any], history: Mapping[str, Any]) -> dict[str, list[Figures]]:
-    """Choose the published figures that belong beside the results on each test set.
+    """Choose the published figures to show beside the results on each test set.
 
-    A network that was trained on normal faces, or is tested on them, stands beside the figures published for that.
-    Those of a test set that carries the same name but holds other images (rendered portraits, your own) are left out,
-    and so are they where the images are limited in number.
+    A network that was trained on normal faces, or is tested on them, is compared with the figures published for that.
+    They are left out for a test set of the same name with other images (rendered portraits, your own), and if the
+    number of images is limited.
 
     Args:
-        config: of the run; its `data.tests` say what was tested on.
+        config: of the run; its `data.tests` give the test sets.
         history: of the network; `published` of its recipe, and the `data` that it was trained on, where known.
 
     Returns:
@@ -50,13 +50,13 @@ def published_figures(config: Mapping[str, Any], history: Mapping[str, Any]) -> 
 
 
 def figures_of_recipe(experiment: str) -> list[dict[str, Any]]:
-    """Return what the file conf/experiment/<experiment>.yaml quotes under `published`."""
+    """Return the entries under `published` in conf/experiment/<experiment>.yaml."""
     file = files("p3m_lightning.conf").joinpath("experiment", f"{experiment}.yaml")
     return (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("published") or []
 
 
 def _figures(entry: Mapping[str, Any], test: Mapping[str, Any], trained_on: str | None) -> Iterator[Figures]:
-    """Yield what `entry` says of a test set, if it says anything."""
+    """Yield the figures of `entry` for a test set, if it has any."""
     if test.get("name") != entry["data"] or test.get("limit") is not None:
         return
     split, source = test.get("split"), entry["source"]

@@ -1,4 +1,4 @@
-"""Files of a run: config.yaml, results.json with its provenance, metrics per image, and a table for people."""
+"""Files of a run: config.yaml, results.json with its provenance, metrics per image, and a printed table."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ SHOWN = ("sad", "mse", "mad", "sad_unknown", "gradient", "connectivity")
 
 
 def save_config(config: Mapping[str, Any], folder: Path) -> None:
-    """Write the resolved configuration as config.yaml; what a killed run left half-written in the folder goes."""
-    if getattr(rank_zero_only, "rank", 0) == 0:  # it could be what another process is writing
+    """Write the resolved configuration as config.yaml; remove half-written files of a killed run from the folder."""
+    if getattr(rank_zero_only, "rank", 0) == 0:  # other processes could be writing such files
         clear_leftovers(folder, "checkpoints", "report/**")
     with atomic_path(folder / "config.yaml") as aside:
         aside.write_text(yaml.safe_dump(dict(config), sort_keys=False))
 
 
 def provenance(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what another person needs to repeat the run: seed, git revision, versions, machine."""
+    """Return the information needed to repeat the run: seed, git revision, versions, machine."""
     return {
         "experiment": config.get("experiment_name"),
         "task": config.get("task_name"),
@@ -44,7 +44,7 @@ def provenance(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def data_fingerprints(data: MattingDataModule) -> dict[str, dict[str, Any]]:
-    """Return the `fingerprint` of the training set as it was trained on, of what was held out of it, of every test."""
+    """Return the `fingerprint` of the training set, of the held-out part, and of every test set."""
     train = {"train": data.train_set} if data.train_set is not None else {}
     return {name: fingerprint(one) for name, one in (train | data.val_sets | data.test_sets).items()}
 
@@ -63,11 +63,11 @@ def git_revision() -> str | None:
 
 
 def print_results(results: Mapping[str, Any], images: Mapping[str, int]) -> None:
-    """Print the mean metrics of every set, and below them trivial predictors' SAD and what was published.
+    """Print the mean metrics of every set, and below them the SAD of trivial predictors and published figures.
 
     Args:
-        results: what `results.json` holds.
-        images: how many images each set has.
+        results: the content of `results.json`.
+        images: number of images of each set.
     """
     published = results["published"]
     quoted = (key for figures in published.values() for one in figures for key in one["mean"])

@@ -31,7 +31,7 @@ TAKES_EFFECT = (
     "trainer.profiler",
     "trainer.enable_",
     "trainer.benchmark",
-    "images",  # of a GAN's training: how long it lasts
+    "images",  # length of a GAN's training
     "data.num_workers",
     "data.pin_memory",
     "data.tests",
@@ -50,27 +50,27 @@ TAKES_EFFECT = (
     "ckpt",
     "init_from",
 )
-"""Beginnings of the keys that may differ where a run is resumed; a change of any other would mix two recipes in one
-training, or change nothing and be believed."""
+"""Prefixes of the keys that may differ when a run is resumed; a change of any other would mix two recipes in one
+training, or have no effect without notice."""
 
 STRICT = ("model", "frozen", "optimizer", "scheduler", "loss", "generator", "discriminator", "optimizers")
-"""Groups in which a key that the checkpoint does not record counts as a change; elsewhere it may be younger."""
+"""Groups in which a key that the checkpoint does not record counts as a change; elsewhere it may be newer."""
 
 ASSUMED = {"loss.weighting": "fixed", "loss.gradnorm.alpha": 1.5, "loss.gradnorm.lr": 0.025}
-"""What a checkpoint from before these keys was trained with."""
+"""Values that older checkpoints, without these keys, were trained with."""
 
 SHOWN = 3
 
 
 def verify_resume(config: Mapping[str, Any]) -> None:
-    """Find out whether a run can go on from its `ckpt` as it began; without one there is nothing to find out.
+    """Check that a run can resume from its `ckpt` with unchanged settings; does nothing without one.
 
     Args:
-        config: of the run that is to go on, resolved.
+        config: of the run to resume, resolved.
 
     Raises:
-        InputError: a file of weights alone, no state of an optimizer in it, a training that has gone further than it
-            is to go, or one with other settings; the message names the keys.
+        InputError: a file with only weights or without optimizer state, a training beyond its requested length, or one
+            with other settings; the message names the keys.
     """
     path = config["ckpt"]
     if not path:
@@ -78,7 +78,7 @@ def verify_resume(config: Mapping[str, Any]) -> None:
     content = {} if Path(path).suffix == ".safetensors" else read_weights(path)
     if not content.get("optimizer_states"):
         raise InputError(
-            f"ckpt={path}: holds no state of an optimizer, so no training can go on from it; init_from={path} starts a"
+            f"ckpt={path}: holds no optimizer state, so no training can resume from it; init_from={path} starts a"
             " new one with its weights"
         )
     changes = list(changed_keys(config, content.get("config", {})))
@@ -93,7 +93,7 @@ def verify_resume(config: Mapping[str, Any]) -> None:
 
 
 def _verify_length(config: Mapping[str, Any], content: Mapping[str, Any]) -> None:
-    """Refuse what Lightning finds out after the run folder's configuration has been written over."""
+    """Refuse a length that Lightning would refuse only after overwriting the configuration in the run folder."""
     trainer, begun = config["trainer"], content.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {})
     epochs = begun.get("current", {}).get("ready", 0)
     for key, done, what in (("max_epochs", epochs, "epoch"), ("max_steps", content.get("global_step", 0), "step")):
@@ -119,7 +119,7 @@ def changed_keys(config: Mapping[str, Any], recorded: Mapping[str, Any]) -> Iter
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of a configuration by their dotted keys; lists are leaves, and what is empty has none."""
+    """Return the leaves of a configuration by their dotted keys; lists are leaves, and empty mappings have none."""
     if not isinstance(tree, Mapping):
         return {prefix: list(tree) if isinstance(tree, Sequence) and not isinstance(tree, str) else tree}
     return {k: v for key, node in tree.items() for k, v in flat(node, f"{prefix}.{key}" if prefix else key).items()}

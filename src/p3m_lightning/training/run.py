@@ -1,4 +1,4 @@
-"""train_once(config) and evaluate(config): straight lines from a resolved configuration to a run folder."""
+"""train_once(config) and evaluate(config): from a resolved configuration to a run folder."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ from p3m_lightning.training.start import freeze, start_from, verify_start, with_
 
 
 def train_once(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Train in one go, then evaluate the chosen checkpoint on the test sets.
+    """Train without stages, then evaluate the chosen checkpoint on the test sets.
 
     Args:
         config: `conf/train.yaml` composed and resolved, plain containers.
 
     Returns:
-        What `results.json` holds, plus `trainer`, `module` and `data`.
+        The content of `results.json`, plus `trainer`, `module` and `data`.
 
     Raises:
         InputError: a key or file that does not fit; the message names it.
     """
     started = time.time()
     seed_everything(seed_of(config), workers=True, verbose=False)
-    resumed = config["ckpt"] or config["init_from"]  # its weights come from there, and nothing else is read
+    resumed = config["ckpt"] or config["init_from"]  # the weights come from there, so no others are read
     net = create_model(**without_start(config["model"])) if resumed else build(config["model"])
     verify_start(net, config["ckpt"], config["init_from"])
     verify_resume(config)
@@ -84,7 +84,7 @@ def evaluate(config: Mapping[str, Any]) -> dict[str, Any]:
         config: `conf/eval.yaml` composed and resolved, plain containers.
 
     Returns:
-        What `results.json` holds, plus `trainer`, `module` and `data`.
+        The content of `results.json`, plus `trainer`, `module` and `data`.
 
     Raises:
         InputError: a key or file that does not fit; the message names it.
@@ -115,23 +115,23 @@ def fit(
     ckpt: str | None,
     check: Callable[[str], object] = read_checkpoint,
 ) -> None:
-    """Fit from scratch or from `ckpt`; Ctrl-C stays KeyboardInterrupt, where Lightning would exit with 1."""
+    """Fit from scratch or from `ckpt`; Ctrl-C raises KeyboardInterrupt, where Lightning would exit with 1."""
     if ckpt:
-        check(ckpt)  # says what is wrong with the file better than a resuming Trainer would
+        check(ckpt)  # explains faults of the file better than a resuming Trainer would
     try:
         trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
     except SystemExit:
         if trainer.interrupted:
             raise next(c for c in callbacks_of(trainer) if isinstance(c, StopBetweenBatches)).reason() from None
         raise
-    except MisconfigurationException as error:  # found out only once the data is there, as limit_train_batches
+    except MisconfigurationException as error:  # detected only once the data exists, such as limit_train_batches
         raise InputError(f"trainer: {error}") from error
     except RuntimeError as error:
         raise as_input_error(error) or error from None
 
 
 def build(node: Mapping[str, Any]) -> Any:
-    """Build what a `_target_` tree describes; what the caller got wrong comes out as InputError."""
+    """Build the object of a `_target_` tree; raise mistakes of the caller as InputError."""
     try:
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
@@ -141,21 +141,21 @@ def build(node: Mapping[str, Any]) -> Any:
 
 
 def build_inference(config: Mapping[str, Any], net: MattingNetwork) -> Callable[..., Any]:
-    """Build what applies `net` to whole pictures, its keys verified now instead of at the first validation."""
+    """Build the function that applies `net` to whole images; verify its keys now instead of at the first validation."""
     infer: Callable[..., Any] = build(config["inference"])
     verify_prepared(infer, "inference", net)
     return infer
 
 
 def with_mode(config: Mapping[str, Any], net: MattingNetwork) -> dict[str, Any]:
-    """Fill in the inference mode where none is given: native for networks that take a trimap, else resize."""
+    """Fill in the inference mode if none is given: native for networks that take a trimap, else resize."""
     inference = dict(config["inference"])
     inference["mode"] = inference["mode"] or ("native" if net.needs_trimap else "resize")
     return {**config, "inference": inference}
 
 
 def with_recorded_inference(config: Mapping[str, Any], history: Mapping[str, Any]) -> dict[str, Any]:
-    """Let a checkpoint be applied as it was in its own training, but for the keys that are given."""
+    """Use the inference settings of a checkpoint's own training, except for given keys."""
     recorded = history.get("inference") or {}
     verify_recorded(recorded, str(config["ckpt"]))
     given = {key: value for key, value in config["inference"].items() if value is not None}
@@ -193,11 +193,11 @@ def build_trainer(config: Mapping[str, Any]) -> Trainer:
         *(build(node) for node in config["callbacks"].values() if node),
     ]
     loggers = [build(node) for node in config["logger"].values() if node]
-    if not loggers:  # Lightning refuses a callback that only logs
+    if not loggers:  # without a logger, Lightning refuses callbacks that only log
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its hints would bury the results
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # hides hints that would bury the results
     try:
-        # Lightning would add a bar of its own, on stdout, where none is wanted
+        # otherwise Lightning adds a bar of its own, on stdout
         bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
         trainer = build(config["trainer"])(
             callbacks=callbacks, logger=loggers, enable_progress_bar=bar, plugins=[AtomicCheckpointIO()]
@@ -210,13 +210,15 @@ def build_trainer(config: Mapping[str, Any]) -> Trainer:
 
 
 def evaluation_net(config: Mapping[str, Any]) -> MattingNetwork:
-    """Return the network named by `ckpt`, by `model` with `weights` (of ours or of others), or by one without any."""
+    """Return the network named by `ckpt`, by `model` with `weights` (ours or published), or by a method without any."""
     if config["ckpt"]:
         return load_model(config["ckpt"])
     if (config.get("model") or {}).get("name") == EXTERNAL:
         return external_net(config)
     if not config.get("model"):
-        raise InputError("eval: give ckpt=PATH, or model=NAME weights=PATH, or a method without weights as closed_form")
+        raise InputError(
+            "eval: give ckpt=PATH, or model=NAME weights=PATH, or a method without weights such as closed_form"
+        )
     net = create_model(**without_start(config["model"]))
     if config["weights"]:
         load_reference_weights(net, read_weights(config["weights"]), source=config["weights"])
@@ -234,7 +236,7 @@ def chosen_checkpoint(trainer: Trainer) -> str | None:
 
 
 def validation_score(trainer: Trainer) -> dict[str, float]:
-    """Return the score by which the best checkpoint was chosen, under its name; nothing where none was chosen."""
+    """Return the score by which the best checkpoint was chosen, under its name; empty if none was chosen."""
     scores = {c.monitor: c.best_model_score for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)}
     return {name: float(score) for name, score in scores.items() if name and score is not None}
 
@@ -254,8 +256,8 @@ def finish(
         trainer: after the test.
         module: likewise.
         started: time of the start.
-        checkpoint: what was tested.
-        history: of the network: the figures that its recipe quotes, and what it was trained on; see `recorded_history`.
+        checkpoint: the tested checkpoint.
+        history: of the network: the figures that its recipe quotes, and its training data; see `recorded_history`.
     """
     folder = Path(config["paths"]["run"])
     reports = {name: metric_report(metrics.rows()) for name, metrics in module.test_metrics().items()}

@@ -1,4 +1,4 @@
-"""FSDP2: parameters, gradients and optimizer state of a large network dealt out to all processes."""
+"""FSDP2: parameters, gradients and optimizer state of a large network, divided among all processes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from p3m_lightning.schema import InputError
 
 
 class FullySharded(ModelParallelStrategy):
-    """Lightning's strategy for FSDP2 with every process on the data axis, and one checkpoint file as in any other run.
+    """Lightning's strategy for FSDP2 with every process on the data axis, and one checkpoint file as in other runs.
 
-    It asks the training module to shard its network: `MattingModule.configure_model`.
+    It relies on the training module to shard its network: `MattingModule.configure_model`.
     """
 
     def __init__(self) -> None:
         super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False)
 
     def setup_environment(self) -> None:
-        """Lay the processes out; Lightning's own choice would be tensor parallelism inside a machine."""
+        """Arrange the processes; Lightning's default would be tensor parallelism within a machine."""
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
 
@@ -31,17 +31,17 @@ def shard(net: nn.Module, mesh: DeviceMesh, smallest: int = 1_000_000) -> None:
     """Shard a network in place: its large parts, so that only one at a time is whole in memory, then the rest.
 
     Args:
-        net: any network; one that is sharded already stays as it is.
+        net: any network; one that is sharded already is unchanged.
         mesh: the data axis.
-        smallest: parameters that make a part worth gathering on its own.
+        smallest: number of parameters from which a part is gathered on its own.
 
     Raises:
-        InputError: weights that FSDP2 cannot deal out.
+        InputError: weights that FSDP2 cannot shard.
     """
     if isinstance(net, FSDPModule):
         return
     if not all(parameter.is_contiguous() for parameter in net.parameters()):
-        raise InputError("trainer=fsdp: shards no weights in another memory layout; take channels_last=false")
+        raise InputError("trainer=fsdp: cannot shard weights stored channels last; use channels_last=false")
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")  # nobody writes into outputs
     for part in parts_to_shard(net, smallest):
         fully_shard(part, mesh=mesh)
@@ -49,10 +49,10 @@ def shard(net: nn.Module, mesh: DeviceMesh, smallest: int = 1_000_000) -> None:
 
 
 def unshard(net: nn.Module) -> None:
-    """Make the parameters whole in every process and keep them so; nothing for a network that is not sharded.
+    """Gather the parameters in every process and keep them; do nothing for a network that is not sharded.
 
-    For evaluation: processes may differ in their number of images, and one would wait for the other in every forward
-    pass that gathers.
+    For evaluation: processes may differ in their number of images, and would wait for each other in every forward pass
+    that gathers.
     """
     for part in _sharded(net):
         part.set_reshard_after_forward(False, recurse=False)
@@ -60,7 +60,7 @@ def unshard(net: nn.Module) -> None:
 
 
 def reshard(net: nn.Module) -> None:
-    """Deal the parameters out again after `unshard`."""
+    """Shard the parameters again after `unshard`."""
     for part in _sharded(net):
         part.set_reshard_after_forward(part is not net, recurse=False)  # the whole is needed again at once, in backward
         part.reshard()

@@ -1,4 +1,4 @@
-"""One record of a run in stages: results, metrics, pictures and checkpoints of its last stage, and how it got there."""
+"""The record of a run in stages: results, metrics, images and checkpoints of its last stage, with its history."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def record_stages(
         folder: of the whole run.
         stages: name and folder of every stage, in order.
         results: of the last one.
-        started: when the whole run, or its resumption, was started; seconds of the clock.
+        started: start of the whole run, or of its resumption, in seconds of the clock.
 
     Returns:
         `results` with a list `stages`: name, folder, scores, checkpoint and seconds of each.
@@ -47,7 +47,7 @@ def record_stages(
 
 
 def place(source: Path, target: Path) -> None:
-    """Put a file in a second place, without a second copy where the file system allows it."""
+    """Place a file in a second folder, as a hard link if the file system allows it."""
     with atomic_path(target) as aside:
         aside.unlink()
         try:
@@ -57,7 +57,7 @@ def place(source: Path, target: Path) -> None:
 
 
 def join_metrics(tables: Sequence[tuple[str, Path]], target: Path) -> None:
-    """Write the stages' tables one after another, with a column `stage`; epochs and steps go on counting."""
+    """Write the tables of the stages one after another, with a column `stage`; epochs and steps count on."""
     rows: list[dict[str, str]] = []
     columns = ["stage"]
     done = {"epoch": 0, "step": 0}

@@ -1,4 +1,4 @@
-"""Training in stages: trainings that differ in data, losses, rates and what is frozen, one checkpoint flowing on."""
+"""Training in stages that differ in data, losses, rates and frozen parameters, each starting from the one before."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from p3m_lightning.training.start import frozen_names, verify_start
 
 say = rank_zero_only(print)
 CHANGEABLE = ("data", "loss", "optimizer", "lr_factors", "scheduler", "trainer", "callbacks", "inference", "frozen")
-"""What a stage may have of its own; network, seed and loggers are those of the whole run."""
+"""Keys that a stage may change; network, seed and loggers are those of the whole run."""
 
 
 class Stage(NamedTuple):
@@ -40,22 +40,22 @@ class Stage(NamedTuple):
         return Path(self.config["paths"]["run"])
 
     def finished(self) -> bool:
-        """Tell whether its results are there; they are written last."""
+        """Return whether its results exist; they are written last."""
         return (self.folder / RESULTS).is_file()
 
     def checkpoint(self) -> Path:
-        """Return what a finished stage hands on: the checkpoint that its own rule preferred."""
+        """Return the checkpoint that the next stage starts from: the one that the rule of this stage preferred."""
         return self.folder / "checkpoints" / json.loads((self.folder / RESULTS).read_text())["checkpoint"]
 
 
 def train(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Train, in stages where the configuration lists some, then evaluate on the test sets.
+    """Train, in stages if the configuration lists any, then evaluate on the test sets.
 
     Args:
         config: `conf/train.yaml` composed and resolved, plain containers.
 
     Returns:
-        What `results.json` holds, plus `trainer`, `module` and `data` (of the last stage).
+        The content of `results.json`, plus `trainer`, `module` and `data` (of the last stage).
 
     Raises:
         InputError: a key or file that does not fit; the message names it.
@@ -67,29 +67,29 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def train_stages(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Train stage after stage; what is finished is skipped, what was begun goes on from its own last checkpoint.
+    """Train stage after stage; finished ones are skipped, an interrupted one resumes from its own last checkpoint.
 
-    The run folder holds `stages/<k>_<name>/`, each a run folder of its own, and what the last one left.
+    The run folder holds `stages/<k>_<name>/`, each a run folder of its own, and the results of the last one.
 
     Args, returns and raises as `train`.
     """
     started = time.time()
     if config["ckpt"]:
-        raise InputError("ckpt: a run in stages goes on with ckpt=last, or starts from weights with init_from=PATH")
+        raise InputError("ckpt: a run in stages resumes with ckpt=last, or starts from weights with init_from=PATH")
     stages = list_stages(config)
     folder = Path(config["paths"]["run"])
     save_config(config, folder)
     weights = config["init_from"]
     for number, stage in enumerate(stages, 1):
         title = f"stage {number} of {len(stages)}, {stage.name}"
-        if stage.finished() and stage is not stages[-1]:  # the last one at least scores again
+        if stage.finished() and stage is not stages[-1]:  # the last one is at least scored again
             say(f"{title}: finished before")
             weights = stage.checkpoint()
             continue
         say(title)
         results = train_once(ready(stage, weights))
         if results["checkpoint"] is None:
-            raise InputError("callbacks: without `last` a stage has no checkpoint to hand on")
+            raise InputError("callbacks: without `last` a stage has no checkpoint for the next one")
         weights = stage.folder / "checkpoints" / results["checkpoint"]
     objects = {key: results.pop(key) for key in ("trainer", "module", "data")}
     if objects["trainer"].is_global_zero:
@@ -99,9 +99,9 @@ def train_stages(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_stages(config: Mapping[str, Any]) -> list[Stage]:
-    """Return the stages in their order, each with a whole configuration; those set to null are left out.
+    """Return the stages in order, each with a whole configuration; those set to null are left out.
 
-    Everything that can be known to be wrong is found here, not after days in the third stage.
+    All detectable errors are raised here, not after days in the third stage.
 
     Raises:
         InputError: a key or value that does not fit; the message names the stage.
@@ -126,7 +126,7 @@ def list_stages(config: Mapping[str, Any]) -> list[Stage]:
             raise InputError(f"stages.{name}: {error}") from None
         stages.append(stage)
     if not stages:
-        raise InputError("stages: every stage is set to null; stages={} trains in one go")
+        raise InputError("stages: every stage is set to null; stages={} trains without stages")
     unknown = [name for name in config["average"] if name not in named]
     if unknown or len(config["average"]) == 1:
         raise InputError(f"average: {unknown or config['average']}; name two or more of the stages {', '.join(named)}")
@@ -147,26 +147,26 @@ def stage_config(config: Mapping[str, Any], changes: Mapping[str, Any], below: s
         InputError: a key that a stage cannot change.
     """
     if not isinstance(changes, Mapping):
-        raise InputError(f"{where}: {changes!r} is no stage; give it keys of its own, or null to leave it out")
+        raise InputError(f"{where}: {changes!r} is not a stage; give it keys of its own, or null to leave it out")
     unknown = sorted(set(changes) - set(CHANGEABLE))
     if unknown:
         raise InputError(f"{where}: {', '.join(unknown)} cannot differ between stages; {', '.join(CHANGEABLE)} can")
     run = config["paths"]["run"]
     shared = {key: value for key, value in config.items() if key not in ("stages", "average")}
     own: dict[str, Any] = merged(shared, changes)
-    if "function" in changes.get("loss", {}):  # the weights are those of its terms, none of the run's
+    if "function" in changes.get("loss", {}):  # the weights are those of its terms, not of the run
         own["loss"] = changes["loss"]
     return relocated(own, run, f"{run}/{below}")
 
 
 def ready(stage: Stage, weights: str | Path | None) -> dict[str, Any]:
-    """Return the configuration of a stage with the weights to start from, or with its own checkpoint to go on from."""
+    """Return the configuration of a stage with the weights to start from, or its own checkpoint to resume from."""
     last = stage.folder / "checkpoints" / "last.ckpt"
     return {**stage.config, "ckpt": str(last) if last.is_file() else None, "init_from": weights and str(weights)}
 
 
 def merged(config: Any, changes: Any) -> Any:
-    """Change what `changes` names; a mapping that says by `_target_` what to build replaces the other."""
+    """Return `config` with `changes`; a mapping with a `_target_` replaces the other as a whole."""
     if not isinstance(changes, Mapping) or not isinstance(config, Mapping) or "_target_" in changes:
         return changes
     return {**config, **{key: merged(config.get(key), value) for key, value in changes.items()}}

@@ -1,4 +1,4 @@
-"""Start of a training: weights of another run, and parameters that do not learn."""
+"""Start of a training: weights of another run, and frozen parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from p3m_lightning.schema import InputError
 
 
 def start_from(net: nn.Module, path: str | Path | None) -> None:
-    """Fill `net` with the weights of a checkpoint of ours, strictly; None leaves it as it is.
+    """Load the weights of a checkpoint of this package into `net`, strictly; None leaves it unchanged.
 
     Raises:
         InputError: no such file, another kind of file, or weights of another network.
@@ -26,9 +26,9 @@ def start_from(net: nn.Module, path: str | Path | None) -> None:
 
 
 def verify_start(net: nn.Module, ckpt: str | Path | None, init_from: str | Path | None) -> None:
-    """Find out whether the files that a training is to go on from, or to start with, are of this network.
+    """Check that the files that a training resumes or starts from are of this network.
 
-    For before anything else is done: rendering and reading data can take hours.
+    Done before anything else, since rendering and reading data can take hours.
 
     Raises:
         InputError: no such file, another kind of file, or weights of another network.
@@ -39,7 +39,7 @@ def verify_start(net: nn.Module, ckpt: str | Path | None, init_from: str | Path 
 
 
 def with_pretraining(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Say in words, as `pretrained`, what the encoder had learned before, be it before the run that this one follows.
+    """Record the pretraining of the encoder in words, as `pretrained`, including that of earlier runs.
 
     Args:
         config: of a training.
@@ -51,20 +51,20 @@ def with_pretraining(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
-    """Keep the parameters that match from learning.
+    """Freeze the matching parameters.
 
-    A module all of whose parameters are frozen also behaves as in evaluation: running statistics stay, nothing drops
-    out.
+    A module all of whose parameters are frozen is also put in evaluation mode: running statistics are fixed, and there
+    is no dropout.
 
     Args:
         net: in training mode.
-        patterns: of parameter names, as `encoder.*`, with the wildcards of a shell.
+        patterns: of parameter names, such as `encoder.*`, with the wildcards of a shell.
 
     Raises:
         InputError: a pattern that matches nothing, or nothing is left to learn.
     """
     frozen = frozen_names(net, patterns)
-    if frozen:  # Lightning takes parts in evaluation mode for an oversight
+    if frozen:  # Lightning warns about parts in evaluation mode
         warnings.filterwarnings("ignore", message="Found .* in eval mode at the start of training")
     for name, parameter in net.named_parameters():
         if name in frozen:
@@ -78,7 +78,7 @@ def freeze(net: nn.Module, patterns: Sequence[str]) -> None:
 def frozen_names(net: nn.Module, patterns: Sequence[str]) -> set[str]:
     """Return the names of the parameters that `patterns` match; raises as `freeze` does."""
     if isinstance(patterns, str) or not isinstance(patterns, Sequence):
-        raise InputError(f"frozen: {patterns!r} is no list; write frozen=['{patterns}']")
+        raise InputError(f"frozen: {patterns!r} is not a list; write frozen=['{patterns}']")
     names = [name for name, _ in net.named_parameters()]
     frozen: set[str] = set()
     for pattern in patterns:

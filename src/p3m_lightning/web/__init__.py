@@ -1,4 +1,4 @@
-"""The page of `p3m demo`: photographs in, mattes, cut-outs and composites out, on this machine alone."""
+"""The page of `p3m demo`: mattes, cut-outs and composites of photographs, on this machine only."""
 
 from p3m_lightning.web.server import serve
 from p3m_lightning.web.session import Limits, Session

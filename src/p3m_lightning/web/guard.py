@@ -1,4 +1,4 @@
-"""Guard of the page: refuses requests that a person's clicks do not make."""
+"""Guard of the page: refuses requests that the page itself does not make."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 API = "/gradio_api"
 FILE = f"{API}/file="
 MESSAGES = (f"{API}/queue/join", f"{API}/run/predict")
-"""Where clicks arrive: those that wait for their turn, and those that need not."""
+"""Addresses for clicks, queued or not."""
 READ = (
     "/theme.css",
     "/favicon.ico",
@@ -30,39 +30,39 @@ READ = (
     f"{API}/startup-events",
     f"{API}/upload_progress",
 )
-"""Beginnings of the addresses that the page reads, beside itself and files."""
+"""Prefixes of addresses that the page reads, besides itself and files."""
 UPLOAD = f"{API}/upload"
 WRITE = (*MESSAGES, UPLOAD, f"{API}/cancel")
 """Addresses that the page posts to."""
 
 PROXY = (b"x-forwarded", b"forwarded", b"x-gradio-server", b"x-original", b"x-real-ip")
-"""Beginnings of headers that tell what came before a proxy: Gradio would take its own address from them."""
+"""Prefixes of headers set by proxies, from which Gradio would derive its own address."""
 
 MOST_JSON = 1_000_000
-"""Bytes of a message; pictures come as uploads, not in it."""
+"""Largest message in bytes; images come as uploads, not in messages."""
 
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
     " img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; frame-ancestors 'none'"
 )
-"""Content security policy: the browser asks nobody else, and no other page shows this one in a frame."""
+"""Content security policy: the browser contacts no other host, and no other page can embed this one."""
 
 
 class Guard:
     """An ASGI middleware that keeps visitors to the page, and the page to its folder.
 
-    Gradio serves more than its pages need: it fetches addresses that a request names, passes requests on to other
-    hosts, and lists an interface for programs. Here only addresses of `READ` and `WRITE` exist; files are those of the
-    folder; a message may name no other file and no address, and must have the arguments that the page's own have; the
-    host must be this machine, so that no foreign page reaches it under a name of its own; what a browser sends for
-    another page is refused; what proxies add is not read, as there is none.
+    Gradio serves more than its pages need: it fetches URLs given in requests, forwards requests to other hosts, and has
+    an interface for programs. Here only the addresses of `READ` and `WRITE` exist; only files of the folder are served;
+    a message may name no other file and no URL, and must have the arguments of the page's own; the host must be this
+    machine, so that no other site reaches it by DNS rebinding; requests that a browser sends for another page are
+    refused; headers of proxies are ignored, since there is none.
 
     Args:
-        app: what is guarded.
+        app: the guarded application.
         folder: of uploads and results.
         hosts: names of this machine, without port.
-        limits: how much may be sent.
-        arguments: how many values each function of the page takes, by its number.
+        limits: of messages and uploads.
+        arguments: number of values that each function of the page takes, by its index.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Guard:
         self.quota, self.arguments = Quota(self.folder, limits or Limits()), dict(arguments or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with 400, 403, 404, 411, 413, 429 or 507."""
+        """Forward a request, or answer it with 400, 403, 404, 411, 413, 429 or 507."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
@@ -121,14 +121,14 @@ class Guard:
         return None if known else (404, "no such page")
 
     def _is_ours(self, name: str) -> bool:
-        """Tell whether a path leads to a file in the folder; addresses do not."""
+        """Return whether a path leads to a file in the folder; URLs do not."""
         if "\0" in name:
             return False
         path = Path(name).resolve()
         return path.is_relative_to(self.folder) and path.is_file()
 
     async def _read_message(self, receive: Receive) -> tuple[Refusal | None, Receive]:
-        """Read the whole body; return why it is refused, if so, and what gives it to the next reader."""
+        """Read the whole body; return why it is refused, if so, and a function that replays it."""
         read, more = b"", True
         while more:
             message = await receive()
@@ -156,7 +156,7 @@ class Guard:
         return (None, again) if harmless else ((400, "only uploaded files are opened"), receive)
 
     def _has_arguments(self, content: Any) -> bool:
-        """Tell whether a message calls a function of the page with as many values as it takes; in batches none does."""
+        """Return whether a message calls a function of the page with the right number of values; batches never do."""
         if not isinstance(content, dict) or content.get("batched") or content.get("simple_format"):
             return False
         number, data = content.get("fn_index"), content.get("data")
@@ -183,7 +183,7 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 def _is_same_origin(headers: Mapping[str, str]) -> bool:
-    """Tell whether a request comes from the page itself, by the first header that says so; programs send none."""
+    """Return whether a request comes from the page itself, by the first relevant header; programs send none."""
     if site := headers.get("sec-fetch-site"):
         return site in ("same-origin", "none")
     address = headers.get("origin") or headers.get("referer")

@@ -1,4 +1,4 @@
-"""The page itself: what a visitor sees, and which click calls what."""
+"""The page itself: its layout, and the functions that clicks call."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 TITLE = "Portrait matting"
 KEEP = (600, 3600)
-"""Every ten minutes pictures older than an hour are deleted."""
+"""Every ten minutes, images older than an hour are deleted."""
 
 BUTTONS = ["download", "fullscreen"]  # no sharing
 
 
 def build_page(session: Session, examples: Sequence[Path]) -> gradio.Blocks:
-    """Lay out the page.
+    """Build the page.
 
     Args:
-        session: what does the work.
-        examples: photographs in the session's folder to begin with.
+        session: does the work.
+        examples: example photographs in the session's folder.
     """
     import gradio
 
@@ -68,7 +68,7 @@ def build_page(session: Session, examples: Sequence[Path]) -> gradio.Blocks:
             lambda choice: (gradio.update(visible=choice == "color"), gradio.update(visible=choice == "picture")),
             behind,
             [color, picture],
-            preprocess=False,  # no traceback for what is no choice
+            preprocess=False,  # avoids tracebacks for invalid choices
         )
     return page
 
@@ -80,7 +80,7 @@ def _picture(label: str, name: str, **keys: Any) -> gradio.Image:
 
 
 def _path_of(upload: object) -> object:
-    """Return the path of an upload as Gradio describes it; what is no such description is no upload either."""
+    """Return the path of an upload as Gradio describes it; return anything else unchanged."""
     if upload is None:
         return None
     return upload.get("path") if isinstance(upload, dict) else b""

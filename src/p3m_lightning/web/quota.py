@@ -18,11 +18,11 @@ Refusal = tuple[int, str]
 
 
 class Quota:
-    """Counts what is sent, and what lies in the folder of uploads and results.
+    """Counts requests, and the files in the folder of uploads and results.
 
     Args:
         folder: of uploads and results.
-        limits: what is too much.
+        limits: the allowed amounts.
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
@@ -41,7 +41,7 @@ class Quota:
         return None
 
     def reserve(self, length: str) -> Refusal | int:
-        """Take room for an upload that says its length; return the bytes, or why there is none."""
+        """Reserve space for an upload with a declared length; return its bytes, or the reason for refusal."""
         if not length.isascii() or not length.isdigit() or len(length) > 15:
             return 411, "an upload says how long it is"
         sizes = list(_sizes(self._folder))
@@ -52,13 +52,13 @@ class Quota:
         return int(length)
 
     def release(self, reserved: int) -> None:
-        """Give room back: the upload has arrived, or failed."""
+        """Release reserved space after the upload has arrived or failed."""
         self._arriving -= reserved
 
 
 def _sizes(folder: Path) -> Iterator[int]:
-    """Yield the bytes of every file in a folder, in which others may be renamed or deleted meanwhile."""
-    for place, _, names in os.walk(folder):  # unlike `rglob`, passes over what has gone
+    """Yield the bytes of every file in a folder, where files may be renamed or deleted meanwhile."""
+    for place, _, names in os.walk(folder):  # unlike `rglob`, ignores files that disappear
         for name in names:
             with suppress(FileNotFoundError):
                 yield os.stat(os.path.join(place, name)).st_size

@@ -1,4 +1,4 @@
-"""Serving the page on this machine alone, without asking or telling anybody else."""
+"""Serving the page on this machine only, without contacting any other."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def serve(
     Args:
         predictors: one or two by name, see `Session`.
         port: None for the first free one from 7860.
-        limits: what is too large.
+        limits: of uploads.
 
     Yields:
         The address.
 
     Raises:
-        InputError: Gradio is not installed, a port that is taken, or as `Session`.
+        InputError: Gradio is not installed, the port is taken, or as `Session`.
     """
     limits = limits or Limits()
     with TemporaryDirectory(prefix="p3m-demo-") as folder, _settings(folder):
@@ -82,7 +82,7 @@ def render_examples(folder: Path) -> list[Path]:
 
 @contextmanager
 def _settings(folder: str) -> Iterator[None]:
-    """Tell Gradio, which reads its environment, where files go, and to report nothing."""
+    """Configure Gradio by its environment: the folder for files, and no telemetry."""
     wanted = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

@@ -1,4 +1,4 @@
-"""Work of the page on a visitor's pictures; nothing here knows of the web."""
+"""Work of the page on a visitor's images; independent of the web."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from p3m_lightning.inference.background import Background
 from p3m_lightning.schema import InputError
 
 BEHIND = ("color", "blur", "picture")
-"""What a visitor may put behind the subject."""
+"""Choices of background for the subject."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of what visitors may send."""
+    """Limits of visitors' uploads and requests."""
 
     megabytes: float = 30.0  # of one file
-    megapixels: float = 25.0  # as its header says, before anything is decoded
+    megapixels: float = 25.0  # by its header, before decoding
     total_megabytes: float = 500.0  # of all uploads and results that are kept at a time
     files: int = 2000  # of these
-    posts: int = 300  # messages and uploads a minute
+    posts: int = 300  # messages and uploads per minute
 
 
 class Request(NamedTuple):
@@ -42,7 +42,7 @@ class Request(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Files made for one request, PNG; 16 bits a channel if the photograph has 16."""
+    """Files made for one request, PNG; 16 bits per channel if the photograph has 16."""
 
     matte: Path
     cutout: Path
@@ -56,7 +56,7 @@ class Session:
     Args:
         predictors: one or two by name; the cut-out and the composite are made with the first.
         folder: the only place that files are opened in.
-        limits: what is too large.
+        limits: of uploads.
 
     Raises:
         InputError: a network that needs a trimap.
@@ -69,13 +69,13 @@ class Session:
         self._predictors = tuple(predictors.values())
         for name, predictor in predictors.items():
             if predictor.engine.needs_trimap:
-                raise InputError(f"{name}: needs a trimap, which a visitor does not have; take another network")
+                raise InputError(f"{name}: needs a trimap, which a visitor does not have; use another network")
 
     def fulfill(self, request: Request) -> Result:
         """Make everything for one request.
 
         Raises:
-            InputError: anything but an uploaded picture within the limits, a color, and a number.
+            InputError: anything but an uploaded image within the limits, a color, and a number.
         """
         photo = self.open(request.photograph, "photograph")
         background = self._background(request)
@@ -84,14 +84,14 @@ class Session:
         return self._write(matte, background, light, others[0] if others else None)
 
     def open(self, upload: object, what: str) -> Photo:
-        """Read an uploaded picture.
+        """Read an uploaded image.
 
         Args:
             upload: its path, which must lead into the folder.
-            what: what messages call it.
+            what: its name in messages.
 
         Raises:
-            InputError: no upload, not a picture, or a too large one; the message names no path.
+            InputError: no upload, not an image, or too large; the message names no path.
         """
         if upload is None:
             raise InputError(f"{what}: none is given; choose a file first")
@@ -111,7 +111,7 @@ class Session:
         return path
 
     def _check_pixels(self, path: Path, what: str) -> None:
-        """Ask the header alone: a small file may unpack to gigabytes."""
+        """Check the header only, since a small file may decode to gigabytes."""
         try:
             with Image.open(path) as image:
                 pixels: float = image.width * image.height
@@ -151,7 +151,7 @@ class Session:
 
 
 def color_of(text: object) -> tuple[int, int, int]:
-    """Read a color as browsers' pickers write it: `#rrggbb` or `rgba(r, g, b, a)` with fractions.
+    """Parse a color as written by browsers' color pickers: `#rrggbb` or `rgba(r, g, b, a)` with fractions.
 
     Raises:
         InputError: anything else.

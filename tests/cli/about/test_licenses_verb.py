@@ -1,4 +1,4 @@
-"""`p3m licenses`: what a run is made of, and what of it is for research only."""
+"""`p3m licenses`: the parts of a run, and those for research only."""
 
 import json
 

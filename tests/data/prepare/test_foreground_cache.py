@@ -116,7 +116,7 @@ def test_a_broken_image_is_named_at_the_end_and_the_others_are_made(root, capsys
     (root / "train/blurred_image/b.jpg").write_text("no picture")
     assert main(["data", "foregrounds", str(root), "--workers", "1"]) == 2
     captured = capsys.readouterr()
-    assert "2 made, 0 were there, 1 failed" in captured.out
+    assert "2 made, 0 already there, 1 failed" in captured.out
     assert "b.jpg" in captured.err
     assert not (root / "train/fg_blurred/b.png").exists()
 

@@ -14,13 +14,13 @@ def test_a_copy_with_the_published_counts_and_names_agrees():
     copy = compare_with_published(CARD, {"train": 2, "P3M-500-P": 1}, PIXELS)
     assert copy.counts == {"train": True, "P3M-500-P": True}
     assert copy.foreign_names == 0
-    assert "counts as published, names of the published kind" in copy.lines()[1]
+    assert "counts as published, names as published" in copy.lines()[1]
 
 
 def test_other_counts_and_names_are_told():
     copy = compare_with_published(CARD, {"train": 1}, {("train", "holiday"): "a"})
     assert copy.lines()[1].startswith(
-        "compared with the published layout: counts differ in train, P3M-500-P, 1 names of another kind"
+        "compared with the published layout: counts differ in train, P3M-500-P, 1 names unlike the published ones"
     )
 
 

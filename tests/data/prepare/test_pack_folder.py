@@ -139,7 +139,7 @@ def test_a_broken_image_is_named_at_the_end_and_the_others_are_packed(root, caps
     (root / "train/blurred_image/train_00003.jpg").touch()
     assert main(["data", "pack", str(root), "--name", "synthetic", "--workers", "1"]) == 2
     captured = capsys.readouterr()
-    assert "1 packed, 4 were there, 1 failed" in captured.out
+    assert "1 packed, 4 already there, 1 failed" in captured.out
     assert "train_00001.jpg" in captured.err
     assert len(packs(root)) == 5
 

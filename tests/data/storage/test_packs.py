@@ -138,7 +138,7 @@ def test_an_image_that_is_kept_as_a_difference_to_itself_is_named(tmp_path):
     roles = '{"image": {"shape": [9, 7], "dtype": "uint8", "tile": [9, 7], "source": null}}'
     tensors = {"image.tiles": blob, "image.starts": np.array([0, len(blob)]), "image.relative": np.array([True])}
     save_file(tensors, tmp_path / "x.safetensors", metadata={"layout": "1", "roles": roles})
-    with pytest.raises(InputError, match="difference to the image"):
+    with pytest.raises(InputError, match="difference from the image"):
         Pack(tmp_path / "x.safetensors").read("image")
 
 

@@ -104,10 +104,10 @@ def test_tables_are_written_between_the_marks(tmp_path, capsys):
 def test_a_page_without_marks_and_a_broken_result_are_refused(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("nothing\n")
-    with pytest.raises(InputError, match="put one line"):
+    with pytest.raises(InputError, match="put a line"):
         write_tables(tmp_path, page)
     page.write_text(f"{BEGIN}\n{END}\n")
-    with pytest.raises(InputError, match="no results in it"):
+    with pytest.raises(InputError, match="contains no results"):
         write_tables(tmp_path, page)
     (tmp_path / "step.json").write_text("{}")
     with pytest.raises(InputError, match=r"step\.json: not a result of `p3m bench step`"):

@@ -70,7 +70,7 @@ def test_images_that_differ_most_are_shown_first_with_truth_and_errors(folders, 
 
 def test_without_the_images_the_mattes_are_shown_alone_and_it_is_said(folders):
     blocks = compare(read_runs(folders[:2]), Settings(samples=20, images=1))
-    assert any(isinstance(b, Text) and "not there" in b.text and "set: no such folder" in b.text for b in blocks)
+    assert any(isinstance(b, Text) and "not available" in b.text and "set: no such folder" in b.text for b in blocks)
 
 
 def test_other_files_under_the_same_names_are_noted(folders, tmp_path):

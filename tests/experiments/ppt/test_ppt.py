@@ -1,4 +1,4 @@
-"""The PPT protocol on a small synthetic set: what is run, what is not run again, and what the table says."""
+"""The PPT protocol on a small synthetic set: the runs, skipping of finished ones, and the table."""
 
 import csv
 import json

@@ -144,6 +144,6 @@ def test_the_command_writes_the_folder(run, tmp_path, capsys):
     assert capsys.readouterr().out.strip() == str(folder)
     assert hub.ModelCard.load(folder / "README.md").data.license == "mit"
     assert main(call) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert main(["export", "--ckpt", "a.ckpt"]) == 2
     assert "give -o FILE.onnx, or --hub DIR" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What becomes of sound: copied, encoded in a layout that the encoder has, dropped, refused; before any frame."""
+"""Sound: copied, encoded in a layout that the encoder supports, dropped, or refused, before any frame."""
 
 import av
 import numpy as np

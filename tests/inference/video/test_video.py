@@ -298,7 +298,7 @@ def test_the_video_itself_and_a_full_folder_are_not_overwritten(clip, tmp_path):
         matte_video(predictor(), clip, clip, Product("prores"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("keep")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         matte_video(predictor(), clip, tmp_path / "full", Product("png"))
     assert (tmp_path / "full" / "mine.txt").read_text() == "keep"
 

@@ -30,7 +30,7 @@ def test_what_a_card_leaves_out_is_rgb_in_0_to_1_of_any_size(tmp_path):
         ({"name": "x", "normalization": {"std": [1, 0, 1]}}, "normalization.std=0: give numbers above 0"),
         ({"name": "x", "size": {"multiple": 0}}, "size.multiple=0"),
         ({"name": "x", "size": {"fixed": [320]}}, "size.fixed takes 2 numbers"),
-        ({"name": "x", "outputs": {"matte": 0}}, "outputs must hold alpha"),
+        ({"name": "x", "outputs": {"matte": 0}}, "outputs must have alpha"),
         ({"name": "x", "outputs": {"alpha": {"activation": "tanh"}}}, "outputs.alpha.activation=tanh: choose from"),
         ({"name": "x", "size": {"fixed": [9, 9]}, "inference": {"mode": "tiled"}}, "network offers resize, native"),
         ({"name": "x", "trained_on": "p3m-10k"}, "trained_on is 'p3m-10k'"),

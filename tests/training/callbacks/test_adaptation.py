@@ -1,4 +1,4 @@
-"""MODNet's adaptation: what the network said before stays at hand, and its normalization keeps still."""
+"""MODNet's adaptation: the earlier outputs are provided, and normalization statistics are fixed."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""NaN and infinity in training: the run stops, or the step is left out, and the sample is named."""
+"""NaN and infinity in training: the run stops or the step is skipped, and the sample is named."""
 
 from __future__ import annotations
 

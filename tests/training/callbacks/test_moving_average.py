@@ -1,4 +1,4 @@
-"""Moving averages of the weights in training: what is saved, validated and resumed."""
+"""Moving averages of the weights in training: saving, validation and resuming."""
 
 import json
 from pathlib import Path

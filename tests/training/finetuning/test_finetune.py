@@ -1,4 +1,4 @@
-"""Fine-tuning from the command line: a narrow network on a few pictures, with old ones beside them."""
+"""Fine-tuning from the command line: a narrow network on a few new and old images."""
 
 import json
 import shutil

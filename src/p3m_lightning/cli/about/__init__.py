@@ -1,1 +1,1 @@
-"""Verbs about the installation itself: what is there, what it is licensed under, what a shell may complete."""
+"""Verbs about the installation itself: what is installed, its licenses, and shell completion."""

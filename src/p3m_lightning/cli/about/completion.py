@@ -1,4 +1,4 @@
-"""`p3m completion`: what a shell needs to complete `p3m`, and the words that it asks for at each key press."""
+"""`p3m completion`: scripts that make a shell complete `p3m`, and the words that these scripts ask for."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ end
 complete --command p3m --no-files --condition 'count (__p3m_words) >/dev/null' --arguments '(__p3m_words)'
 """,
 }
-"""Each asks `p3m completion words`, so that it never grows old; files are left to the shell where there is no word."""
+"""Each asks `p3m completion words`, so it never goes out of date; without words the shell offers files."""
 
 WHERE = {
     "bash": 'eval "$(p3m completion bash)"   # in ~/.bashrc',
@@ -49,19 +49,21 @@ WHERE = {
 }
 
 OVERRIDDEN = HYDRA_VERBS | {("sweep", "wandb"): "train"}
-"""Verbs that take overrides, and the file of `conf/` that these are overrides of."""
+"""Verbs that take overrides, with the file of `conf/` that these apply to."""
 
 NAMED = {"--model": "models", "--name": "datasets", "--dataset": "datasets"}
-"""Options whose values are names of the package."""
+"""Options whose values are names that the package defines."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    parser.description = "Print what makes a shell complete verbs, options, groups, experiments, models and keys."
+    parser.description = (
+        "Print a script that makes a shell complete verbs, options, groups, experiments, models and keys."
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "example:\n" + "\n".join(f"  {line}" for line in WHERE.values())
     parser.add_argument(
-        "shell", choices=[*SCRIPTS, "words"], help="words: what fits at the end of LINE, for the scripts"
+        "shell", choices=[*SCRIPTS, "words"], help="words: completions of the end of LINE, used by the scripts"
     )
     parser.add_argument("line", nargs="?", default="", metavar="LINE", help="command line up to the cursor")
 
@@ -79,7 +81,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def completions(words: Sequence[str]) -> list[str]:
-    """Return what the last of `words`, the arguments of p3m, may become; nothing where it is a file's name."""
+    """Return the completions of the last of `words`, the arguments of p3m; none where a file name is expected."""
     *given, begun = words
     return [word for word in _offered(given, begun) if word.startswith(begun)]
 
@@ -114,8 +116,8 @@ def _offered(given: Sequence[str], begun: str) -> Iterator[str]:
 def overrides(verb: str, given: Sequence[str], begun: str) -> Iterator[str]:
     """Yield overrides of `conf/<verb>.yaml` that begin as `begun` does.
 
-    These are the options of a group behind its `=`, else the groups, and the keys of the options chosen in `given` or
-    by default; only one part of a key at a time.
+    After the `=` of a group these are its options; otherwise the groups, and the keys of the options chosen in `given`
+    or by default, one part of a key at a time.
     """
     from p3m_lightning.configuration.options import default_options, file_keys, group_options, groups
 

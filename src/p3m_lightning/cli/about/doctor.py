@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "example: p3m doctor --data /data/P3M-10k"
     parser.add_argument(
-        "--data", type=Path, action="append", default=[], metavar="DIR", help="a data set; may come twice"
+        "--data", type=Path, action="append", default=[], metavar="DIR", help="a data set; may be repeated"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -1,4 +1,4 @@
-"""`p3m licenses`: the terms of all that is installed, or of what a run is made of."""
+"""`p3m licenses`: the terms of everything installed, or of all that a run is made from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Without an argument: the license of every installed package that this one and its extras need. With a run: "
         "the licenses of its code, its weights and its data, as far as they are recorded, with a flag on what is for "
-        "research only and on what has terms to look at. No legal advice."
+        "research only and on terms that need reading. This is no legal advice."
     )
     parser.epilog = "example: p3m licenses outputs/p3m_released/RUN"
     parser.add_argument(
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """List the licenses; with --strict 2 if anything is flagged."""
+    """List the licenses; return 2 with --strict if anything is flagged."""
     header, rows = _run_rows(options.place) if options.place else _package_rows()
     flagged = sum(bool(row[-1]) for row in rows)
     if options.json:

@@ -1,4 +1,4 @@
-"""`p3m bench all`: step, photograph and start-up, each with its defaults."""
+"""`p3m bench all`: startup, photo and step, each with its defaults."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Run one after another; the last line is JSON."""
+    """Run them one after another; the last line is JSON."""
     for name in VERBS_OF_ALL:
         print(f"p3m: bench {name}", file=sys.stderr)
         module = import_module(f"p3m_lightning.cli.bench.{name}")

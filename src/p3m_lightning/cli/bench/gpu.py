@@ -1,4 +1,4 @@
-"""`p3m bench gpu`: what a CUDA GPU makes of it, all in one call."""
+"""`p3m bench gpu`: all measurements that need a CUDA GPU, in one call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: p3m bench gpu -o benchmarks/results"
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1, ... (default: cuda)")
     parser.add_argument(
-        "--rehearse", action="store_true", help="everything small, on the processor: gpu_rehearsal.json"
+        "--rehearse", action="store_true", help="run everything small, on the CPU; writes gpu_rehearsal.json"
     )
     add_folder(parser)
 
@@ -33,9 +33,7 @@ def run(options: argparse.Namespace) -> None:
     from p3m_lightning.inference.engines.torch_engine import choose_device
 
     if not options.rehearse and not (options.device.startswith("cuda") and torch.cuda.is_available()):
-        raise InputError(
-            f"--device {options.device}: no CUDA GPU here; --rehearse runs everything small on the processor"
-        )
+        raise InputError(f"--device {options.device}: no CUDA GPU here; --rehearse runs everything small on the CPU")
     name = "gpu_rehearsal" if options.rehearse else "gpu"
     setting = small(torch.device("cpu")) if options.rehearse else full(choose_device(options.device))
     bench(setting, lambda results: save(name, results, options.output))

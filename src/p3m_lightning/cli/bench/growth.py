@@ -1,4 +1,4 @@
-"""`p3m bench growth`: photographs and batches of many sizes, and the floor under them."""
+"""`p3m bench growth`: time and memory over sizes of photographs and batches, with lower bounds."""
 
 from __future__ import annotations
 

@@ -15,15 +15,15 @@ from p3m_lightning.cli import AtLeast
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.description = (
-        "Make training batches of 1080 x 1620 portraits with foregrounds and backgrounds: the plain way (four images "
-        "decoded by Pillow, whole trimap, then the crop), from published files, and from packs. Takes some minutes."
+        "Make training batches of 1080 x 1620 portraits with foregrounds and backgrounds: by a plain loader (four "
+        "images decoded by Pillow, whole trimap, then crop), from published files, and from packs. Takes a few minutes."
     )
     parser.epilog = "example: p3m bench loader --data P3M-10k --pairs 50"
     parser.add_argument("--data", type=Path, metavar="DIR", help="pairs with foregrounds (default: rendered portraits)")
     parser.add_argument("--dataset", default="p3m-10k", metavar="NAME", help="layout of DIR (default: p3m-10k)")
     parser.add_argument("--pairs", action=AtLeast, default=12, metavar="N", help="full-size pairs (default: 12)")
     parser.add_argument(
-        "--samples", action=AtLeast, least=8, default=160, metavar="N", help="crops measured in a turn (default: 160)"
+        "--samples", action=AtLeast, least=8, default=160, metavar="N", help="crops measured per turn (default: 160)"
     )
     parser.add_argument(
         "--repeats", action=AtLeast, default=3, metavar="N", help="turns; the median counts (default: 3)"
@@ -68,6 +68,6 @@ def _print(results: Mapping[str, Any]) -> None:
     ]
     print_table(("loader", "per core", "times", "ms", "disk", "memory", *workers), cells)
     print(
-        f"samples per second: per core, and with {', '.join(workers)} workers; MB on disk of a sample, MB of memory of "
-        "a worker; files in the page cache"
+        f"samples per second: per core, and with {', '.join(workers)} workers; MB on disk per sample, MB of memory per "
+        "worker; files in the page cache"
     )

@@ -1,4 +1,4 @@
-"""`p3m bench metrics`: the slow metrics against the published procedure."""
+"""`p3m bench metrics`: gradient and connectivity errors against the published procedure."""
 
 from __future__ import annotations
 

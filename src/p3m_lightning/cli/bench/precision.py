@@ -13,14 +13,14 @@ from p3m_lightning.schema import InputError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.description = (
-        "Compare mattes in bfloat16 with those in float32, on two portraits in the public domain that installed "
-        "packages bring and on yours."
+        "Compare mattes in bfloat16 with those in float32, on two public-domain portraits that come with installed "
+        "packages, and on yours."
     )
     parser.epilog = "example: p3m bench precision people=photos/ --ckpt last.ckpt"
+    parser.add_argument("pictures", nargs="*", metavar="NAME=PATH", help="a photograph or a folder, and a name for it")
     parser.add_argument(
-        "pictures", nargs="*", metavar="NAME=PATH", help="a photograph or a folder, and what to call it"
+        "--ckpt", nargs="+", default=[], metavar="PATH", help="checkpoints to measure beside the network in the box"
     )
-    parser.add_argument("--ckpt", nargs="+", default=[], metavar="PATH", help="beside the network in the box")
     add_folder(parser)
 
 
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> None:
 
     pictures = free_pictures() | listed(options.pictures)
     if not pictures:
-        raise InputError("NAME=PATH: there are no pictures; give some, or install scikit-image or matplotlib")
+        raise InputError("NAME=PATH: there are no photographs; give some, or install scikit-image or matplotlib")
     networks = {"box": None} | {Path(path).stem: path for path in options.ckpt}
     path = save("precision", bench(networks, pictures), options.output)
     print(path)

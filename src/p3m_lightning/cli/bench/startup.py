@@ -1,4 +1,4 @@
-"""`p3m bench startup`: what commands take before they work."""
+"""`p3m bench startup`: the time commands take before they start to work."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=("32", "bf16"),
         metavar="P",
-        help="32 and bf16 (default: what the processor has)",
+        help="32 and bf16 (default: those that the processor supports)",
     )
     add_folder(parser)
 

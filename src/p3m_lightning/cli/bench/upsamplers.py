@@ -1,4 +1,4 @@
-"""`p3m bench upsamplers`: StyleMatte's ways from a quarter to full size."""
+"""`p3m bench upsamplers`: the upsamplers of StyleMatte, from quarter to full size."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from p3m_lightning.cli import AtLeast
 from p3m_lightning.schema import InputError
 
-if TYPE_CHECKING:  # imported where used, so that the help answers at once
+if TYPE_CHECKING:  # imported where used, so that --help is quick
     from p3m_lightning.experiments.bench.upsamplers import Result
 
-FIRST_SEED, TRAINING_SEED = 1000, 2000  # of the synthetic portraits that are measured, and of those trained on
+FIRST_SEED, TRAINING_SEED = 1000, 2000  # of the synthetic portraits measured, and of those trained on
 TRAINING_PORTRAITS = 8
 
 
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         least=0,
         default=1000,
         metavar="N",
-        help="training of those that learn; 0: none (default: 1000)",
+        help="training steps of those that learn; 0: none (default: 1000)",
     )
     parser.add_argument("--repeats", action=AtLeast, default=5, metavar="N", help="the median of N times (default: 5)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")

@@ -1,4 +1,4 @@
-"""`p3m bench video`: flicker before and after smoothing, on synthetic clips of which the matte is known."""
+"""`p3m bench video`: flicker before and after smoothing, on synthetic clips whose mattes are known."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 VERBS = {
     "synthesize": "render portraits with exact mattes in the layout of P3M-10k",
     "check": "find faults in a data set: missing pairs, broken files, wrong ranges, leakage",
-    "people": "find people in photographs that are to be backgrounds",
-    "foregrounds": "estimate and cache foreground and background of every training image",
+    "people": "find people in photographs meant as backgrounds",
+    "foregrounds": "estimate and cache the foreground and background of every training image",
     "pack": "keep decoded pixels, in tiles, for a faster loader",
     "anonymize": "obfuscate faces the P3M way",
     "audit": "measure how anonymous anonymized faces are",

@@ -18,18 +18,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "example: p3m data anonymize photos blurred --mattes mattes --masks facemask. "
         "Faces are found by dlib (pip install 'p3m_lightning[face]'); its 68-point model was trained on 300-W, which "
-        "is licensed for research only: for other work give --landmarks. No finder is perfect: look at the result."
+        "is licensed for research only: for other work give --landmarks. No detector is perfect: look at the result."
     )
     parser.add_argument("source", type=Path, metavar="SRC", help="folder of images")
     parser.add_argument("destination", type=Path, metavar="DST", help="folder for the anonymized images")
-    parser.add_argument("--mattes", type=Path, metavar="DIR", help="mattes by stem; hair and edges stay as they are")
+    parser.add_argument("--mattes", type=Path, metavar="DIR", help="mattes by stem; hair and edges are left unchanged")
     parser.add_argument("--masks", type=Path, metavar="DIR", help="write the face masks there, PNG of 0 and 255")
     parser.add_argument(
         "--landmarks",
         type=Path,
         metavar="JSON",
-        help='corrections by hand or another detector\'s: {"landmarks": {"photo": [[[x, y], ... 68], ... faces]}}, '
-        "[] for no face; images that are not in it go to dlib",
+        help='landmarks by hand or of another detector: {"landmarks": {"photo": [[[x, y], ... 68], ... faces]}}, '
+        "[] for no face; images not listed go to dlib",
     )
     parser.add_argument("--mode", default="blur", help="blur, mosaic or zero (blur)")
     sizes = parser.add_argument_group("sizes, in units of the face (longer side of the box around its landmarks)")
@@ -41,13 +41,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--detector",
         default="auto",
         help="hog (frontal), cnn (also profiles; slow), both; auto: hog, and the rest only where a person of the "
-        "mattes, or an image without mattes, is left without a face (auto)",
+        "mattes, or an image without a matte, has no face yet (auto)",
     )
     finder.add_argument(
-        "--smallest-face", type=float, default=0.04, metavar="S", help="share of the image's longer side (0.04)"
+        "--smallest-face", type=float, default=0.04, metavar="S", help="share of the longer side of the image (0.04)"
     )
     parser.add_argument(
-        "--format", default="same", help="same: a JPEG stays one, with its own tables; png: all pixels exact (same)"
+        "--format",
+        default="same",
+        help="same: a JPEG stays one, with its own quantization tables; png: lossless (same)",
     )
     parser.add_argument("--copy-unfound", action="store_true", help="also write images in which no face was found")
     parser.add_argument("--report", type=Path, metavar="JSON", help="what was done (DST.anonymize.json, beside DST)")
@@ -56,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Anonymize the folder and print what became of the images; 2 if some could not be read."""
+    """Anonymize the folder and print a summary; return 2 if some images could not be read."""
     from p3m_lightning.privacy.anonymize_folder import Recipe, anonymize_folder, report_path
     from p3m_lightning.privacy.anonymize_report import FAILED, HIDDEN, NO_FACE, OBFUSCATED, found_by
     from p3m_lightning.privacy.dlib_faces import NOTICE, DlibFaceFinder

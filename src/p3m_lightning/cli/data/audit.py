@@ -32,14 +32,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--detector", default="both", help="hog (frontal), cnn (also profiles; slow) or both (both)")
     parser.add_argument(
-        "--smallest-face", type=float, default=0.04, metavar="S", help="share of the image's longer side (0.04)"
+        "--smallest-face", type=float, default=0.04, metavar="S", help="share of the longer side of the image (0.04)"
     )
-    parser.add_argument("--worst", type=int, default=8, metavar="N", help="faces in the sheet (8)")
+    parser.add_argument("--worst", type=int, default=8, metavar="N", help="faces shown in worst.png (8)")
     parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Audit the folders, print the table; 2 if some images could not be read."""
+    """Audit the folders and print the table; return 2 if some images could not be read."""
     from p3m_lightning.files import write_whole
     from p3m_lightning.images import write_image
     from p3m_lightning.landmarks import read_landmarks

@@ -1,4 +1,4 @@
-"""`p3m data check`: find the faults of a data set before the training does."""
+"""`p3m data check`: find the faults of a data set before training does."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.description = (
         "Decode every file of a data set and name what is wrong: missing pairs, broken files, sizes that differ, "
-        "mattes of 0 and 1, inverted or premultiplied, trimaps that contradict their mattes, pictures that are in two "
-        "sets. Exit code 2 where there are errors; warnings alone are none."
+        "mattes of 0 and 1, inverted or premultiplied, trimaps that contradict their mattes, images that are in two "
+        "sets. Exit code 2 if there are errors; warnings alone give 0."
     )
     parser.epilog = "example: p3m data check P3M-10k --json faults.json"
     parser.add_argument("root", type=Path, metavar="DIR", help="folder of the data set")
-    parser.add_argument("--name", help="layout, as p3m-10k (default: recognized by its folders)")
+    parser.add_argument("--name", help="layout, such as p3m-10k (default: recognized by its folders)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every finding")
     parser.add_argument(
         "--all", action="store_true", help=f"list every file on a terminal too, not only {SHOWN} of each fault"
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check, print the tables; 2 if there are errors."""
+    """Check the data set and print the tables; return 2 if there are errors."""
     from p3m_lightning.data.prepare.check import check_dataset, write_report
     from p3m_lightning.data.prepare.faults import ERROR
 
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 def print_report(report: CheckReport, shown: int | None) -> None:
     """Print the data set's card, its counts, and the files of every fault.
 
-    On a terminal `shown` files of each; elsewhere every finding in a line: level, fault, file, detail, by tabs.
+    On a terminal `shown` files of each; elsewhere one line per finding: level, fault, file, detail, tab-separated.
     """
     from p3m_lightning.data.cards import DATASETS
     from p3m_lightning.data.prepare.faults import ERROR, WARNING
@@ -76,7 +76,7 @@ def print_report(report: CheckReport, shown: int | None) -> None:
 
 
 def _print_faults(report: CheckReport, shown: int | None) -> None:
-    """Print a heading for every fault and a line of its own for each file, however narrow the terminal."""
+    """Print a heading for every fault and one line per file, however narrow the terminal."""
     from rich.console import Console
     from rich.text import Text
 

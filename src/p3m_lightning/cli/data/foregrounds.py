@@ -1,4 +1,4 @@
-"""`p3m data foregrounds`: estimate and keep foreground and background of every training image."""
+"""`p3m data foregrounds`: estimate and cache the foreground and background of every training image."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ SHOWN = 20  # broken files listed one by one
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.description = (
-        "Estimate foreground and background of every image that has none yet and keep them beside the images, "
-        "where the loader finds them (data.train.foreground=cached). A killed run is taken up by the next."
+        "Estimate the foreground and background of every image that has none yet and store them beside the images, "
+        "where the loader finds them (data.train.foreground=cached). A run that was killed is resumed by the next."
     )
     parser.epilog = "example: p3m data foregrounds P3M-10k --split train"
     parser.add_argument("root", type=Path, metavar="DIR", help="folder of the data set")
     parser.add_argument("--name", default="p3m-10k", help="layout: p3m-10k (default), am-2k, folder, ...")
     parser.add_argument("--split", default="train", help="part of the data set (train)")
-    parser.add_argument("--images", metavar="FOLDER", help="as original_image (default: the first that is there)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="another place to write to; then data.train.cache=DIR")
+    parser.add_argument("--images", metavar="FOLDER", help="such as original_image (default: the first that exists)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write elsewhere; train with data.train.cache=DIR")
     parser.add_argument("--method", default="multilevel", help="multilevel (default) or closed_form (slow)")
     parser.add_argument("--format", default="png", help="of the foregrounds: png (default) or jpg (smaller)")
     parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Estimate, print where the files are; 2 if any image had to be left out."""
+    """Estimate and print where the files are; return 2 if any image failed."""
     from p3m_lightning.data.prepare.foreground_cache import cache_foregrounds
 
     report = cache_foregrounds(
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         workers=options.workers,
         announce=lambda line: print(line, file=sys.stderr),
     )
-    print(f"{report.made} made, {report.kept} were there, {len(report.failed)} failed")
+    print(f"{report.made} made, {report.kept} already there, {len(report.failed)} failed")
     for folder in report.folders:
         print(folder)
     for reason in shortened(report.failed.values(), SHOWN):

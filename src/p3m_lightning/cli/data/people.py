@@ -1,4 +1,4 @@
-"""`p3m data people`: photographs with people in them among those that are to be backgrounds."""
+"""`p3m data people`: find people in photographs meant as backgrounds."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from p3m_lightning.tables import print_table
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.description = (
-        "Look for people in photographs that are to be backgrounds, with the network in the box: a person there would "
-        "teach that people are background. Lists the files with somebody in them; exit code 2 if there are any."
+        "Look for people in photographs meant as backgrounds, using the network in the box: a person there would "
+        "teach that people are background. Lists the files that show people; exit code 2 if there are any."
     )
     parser.epilog = "example: p3m data people BG-20k/train | cut -f1"
-    parser.add_argument("folder", type=Path, metavar="DIR", help="photographs, searched with the folders inside it")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of photographs, searched recursively")
     parser.add_argument(
-        "--quick", action="store_true", help="one look at each: a fifth of the time, misses small people"
+        "--quick", action="store_true", help="one pass per photograph: a fifth of the time, but misses small people"
     )
     parser.add_argument(
-        "--least", type=float, metavar="SHARE", help="of a view that a person must fill (default: 0.004)"
+        "--least", type=float, metavar="SHARE", help="smallest part of a view that a person fills (default: 0.004)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found in every photograph")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings for every photograph")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look, print the files with people; 2 if there are any, or files that cannot be read."""
+    """Search, print the files with people; return 2 if there are any, or if files cannot be read."""
     from p3m_lightning.data.storage.layout import by_stem
     from p3m_lightning.files import write_json
     from p3m_lightning.inference.people import LEAST, find_people

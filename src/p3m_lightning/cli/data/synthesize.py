@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=512, metavar="PIXELS", help="side of the images (512)")
     parser.add_argument("--seed", action=AtLeast, least=0, default=0, help="other seeds give other people (0)")
     parser.add_argument(
-        "--framing", metavar="NAME", help="close, shoulders, half, knees, full, or aligned as FFHQ is (mixed)"
+        "--framing", metavar="NAME", help="close, shoulders, half, knees, full, or aligned like FFHQ (mixed)"
     )
     parser.add_argument("--workers", action=AtLeast, default=None, metavar="N", help="processes (one per core)")
     parser.add_argument("--overwrite", action="store_true", help="replace a set made with other parameters")

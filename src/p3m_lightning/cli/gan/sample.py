@@ -1,4 +1,4 @@
-"""`p3m gan sample`: RGBA portraits out of a trained generator."""
+"""`p3m gan sample`: RGBA portraits from a trained generator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="where seed<n>_psi<psi>.png go; run again to resume",
     )
     protocol = parser.add_argument_group("protocol (the defaults are the authors')")
-    protocol.add_argument("--count", action=AtLeast, default=10_000, metavar="N", help="portraits in all (10000)")
+    protocol.add_argument("--count", action=AtLeast, default=10_000, metavar="N", help="portraits in total (10000)")
     protocol.add_argument(
         "--psi",
         type=float,
@@ -64,10 +64,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def truncations(first: float, last: float, step: float) -> list[float]:
-    """Return the values from `first` to `last`, both among them.
+    """Return the values from `first` to `last`, both included.
 
     Raises:
-        InputError: a step that does not lead there.
+        InputError: `step` does not lead from `first` to `last`.
     """
     if step <= 0 or last < first:
         raise InputError(f"--psi {first:g} {last:g} {step:g}: give FROM, a TO that is not below it, and a STEP above 0")

@@ -1,4 +1,4 @@
-"""`p3m quality rank`: a folder of mattes, worst first, without true mattes."""
+"""`p3m quality rank`: list a folder of mattes, worst first, without true mattes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: p3m quality rank mattes/ photos/ --maps errors/ --csv quality.csv"
     parser.add_argument("mattes", metavar="MATTES", type=Path, help="folder of mattes")
     parser.add_argument("photographs", metavar="PHOTOS", type=Path, help="folder of their photographs, by file stem")
-    parser.add_argument("--maps", type=Path, metavar="DIR", help="also write pictures of where each matte looks wrong")
+    parser.add_argument(
+        "--maps", type=Path, metavar="DIR", help="also write images that show where each matte looks wrong"
+    )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write one line per matte, worst first")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the same as JSON")
     parser.add_argument("--ckpt", type=Path, metavar="PATH", help="a head of p3m quality train (default: in the box)")
@@ -31,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Judge, print the table, write the files; 2 if any matte had to be left out."""
+    """Judge the mattes, print the table, write the files; return 2 if any matte was left out."""
     from p3m_lightning.images import images_by_stem
     from p3m_lightning.parallel import silence_libraries
     from p3m_lightning.progress import track

@@ -1,1 +1,1 @@
-"""Parts of several verbs: Hydra, processes, sweeps, and options."""
+"""Parts that several verbs share: Hydra, processes, sweeps, and options."""

@@ -1,4 +1,4 @@
-"""Folder in which benchmarks leave their results."""
+"""The folder for the results of benchmarks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ RESULTS = Path("benchmarks/results")
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says where the JSON file goes."""
+    """Add the option for the folder of the JSON file."""
     parser.add_argument(
         "-o", "--output", type=Path, default=RESULTS, metavar="DIR", help=f"where NAME.json goes (default: {RESULTS})"
     )

@@ -1,4 +1,4 @@
-"""Running a task under Hydra, with its errors told in one line."""
+"""Running a task under Hydra, with one-line errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Task = Callable[[Mapping[str, Any]], Any]
 def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
     """Compose `conf/<verb>.yaml` with `overrides`, resolve it into plain containers and hand it to `task`.
 
-    A verb below a verb, as "gan train", has the configuration of the first.
+    A verb below another, such as "gan train", has the configuration of the first word.
 
     Raises:
         InputError: an override, key or value that Hydra refuses, in one line.
@@ -35,14 +35,14 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     def job(config: DictConfig) -> None:
-        sys.argv = [command, *verb.split(), *overrides]  # by which Lightning starts the other processes of DDP
+        sys.argv = [command, *verb.split(), *overrides]  # Lightning starts the other processes of DDP from it
         own = HydraConfig.get().runtime.output_dir
         try:
             with read_write(cast(DictConfig, HydraConfig.get())):
                 HydraConfig.get().runtime.output_dir = shared_run_folder(own)
             task(resolve(config, name))
         except Exception as error:
-            failures.append(error)  # Hydra would print the overrides before the reason
+            failures.append(error)  # raised outside of Hydra, which would print the overrides before the reason
         finally:
             _remove_if_empty(own)
 
@@ -68,13 +68,13 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
 def show(
     verb: str, overrides: Sequence[str], cfg: str | None, info: str | None, package: str | None, resolved: bool
 ) -> None:
-    """Print the configuration that `run_hydra` would hand over, or what Hydra knows about where it comes from.
+    """Print the configuration that `run_hydra` would hand over, or what Hydra reports about its origin.
 
     Args:
         verb: as for `run_hydra`.
         overrides: likewise.
         cfg: `job`, `hydra` or `all`; None where `info` is given.
-        info: what `Hydra.show_info` knows, as `defaults`.
+        info: a topic of `Hydra.show_info`, such as `defaults`.
         package: print only what is below this key.
         resolved: resolve interpolations.
 
@@ -87,7 +87,7 @@ def show(
     name, lines = verb.split()[0], with_quoted_paths(overrides)
     refuse_unread_keys(name, lines)
     if package and _is_null(compose(name, lines), package, name):
-        print("null")  # Hydra takes it for a key that is not there
+        print("null")  # Hydra would take it for a missing key
         return
     try:
         with _hydra() as hydra:
@@ -117,7 +117,7 @@ def _is_null(config: Any, package: str, name: str) -> bool:
 
 @contextlib.contextmanager
 def _hydra() -> Iterator[Any]:
-    """Open Hydra on `conf/` as `hydra.main` does, whose command line Python 3.14 refuses and ours replaces."""
+    """Open Hydra on `conf/` as `hydra.main` does; its own command line, which Python 3.14 refuses, is not used."""
     from hydra import version
     from hydra._internal.hydra import Hydra
     from hydra._internal.utils import create_automatic_config_search_path
@@ -132,6 +132,6 @@ def _hydra() -> Iterator[Any]:
 
 
 def _remove_if_empty(folder: str) -> None:
-    """Take back the run folder that Hydra makes before a job can find out that its input is wrong."""
+    """Remove the run folder that Hydra makes before a job can find out that its input is wrong."""
     with contextlib.suppress(OSError):
         os.rmdir(folder)

@@ -1,4 +1,4 @@
-"""`p3m train -m`: a sweep, told in Hydra's words."""
+"""`p3m train -m`: a sweep, described in Hydra's terms."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from p3m_lightning.experiments.sweep.workers import Sweep
 
 PLUGIN_KEYS = {"n_trials": "trials", "study_name": "study"}
-"""Keys of Hydra's own Optuna plugin, and what `hydra.sweeper` calls them here."""
+"""Keys of Hydra's own Optuna plugin, with their names in `hydra.sweeper` here."""
 
 HYDRAS_OWN = {"hydra/sweeper=basic": "hydra/sweeper=grid", "hydra/launcher=basic": "hydra/launcher=local"}
-"""What Hydra brings itself, and what does the same here."""
+"""Hydra's own sweepers and launchers, with their counterparts here."""
 
 COUNTS = {
     "trials": "1 or more",
@@ -27,15 +27,15 @@ COUNTS = {
     "workers": "1 or more",
     "n_jobs": "1 or more, or -1 for one for each core",
 }
-"""Whole numbers of `hydra.sweeper` and `hydra.launcher`."""
+"""Whole-number keys of `hydra.sweeper` and `hydra.launcher`, with what they accept."""
 
 
 def run_sweep(overrides: Sequence[str]) -> None:
-    """Run all jobs that the overrides describe, or what is left of them; the sweep's folder is the last line on stdout.
+    """Run all jobs that the overrides describe, or those left of them; the sweep's folder is the last line on stdout.
 
     Raises:
-        InputError: a key, value or file that does not fit, or no job that came to its end.
-        KeyboardInterrupt: the user wanted to leave; what was running goes on the next time.
+        InputError: a key, value or file that does not fit, or not one job finished.
+        KeyboardInterrupt: the user interrupted; jobs that were running resume next time.
     """
     from hydra.utils import instantiate
 
@@ -48,7 +48,7 @@ def run_sweep(overrides: Sequence[str]) -> None:
     sweep = describe(config, fixed, given, resumed="ckpt=last" in overrides)
     compose_run(
         "train", [*sweep.overrides, *first_point(sweep)], sweep.folder / "0"
-    )  # says what is wrong before all jobs
+    )  # errors show before the first job
     launch = instantiate(config.hydra.launcher, _partial_=True, _convert_="all")
     plan(sweep)
     with stopping_on_signals() as stop:
@@ -70,7 +70,7 @@ def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resum
         config: composed of the overrides that fix a value.
         fixed: these overrides.
         given: all overrides, parsed.
-        resumed: whether to take up the newest sweep of the experiment.
+        resumed: whether to resume the newest sweep of the experiment.
 
     Raises:
         InputError: keys that do not fit, or nothing to resume.
@@ -117,7 +117,7 @@ def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resum
 
 
 def check_counts(sweeper: Mapping[str, Any], launcher: Mapping[str, Any]) -> None:
-    """Refuse numbers of jobs and workers, and seeds, that are none, before anything runs.
+    """Refuse invalid numbers of jobs and workers, and invalid seeds, before anything runs.
 
     Raises:
         InputError: the message names the key.
@@ -133,7 +133,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     """Parse overrides in Hydra's grammar.
 
     Raises:
-        InputError: one that cannot be read.
+        InputError: an override that cannot be parsed.
     """
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra

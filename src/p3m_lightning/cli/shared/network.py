@@ -1,4 +1,4 @@
-"""The options by which verbs are told a network, and what they stand for."""
+"""The options that name a network for a verb, and the loading of that network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from p3m_lightning.schema import InputError
 
-if TYPE_CHECKING:  # imported where used, so that the help answers at once
+if TYPE_CHECKING:  # imported where used, so that --help is quick
     from p3m_lightning.inference import Predictor
     from p3m_lightning.models.blocks import MattingNetwork
 
@@ -17,14 +17,14 @@ PASSES = {
     "scale": (float, "resize, and the semantic pass of hybrid: part of each side (default 0.5)"),
     "detail-scale": (float, "hybrid and tiled: part of each side in the detail pass (default 1)"),
     "detail-short-side": (int, "instead of --detail-scale: pixels of the shorter side in the detail pass"),
-    "short-side": (int, "instead of --scale: bring the shorter side to so many pixels (MODNet: 512)"),
+    "short-side": (int, "instead of --scale: bring the shorter side to this many pixels (MODNet: 512)"),
     "tile": (int, "tiled: side of a tile in pixels (default 768)"),
     "overlap": (int, "tiled: pixels that neighbors share (default 192)"),
 }
 
 
 def add_checkpoint(group: argparse._ActionsContainer, what: str) -> None:
-    """Add the options that say which weights, `what` for --ckpt."""
+    """Add the options that choose weights; `what` is the help of --ckpt."""
     group.add_argument("--ckpt", type=Path, metavar="PATH", help=what)
     group.add_argument("--model", metavar="NAME", help="instead: a network by name (see p3m models) ...")
     group.add_argument("--weights", type=Path, metavar="FILE", help="... with weights as its authors publish them")
@@ -82,10 +82,10 @@ def check_checkpoint(options: argparse.Namespace) -> None:
 
 
 def take_box() -> Path:
-    """Return the network in the box, for calls that name none, and say so on stderr."""
+    """Return the network in the box for calls that name none, and say so on stderr."""
     from p3m_lightning.models.box import BOX, BOX_FILE
 
-    print(f"p3m: network: {BOX}, the one that comes with the package; --ckpt PATH takes another", file=sys.stderr)
+    print(f"p3m: network: {BOX}, the one that comes with the package; --ckpt PATH uses another", file=sys.stderr)
     return BOX_FILE
 
 
@@ -93,7 +93,7 @@ def make_predictor(options: argparse.Namespace) -> Predictor:
     """Load the network that the options name.
 
     Raises:
-        InputError: none or two networks named, files that do not fit, keys that make no sense.
+        InputError: two networks or none are named, files do not fit, or options make no sense.
     """
     from p3m_lightning.inference import Predictor
 

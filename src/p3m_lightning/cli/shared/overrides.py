@@ -1,4 +1,4 @@
-"""The command line of the verbs that have a configuration: overrides, and Hydra's own flags."""
+"""The command line of verbs with a configuration: overrides, and Hydra's own flags."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HYDRA_VERBS = {
     ("gan", "train"): "gan",
     ("quality", "train"): "quality",
 }
-"""Verbs that run a configuration, and the file of `conf/` that their arguments are overrides of."""
+"""Verbs that run a configuration, with the file of `conf/` that their overrides apply to."""
 
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 OPTIONS = ("--cfg", "--info", "--package", "--config-dir", "--traceback", "--max-megapixels")
@@ -25,7 +25,7 @@ OPTIONS = ("--cfg", "--info", "--package", "--config-dir", "--traceback", "--max
 
 
 def add_overrides(parser: argparse.ArgumentParser, verb: str, sweeps: bool = False) -> None:
-    """Add overrides, and the flags that print a configuration in place of running it.
+    """Add overrides, and the flags that print a configuration instead of running it.
 
     Args:
         parser: of the verb.
@@ -34,7 +34,7 @@ def add_overrides(parser: argparse.ArgumentParser, verb: str, sweeps: bool = Fal
     """
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=f"Hydra overrides of conf/{verb}.yaml")
     if sweeps:
-        parser.add_argument("-m", "--multirun", action="store_true", help="sweep: values as KEY=1,3")
+        parser.add_argument("-m", "--multirun", action="store_true", help="sweep over values such as KEY=1,3")
     parser.add_argument(
         "--config-dir",
         type=Path,
@@ -43,8 +43,8 @@ def add_overrides(parser: argparse.ArgumentParser, verb: str, sweeps: bool = Fal
     )
     printed = parser.add_argument_group("print the configuration, and do nothing else")
     printed.add_argument("--cfg", "-c", choices=["job", "hydra", "all"], help="the composed configuration")
-    printed.add_argument("--resolve", action="store_true", help="with --cfg: interpolations resolved")
-    printed.add_argument("--package", "-p", metavar="KEY", help="with --cfg: only what is below this key")
+    printed.add_argument("--resolve", action="store_true", help="with --cfg: resolve interpolations")
+    printed.add_argument("--package", "-p", metavar="KEY", help="with --cfg: only the part below this key")
     printed.add_argument(
         "--info", "-i", nargs="?", const="all", choices=INFO, help="where it comes from (default: everything)"
     )
@@ -54,7 +54,7 @@ def given_overrides(options: argparse.Namespace) -> list[str]:
     """Return the overrides, among them the folder of --config-dir.
 
     Raises:
-        InputError: no such folder, or one beside `hydra.searchpath`.
+        InputError: no such folder, or `hydra.searchpath` is given as well.
     """
     if options.config_dir is None:
         return list(options.overrides)
@@ -63,15 +63,15 @@ def given_overrides(options: argparse.Namespace) -> list[str]:
     if not options.config_dir.is_dir():
         raise InputError(f"--config-dir {options.config_dir}: no such folder")
     if any(line.startswith("hydra.searchpath=") for line in options.overrides):
-        raise InputError("--config-dir: put the folder into hydra.searchpath=[...], which is given too")
+        raise InputError("--config-dir: hydra.searchpath=[...] is given too; put the folder in there")
     return [*options.overrides, f"hydra.searchpath=[{quoted(f'file://{options.config_dir.absolute()}')}]"]
 
 
 def print_only(verb: str, options: argparse.Namespace) -> bool:
-    """Print what --cfg or --info ask for; tell whether they did.
+    """Print what --cfg or --info ask for; return whether either was given.
 
     Raises:
-        InputError: flags that do not go together, or whatever Hydra refuses.
+        InputError: flags that do not go together, or anything Hydra refuses.
     """
     if options.cfg is None and options.info is None:
         if options.resolve or options.package:

@@ -1,4 +1,4 @@
-"""Processes that torchrun or srun has started: one run, so one run folder, though each composes its own."""
+"""Processes started by torchrun or srun: each composes a run folder of its own, but they are one run and share one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEY = "p3m_run_folder"
 
 
 def shared_run_folder(folder: str) -> str:
-    """Return the first process's run folder in every process of a run; Lightning's own children are told it anyway.
+    """Return the first process's run folder in every process of a run; Lightning's own children get it anyway.
 
     Raises:
         InputError: srun was called in a way that Lightning does not understand.
@@ -40,6 +40,6 @@ def shared_run_folder(folder: str) -> str:
         store.set(key, folder)
     folder = store.get(key).decode()
     store.add(f"{key}_read", 1)
-    while hosts and store.add(f"{key}_read", 0) < size:  # the store goes when its host leaves this function
+    while hosts and store.add(f"{key}_read", 0) < size:  # the store is gone when its host leaves this function
         time.sleep(0.05)
     return folder

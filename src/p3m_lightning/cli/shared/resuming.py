@@ -1,4 +1,4 @@
-"""Trainings that go on: `ckpt=last`, and runs that a W&B agent starts again."""
+"""Resuming a training: `ckpt=last`, and runs that a W&B agent starts again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from p3m_lightning.schema import InputError
 
 
 def run_training(verb: str, options: argparse.Namespace, task: Callable[[Mapping[str, Any]], Any]) -> None:
-    """Run a verb below a verb, as "gan train", whose configuration is that of the first; `ckpt=last` resumes.
+    """Run a verb below another, such as "gan train", with the configuration of the first word; `ckpt=last` resumes.
 
     Raises:
         InputError: an override that Hydra refuses, or nothing to resume.
@@ -29,7 +29,7 @@ def run_training(verb: str, options: argparse.Namespace, task: Callable[[Mapping
 
 
 def resume_last(overrides: list[str], verb: str = "train") -> list[str]:
-    """Replace `ckpt=last` by the newest checkpoint of the experiment, and go on in its run folder.
+    """Replace `ckpt=last` by the newest checkpoint of the experiment, and continue in its run folder.
 
     `verb` names the configuration.
 
@@ -48,15 +48,15 @@ def resume_last(overrides: list[str], verb: str = "train") -> list[str]:
     if not found:
         raise InputError(f"ckpt=last: no {parent}/{pattern} to resume; start without it")
     folder = parent / found[-1].relative_to(parent).parts[0]
-    # stages know what they have finished
+    # stages keep their own record of what is finished
     resumed = [] if config.get("stages") else [f"ckpt={quoted(found[-1].absolute())}"]
     return [*rest, *resumed, f"hydra.run.dir={quoted(folder.absolute())}"]
 
 
 def resume_of_agent(overrides: list[str]) -> list[str]:
-    """Go on with the run that a W&B agent starts a second time, after a preemption; any other starts anew.
+    """Resume a run that a W&B agent starts a second time, after a preemption; any other starts anew.
 
-    It is the run of the experiment that keeps the agent's WANDB_RUN_ID, if it came as far as a checkpoint.
+    It is recognized by the agent's WANDB_RUN_ID, which the run folder records, and needs a checkpoint.
     """
     from p3m_lightning.configuration import as_hydra_job, compose
     from p3m_lightning.configuration.quoting import quoted

@@ -1,4 +1,4 @@
-"""`p3m sweep`: sweeps that others run; `p3m train -m` runs them itself."""
+"""`p3m sweep`: sweeps run by other programs; `p3m train -m` runs its own."""
 
 VERBS = {
     "wandb": "write a W&B sweep from the keys that vary, for `wandb sweep` and `wandb agent`",

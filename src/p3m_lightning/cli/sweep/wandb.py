@@ -1,4 +1,4 @@
-"""`p3m sweep wandb`: the file of a W&B sweep, written in the words of `p3m train -m`."""
+"""`p3m sweep wandb`: write the file of a W&B sweep from a command line of `p3m train -m`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write the file, and print it and what to do with it."""
+    """Write the file, print it, and print the next command."""
     if print_only("train", options):
         return
     if options.output.is_dir():
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
     config = compose("train", fixed)
     space = read_space(config.hydra.sweeper.params or {}, given)
     first = [each.override(each.choices[0] if each.choices else each.low) for each in space]
-    compose_run("train", [*fixed, *first], "run")  # says what is wrong before an agent does
+    compose_run("train", [*fixed, *first], "run")  # errors show before an agent starts
     best = config.callbacks.get("best")
     if not best:
         raise InputError("sweep wandb: runs are ranked by callbacks.best.monitor; callbacks.best is missing")

@@ -14,12 +14,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "example: p3m weights average RUN/checkpoints/last.ckpt FURTHER/checkpoints/last.ckpt mean.safetensors"
     )
     parser.add_argument("sources", metavar="FILE", type=Path, nargs="+", help="two or more checkpoints of this package")
-    parser.add_argument("target", metavar="OUT.safetensors", type=Path, help="file to write, configured as the first")
+    parser.add_argument(
+        "target", metavar="OUT.safetensors", type=Path, help="file to write, with the configuration of the first"
+    )
     parser.add_argument("--half", action="store_true", help="half precision: half the size")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Average trainings that went on from one another: the mean is often better than each (Wortsman et al., 2022)."""
+    """Average trainings that share a start: the mean is often better than each (Wortsman et al., 2022)."""
     from p3m_lightning.training.optimization.averaging import average_checkpoints
 
     if options.target.suffix != ".safetensors":

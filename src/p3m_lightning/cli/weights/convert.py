@@ -1,4 +1,4 @@
-"""`p3m weights convert`: a published checkpoint becomes a safetensors file of this package."""
+"""`p3m weights convert`: turn a published checkpoint into a safetensors file of this package."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="a checkpoint of `p3m weights list`, or a network")
     parser.add_argument("source", metavar="FILE", type=Path, help="the file as its authors publish it")
     parser.add_argument("target", metavar="OUT.safetensors", type=Path, help="file to write")
-    parser.add_argument("--sha256", metavar="HEX", help="refuse the file unless its SHA-256 begins so")
+    parser.add_argument("--sha256", metavar="HEX", help="refuse the file unless its SHA-256 begins with this")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Convert strictly: every entry of the file has its place, and every place its entry."""
+    """Convert strictly: every entry of the file must fit a parameter, and every parameter must get one."""
     from p3m_lightning.models import create_model, load_reference_weights
     from p3m_lightning.models.checkpoints import PUBLISHED
     from p3m_lightning.models.weights import read_weights, save_weights, verify_sha256

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # help answers without it
+if TYPE_CHECKING:  # imported where used, so that --help is quick
     from p3m_lightning.models.checkpoints import PublishedCheckpoint
 
 
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
         for name, entry in PUBLISHED.items():
             if entry.encoder_only == encoder_only:
                 print_entry(name, entry)
-    print("Nothing is fetched for you. After a download: p3m weights convert NAME FILE OUT.safetensors")
+    print("Nothing is downloaded for you. After a download: p3m weights convert NAME FILE OUT.safetensors")
 
 
 def print_entry(name: str, entry: PublishedCheckpoint) -> None:

@@ -1,1 +1,1 @@
-"""From samples to batches: which samples, in which order, and how they reach the training process."""
+"""From samples to batches: choice and order of samples, and their way to the training process."""

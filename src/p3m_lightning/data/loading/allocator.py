@@ -1,4 +1,4 @@
-"""Settings of the C library's allocator for the memory of batches."""
+"""Settings of the C library's allocator that make batches cheaper to allocate."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def keep_freed_memory(megabytes: int = 1024) -> None:
-    """Let this process keep freed memory for its next batch instead of giving it back to the kernel.
+    """Let this process keep freed memory for its next batch instead of returning it to the kernel.
 
-    Blocks as large as a batch are new pages every time otherwise, and the page faults cost more than all that is
-    calculated in them. Without effect where the C library is not glibc.
+    Otherwise blocks as large as a batch are new pages every time, and their page faults cost more than the
+    computation on them. Has no effect where the C library is not glibc.
 
     Args:
-        megabytes: as much is kept at most.
+        megabytes: the most that is kept.
     """
     if not sys.platform.startswith("linux"):
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl lacks it
     if mallopt is not None:
         mallopt(_TRIM_THRESHOLD, min(megabytes << 20, 2**31 - 1))
         mallopt(_MMAP_THRESHOLD, min(megabytes << 20, 2**31 - 1) // 4)

@@ -1,4 +1,4 @@
-"""Batches on their way from the loader's processes to the network: bytes as long as possible, floats at the end."""
+"""Batches on their way from loader processes to the network: bytes as long as possible, floats at the end."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ T = TypeVar("T", covariant=True)  # of a sample's arrays
 ROLES = ("image", "alpha", "trimap", "foreground", "background", "face", "candidates")
 Maps = Mapping[str, Any]
 """role -> array: colors uint8 (H, W, 3); mattes uint8 or uint16 (H, W); trimap classes uint8 (H, W); `labels`, one of
-LABELS, where they are no mattes."""
+LABELS, where they are not mattes."""
 
 
 def to_sample(maps: Maps, name: str) -> Sample:
-    """Make a Sample of the arrays among ROLES."""
+    """Turn the arrays whose roles are in ROLES into a Sample."""
     return cast("Sample", {role: value[0] for role, value in _floats(_stacked([(maps, name)])).items()})
 
 
 def collate(items: Sequence[tuple[Maps, str] | InputError]) -> dict[str, Any] | InputError:
-    """Stack the arrays of samples as they are, a quarter of the bytes of floats; hand on the first error if any.
+    """Stack the arrays of samples as bytes, a quarter of the size of floats; pass on the first error if there is one.
 
-    Of a mixture, the roles that all of its samples have.
+    Samples of a mixture keep only the roles that all of them have.
 
     Returns:
         role -> uint8 (N, C, H, W), or float32 in [0, 1] where a matte has 16 bits; `name` -> list.
@@ -40,7 +40,7 @@ def collate(items: Sequence[tuple[Maps, str] | InputError]) -> dict[str, Any] | 
 
 
 def as_floats(batch: Mapping[str, Any]) -> Sample:
-    """Make of a collated batch what networks take, on the device it lies on; see `Sample`."""
+    """Convert a collated batch into the floats that networks take, on its device; see `Sample`."""
     return cast("Sample", _floats(batch))
 
 
@@ -62,7 +62,7 @@ def _floats(batch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _planes(pixels: np.ndarray) -> np.ndarray:
-    """Copy (H, W[, C]) to (C, H, W), a matter of a tenth of the time that making floats in the same order takes."""
+    """Copy (H, W[, C]) to (C, H, W), in a tenth of the time of converting to floats in the same order."""
     planes = np.empty((pixels.shape[2] if pixels.ndim == 3 else 1, *pixels.shape[:2]), pixels.dtype)
     cv2.split(pixels, list(planes))
     return planes
@@ -75,22 +75,22 @@ def _as_floats(role: str, values: Tensor) -> Tensor:
 
 
 class HasMaps(Protocol[T]):
-    """A data set that gives the arrays of its samples, as they are put together by its loader's `collate_fn`."""
+    """A data set that returns the arrays of its samples, for the loader's `collate_fn`."""
 
     def __len__(self) -> int:
         """Return the number of samples."""
 
     def maps(self, item: Any, /) -> T:
-        """Return the arrays of one sample; an item is an index, or what the loader's sampler yields in its place."""
+        """Return the arrays of one sample; an item is an index, or whatever the loader's sampler yields instead."""
 
 
 class Guarded(Dataset[T | InputError]):
-    """Gives the arrays of a data set's samples, and wrong input as a value.
+    """A data set that returns the arrays of samples, and an InputError as a value instead of raising it.
 
-    An exception would cross from a worker as a page of traceback.
+    An exception raised in a worker would reach the user as a page of traceback.
 
     Args:
-        dataset: what to guard.
+        dataset: the wrapped data set.
     """
 
     def __init__(self, dataset: HasMaps[T]) -> None:

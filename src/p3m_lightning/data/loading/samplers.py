@@ -14,17 +14,17 @@ from p3m_lightning.data.datasets import SeededIndex
 class EpochSampler(Sampler[SeededIndex]):
     """Shuffled indices for training, dealt out to the processes, each with the seed of its random draws.
 
-    Every process gets the same number; the few left over are another few in every epoch. Order and seeds follow from
-    (seed, epoch, index) alone: not from the number of workers, nor from what ran before.
+    Every process gets the same number; the few left over are different ones in every epoch. Order and seeds follow from
+    (seed, epoch, index) alone, not from the number of workers or from what ran before.
 
     Args:
         length: samples of the data set.
         seed: of the run.
         rank: of this process.
         world_size: number of processes.
-        shuffle: else by index.
-        seen: asked when an epoch begins, how many of its samples this process has had before: of a run that is taken up
-            in the middle of one.
+        shuffle: shuffle the indices; else they come in order.
+        seen: called when an epoch begins; returns how many of its samples this process has already had, in a run that
+            resumes in mid-epoch.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class ShardSampler(Sampler[int]):
 
 
 class LateLoader(DataLoader):
-    """A loader that begins with the first batch that is asked for.
+    """A loader that starts its workers when the first batch is requested.
 
-    PyTorch's begins with the iterator. Lightning makes one before it tells the sampler which epoch a resumed run is in,
-    and the workers would be at another one by then.
+    PyTorch's starts them with the iterator. Lightning makes one before it tells the sampler which epoch a resumed run
+    is in, so the workers would already be working on another epoch.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator does nothing until it is asked

@@ -1,4 +1,4 @@
-"""Faults of a whole data set: what is missing, broken, in another range than it should be, or in two sets at once."""
+"""Faults of a whole data set: files that are missing, broken, in a wrong range, or in two sets at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CheckReport(NamedTuple):
     copy: Copy
 
     def level(self, fault: str) -> str:
-        """Tell how bad a fault is: "error" or "warning"."""
+        """Return the severity of a fault: "error" or "warning"."""
         return FAULTS[fault][0]
 
     def count(self, level: str) -> int:
@@ -63,7 +63,7 @@ def check_dataset(root: str | Path, name: str | None = None, workers: int | None
     Args:
         root: folder of the data set.
         name: key of `DATASETS`; recognized by the folders unless given.
-        workers: processes; all cores unless told otherwise.
+        workers: processes; by default one per core.
 
     Raises:
         InputError: no such folder or name, or nothing in it that looks like a data set.
@@ -80,7 +80,7 @@ def check_dataset(root: str | Path, name: str | None = None, workers: int | None
         tasks += [(split, files) for files in samples]
         images[split] = sum("image" in files for files in samples)
     if not tasks:
-        raise InputError(f"{root}: nothing of {name} in it; --name tells another layout")
+        raise InputError(f"{root}: contains nothing of {name}; --name gives another layout")
     findings += _count_findings(card, images, root)
     digests: dict[str, list[Finding]] = defaultdict(list)
     pixels: dict[tuple[str, str], str] = {}
@@ -109,9 +109,9 @@ def count_images(root: Path, name: str) -> dict[str, int]:
 
 
 def recognize(root: Path) -> str:
-    """Return the data set that a folder looks like: its splits are there, or one with its published number of images.
+    """Return the data set that a folder looks like: all its splits exist, or one with its published number of images.
 
-    A single split of another number, in folders of usual names, is taken for somebody's own `folder`.
+    A single split with another number of images, in folders of the usual names, counts as a user's own `folder`.
 
     Raises:
         InputError: no such folder, or no layout fits.
@@ -123,7 +123,7 @@ def recognize(root: Path) -> str:
     scores = {name: _likeness(root, name) for name in DATASETS if name != "synthetic"}
     best = max(scores, key=lambda name: scores[name])
     if scores[best] == 0:
-        raise InputError(f"{root}: looks like none of {', '.join(DATASETS)}; --name tells the layout")
+        raise InputError(f"{root}: looks like none of {', '.join(DATASETS)}; --name gives the layout")
     return best
 
 
@@ -145,7 +145,7 @@ def _inspect(task: tuple[str, dict[str, Path]]) -> tuple[tuple[str, dict[str, Pa
 
 
 def _split_folders(root: Path, name: str) -> dict[str, Path]:
-    """Folders of the splits that are there; a folder that two splits fall back to counts for the first."""
+    """Return the folders of the splits that exist; a folder that two splits fall back to counts for the first."""
     folders: dict[str, Path] = {}
     for split in dataset_card(name).splits:
         try:
@@ -158,7 +158,7 @@ def _split_folders(root: Path, name: str) -> dict[str, Path]:
 
 
 def _collect(folder: Path, card: DatasetCard, split: str, findings: list[Finding]) -> list[dict[str, Path]]:
-    """Files of a split as far as they are there; what is not goes into `findings`."""
+    """Return the existing files of a split; missing ones go into `findings`."""
     image_folder = next((folder / place for place in card.image if (folder / place).is_dir()), None)
     if image_folder is None:
         return []
@@ -215,7 +215,7 @@ def _count_findings(card: DatasetCard, images: dict[str, int], root: Path) -> It
 
 
 def _repeated(groups: Iterable[list[Finding]]) -> Iterable[Finding]:
-    """Pictures that are there more than once: leakage between the training and another set, duplicates inside one."""
+    """Yield images that occur more than once: leakage between the training set and another, duplicates within one."""
     for group in groups:
         first, *others = sorted(group, key=lambda one: (one.split != TRAINING, one.file))
         for other in others:

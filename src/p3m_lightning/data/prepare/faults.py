@@ -1,4 +1,4 @@
-"""Faults of the files of one sample, found by looking at their pixels."""
+"""Faults of the files of one sample, found in their pixels."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ FAULTS = {
     "missing-image": (ERROR, "a matte without image"),
     "missing-file": (ERROR, "a folder of trimaps, foregrounds, ... lacks this one"),
     "stem-twice": (ERROR, "two files of one stem, so pairs are not clear"),
-    "size-differs": (ERROR, "another size than the matte's"),
-    "matte-0-1": (ERROR, "a matte of 0 and 1 in a file of 0 to 255 trains black mattes"),
+    "size-differs": (ERROR, "another size than its matte"),
+    "matte-0-1": (ERROR, "a matte of 0 and 1 in a file of 0 to 255, which would train black mattes"),
     "matte-premultiplied": (ERROR, "a color cut-out where a matte belongs"),
-    "matte-inverted": (ERROR, "background and foreground are exchanged"),
+    "matte-inverted": (ERROR, "background and foreground are swapped"),
     "image-premultiplied": (ERROR, "the image is multiplied by the matte: black outside"),
     "trimap-values": (ERROR, "a trimap of other values than 0, 128 and 255, or 0, 1 and 2"),
-    "trimap-contradicts": (ERROR, "a trimap that is sure where the matte says otherwise"),
-    "pack": (ERROR, "a pack that is broken, or not of the files as they are; `p3m data pack` writes it again"),
-    "leakage": (ERROR, "the same picture in the training and a test set"),
+    "trimap-contradicts": (ERROR, "a trimap that is certain where the matte disagrees"),
+    "pack": (ERROR, "a pack that is broken, or older than its files; `p3m data pack` rewrites it"),
+    "leakage": (ERROR, "the same image in the training set and a test set"),
     "matte-binary": (
         WARNING,
         "a matte of 0 and 255 only: labels=mask keeps its edge from teaching hair",
@@ -50,22 +50,22 @@ FAULTS = {
     "matte-full": (WARNING, "a matte without background"),
     "matte-opaque": (WARNING, "an RGBA file given as a matte whose alpha is opaque everywhere"),
     "trimap-unknown": (WARNING, "a trimap that is unknown everywhere"),
-    "animation": (WARNING, "several pictures in one file, of which the first is read"),
-    "duplicate": (WARNING, "the same picture twice in one set"),
-    "same-name": (WARNING, "the same name in the training and a test set"),
+    "animation": (WARNING, "several images in one file, of which the first is read"),
+    "duplicate": (WARNING, "the same image twice in one set"),
+    "same-name": (WARNING, "the same name in the training set and a test set"),
     "count": (WARNING, "another number of images than published"),
-    "odd-file": (WARNING, "not an image by its name"),
+    "odd-file": (WARNING, "not an image, judging by its name"),
     "rotated": (WARNING, "turned by its EXIF tag, which not every reader applies"),
     "small": (WARNING, "a side below 512, where the published training fails"),
 }
-"""Fault -> how bad it is, and what it means."""
+"""Fault -> its severity and its meaning."""
 
 SMALL = 512
-SLACK = 13  # of 255: how far a matte may be from what its trimap is sure of
-CONTRADICTING = 5e-4  # share of the pixels that may be further
+SLACK = 13  # of 255: tolerated difference of a matte from the certain regions of its trimap
+CONTRADICTING = 5e-4  # share of pixels that may differ more
 BLACK_SHARE = 0.999  # of the background at a distance from the foreground, in a premultiplied image
 FAR = 33  # pixels; the reach of JPEG ringing
-OUTSIDE = 0.7  # least mean of an inverted matte along the upper border
+OUTSIDE = 0.7  # smallest mean of an inverted matte along the upper border
 
 
 class Finding(NamedTuple):
@@ -166,9 +166,9 @@ def _is_colorful(path: Path) -> bool:
 
 
 def _is_inverted(alpha: np.ndarray) -> bool:
-    """Tell whether the upper corners and borders are opaque and what lies between them less so.
+    """Return whether the upper corners and borders are opaque and the area between them less so.
 
-    People leave the upper corners free; where somebody fills even these, the middle is filled as well.
+    People leave the upper corners free; one who fills even these fills the middle as well.
     """
     height, width = alpha.shape
     corner, rim = (max(1, min(height, width) // part) for part in (10, 20))
@@ -180,7 +180,7 @@ def _is_inverted(alpha: np.ndarray) -> bool:
 
 
 def _is_premultiplied(image: np.ndarray, alpha: np.ndarray) -> bool:
-    """Tell whether the image is exactly black wherever the matte is 0, some way from the foreground."""
+    """Return whether the image is exactly black wherever the matte is 0, at some distance from the foreground."""
     far = cv2.dilate(alpha, np.ones((FAR, FAR), np.uint8)) == 0
     if far.mean() < 0.02 or not alpha.any():
         return False

@@ -18,14 +18,14 @@ from p3m_lightning.images import from_unit, read_image, read_matte
 from p3m_lightning.schema import InputError
 
 FORMATS = {"png": {"compress_level": 3}, "jpg": {"quality": 95, "subsampling": 0}}
-NO_SPACE = "free some, choose --format jpg or another place with --out DIR"
+NO_SPACE = "free some, choose --format jpg, or write elsewhere with --out DIR"
 
 
 class CacheReport(NamedTuple):
     """Report of `cache_foregrounds`."""
 
     made: int
-    kept: int  # were there already
+    kept: int  # existed already
     failed: dict[str, str]  # file -> reason
     folders: tuple[Path, Path]  # of foregrounds, of backgrounds
 
@@ -43,18 +43,18 @@ def cache_foregrounds(
 ) -> CacheReport:
     """Estimate foreground and background of every image of a split that has none yet.
 
-    Files appear whole or not at all, so that a run killed at any moment is taken up by the next one.
+    Files appear whole or not at all, so a run killed at any moment is resumed by the next one.
 
     Args:
         root: folder of the data set.
         name: key of `DATASETS`.
         split: part of the data set.
-        images: folder of the images; the card's first that is there by default.
-        out: folder to mirror the layout in, where `root` is not to be written to.
+        images: folder of the images; by default the first of the card's that exists.
+        out: folder to mirror the layout in, if `root` must not be written to.
         method: "multilevel" or "closed_form".
-        suffix: format of the foregrounds, "png" or "jpg"; backgrounds are JPEG always.
-        workers: processes; all cores unless told otherwise.
-        announce: called with the estimate of disk space, one line.
+        suffix: format of the foregrounds, "png" or "jpg"; backgrounds are always JPEG.
+        workers: processes; by default one per core.
+        announce: called with a line that estimates the disk space.
 
     Raises:
         InputError: wrong argument or layout, destination not writable, too little disk space.
@@ -79,7 +79,7 @@ def cache_foregrounds(
         NO_SPACE,
         workers,
         announce,
-        probe=partial(_encoded, method="multilevel"),  # the quick method tells sizes well enough
+        probe=partial(_encoded, method="multilevel"),  # the quick method estimates sizes well enough
         note=f", {method}",
     )
     return CacheReport(len(tasks) - len(failed), len(samples) - len(tasks), failed, folders)
@@ -88,7 +88,7 @@ def cache_foregrounds(
 def _destination(
     samples: Samples, root: str | Path, name: str, split: str, out: str | Path | None
 ) -> tuple[Path, Path]:
-    """Folders of foregrounds and backgrounds: the first that the loader looks in."""
+    """Return the folders of foregrounds and backgrounds: the first that the loader looks in."""
     if dataset_card(name).images_only:
         raise InputError(f"{name}: has images only; without mattes there is no foreground to estimate")
     image_folder = next(iter(samples.values()))["image"].parent.name

@@ -13,19 +13,19 @@ from p3m_lightning.data.cards import DatasetCard
 class Copy(NamedTuple):
     """Comparison of a copy with what was published."""
 
-    counts: dict[str, bool]  # of the splits with a published count: whether there are as many images
-    foreign_names: int | None  # images whose names are not of the published kind; None where that is not known
+    counts: dict[str, bool]  # split -> whether it has the published number of images
+    foreign_names: int | None  # images not named as published; None where that is unknown
     fingerprint: str  # first 16 digits of a SHA-256 over split, name and pixels of every image
 
     def lines(self) -> list[str]:
-        """Return what there is to say of it."""
+        """Return the findings, one per line."""
         lines = [f"fingerprint of all images: {self.fingerprint} (the same for everybody with the same copy)"]
         if not self.counts:
             return lines
         wrong = [split for split, right in self.counts.items() if not right]
         counts = f"counts differ in {', '.join(wrong)}" if wrong else "counts as published"
-        names = {None: "kind of names not known", 0: "names of the published kind"}.get(
-            self.foreign_names, f"{self.foreign_names} names of another kind"
+        names = {None: "published names unknown", 0: "names as published"}.get(
+            self.foreign_names, f"{self.foreign_names} names unlike the published ones"
         )
         return [*lines, f"compared with the published layout: {counts}, {names}; no checksums are published"]
 
@@ -35,7 +35,7 @@ def compare_with_published(card: DatasetCard, images: Mapping[str, int], pixels:
 
     Args:
         card: of the data set.
-        images: how many there are, by split.
+        images: split -> number of images.
         pixels: split and name without suffix -> digest of the pixels.
     """
     counts = {split: images.get(split, 0) == one.count for split, one in card.splits.items() if one.count is not None}

@@ -1,4 +1,4 @@
-"""Files made of a data set's samples, those that are missing: with room for them, in parallel, whole or not at all."""
+"""Making the missing files of a data set's samples: disk space checked first, in parallel, whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from p3m_lightning.schema import InputError
 
 
 class Task(NamedTuple):
-    """Files to be made of one sample."""
+    """Files to make from one sample."""
 
     sources: dict[str, Path]  # by role, `image` among them
     made: tuple[Path, ...]
 
 
 Encode = Callable[[Task], Sequence[bytes]]
-"""Returns the content of every file that is made; can be pickled. What is wrong with a source is an InputError."""
+"""Returns the content of every file to make; picklable. Raises InputError for a faulty source."""
 
 
 def mirrored_split(root: str | Path, name: str, split: str, out: str | Path | None) -> Path:
-    """Return the folder of a split, or the one that mirrors it in `out`, where `root` is not to be written to."""
+    """Return the folder of a split, or the one that mirrors it in `out`, if `root` must not be written to."""
     folder = split_folder(root, name, split)
     return Path(out) / folder.relative_to(root) if out else folder
 
@@ -43,18 +43,18 @@ def make_files(
     note: str = "",
     replaces: bool = False,
 ) -> dict[str, str]:
-    """Make the files of all tasks; a run killed at any moment is taken up by the next one.
+    """Make the files of all tasks; a run killed at any moment is resumed by the next one.
 
     Args:
-        tasks: what is to be made.
+        tasks: the files to make.
         encode: makes the content.
         title: of the progress bar.
         cure: what to do about too little disk space.
-        workers: processes; all cores unless told otherwise.
-        announce: called with the estimate of disk space, one line.
-        probe: tells sizes in place of `encode`, where there is a quicker way.
+        workers: processes; by default one per core.
+        announce: called with a line that estimates the disk space.
+        probe: a quicker substitute for `encode` to estimate sizes with.
         note: follows the number of images in that line.
-        replaces: files that are there are old, and go where new ones cannot be made.
+        replaces: existing files are out of date; they are deleted where new ones cannot be made.
 
     Returns:
         Names of the images whose files are broken, with the reasons.
@@ -81,7 +81,7 @@ def _make_one(task: Task, encode: Encode, replaces: bool) -> tuple[str, str] | N
     try:
         contents = encode(task)
     except InputError as error:
-        if replaces:  # an old one would say that it is old instead of what is wrong
+        if replaces:  # or loading would report the old file instead of the faulty source
             for path in task.made:
                 path.unlink(missing_ok=True)
         return task.sources["image"].name, str(error)

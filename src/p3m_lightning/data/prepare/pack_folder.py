@@ -1,4 +1,4 @@
-"""Packs of a whole data set: every sample's pixels decoded once and kept as tiles."""
+"""Packs of a whole data set: the pixels of every sample, decoded once and stored as tiles."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from p3m_lightning.parallel import check_workers
 from p3m_lightning.schema import InputError
 
 ROLES = ("face", "foreground", "background")
-NO_SPACE = "free some, or take another place with --out DIR"
+NO_SPACE = "free some, or write elsewhere with --out DIR"
 
 
 class PackReport(NamedTuple):
     """Report of `pack_dataset`."""
 
     made: int
-    kept: int  # were there already, of the files as they are
+    kept: int  # existed already and were up to date
     failed: dict[str, str]  # file -> reason
     folder: Path
     size: int  # bytes of all packs in the folder
@@ -36,19 +36,19 @@ def pack_dataset(
     workers: int | None = None,
     announce: Callable[[str], None] = print,
 ) -> PackReport:
-    """Write the pack of every sample of a split that has none yet, or an old one.
+    """Write the pack of every sample of a split that has none yet, or one that is out of date.
 
-    Files appear whole or not at all, so that a run killed at any moment is taken up by the next one. A pack is old when
-    one of the files that it was made of has changed, or when there are others now, as foregrounds.
+    Files appear whole or not at all, so a run killed at any moment is resumed by the next one. A pack is out of date
+    when one of its files has changed, or when there are new ones, such as foregrounds.
 
     Args:
         root: folder of the data set.
         name: key of `DATASETS`.
         split: part of the data set.
-        images: folder of the images; the card's first that is there by default.
-        out: folder to mirror the layout in, where `root` is not to be written to; foregrounds are looked for there too.
-        workers: processes; all cores unless told otherwise.
-        announce: called with the estimate of disk space, one line.
+        images: folder of the images; by default the first of the card's that exists.
+        out: folder to mirror the layout in, if `root` must not be written to; foregrounds are looked for there too.
+        workers: processes; by default one per core.
+        announce: called with a line that estimates the disk space.
 
     Raises:
         InputError: wrong argument or layout, destination not writable, too little disk space.

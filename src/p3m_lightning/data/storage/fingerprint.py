@@ -1,4 +1,4 @@
-"""Fingerprints of data sets: two results may be compared where they come from the same files."""
+"""Fingerprints of data sets: results are comparable only if they come from the same files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from p3m_lightning.data.storage.layout import PACK
 from p3m_lightning.schema import InputError
 
 SAMPLED = 32
-"""Samples of a set whose files are read; of all others the names and sizes alone count."""
+"""Number of samples whose files are read; of the others only names and sizes count."""
 
 
 class Traceable(Protocol):
-    """A data set that tells the files of its samples, as `datasets.ArrayDataset`."""
+    """A data set that lists the files of its samples, such as `datasets.ArrayDataset`."""
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -29,17 +29,17 @@ def fingerprint(dataset: Traceable) -> dict[str, object]:
     """Identify the files that a data set reads, the same on every machine and in every folder.
 
     A SHA-256 over, for every sample by name: its name and for each of its roles (image, alpha, trimap, ...) the suffix
-    and the size in bytes of the file; for `SAMPLED` samples, evenly spread over the sorted names, also the content of
-    the files. So 10,000 images cost a look at the folder and some 50 MB of reading. What it does not see: a file that
-    was replaced by another one of exactly the same size and is not among those read. Paths and times do not count, nor
-    do packs, which hold the same pixels.
+    and size in bytes of the file; for `SAMPLED` samples, evenly spread over the sorted names, also the content of
+    the files. So 10,000 images cost a directory listing and some 50 MB of reading. It misses a file that was replaced
+    by another one of exactly the same size and is not among those read. Paths and times do not count, nor do
+    packs, which hold the same pixels.
 
     Args:
-        dataset: tells its files.
+        dataset: lists its files.
 
     Returns:
-        `samples`, how many there are, and `sha256`, the first 16 hexadecimal digits; None for a data set of other
-        make, which does not tell its files.
+        `samples`, how many there are, and `sha256`, the first 16 hexadecimal digits; None for a data set
+        that does not list its files.
 
     Raises:
         InputError: a file of the set is gone.
@@ -60,7 +60,7 @@ def fingerprint(dataset: Traceable) -> dict[str, object]:
 
 
 def _signed(name: str, files: Mapping[str, Path]) -> tuple[str, Mapping[str, Path]]:
-    """Return a line for every file, of what sample, in what role, of what kind, how large; and the files."""
+    """Return one line per file, with sample name, role, suffix and size, and the files."""
     counted = {role: path for role, path in sorted(files.items()) if role != PACK}
     lines = (f"{name}\0{role}\0{path.suffix}\0{path.stat().st_size}\n" for role, path in counted.items())
     return "".join(lines), counted

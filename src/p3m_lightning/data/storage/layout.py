@@ -1,4 +1,4 @@
-"""Finding the files of a data set by its card: which folder holds what, which files belong together."""
+"""Finding the files of a data set by its card: the folder of each role, and the files of each sample."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def find_samples(
         root: folder of the data set.
         name: key of `DATASETS`.
         split: part of the data set.
-        images: folder of the images; the card's first that is there by default.
+        images: folder of the images; by default the first of the card's that exists.
         needed: roles that every image must have besides its matte.
-        wanted: roles that are taken where they are there.
+        wanted: roles that are used where they exist.
         cache: folder of a layout like the root's, where foregrounds, backgrounds and packs are looked for as well.
 
     Raises:
-        InputError: unknown name or split, missing folder or file, named with what is to be done.
+        InputError: unknown name or split, missing folder or file; the message says what to do.
     """
     card = dataset_card(name)
     folder = split_folder(root, name, split)
@@ -76,10 +76,10 @@ def dataset_card(name: str) -> DatasetCard:
 
 
 def split_folder(root: str | Path, name: str, split: str) -> Path:
-    """Return the folder of a split of the data set `name`, one with a folder of images where there is a choice.
+    """Return the folder of a split of the data set `name`; of several, one that holds a folder of images.
 
     Raises:
-        InputError: the data set has no such split, or its folder is not there.
+        InputError: the data set has no such split, or its folder does not exist.
     """
     root, card = Path(root), dataset_card(name)
     if split not in card.splits:
@@ -98,7 +98,7 @@ def split_folder(root: str | Path, name: str, split: str) -> Path:
 def role_folders(
     card: DatasetCard, folder: Path, image_folder: str, cache: Path | None = None
 ) -> Mapping[str, tuple[Path, ...]]:
-    """Return the folders to look for every optional role in, the first one winning.
+    """Return the folders to look for every optional role in; the first one wins.
 
     Args:
         card: of the data set.
@@ -120,12 +120,12 @@ def role_folders(
 
 
 def pack_folder(folder: Path, image_folder: str) -> Path:
-    """Return where the packs of a folder of images lie; `folder` is that of the split."""
+    """Return the folder of the packs of a folder of images; `folder` is that of the split."""
     return folder / PACK / image_folder
 
 
 def add_packs(samples: Samples, folders: Iterable[Path]) -> None:
-    """Add the packs that lie in the folders to the samples that they are of; the first folder wins."""
+    """Add the packs in the folders to their samples; the first folder wins."""
     for folder in folders:
         for path in folder.glob(f"[!.]*{SUFFIX}"):
             if plain_name(path.stem) in samples:
@@ -133,10 +133,10 @@ def add_packs(samples: Samples, folders: Iterable[Path]) -> None:
 
 
 def first_folder(folder: Path, candidates: Iterable[str], what: str, card: DatasetCard) -> Path:
-    """Return the first of the folders that is there.
+    """Return the first of the folders that exists.
 
     Raises:
-        InputError: none is; the message names them and the card.
+        InputError: none does; the message names them and the card.
     """
     for candidate in candidates:
         if (folder / candidate).is_dir():
@@ -145,15 +145,15 @@ def first_folder(folder: Path, candidates: Iterable[str], what: str, card: Datas
 
 
 def by_stem(folder: Path, nested: bool = False, optional: bool = False) -> dict[str, Path]:
-    """Return the images of a folder by their stems, letters composed.
+    """Return the images of a folder by stem, in Unicode's composed form (NFC).
 
     Args:
         folder: where to look.
-        nested: also in folders below it; stems that several of them have become the paths below `folder`.
+        nested: search subfolders too; a stem that occurs in several becomes the path below `folder`.
         optional: an empty folder is no error.
 
     Raises:
-        InputError: no images, or two of one name in one folder; the message names both.
+        InputError: no images, or two of the same name in one folder; the message names both.
     """
     if nested:
         return _nested(folder) or images_by_stem(folder)

@@ -1,9 +1,9 @@
-"""All pixels of one sample in one file, of which any window is read without the rest.
+"""All pixels of one sample in one file, from which any window can be read without the rest.
 
 A photograph must be decoded from its start, and so must a PNG. Here the pixels, decoded once, are cut into tiles, and
-each tile is compressed without loss by LZ4, which gives back several gigabytes a second. A tile of a foreground or
-background is kept as its difference to the image where that is shorter: nothing where one covers the other. The
-container is safetensors, which tells a cut file from a whole one.
+each tile is losslessly compressed by LZ4, which decompresses several gigabytes a second. A tile of a foreground or
+background is stored as its difference from the image where that is shorter: nothing where the two are equal. The
+container is safetensors, which detects truncated files.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from p3m_lightning.schema import InputError
 
 SUFFIX = ".safetensors"
 LAYOUT = "1"
-"""Changed whenever the tiles of a file begin to mean something else: older files are then refused."""
+"""Increased whenever the meaning of the tiles changes: older files are then refused."""
 
-TILE = (128, 256)  # rows and columns: smaller ones cost calls, larger ones pixels that no window asked for
+TILE = (128, 256)  # rows and columns: smaller tiles cost calls, larger ones decode pixels that no window needs
 WHOLE = ("alpha",)  # in one tile: the crop is drawn from the whole matte
-LEVEL = 4  # of LZ4's: higher ones take much longer and save 1 to 2 %
+LEVEL = 4  # of LZ4: higher ones take much longer and save 1 to 2 %
 LAYERS = ("foreground", "background")
 
 DTYPES = ("uint8", "uint16")
 MOST = 1 << 34  # values of a role, three for each pixel of color
 
 Place = tuple[int, int, int, int]
-"""Top, left, height, width in pixels, as a `windows.Window`, whose module brings torch; decoding does without."""
+"""Top, left, height, width in pixels, like `windows.Window`, whose module imports torch; decoding works without."""
 
 
 class _Tile(NamedTuple):
-    """Place of a tile: its number row by row, its rows and columns of the image."""
+    """Place of a tile: its number in row-major order, and its rows and columns in the image."""
 
     number: int
     rows: slice
@@ -50,7 +50,7 @@ def encode_pack(maps: Mapping[str, np.ndarray], sources: Mapping[str, Sequence[i
 
     Args:
         maps: role -> uint8 or uint16 (H, W) or (H, W, 3), all of one height and width, `image` among them.
-        sources: role -> `signature` of its file, taken before it was read, so that any change since can be seen.
+        sources: role -> `signature` of its file, taken before reading, so that any later change is noticed.
     """
     tensors, layout = {}, {}
     for role, pixels in maps.items():
@@ -65,7 +65,7 @@ def encode_pack(maps: Mapping[str, np.ndarray], sources: Mapping[str, Sequence[i
 
 
 def signature(path: Path) -> list[int]:
-    """Return what changes when a file does: its size and the time of its last change.
+    """Return the size and the modification time of a file, which change when the file does.
 
     Raises:
         InputError: no such file.
@@ -81,10 +81,10 @@ class Pack:
     """One sample's pixels, read by window.
 
     Args:
-        path: what `encode_pack` gave, as a file.
+        path: a file with the bytes of `encode_pack`.
 
     Raises:
-        InputError: not a whole file of this layout.
+        InputError: the file is not a complete pack.
     """
 
     def __init__(self, path: Path) -> None:
@@ -97,15 +97,15 @@ class Pack:
             self._roles = _layout(notes["roles"])
         except InputError:
             raise
-        except Exception as error:  # anybody may have written it: whatever it makes a decoder raise is its fault
+        except Exception as error:  # the file is untrusted: whatever a decoder raises is the fault of the file
             raise self._broken(error) from None
-        self._image: tuple[Place, np.ndarray] | None = None  # the window of the image that was read last
+        self._image: tuple[Place, np.ndarray] | None = None  # the window of the image read last
 
     def __contains__(self, role: str) -> bool:
         return role in self._roles
 
     def changed(self, sources: Mapping[str, Path]) -> Path | None:
-        """Return the first of the files, role -> path, that is not any more what was packed; None if all are."""
+        """Return the first of the files, role -> path, that has changed since packing; None if none has."""
         for role in self._roles.keys() & sources.keys():
             if signature(sources[role]) != self._roles[role]["source"]:
                 return sources[role]
@@ -116,7 +116,7 @@ class Pack:
         return tuple(self._roles[role]["shape"])
 
     def roles(self) -> set[str]:
-        """Return what is in the file."""
+        """Return the roles in the file."""
         return set(self._roles)
 
     def read(self, role: str, window: Place | None = None) -> np.ndarray:
@@ -143,9 +143,9 @@ class Pack:
         relative = self._file.get_tensor(f"{role}.relative").tolist()
         (high, wide, *_), (rows_of_tile, columns_of_tile) = self.shape(role), self._roles[role]["tile"]
         if not len(starts) - 1 == len(relative) == -(-high // rows_of_tile) * -(-wide // columns_of_tile):
-            raise ValueError(f"the tiles of {role} are not as many as its size wants")  # before they are listed
+            raise ValueError(f"the number of tiles of {role} does not match its size")  # before they are listed
         if role not in LAYERS and any(relative):
-            raise ValueError(f"{role} is kept as a difference to the image")
+            raise ValueError(f"{role} is stored as a difference from the image")
         tiles = list(_tiles(self.shape(role), self._roles[role]["tile"], place))
         first = starts[tiles[0].number]
         content = memoryview(self._file.get_slice(f"{role}.tiles")[first : starts[tiles[-1].number + 1]])
@@ -172,10 +172,10 @@ class Pack:
 
 
 def _layout(text: str) -> dict[str, Any]:
-    """Read what a file says of its roles.
+    """Parse the description of the roles in a file.
 
     Raises:
-        ValueError: not what `encode_pack` writes.
+        ValueError: it is not one that `encode_pack` writes.
     """
     roles = json.loads(text)
     for role, told in roles.items():
@@ -188,7 +188,7 @@ def _layout(text: str) -> dict[str, Any]:
 
 
 def _encode_tile(role: str, maps: Mapping[str, np.ndarray], tile: _Tile) -> tuple[bytes, bool]:
-    """Return the shorter of a tile and its difference to the image's, and whether it is the latter."""
+    """Return the shorter of a tile and its difference from the image, and whether it is the latter."""
     pixels = maps[role][tile.rows, tile.columns]
     plain = _compress(pixels)
     if role in LAYERS:
@@ -204,7 +204,7 @@ def _compress(pixels: np.ndarray) -> bytes:
 
 
 def _tiles(shape: Sequence[int], size: Sequence[int], place: Place) -> Iterator[_Tile]:
-    """Tiles of an image that a place touches."""
+    """Yield the tiles of an image that a place touches."""
     (top, left, height, width), (tall, wide) = place, size
     across = -(-shape[1] // wide)
     for row in range(top // tall, -(-(top + height) // tall)):
@@ -215,6 +215,6 @@ def _tiles(shape: Sequence[int], size: Sequence[int], place: Place) -> Iterator[
 
 
 def _overlap(tile: slice, start: int, length: int) -> tuple[slice, slice]:
-    """Part of a tile's side that lies within a window's, counted from the tile's and from the window's start."""
+    """Return the part of a tile's side within a window, counted from the tile's start and from the window's."""
     first, last = max(tile.start, start), min(tile.stop, start + length)
     return slice(first - tile.start, last - tile.start), slice(first - start, last - start)

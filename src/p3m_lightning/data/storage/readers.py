@@ -1,4 +1,4 @@
-"""The files of one sample, decoded the quickest way and no further than a transform asks for."""
+"""The files of one sample, decoded the fastest way and only as far as a transform needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from p3m_lightning.data.storage.packs import Pack
 from p3m_lightning.images import image_header, is_upright, read_image, read_matte, read_trimap
 from p3m_lightning.schema import InputError
 
-if TYPE_CHECKING:  # windows brings torch, which a process that only decodes does without
+if TYPE_CHECKING:  # windows imports torch, which a process that only decodes does not need
     from p3m_lightning.data.windows import Window
 
 COLOR_ROLES = ("image", "foreground", "background")
@@ -26,9 +26,9 @@ class SampleFiles:
     """Reads the roles (image, alpha, trimap, foreground, background, face) of one sample from its files.
 
     Args:
-        files: role -> path; `pack` is the file that `p3m data pack` wrote, read instead of those it was made of.
-        estimate: the transform is to estimate foreground and background where there are no files of them.
-        face: a black face mask stands in where there is no file of it.
+        files: role -> path; `pack` is the file that `p3m data pack` wrote, read instead of the files in it.
+        estimate: let the transform estimate foreground and background where there are no files of them.
+        face: use a black face mask where there is no file of it.
         labels: what the files of mattes hold, one of `schema.LABELS`.
 
     Raises:
@@ -68,11 +68,11 @@ class SampleFiles:
         return self._window("trimap", read_trimap, shape) if "trimap" in self.files else None
 
     def maps(self, shape: tuple[int, int], window: Window | None = None) -> dict[str, np.ndarray]:
-        """Return image, foreground, background, uint8 (h, w, 3), and face, uint8 or uint16 (h, w), as far as there.
+        """Return image, foreground, background, uint8 (h, w, 3), and face, uint8 or uint16 (h, w), where they exist.
 
         Args:
             shape: height and width of the matte, which every file must have.
-            window: the part that is wanted; all of it by default.
+            window: the part to read; all of it by default.
 
         Raises:
             InputError: broken file or another size.
@@ -91,7 +91,7 @@ class SampleFiles:
         shape: tuple[int, int],
         window: Window | None = None,
     ) -> np.ndarray:
-        """Pixels of a role, from the pack where they are in it, else from the file of their own."""
+        """Return the pixels of a role, from the pack if it has them, else from their own file."""
         if self.pack and role in self.pack:
             return self.pack.read(role, window)
         pixels = read(self.files[role])
@@ -102,17 +102,17 @@ class SampleFiles:
 
 
 def read_color(path: Path) -> np.ndarray:
-    """Read a photograph as `read_image` does, quicker where the file is a plain one; may be read-only.
+    """Read a photograph as `read_image` does, but faster if the file is plain; the array may be read-only.
 
     Raises:
-        InputError: not a whole image file; the message names it.
+        InputError: not a complete image file; the message names it.
     """
     end = _WHOLE_FILE.get(path.suffix.lower())
     if end is None or not path.is_file():
         return read_image(path)
     content = path.read_bytes()
     pixels = None
-    # everything else is left to Pillow, which turns, widens and converts, and says what is wrong with a broken file
+    # all else is left to Pillow, which rotates, widens and converts, and explains what is wrong with a broken file
     if content.endswith(end) and _is_plain(path):
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
     return read_image(path) if pixels is None else pixels
@@ -122,7 +122,9 @@ def _is_plain(path: Path) -> bool:
     """Tell whether a file holds upright RGB of 8 bits that OpenCV decodes to the same pixels as Pillow."""
     with image_header(path) as header:
         if header.format == "PNG":
-            deep = header.tile[0].args if header.tile else None  # two bytes a channel, which OpenCV rounds otherwise
+            deep = (
+                header.tile[0].args if header.tile else None
+            )  # two bytes per channel, which OpenCV rounds differently
             plain = header.mode == "RGB" and deep == "RGB"
             return plain and not {"transparency", "exif"} & header.info.keys() and not getattr(header, "is_animated", 0)
         return header.format == "JPEG" and header.mode == "RGB" and is_upright(header)

@@ -16,7 +16,7 @@ class Complexity(NamedTuple):
     """The size of a network."""
 
     parameters: int
-    multiply_adds: int  # of convolutions and matrix products, one image; all else is left out
+    multiply_adds: int  # of convolutions and matrix products, for one image
 
 
 def count(model: nn.Module, size: int = 512) -> Complexity:

@@ -1,8 +1,8 @@
-"""Benchmark of training crops of full-size portraits: from published files, from packs, and the plain way.
+"""Benchmark of training crops of full-size portraits: from published files, from packs, and by a plain loader.
 
-Every loader works in processes of its own, one after another in turns. Rates per core are samples by processor time of
-one process that does all the work of a loader's worker and makes the floats too; on a GPU these are made there. The
-files are in the page cache: what a disk or a network costs comes on top, for all three.
+Every loader works in processes of its own, in turns. Rates per core are samples per processor time of one process that
+does all the work of a loader's worker and the conversion to floats, which a GPU would do otherwise. The files are in
+the page cache: the cost of a disk or a network comes on top, for all three.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Setting(NamedTuple):
     """Data and extent of a measurement."""
 
     root: Path  # P3M-10k's layout, with foregrounds, backgrounds and packs
-    samples: int  # in a turn
+    samples: int  # per turn
     repeats: int  # turns, of which the median counts
     workers: Sequence[int]  # loader processes
 
@@ -58,7 +58,7 @@ class Setting(NamedTuple):
 def render_pairs(root: Path, count: int) -> None:
     """Render portraits of 1080 x 1620 into P3M-10k's layout, estimate their foregrounds as users do, pack them.
 
-    The pictures have noise and are stored as JPEG of quality 80 to 95, as photographs are.
+    The images have noise and are stored as JPEG of quality 80 to 95, like photographs.
     """
     for _ in track(run_parallel(partial(_render, root), range(count), None), "rendering portraits", count):
         pass
@@ -86,7 +86,7 @@ def bench(setting: Setting) -> dict[str, Any]:
 
     Returns:
         `loaders` by name: `samples_per_core_second` and `cpu_ms` of one process to a ready batch of floats, of which
-        `float_ms` to make floats of bytes, `memory_bytes` that it took beside the program itself, `disk_bytes` of a
+        `float_ms` for the conversion to floats, `memory_bytes` beyond the program itself, `disk_bytes` per
         sample, `rates` in samples per second by number of workers; `ratios` of the first to the reference's.
     """
     steps = [(turn, loader) for turn in range(setting.repeats) for loader in LOADERS]
@@ -121,7 +121,7 @@ def _summary(turns: Sequence[dict[str, float]], rates: dict[str, float]) -> dict
 
 @contextmanager
 def _processes() -> Iterator[dict[str, ProcessPoolExecutor]]:
-    """One process for each loader, so that none warms another's memory."""
+    """Yield one process for each loader, so that none warms another's memory."""
     context = multiprocessing.get_context("spawn")
     pools = {loader: ProcessPoolExecutor(1, mp_context=context) for loader in LOADERS}
     try:
@@ -137,14 +137,14 @@ def _one_process(loader: str, setting: Setting) -> dict[str, float]:
     torch.set_num_threads(1)
     before = _peak_bytes()
     make = _reference_batches(setting) if loader == "reference" else _our_batches(setting, loader == "packed")
-    next(make)  # whatever is done once
+    next(make)  # one-time work
     times = np.array([next(make) for _ in range(-(-setting.samples // BATCH))])
     whole, floats = 1000 * times.mean(axis=0) / BATCH
     return {"cpu_ms": float(whole), "float_ms": float(floats), "memory_bytes": _peak_bytes() - before}
 
 
 def _reference_batches(setting: Setting) -> Iterator[tuple[float, float]]:
-    """Make a batch at a time; yield the processor time of all, and of what only a CPU has to do (nothing apart)."""
+    """Make a batch at a time; yield its processor time, and that of the conversion to floats (0)."""
     dataset = _reference(setting, setting.samples + BATCH)
     for first in range(0, len(dataset), BATCH):
         start = time.process_time()
@@ -153,21 +153,21 @@ def _reference_batches(setting: Setting) -> Iterator[tuple[float, float]]:
 
 
 def _our_batches(setting: Setting, packed: bool) -> Iterator[tuple[float, float]]:
-    """Make a batch at a time; yield the processor time of all, and of the floats alone."""
+    """Make a batch at a time; yield its processor time, and that of the conversion to floats."""
     start_worker()
     dataset = _ours(setting, packed)
     for first in itertools.count(0, BATCH):
         start = time.process_time()
         batch = collate([dataset.maps(SeededIndex(at % len(dataset), at)) for at in range(first, first + BATCH)])
         made = time.process_time()
-        assert not isinstance(batch, InputError)  # `Guarded` alone makes such
+        assert not isinstance(batch, InputError)  # only `Guarded` returns errors
         as_floats(batch)
         end = time.process_time()
         yield end - start, end - made
 
 
 def _with_workers(loader: str, setting: Setting, workers: int) -> float:
-    """Samples per second of torch's loader; the batches that were made ahead before the clock started do not count."""
+    """Return samples per second of torch's loader; batches prefetched before the clock started do not count."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores are measured on purpose
     ahead = 2 * workers
@@ -212,7 +212,7 @@ def _bytes_per_sample(root: Path, packed: bool) -> float:
 
 
 def _peak_bytes() -> int:
-    if sys.platform.startswith("linux"):  # ru_maxrss begins with that of the parent, which has rendered the pairs
+    if sys.platform.startswith("linux"):  # ru_maxrss starts at that of the parent, which has rendered the pairs
         status = Path("/proc/self/status").read_text()
         return 1024 * int(status.split("VmHWM:")[1].split()[0])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -220,4 +220,4 @@ def _peak_bytes() -> int:
 
 
 def _silent(line: str) -> None:
-    """Announce nothing: the benchmark's own lines say what is going on."""
+    """Announce nothing: the benchmark prints its own progress."""

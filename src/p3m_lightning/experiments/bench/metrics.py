@@ -1,8 +1,8 @@
 """Benchmark of the gradient and connectivity errors against the published procedure, on one thread.
 
-The procedure is written here from its description, with scipy's quick labeling. One of its steps, the distance
+The procedure is implemented here from its description, with scipy's fast labeling. One of its steps, the distance
 transform at every threshold, has no influence on the result and takes most of the time; the ratio without it is given
-too, so that leaving it out is not taken for cleverness.
+too, for a fair comparison.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def bench(pred: np.ndarray, target: np.ndarray, repeats: int = 3) -> dict[str, A
         sums; `ratio_without_distance_transform`; `values`; `relative_difference` of the values; `size` (height, width).
 
     Raises:
-        InputError: the arrays are no pair of mattes.
+        InputError: the arrays are not a pair of mattes.
     """
     pred, target = matte_pair(pred, target)
     threads = cv2.getNumThreads()
@@ -56,7 +56,7 @@ def bench(pred: np.ndarray, target: np.ndarray, repeats: int = 3) -> dict[str, A
 
 
 def published_gradient(pred: np.ndarray, target: np.ndarray) -> float:
-    """Return the gradient error of two float64 mattes (H, W) the plain way."""
+    """Return the gradient error of two float64 mattes (H, W) by the published procedure."""
     magnitudes = []
     for matte in (pred, target):
         down, across = (
@@ -67,7 +67,7 @@ def published_gradient(pred: np.ndarray, target: np.ndarray) -> float:
 
 
 def published_connectivity(pred: np.ndarray, target: np.ndarray) -> float:
-    """Return the connectivity error of two float64 mattes (H, W) the plain way, unused distance transform included."""
+    """Return the connectivity error of two float64 mattes (H, W) by the published procedure, with its unused step."""
     thresholds = np.arange(0, 1.1, 0.1)
     levels = np.full(pred.shape, -1, np.float32)
     for i in range(1, len(thresholds)):
@@ -118,7 +118,7 @@ def _distance_transforms(pred: np.ndarray, target: np.ndarray) -> None:
 def _fastest(
     function: Callable[[np.ndarray, np.ndarray], Any], pred: np.ndarray, target: np.ndarray, repeats: int
 ) -> tuple[float, Any]:
-    """Return the smallest processor time in seconds of `repeats` calls, and what the last one returned."""
+    """Return the smallest processor time of `repeats` calls in seconds, and the result of the last one."""
     seconds = []
     for _ in range(repeats):
         start = time.thread_time()

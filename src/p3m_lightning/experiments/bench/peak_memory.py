@@ -1,4 +1,4 @@
-"""Peak of the bytes of tensors that a computation holds at once, on any device."""
+"""Peak memory of the tensors of a computation, on any device."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch.utils._pytree import tree_leaves
 
 
 class PeakMemory(TorchDispatchMode):
-    """Counts the tensors that are made while it is entered; `peak` is the most that were alive at once, in bytes.
+    """Tracks the tensors made inside `with`; `peak` is the largest size alive at once, in bytes.
 
-    What was there before does not count, nor does the scratch space inside a kernel.
+    Earlier tensors do not count, nor does the scratch space inside a kernel.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class PeakMemory(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Callable, types: Sequence[type], args: Sequence = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Run an operation and count its results; a view shares the storage of what it looks at."""
+        """Run an operation and count its results; a view shares the storage of its base."""
         known = {_storage_id(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
         result = function(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):

@@ -1,8 +1,8 @@
 """Benchmark of a photograph from file to file, against a plain transcription of the published procedure.
 
 The transcription reads with Pillow, resamples in float64 with scipy as scikit-image does, runs the network with all its
-outputs, and enlarges every map that the authors enlarge. Networks are ours with random weights: what they compute is
-that of the published ones (`tests/models/test_p3mnet.py`), and time does not depend on the weights.
+outputs, and enlarges every map that the authors enlarge. The networks are ours with random weights: they compute the
+same as the published ones (`tests/models/test_p3mnet.py`), and time does not depend on the weights.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def bench(size: tuple[int, int], repeats: int, folder: Path, networks: tuple[str
     """Measure photographs of `size` (height, width) on one thread, and the memory in processes of their own.
 
     Returns:
-        `rows`: for each network and mode and way `cpu_seconds`, `wall_seconds`, `peak_bytes` beyond what the process
-        took before, and with ours `ratio`, `memory_ratio` and `sad`, the difference of the mattes.
+        `rows`: for each network, mode and way `cpu_seconds`, `wall_seconds`, `peak_bytes` beyond what the process
+        used before, and for ours `ratio`, `memory_ratio` and `sad`, the difference of the mattes.
     """
     torch.set_num_threads(1)
     photograph = folder / "photo.jpg"
@@ -58,7 +58,7 @@ def bench(size: tuple[int, int], repeats: int, folder: Path, networks: tuple[str
 
 
 def compared(measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return both ways, and how many times the published one takes ours."""
+    """Return both ways, with the ratios of the published one to ours."""
     published, ours = measured["published"], measured["ours"]
     ratios = {"ratio": published["cpu_seconds"] / ours["cpu_seconds"]}
     if published.get("peak_bytes") and ours.get("peak_bytes"):
@@ -86,7 +86,7 @@ def ours(predictor: Predictor, photograph: Path, matte: Path) -> None:
 
 
 def published(net: nn.Module, mode: str, passes: Passes, photograph: Path, matte: Path) -> None:
-    """Predict one photograph the plain way."""
+    """Predict one photograph by the published procedure."""
     pixels = np.asarray(Image.open(photograph).convert("RGB")) / 255.0
     size = pixels.shape[:2]
     semantic, detail, alpha = enlarged(net, pixels, passes.semantic_size(size))

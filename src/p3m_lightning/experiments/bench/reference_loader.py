@@ -1,7 +1,7 @@
-"""The plain loader that ours is measured against: what one writes first, and what the published code does.
+"""The plain loader that ours is measured against, which works as the published code does.
 
-Four whole images decoded by Pillow, the trimap of the whole matte, then crop, resize, flip, and floats, one by one.
-Nothing in it is slow on purpose: OpenCV does the morphology and the resizing, and torch's own loader makes the batches.
+It decodes four whole images by Pillow, makes the trimap of the whole matte, then crops, resizes, flips, and converts to
+floats. Nothing in it is slow on purpose: OpenCV does the morphology and resizing, and torch's own loader the batches.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ReferenceDataset(Dataset):
 
     Args:
         files: stem -> role -> path; every one of ROLES is there.
-        length: samples of an epoch, the files again and again.
+        length: samples per epoch; the files are cycled through.
     """
 
     def __init__(self, files: Mapping[str, Files], length: int) -> None:
@@ -82,7 +82,7 @@ def draw_window(trimap: np.ndarray, generator: np.random.Generator) -> tuple[int
 
 
 def cut(arrays: Mapping[str, np.ndarray], top: int, left: int, side: int, flip: bool) -> dict[str, Tensor]:
-    """Cut, resize, flip, and make tensors."""
+    """Crop, resize and flip the arrays, and convert them to tensors."""
     sample = {}
     for role, pixels in arrays.items():
         crop = cv2.resize(pixels[top : top + side, left : left + side], (SIZE, SIZE))

@@ -1,4 +1,4 @@
-"""Benchmark of what a command takes before it works: processor time of whole processes, and of their imports."""
+"""Benchmark of the startup of commands: processor time of whole processes, and of their imports."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def bench(repeats: int, folder: Path) -> dict[str, Any]:
     """Measure the help of a command, a photograph with the network in the box in both engines, and torch itself.
 
     Returns:
-        `rows`: for each command `cpu_seconds`, the smallest, and `wall_seconds`, the median, of processes that find
-        their bytecode compiled.
+        `rows`: for each command `cpu_seconds`, the smallest, and `wall_seconds`, the median, of processes whose
+        bytecode is compiled already.
     """
     photograph = folder / "photo.png"
     render_photograph(photograph, (96, 64))
-    # one pass of 64 pixels, too small to matter; as recorded, the network would see 640
+    # one pass of 64 pixels, too small to matter; the recorded mode would resize to 640
     small = ["--mode", "resize", "--short-side", "64"]
     predict = ["predict", str(photograph), "-o", str(folder / "mattes"), "--device", "cpu", *small, "--engine"]
     commands = {

@@ -1,8 +1,8 @@
 """Benchmark of a network's forward pass and of a training step, against a plain transcription of the published one.
 
-The plain step keeps the usual memory layout, takes two Laplacian pyramids by 5 x 5 convolutions of one channel, and
-updates with a loop over tensors; ours lays weights channels last, filters separably, and fuses the update. Where the
-processor has bfloat16, ours is measured in it too, against the published one in float32.
+The plain step keeps the usual memory layout, computes two Laplacian pyramids by 5 x 5 convolutions of one channel,
+and updates with a loop over tensors; ours stores weights channels last, filters separably, and fuses the update. If the
+processor supports bfloat16, ours is measured in it too, against the published one in float32.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def bench(
         batches: numbers of crops.
         repeats: turns.
         networks: names.
-        precisions: of our way, "32" and "bf16"; by default those that the processor has.
+        precisions: of our way, "32" and "bf16"; by default those that the processor supports.
 
     Returns:
         `rows`: for each network, work (`forward`, `training step`), number of images and `precision` both ways with
@@ -99,7 +99,7 @@ def training(net: nn.Module, batch: Sample, repeats: int, precisions: Sequence[s
     for precision in precisions:
         quick = deepcopy(net).to(memory_format=torch.channels_last)
         ways[precision] = make_step(quick, P3MLoss(), batch, fused=True, precision=precision)
-    losses = {name: way() for name, way in ways.items()}  # of equal weights; after steps rounding has grown
+    losses = {name: way() for name, way in ways.items()}  # with equal weights; rounding errors grow over the steps
     measured, _ = alternate(ways, repeats)
     _add_peaks(measured, ways)
     apart = {name: abs(losses[name] - losses[PUBLISHED]) / losses[PUBLISHED] for name in precisions}
@@ -107,7 +107,7 @@ def training(net: nn.Module, batch: Sample, repeats: int, precisions: Sequence[s
 
 
 def _rows(measured: dict[str, dict[str, Any]], apart: dict[str, Tensor]) -> list[dict[str, Any]]:
-    """Set what was measured in each precision beside the published way."""
+    """Compare the measurements in each precision with the published way."""
     return [
         {
             "precision": name,
@@ -126,10 +126,10 @@ def make_step(
     Args:
         net: is put in training mode.
         terms: of the loss.
-        batch: is learned from again in every step.
+        batch: used in every step.
         fused: update all parameters in one kernel.
         precision: of the forward pass, "32" or "bf16"; losses and weights are float32.
-        lr: rate.
+        lr: learning rate.
     """
     optimizer = torch.optim.Adam(net.train().parameters(), lr=lr, fused=fused, foreach=False)
     dtype, device = PRECISION_TYPES[precision], batch["image"].device.type
@@ -148,7 +148,7 @@ def make_step(
 
 
 def published_terms(output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
-    """Return the nine terms the plain way."""
+    """Return the nine loss terms, computed as in the published code."""
     assert output.semantic is not None, "P3M-Net has both branches"
     assert output.detail is not None, "P3M-Net has both branches"
     target, unknown = batch["alpha"], (batch["trimap"] == UNKNOWN).float()
@@ -166,7 +166,7 @@ def published_terms(output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
 
 
 def published_laplacian(alpha: Tensor, target: Tensor) -> Tensor:
-    """Compare the pyramids of two mattes (N, 1, H, W), each taken apart by convolutions."""
+    """Return the Laplacian loss of two mattes (N, 1, H, W), with pyramids built by convolutions."""
     bell = torch.exp(-(torch.arange(-2.0, 3.0) ** 2))
     kernel = bell[:, None] + bell[None, :]
     kernel = (kernel / kernel.sum())[None, None].to(alpha)
@@ -179,7 +179,7 @@ def published_laplacian(alpha: Tensor, target: Tensor) -> Tensor:
 
 
 def random_batch(count: int, size: int) -> Sample:
-    """Draw pictures and smooth mattes with a band of unknown."""
+    """Draw random images and smooth mattes with an unknown region."""
     generator = torch.Generator().manual_seed(0)
     image, foreground, background = (torch.rand(count, 3, size, size, generator=generator) for _ in range(3))
     coarse = torch.rand(count, 1, size // 32, size // 32, generator=generator)

@@ -1,4 +1,4 @@
-"""The tables of speed in a Markdown page, made from the JSON files of the benchmarks."""
+"""Speed tables in a Markdown page, made from the JSON files of the benchmarks."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Rows = Iterable[tuple[str, ...]]
 
 
 def write_tables(results: Path, page: Path) -> None:
-    """Replace what stands between the marks of `page` by tables of all JSON files in `results`.
+    """Replace the text between the markers of `page` by tables of all JSON files in `results`.
 
     Raises:
-        InputError: no such page or no marks in it, no results, or a file that is none.
+        InputError: no such page, no markers in it, no results, or a file that is not a result.
     """
     if not page.is_file():
         raise InputError(f"--page {page}: no such file")
     text = page.read_text()
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise InputError(f"--page {page}: put one line {BEGIN} and after it one line {END} where the tables go")
+        raise InputError(f"--page {page}: put a line {BEGIN} and below it a line {END} where the tables go")
     parts = [part for name in TABLES if (part := _section(results / f"{name}.json", name))]
     if not parts:
-        raise InputError(f"--results {results}: no results in it; run `p3m bench all` first")
+        raise InputError(f"--results {results}: contains no results; run `p3m bench all` first")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     with atomic_path(page) as aside:
         aside.write_text(f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}")
@@ -47,7 +47,7 @@ def _section(path: Path, name: str) -> str:
 
 
 def _notes(content: Mapping[str, Any]) -> list[str]:
-    """Return the ceilings that a floor was made of, as a paragraph below the table."""
+    """Return the peak rates behind the lower bounds, as a paragraph below the table."""
     if "ceilings" not in content:
         return []
     operations, moved = (content["ceilings"][key] for key in ("operations_per_second", "bytes_per_second"))

@@ -1,4 +1,4 @@
-"""Ways to do the same work, measured in turns; what machine it was; results as files."""
+"""Alternating measurement of several ways to do the same work, description of the machine, and result files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
 def alternate(ways: Mapping[str, Callable[[], Any]], repeats: int) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """Do the same work in several ways, one after another, `repeats` times, after once without the clock.
+    """Do the same work in several ways, alternating, `repeats` times, after one untimed round.
 
-    On a machine that others use too, turns share what they take away, and the smallest processor time tells most.
+    On a shared machine, alternating spreads disturbances over all ways; the smallest processor time is least affected.
 
     Returns:
-        For each way `cpu_seconds`, the smallest; `wall_seconds`, the median; `cpu_seconds_of_turns`. And what each
-        returned last.
+        For each way `cpu_seconds`, the smallest; `wall_seconds`, the median; `cpu_seconds_of_turns`. And the
+        last result of each.
     """
     results = {name: way() for name, way in ways.items()}
     cpu: dict[str, list[float]] = {name: [] for name in ways}
@@ -43,7 +43,7 @@ def alternate(ways: Mapping[str, Callable[[], Any]], repeats: int) -> tuple[dict
 
 
 def machine() -> dict[str, Any]:
-    """Describe the processor, and the versions of what computes."""
+    """Describe the processor and the versions of the numerical packages."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -54,7 +54,7 @@ def machine() -> dict[str, Any]:
 
 
 def has_bfloat16() -> bool:
-    """Tell whether the processor multiplies in bfloat16."""
+    """Return whether the processor has bfloat16 arithmetic."""
     return not {"avx512_bf16", "amx_bf16"}.isdisjoint(machine()["flags"])
 
 

@@ -1,7 +1,7 @@
 """Benchmark of StyleMatte's upsamplers on a true matte reduced to a quarter: error, time, memory.
 
-The network is left out: the logits are those of the truth itself, so that the way up alone is measured. The upsamplers
-that learn are trained here for a moment, on portraits that are not measured, or called untrained.
+The network is left out: the logits are those of the true matte, so only the upsampling is measured. Upsamplers that
+learn are trained here briefly, on portraits that are not measured, or marked as untrained.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from p3m_lightning.sheets import Panel, matting_panels, sheet
 from p3m_lightning.synthetic import render_portrait
 
 FACTOR = 4
-CERTAIN = 1e-3  # alphas nearer than this to 0 and 1 would have endless logits
+CERTAIN = 1e-3  # alphas closer than this to 0 and 1 would have infinite logits
 CROP, BATCH, RATE = 256, 4, 2e-3  # of the training
-FEATURES = 3  # `deep_guided` looks at the reduced picture: there is no network here that could give it features
+FEATURES = 3  # `deep_guided` gets the reduced image: there is no network here to provide features
 PICTURED, WINDOW = 2, 96  # pairs in the sheet, and the side in pixels of the part that is shown
 
 
 class Pair(NamedTuple):
-    """A picture and its true matte, both sides multiples of `FACTOR`."""
+    """An image and its true matte; both sides are multiples of `FACTOR`."""
 
     name: str
     image: Tensor  # (1, 3, H, W), RGB in [0, 1]
@@ -81,10 +81,10 @@ def bench(
 
     Args:
         pairs: to measure on.
-        training: to train those on that learn.
+        training: pairs to train on, for upsamplers that learn.
         names: keys of `models.upsamplers.UPSAMPLERS`.
-        steps: of training; with 0 they are measured as they start.
-        repeats: the median time of so many runs counts.
+        steps: of training; with 0 they are measured untrained.
+        repeats: runs, of which the median time counts.
     """
     results = {}
     for name in names:
@@ -114,14 +114,14 @@ def train(upsampler: nn.Module, pairs: Sequence[Pair], steps: int, name: str = "
 
 
 def reduced(image: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what an upsampler takes: logits of the matte at a quarter, the normalized picture, features."""
+    """Return the inputs of an upsampler: logits of the matte at quarter size, the normalized image, features."""
     small = nnf.avg_pool2d(alpha, FACTOR)
     normalized = normalize(image)
     return torch.logit(small, CERTAIN), normalized, resize(normalized, (small.shape[-2], small.shape[-1]))
 
 
 def save_comparison(path: str | Path, pairs: Sequence[Pair], results: Mapping[str, Result]) -> None:
-    """Draw where the truth has most hair: the mattes of all upsamplers, and below each its error."""
+    """Draw the mattes of all upsamplers, with errors below, in the window where the true matte has the most hair."""
     rows, notes = [], []
     for i, pair in enumerate(pairs[:PICTURED]):
         window = _busiest_window(pair.alpha)
@@ -136,7 +136,7 @@ def save_comparison(path: str | Path, pairs: Sequence[Pair], results: Mapping[st
         rows.append(shown + [Panel(titles[name], panels[name].matte.picture) for name in results])
         rows.append(shown + [Panel(titles[name], panels[name].error.picture) for name in results])
         sads = ", ".join(f"{name} {result.sads[i]:.3f}" for name, result in results.items())
-        notes += [f"{pair.name}: part of it; SAD of the whole: {sads}", "error: red too much, blue too little"]
+        notes += [f"{pair.name}: detail; SAD of the whole image: {sads}", "error: red too high, blue too low"]
     write_image(path, sheet(rows, notes, side=2 * WINDOW))
 
 
@@ -159,12 +159,12 @@ def _measure(upsampler: nn.Module, pairs: Sequence[Pair], repeats: int, known: d
 
 def _seconds(upsampler: nn.Module, given: tuple[Tensor, ...]) -> float:
     start = time.perf_counter()
-    upsampler(*given)[0, 0, 0, 0].item()  # reading a number waits for a GPU
+    upsampler(*given)[0, 0, 0, 0].item()  # reading a value synchronizes with the GPU
     return time.perf_counter() - start
 
 
 def _pair(name: str, image: Tensor, alpha: Tensor) -> Pair:
-    """Add the batch axis and drop the rows and columns that make no whole quarter."""
+    """Add the batch axis and drop rows and columns beyond a multiple of `FACTOR`."""
     height, width = (side - side % FACTOR for side in alpha.shape[-2:])
     return Pair(name, image[None, :, :height, :width], alpha[None, :, :height, :width])
 
@@ -177,7 +177,7 @@ def _random_crop(pair: Pair) -> tuple[Tensor, Tensor]:
 
 
 def _busiest_window(alpha: Tensor) -> tuple:
-    """Return the index of the square window with the most soft edge in it."""
+    """Return the index of the square window with the most soft edge."""
     side = min(WINDOW, *alpha.shape[-2:])
     softness = nnf.avg_pool2d(alpha * (1 - alpha), side, stride=8)
     top, left = (8 * int(k) for k in np.unravel_index(int(softness.argmax()), softness.shape[-2:]))

@@ -1,4 +1,4 @@
-"""Benchmark of smoothings: flicker taken away, and what it costs, on synthetic clips of which the matte is known."""
+"""Benchmark of smoothing methods: flicker removed, and its cost, on synthetic clips whose mattes are known."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from p3m_lightning.progress import track
 from p3m_lightning.synthetic.clip import ClipFrame, render_clip
 
 MattingFunction = Callable[[Sequence[ClipFrame]], list[np.ndarray]]
-"""Mattes a clip: float32 (H, W) in [0, 1] for every frame."""
+"""Function that mattes a clip: float32 (H, W) in [0, 1] for every frame."""
 
 
 RATIOS = ("dtssd", "messddt", "sad")
@@ -38,8 +38,8 @@ def bench(
 
     Returns:
         For every smoothing the means over the clips of `dtssd`, `messddt`, `sad` (per frame) and `seconds` (per frame,
-        of smoothing alone), and `dtssd_ratio`, `messddt_ratio`, `sad_ratio`: the means over those without smoothing.
-        dtSSD also holds what no smoothing changes: errors that stand still while the true matte moves.
+        of smoothing alone), and `dtssd_ratio`, `messddt_ratio`, `sad_ratio`: the means divided by those without
+        smoothing. dtSSD includes a part that no smoothing changes: errors that stay still while the true matte moves.
     """
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in SMOOTHINGS}
     for seed in track(seeds, "clips"):
@@ -73,10 +73,10 @@ def by_network(predictor: Predictor) -> MattingFunction:
 
 
 def by_simulation(seed: int = 0) -> MattingFunction:
-    """Take the true matte and let it flicker; for a look without a network, no measure of one.
+    """Add flicker to the true matte, for a trial without a network; it does not measure one.
 
-    Every frame has new errors: soft noise near the edge of the subject, and in every eighth frame or so a blob that is
-    wrong for this frame alone.
+    Every frame has new errors: soft noise near the edge of the subject, and in about every eighth frame a blob that is
+    wrong in this frame only.
     """
     rng = np.random.default_rng(seed)
     return lambda clip: [_flickering(rng, to_unit(frame.alpha)) for frame in clip]
@@ -96,5 +96,5 @@ def _flickering(rng: np.random.Generator, alpha: np.ndarray) -> np.ndarray:
 
 
 def summary(means: dict[str, dict[str, float]], mattes: str, **setting: Any) -> dict[str, Any]:
-    """Return what the benchmark prints as JSON; `mattes` says where the unsmoothed mattes are from."""
+    """Return the results to print as JSON; `mattes` says where the unsmoothed mattes come from."""
     return {"benchmark": "video", "mattes": mattes, **setting, "smoothings": means}

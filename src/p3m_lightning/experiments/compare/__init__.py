@@ -1,1 +1,1 @@
-"""Comparison of runs, side by side."""
+"""Side-by-side comparison of runs."""

@@ -1,4 +1,4 @@
-"""Pictures of a comparison of runs: curves, scores image by image, the images on which the runs differ most."""
+"""Figures of a comparison of runs: curves, scores image by image, the images on which the runs differ most."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from p3m_lightning.messages import printable
 from p3m_lightning.schema import InputError
 from p3m_lightning.sheets import LABEL_HEIGHT, Panel, error_picture, reduced, sheet, to_picture
 
-SIDE = 224  # of a picture in a sheet, pixels
-COLUMNS = 3  # of charts in a row
+SIDE = 224  # of an image in a sheet, pixels
+COLUMNS = 3  # charts per row
 
 
 def sorted_chart(runs: Sequence[Run], name: str) -> Picture:
-    """Draw the SAD of every image of a test set, the worst first: the tail that means hide."""
+    """Draw the SAD of every image of a test set, worst first, to show the tail that means hide."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogFormatter, MaxNLocator
 
@@ -29,7 +29,7 @@ def sorted_chart(runs: Sequence[Run], name: str) -> Picture:
     for run in runs:
         values = sorted((row["sad"] for row in run.images[name].values()), reverse=True)
         axes.plot(range(1, len(values) + 1), values, marker=".", markersize=4, label=plain(run.label))
-    axes.set(xlabel="images, the worst first", ylabel="SAD (1000 pixels)", yscale="log")
+    axes.set(xlabel="images, worst first", ylabel="SAD (1000 pixels)", yscale="log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for part in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         part(LogFormatter())  # plain numbers
@@ -39,13 +39,13 @@ def sorted_chart(runs: Sequence[Run], name: str) -> Picture:
 
 
 def curve_chart(runs: Sequence[Run]) -> list[Block]:
-    """Draw what the runs logged in training: validation scores and loss terms, by step."""
+    """Draw the training curves of the runs: validation scores and loss terms, by step."""
     from matplotlib.figure import Figure
 
     curves = {run.label: run.curves() for run in runs}
     keys = dict.fromkeys(key for found in curves.values() for key, curve in found.items() if _is_shown(key, curve))
     if not keys:
-        return [Heading("Training"), Text("None of these runs is a training, or none logged a curve.")]
+        return [Heading("Training"), Text("None of these runs is a training with logged curves.")]
     rows = -(-len(keys) // COLUMNS)
     figure = Figure(figsize=(4 * COLUMNS, 2.6 * rows), layout="constrained")
     grid = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
@@ -60,20 +60,20 @@ def curve_chart(runs: Sequence[Run]) -> list[Block]:
     for axes in grid[len(keys) :]:
         axes.set_axis_off()
     figure.supxlabel("training step", fontsize=9)
-    return [Heading("Training"), chart("curves", figure, "What the runs logged, by training step")]
+    return [Heading("Training"), chart("curves", figure, "Curves of the runs, by training step")]
 
 
 def differing_images(runs: Sequence[Run], name: str, stems: Sequence[str], count: int) -> list[Block]:
-    """Show the images on which the SAD of the runs lies furthest apart; the worst ones where there is one run."""
+    """Show the images on which the SAD of the runs differs most; for a single run, its worst ones."""
     kept = [stem for stem in stems if all(run.matte(name, stem) for run in runs)]
     if not kept or not count:
         lacking = ", ".join(run.label for run in runs if not any(run.matte(name, stem) for stem in stems))
-        return [Text(f"No pictures: {lacking} kept no mattes (callbacks.mattes).")] if count else []
+        return [Text(f"No images: {lacking} kept no mattes (callbacks.mattes).")] if count else []
     chosen = sorted(kept, key=lambda stem: -spread([run.images[name][stem]["sad"] for run in runs]))[:count]
     dataset, reason = _test_set(runs[0], name)
     what = "lies furthest apart" if len(runs) > 1 else "is largest"
-    lack = f" The images themselves are not there ({reason})." if reason else ""
-    blocks: list[Block] = [Text(f"The images whose SAD {what}; errors: red too much, blue too little.{lack}")]
+    lack = f" The images themselves are not available ({reason})." if reason else ""
+    blocks: list[Block] = [Text(f"The images whose SAD {what}; errors: red too high, blue too low.{lack}")]
     for stem in chosen:
         scores = ", ".join(f"{run.label} {run.images[name][stem]['sad']:.3g}" for run in runs)
         picture = sheet([_panels(runs, name, stem, dataset)], [""], SIDE)[:-LABEL_HEIGHT]
@@ -82,12 +82,12 @@ def differing_images(runs: Sequence[Run], name: str, stems: Sequence[str], count
 
 
 def plain(text: str) -> str:
-    """Return a label as matplotlib shows it letter by letter: it would take dollars for formulas."""
+    """Return a label in which matplotlib shows dollar signs literally instead of as formulas."""
     return printable(text).replace("$", r"\$")
 
 
 def spread(values: Sequence[float]) -> float:
-    """Return how far values lie apart; of a single one itself."""
+    """Return the range of several values, or a single value itself."""
     return max(values) - min(values) if len(values) > 1 else values[0]
 
 
@@ -96,11 +96,15 @@ def _is_shown(key: str, curve: Sequence[tuple[int, float]]) -> bool:
 
 
 def _test_set(run: Run, name: str) -> tuple[MattingDataset | None, str]:
-    """Build the test set of a run again; None and the reason where its files are gone."""
+    """Rebuild the test set of a run; return None and the reason if its files are gone."""
     try:
         test = build_recorded(run.config["data"]["tests"][name], str(run.folder))
         test = test() if callable(test) else test
-        return (test, "") if isinstance(test, MattingDataset) else (None, "its configuration names other things")
+        return (
+            (test, "")
+            if isinstance(test, MattingDataset)
+            else (None, "its configuration names another kind of data set")
+        )
     except InputError as error:
         return None, str(error)
     except (KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Report of runs side by side: scores, paired tests, curves, the images on which they differ, their settings."""
+"""Side-by-side report of runs: scores, paired tests, curves, the images on which they differ, their settings."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from p3m_lightning.metrics.report import TAIL, tail_of
 from p3m_lightning.schema import InputError
 
 FEW = 20
-"""Images below which the intervals are said to be too narrow: over draws of log-normal scores those of 95 % held the
-mean in 94 % of the cases with 100 images, 92 % with 20, 85 % with 10, 75 % with 4."""
+"""Number of images below which a report calls its intervals too narrow: in simulations with log-normal scores, 95 %
+intervals contained the mean in 94 % of the cases with 100 images, 92 % with 20, 85 % with 10, 75 % with 4."""
 TESTED = ("sad", "mse", "gradient", "connectivity", "sad_unknown", "sad_face")
 
 
@@ -38,8 +38,8 @@ TESTED = ("sad", "mse", "gradient", "connectivity", "sad_unknown", "sad_face")
 class Settings:
     """Choices of a comparison."""
 
-    only: str | None = None  # the one test set that is wanted; None for all that the runs share
-    tested: Sequence[str] = TESTED  # metrics that are tested, where the runs have them
+    only: str | None = None  # a single test set; None for all that the runs share
+    tested: Sequence[str] = TESTED  # metrics to test, if the runs have them
     samples: int = SAMPLES  # resamples of intervals and permutation tests
     seed: int = 0  # of the resamples
     images: int = 6  # shown for each test set
@@ -49,7 +49,7 @@ def compare(runs: Sequence[Run], settings: Settings) -> list[Block]:
     """Return the report that compares runs on the test sets they share.
 
     Raises:
-        InputError: no test set in common, other images in it, a metric that no set has.
+        InputError: no common test set, different images in it, or a metric that no set has.
     """
     sets = common_sets(runs, settings.only)
     keys = dict.fromkeys(key for name in sets for key in metric_keys(runs, name))
@@ -72,20 +72,20 @@ def compare(runs: Sequence[Run], settings: Settings) -> list[Block]:
 
 
 def overview(runs: Sequence[Run], sets: Mapping[str, Sequence[str]]) -> Table:
-    """Return a table of what the runs are."""
+    """Return a table of the networks, data and settings of the runs."""
     facts = [_facts(run, sets) for run in runs]
     return Table(["", *(run.label for run in runs)], [[key, *(fact[key] for fact in facts)] for key in facts[0]])
 
 
 def notes(runs: Sequence[Run], sets: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Say what makes the scores of the runs less comparable than they look."""
+    """Yield the reasons why the scores of the runs are less comparable than they look."""
     for name in sets:
         if len({_data(run, name) for run in runs if run.is_trained_or_tested}) > 1:
             yield f"the files of {name} are not the same in all runs (see the data row), though their names are."
     if len({inference_text(run.results["inference"]) for run in runs}) > 1:
         yield "the runs apply their networks in different ways (see the inference row)."
     for run in (run for run in runs if not run.is_trained_or_tested):
-        yield f"the mattes of {run.label} come from elsewhere: of their truth nothing is known but its names."
+        yield f"the mattes of {run.label} come from elsewhere: of their true mattes only the names are known."
     versions = [run.results.get("versions", {}) for run in runs if run.is_trained_or_tested]
     for package in dict.fromkeys(key for one in versions for key in one):
         found = [one.get(package, "not recorded") for one in versions]
@@ -152,14 +152,14 @@ def difference_table(runs: Sequence[Run]) -> list[Block]:
 
 
 def metric_keys(runs: Sequence[Run], name: str) -> list[str]:
-    """Return the metrics that every run has of a test set, in the order of the first."""
+    """Return the metrics that all runs have for a test set, in the order of the first run."""
     keys = [{key for row in run.images[name].values() for key in row} for run in runs]
     order = dict.fromkeys(key for row in runs[0].images[name].values() for key in row)
     return [key for key in order if key != "name" and all(key in found for found in keys)]
 
 
 def stems_with(runs: Sequence[Run], name: str, stems: Sequence[str], key: str) -> list[str]:
-    """Return the images that have a metric in every run: there are faces in some only."""
+    """Return the images that have a metric in every run; only some images have faces, for example."""
     return [stem for stem in stems if all(key in run.images[name][stem] for run in runs)]
 
 
@@ -169,7 +169,7 @@ def column(run: Run, name: str, stems: Sequence[str], key: str) -> np.ndarray:
 
 
 def estimate_text(estimate: Estimate, signed: bool = False) -> str:
-    """Return `value [low, high]` in four digits."""
+    """Return `value [low, high]` with four digits."""
     value, low, high = (f"{number:{'+' if signed else ''}.4g}" for number in estimate)
     return f"{value} [{low}, {high}]"
 
@@ -179,7 +179,7 @@ def _facts(run: Run, sets: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return {
         "run folder": "/".join(run.folder.parts[-2:]),
         "experiment": str(results.get("experiment")),
-        "network": str(model.get("title") or model.get("name") or "that of the checkpoint"),
+        "network": str(model.get("title") or model.get("name") or "as in the checkpoint"),
         "checkpoint": str(results.get("checkpoint")),
         "inference": inference_text(results["inference"]),
         "seed": str(results.get("seed")),
@@ -201,15 +201,15 @@ def _scores_legend(settings: Settings, images: int) -> str:
     few = f" {images} images are few: the intervals are narrower than they should be." if images < FEW else ""
     return (
         f"In brackets the {LEVEL:.0%} interval of {settings.samples} resamples of the images (bootstrap, percentiles,"
-        f" seed {settings.seed}; the same resamples for every run). The best of a row is bold: the least error, the"
-        f" largest iou.{few}"
+        f" seed {settings.seed}; the same resamples for every run). The best of a row is bold: the lowest error, the"
+        f" highest iou.{few}"
     )
 
 
 def _tests_legend(runs: Sequence[Run]) -> str:
     return (
-        "Differences on the same images; negative: the one named first is better. p values of Wilcoxon's signed-rank"
+        "Differences on the same images; negative: the run named first is better. p values of Wilcoxon's signed-rank"
         " test (most images) and of a permutation test of the mean (random signs), both two-sided and corrected after"
-        f" Holm for all rows of the table{'' if len(runs) == 2 else ', all pairs of runs included'}. They know of the"
-        " images, not of another training's luck: for that, compare several seeds."
+        f" Holm for all rows of the table{'' if len(runs) == 2 else ', all pairs of runs included'}. They account"
+        " for the choice of images, not for the randomness of training: for that, compare several seeds."
     )

@@ -1,1 +1,1 @@
-"""Cycle between StyleMatte and StyleMatteGAN: mattes teach a generator, its portraits teach the network."""
+"""Cycle between StyleMatte and StyleMatteGAN: mattes train a generator, its portraits train the network."""

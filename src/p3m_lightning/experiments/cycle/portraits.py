@@ -1,4 +1,4 @@
-"""Generated portraits as a training set: sampled, sifted by a quality gate, laid over backgrounds."""
+"""Generated portraits as a training set: sampled, filtered by a quality gate, composited over backgrounds."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from p3m_lightning.schema import InputError
 
 OPAQUE = 0.5
 CLEAR = 0.05
-"""An alpha this close to 0 or 1 is clearly out or in."""
+"""An alpha this close to 0 or 1 is clearly background or foreground."""
 
 
 def make_portraits(
     config: Mapping[str, Any], folder: Path, generator: Generator, predictor: Predictor
 ) -> dict[str, Any]:
-    """Sample candidates into `folder/candidates` and write those that pass as a training set, P3M-10k's layout.
+    """Sample candidates into `folder/candidates` and write those that pass as a training set in P3M-10k's layout.
 
-    A kept portrait lies over a photograph, at the generator's own resolution, so that both sides of the edge are
-    equally sharp; then both are enlarged. `gate.csv` has the measures of every candidate and why it was refused.
+    A kept portrait is composited over a photograph at the generator's own resolution, so that both sides of the edge
+    are equally sharp, and then enlarged. `gate.csv` lists the measures of every candidate and why it was refused.
 
     Args:
         config: of the cycle: `sampling`, `gate`, `size`, `seed`, `device`, `paths.backgrounds`.
         folder: where `candidates/`, `train/original_image/`, `train/mask/` and `gate.csv` go.
         generator: from `load_generator`.
-        predictor: the matting network that is asked for its opinion.
+        predictor: the matting network that gives a second opinion.
 
     Returns:
         `candidates`, `kept`, and under `refused` how many failed each measure (some fail several).
@@ -87,16 +87,16 @@ def make_portraits(
 
 
 def measure(alpha: np.ndarray, opinion: np.ndarray) -> dict[str, float]:
-    """Measure what tells a portrait's matte from a failed one.
+    """Measure properties that distinguish a portrait's matte from a failed one.
 
     Args:
         alpha: float (H, W) in [0, 1], the generator's.
-        opinion: the same, what the matting network makes of the picture.
+        opinion: the same, the matte that the matting network predicts.
 
     Returns:
-        coverage: mean of alpha; component: share of the opaque pixels that hang together in one piece; unknown: share
-        of the pixels neither clearly in nor clearly out; top, bottom: mean of alpha in the first and the last row;
-        disagreement: mean absolute difference from the opinion.
+        coverage: mean of alpha; component: share of the opaque pixels in the largest connected piece; unknown: share
+        of the pixels neither clearly background nor clearly foreground; top, bottom: mean of alpha in the first and the
+        last row; disagreement: mean absolute difference from the opinion.
     """
     return {
         "coverage": float(alpha.mean()),
@@ -109,19 +109,19 @@ def measure(alpha: np.ndarray, opinion: np.ndarray) -> dict[str, float]:
 
 
 PREDICTED = "predicted_error"
-"""Mean error that the quality head predicts; measured only where the gate asks for it."""
+"""Mean error that the quality head predicts; measured only if the gate has a limit for it."""
 
 MEASURES = ("coverage", "component", "unknown", "top", "bottom", "disagreement", PREDICTED)
 
 
 def largest_piece(mask: np.ndarray) -> float:
-    """Return the share of a bool mask (H, W) in its largest piece (pixels touch at corners too); 0 for an empty one."""
+    """Return the share of a bool mask (H, W) in its largest 8-connected piece; 0 for an empty one."""
     areas = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
     return float(areas.max() / areas.sum()) if len(areas) else 0.0
 
 
 def faults_of(measures: Mapping[str, float], gate: Mapping[str, Sequence[float]]) -> list[str]:
-    """Return the names of the measures that lie outside of their limits, (least, most)."""
+    """Return the names of the measures outside their limits (least, most)."""
     return [key for key, (least, most) in gate.items() if not least <= measures[key] <= most]
 
 
@@ -129,7 +129,7 @@ def check_gate(gate: Mapping[str, Sequence[float] | None]) -> dict[str, Sequence
     """Return the limits that are not null.
 
     Raises:
-        InputError: no such measure, or no two rising limits.
+        InputError: no such measure, or limits that are not two increasing numbers.
     """
     limited = {key: limits for key, limits in gate.items() if limits is not None}
     for key, limits in limited.items():
@@ -148,7 +148,7 @@ def read_rgba(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def enlarged(pixels: np.ndarray, size: int | None) -> np.ndarray:
-    """Resize (H, W[, 3]) to `size` (side of a square) by a cubic, within the range that it had; None keeps it."""
+    """Resize (H, W[, 3]) to a square of side `size`, bicubic, clipped to its own range; None keeps the size."""
     if size is None or pixels.shape[0] == size:
         return pixels
     resized = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_CUBIC)

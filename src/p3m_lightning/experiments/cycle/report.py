@@ -1,4 +1,4 @@
-"""Report of a cycle: report.md with its tables, and pictures of every step."""
+"""Report of a cycle: report.md with its tables, and images of every step."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from p3m_lightning.sheets import Panel, error_picture, sheet, to_picture
 
 SHOWN = ("sad", "mse", "sad_unknown", "gradient", "connectivity")
 ARMS = {"before": "before", "control": "trained further without portraits", "after": "trained further with portraits"}
-COUNT = 6  # pictures of a kind
-SQUARE = 8  # pixels of the checkerboard behind transparent pictures
+COUNT = 6  # images of a kind
+SQUARE = 8  # pixels of the checkerboard behind transparent images
 
 
 def write_report(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str, Mapping[str, Any]]) -> Path:
-    """Write `report.md` and the pictures that it shows into `folder`.
+    """Write `report.md` and its images into `folder`.
 
     Args:
         config: of the cycle.
@@ -55,14 +55,14 @@ def write_report(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str,
 
 
 PICTURES = {
-    "cutouts": "photographs as the network cut them out: what the generator learned from",
+    "cutouts": "photographs as the network cut them out: the training images of the generator",
     "portraits": "generated portraits that passed, over photographs, with their mattes",
     "refused": "generated portraits that were refused, and why",
 }
 
 
 def score_table(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
-    """Lay out the mean metrics of every test set, before and after, as Markdown."""
+    """Return the mean metrics of every test set, before and after, as a Markdown table."""
     rows = []
     for name in outcomes["after"]["sets"]:
         for arm in (arm for arm in ARMS if arm in outcomes):
@@ -72,12 +72,12 @@ def score_table(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def production_table(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
-    """Lay out what the steps between made, as Markdown."""
+    """Return the products of the steps between, as a Markdown table."""
     made, learned = outcomes["portraits"], outcomes["gan"]
     distances = {when: learned["distance"][when] for when in ("start", "best") if learned["distance"][when]}
     rows = {
         "photographs cut out": f"{outcomes['mattes']['photographs'] - len(outcomes['mattes']['failed'])}",
-        "pictures shown to the generator": f"{learned['images']:,}",
+        "images shown to the generator": f"{learned['images']:,}",
         **{f"distance at {when}: {key}": f"{value:.4g}" for when, d in distances.items() for key, value in numbers(d)},
         "portraits sampled": f"{made['candidates']}",
         "portraits kept": f"{made['kept']}",
@@ -87,7 +87,7 @@ def production_table(outcomes: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def numbers(entries: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Return the entries that are floats, under their full names only."""
+    """Return the float entries, under their full names only."""
     return [(key, value) for key, value in entries.items() if isinstance(value, float) and key != "distance"]
 
 
@@ -119,12 +119,12 @@ def show_portraits(folder: Path) -> bool:
 
 
 def spaced(items: Sequence[Any]) -> Sequence[Any]:
-    """Return `COUNT` of the items, far from each other: neighbors have neighboring psis."""
+    """Return `COUNT` of the items, evenly spaced, since neighbors have similar psis."""
     return items[:: max(1, len(items) // COUNT)][:COUNT]
 
 
 def show_mattes(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str, Mapping[str, Any]], name: str) -> bool:
-    """Write a sheet of some portraits of a test set, before and after; False where the set is none of P3M-10k's."""
+    """Write a sheet of some portraits of a test set, before and after; return False if the set is not of P3M-10k."""
     try:
         tests = MattingDataset(config["paths"]["data"], "p3m-10k", name)
     except ValueError:
@@ -151,7 +151,7 @@ def show_mattes(config: Mapping[str, Any], folder: Path, outcomes: Mapping[str, 
 
 
 def on_checkerboard(path: Path) -> np.ndarray:
-    """Read an RGBA picture and lay it over a checkerboard: uint8 (H, W, 3)."""
+    """Read an RGBA image and composite it over a checkerboard: uint8 (H, W, 3)."""
     with open_image(path) as picture:
         pixels = np.asarray(picture.convert("RGBA")).astype(np.float32)
     y, x = np.indices(pixels.shape[:2]) // SQUARE

@@ -1,7 +1,7 @@
-"""The cycle: a network mats photographs, a generator learns portraits with mattes from them, these teach it further.
+"""The cycle: a network mattes photographs, a generator learns from the cut-outs, its portraits train the network.
 
-Every step has a folder of its own with a marker, `done.json`, written last: a finished step is skipped, a broken one
-goes on from what it has left.
+Every step has a folder of its own with a marker, `done.json`, written last: a finished step is skipped, an interrupted
+one resumes.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ RUNS = {
     "gan": ("gan", {"paths.backgrounds": "backgrounds", "data.portraits.root": "mattes"}),
     "further": ("train", {"paths.data": "data", "init_from": "start", "paths.portraits": "portraits"}),
 }
-"""Key of the configuration -> whose overrides it holds, and which keys are given places of the cycle."""
+"""Key of the configuration -> the verb whose overrides it holds, and the keys that are set to places of the cycle."""
 FIXED = {"gan": ("data.portraits.name=rgba", "data.portraits.foreground=false")}
-"""The cut-outs have the colors of the foreground already."""
+"""The cut-outs already have the colors of the foreground."""
 Config = Mapping[str, Any]
 Outcomes = Mapping[str, Mapping[str, Any]]
-"""step -> what it left: plain values, also in its marker."""
+"""Step -> its outcome: plain values, also stored in its marker."""
 
 
 class Step(NamedTuple):
     """One part of the cycle."""
 
     work: Callable[[Config, Path, Outcomes], dict[str, Any]]  # configuration, own folder, what came before
-    keys: tuple[str, ...]  # of the configuration, on which its outcome depends
+    keys: tuple[str, ...]  # of the configuration that its outcome depends on
     says: str
 
 
 def run_cycle(config: Config) -> dict[str, Any]:
-    """Go through all steps that are not finished, and write the report.
+    """Run all steps that are not finished, and write the report.
 
     Args:
         config: `conf/cycle.yaml` composed and resolved, plain containers.
@@ -63,7 +63,7 @@ def run_cycle(config: Config) -> dict[str, Any]:
         The outcome of every step; `results.json` in the folder of the cycle holds it.
 
     Raises:
-        InputError: a key or file that does not fit, or a finished step that was made with other settings.
+        InputError: a key or file does not fit, or a step was finished with other settings.
     """
     folder = Path(config["paths"]["run"])
     steps = {name: step for name, step in STEPS.items() if name != "control" or config["control"]}
@@ -71,7 +71,7 @@ def run_cycle(config: Config) -> dict[str, Any]:
     for key in RUNS:
         compose_step(
             config, key, {"start": "", "portraits": "", "mattes": ""}, folder
-        )  # typing errors come out before a night
+        )  # typos show now, not after hours of work
     refuse_changed_steps(config, folder, steps)
     for node in filter(None, config["prepare"].values()):
         build(node)
@@ -97,7 +97,7 @@ def run_cycle(config: Config) -> dict[str, Any]:
 
 
 def refuse_changed_steps(config: Config, folder: Path, steps: Mapping[str, Step]) -> None:
-    """Raise an InputError if a finished step was made with other settings than those given now."""
+    """Raise an InputError if a step was finished with settings other than the present ones."""
     for name, step in steps.items():
         marker = folder / name / MARKER
         if not marker.is_file():
@@ -108,15 +108,15 @@ def refuse_changed_steps(config: Config, folder: Path, steps: Mapping[str, Step]
 
 
 def settings_of(config: Config, step: Step) -> dict[str, Any]:
-    """Return the keys on which the outcome of a step depends."""
+    """Return the settings that the outcome of a step depends on."""
     places = {key: value for key, value in config["paths"].items() if key not in ("run", "output")}
     return {key: config[key] for key in (*step.keys, "seed")} | {"paths": places}
 
 
 def start(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
-    """Name the checkpoint to start with, trained here where none was given."""
+    """Return the checkpoint to start with; train one if none was given."""
     if config["ckpt"]:
-        Predictor.from_checkpoint(config["ckpt"], "cpu", mode=None)  # says at once what is wrong with it
+        Predictor.from_checkpoint(config["ckpt"], "cpu", mode=None)  # errors show at once
         return {"checkpoint": str(config["ckpt"])}
     return trained(compose_step(config, "start", {}, folder), folder)
 
@@ -127,13 +127,13 @@ def before(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
 
 
 def mattes(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
-    """Cut the people out of the photographs: RGBA pictures with estimated colors of the foreground."""
+    """Cut the people out of the photographs: RGBA images with estimated foreground colors."""
     keys = config["mattes"]
     start = outcomes["start"]["checkpoint"]
     predictor = Predictor.from_checkpoint(start, config["device"], mode=keys["mode"], **keys["passes"])
     finder = Finder([Path(config["paths"]["photographs"])], recursive=True, leave_out=folder)
     finder.check()
-    # one flat folder, whatever the photographs lie in
+    # one flat folder, however the photographs are nested
     tasks = [task._replace(name=task.name.replace("/", "_")) for task in islice(finder, keys["limit"])]
     products = Products(folder, cutout=True, foreground=keys["foreground"])
     pending = [task for task in tasks if not products.finished(task.name)]
@@ -159,7 +159,7 @@ def portraits(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any
 
 
 def control(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
-    """Train the network further for as long, but without generated portraits."""
+    """Train the network further for the same time, but without generated portraits."""
     return further(config, folder, outcomes, config["control"])
 
 
@@ -169,12 +169,12 @@ def after(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
 
 
 def further(config: Config, folder: Path, outcomes: Outcomes, changes: Sequence[str]) -> dict[str, Any]:
-    """Go on from the first checkpoint with the generated portraits at hand."""
+    """Train further from the first checkpoint, with the generated portraits available."""
     return trained(compose_step(config, "further", places_of(folder, outcomes), folder, changes), folder)
 
 
 def trained(run: Config, folder: Path) -> dict[str, Any]:
-    """Train, or go on with it."""
+    """Train, or resume the training."""
     results = train(run if run["stages"] else going_on(run, folder))
     return {"checkpoint": str(folder / "checkpoints" / results["checkpoint"]), "sets": means(results)}
 
@@ -198,19 +198,19 @@ def compose_step(
     where = [f"{name}={quoted({**config['paths'], **places}[place])}" for name, place in fixed.items()]
     run = compose_run(verb, [*config[key], *where, f"seed={config['seed']}", *FIXED.get(key, ()), *changes], folder)
     if "ddp" in str(run["trainer"].get("strategy")):
-        raise InputError(f"{key}: the cycle runs in one process; take trainer=gpu or auto")
+        raise InputError(f"{key}: the cycle runs in one process; use trainer=gpu or auto")
     return run
 
 
 def places_of(folder: Path, outcomes: Outcomes) -> dict[str, str]:
-    """Return where a step finds what those before it left."""
+    """Return the places where a step finds the results of earlier ones."""
     home = folder.parent
     start = outcomes["start"]["checkpoint"] if "start" in outcomes else ""
     return {"start": start, "mattes": str(home / "mattes" / "cutout"), "portraits": str(home / "portraits")}
 
 
 def going_on(run: Config, folder: Path) -> dict[str, Any]:
-    """Let a run be resumed from its last checkpoint if it has one."""
+    """Return the configuration of a run, set to resume from its last checkpoint if it has one."""
     last = folder / "checkpoints" / "last.ckpt"
     return {**run, "ckpt": str(last) if last.is_file() else None}
 
@@ -221,12 +221,12 @@ def means(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 STEPS = {
-    "start": Step(start, ("ckpt", "start"), "the network that mats"),
+    "start": Step(start, ("ckpt", "start"), "the initial network"),
     "before": Step(before, ("score",), "its scores"),
-    "mattes": Step(mattes, ("mattes",), "photographs cut out by it"),
+    "mattes": Step(mattes, ("mattes",), "photographs cut out by the network"),
     "gan": Step(gan, ("gan",), "a generator of portraits with mattes"),
     "portraits": Step(portraits, ("sampling", "gate", "size"), "its portraits, sifted"),
     "control": Step(control, ("further", "control"), "the network trained further without them"),
     "after": Step(after, ("further",), "the network trained further with them"),
 }
-"""The steps in their order."""
+"""The steps, in order."""

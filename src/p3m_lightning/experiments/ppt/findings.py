@@ -1,4 +1,4 @@
-"""Published findings about blurred faces, looked for in a PPT table and told from its numbers, whichever way."""
+"""Published findings about blurred faces, checked against the numbers of a PPT table."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from p3m_lightning.images import to_unit
 from p3m_lightning.schema import UNKNOWN
 
 HARDLY = 0.05  # a relative change of a score that counts as hardly any; published: 0.7 % at most
-CHANCE = 0.05  # a larger p does not tell a difference from the luck of the images
-LEARNED = 0.9  # a larger part of the error of a grey unknown region is no learned matte
+CHANCE = 0.05  # with a larger p, a difference may be due to the choice of images
+LEARNED = 0.9  # an error above this part of that of a gray unknown region is not a learned matte
 SIDES = (("B", "B"), ("B", "N"), ("N", "B"), ("N", "N"))
 """Training and test images of the four cells of a method."""
 
 
 def grey_error(plan: Plan) -> float:
-    """Return what the trimap alone gives: the mean squared error in the unknown region of a matte that is 0.5 there.
+    """Return the error of the trimap alone: the MSE, in the unknown region, of a matte that is 0.5 there.
 
-    Infinite where no method takes a trimap.
+    It is infinite if no method takes a trimap.
     """
     if all(plan.kind_of(model) in WHOLE_IMAGE for model in plan.models):
         return float("inf")
@@ -34,7 +34,7 @@ def grey_error(plan: Plan) -> float:
         sample = SampleFiles(files)
         alpha = to_unit(sample.alpha())
         trimap = sample.trimap(alpha.shape)
-        assert trimap is not None  # it was asked for
+        assert trimap is not None  # it was requested
         unknown = trimap == UNKNOWN
         errors.append(np.square(alpha[unknown] - 0.5).mean() if unknown.any() else 0.0)
     return float(np.mean(errors))
@@ -45,16 +45,16 @@ def findings(scores: Sequence[Score], runs: Mapping[Cell, Run], test: str, grey:
 
     Args:
         scores: of this run.
-        runs: of every cell, for the tests of single images.
+        runs: of every cell, for tests over images.
         test: name of the test set.
-        grey: see `grey_error`; a method with a trimap that does not do better has learned nothing and shows nothing.
+        grey: see `grey_error`; a method with a trimap that does not do better has learned nothing and is not counted.
     """
     methods = list(dict.fromkeys(score.method for score in scores))
     free = [method for method in methods if _kind(scores, method) in WHOLE_IMAGE]
     based = [method for method in methods if method not in free]
     idle = [method for method in based if not _learned(scores, method, grey)]
     based = [method for method in based if method not in idle]
-    no_witness = f"Not counted: {', '.join(idle)}, no better than a grey unknown region after this training."
+    no_witness = f"Not counted: {', '.join(idle)}, no better than a gray unknown region after this training."
     sentences = [
         no_witness if idle else None,
         _trimaps_help(scores, based, free),
@@ -65,7 +65,7 @@ def findings(scores: Sequence[Score], runs: Mapping[Cell, Run], test: str, grey:
 
 
 def blur_effect(scores: Sequence[Score], method: str) -> float | None:
-    """Return by what share blurring the test faces changes a method's score, the larger of what it was trained on."""
+    """Return the relative change of a method's score by blurring the test faces, the larger over its trainings."""
     metric = headline(_kind(scores, method))[0]
     changes = []
     for side in (NOT_TRAINED, "B", "N"):
@@ -76,12 +76,12 @@ def blur_effect(scores: Sequence[Score], method: str) -> float | None:
 
 
 def direction(scores: Sequence[Score], method: str, side: str) -> float | None:
-    """Return by what factor the SAD grows on the faces that a method was not trained on, N:B / N:N or B:N / B:B.
+    """Return the factor by which the SAD grows on faces that a method was not trained on, N:B / N:N or B:N / B:B.
 
     Args:
         scores: of this run.
         method: without a trimap.
-        side: what it was trained on, N or B.
+        side: the condition that it was trained on, N or B.
     """
     other, same = (find(scores, Cell(method, side, condition), "sad") for condition in ("BN" if side == "N" else "NB"))
     return other.value / same.value if other and same else None
@@ -92,7 +92,7 @@ def _kind(scores: Sequence[Score], method: str) -> str:
 
 
 def _learned(scores: Sequence[Score], method: str, grey: float) -> bool:
-    """Tell whether every training of a method with a trimap came to more than what the trimap alone says."""
+    """Return whether every training of a method with a trimap does better than the trimap alone."""
     cells = (Cell(method, side, condition) for side in (NOT_TRAINED, "B", "N") for condition in "BN")
     errors = (find(scores, cell, "mse_unknown") for cell in cells)
     return all(error.value < LEARNED * grey for error in errors if error)

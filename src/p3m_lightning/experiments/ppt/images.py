@@ -1,4 +1,4 @@
-"""The images of one condition: faces hidden in a style, made once from the normal images and kept."""
+"""The images of one condition: faces hidden in a style, made once from the normal images and stored."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from p3m_lightning.privacy.anonymize_report import FAILED, HIDDEN, OBFUSCATED
 from p3m_lightning.schema import InputError
 
 LANDMARKS = "landmarks"
-"""Folder of a split with a JSON file of landmarks for each image, as rendered portraits have it."""
+"""Folder of a split with a JSON file of landmarks for each image, as in rendered portraits."""
 
 
 def hide_faces(root: str | Path, dataset: str, split: str, normal: str, target: Path, keys: Mapping[str, Any]) -> None:
-    """Hide the faces of a split's normal images in one style, without loss; what was done before is kept.
+    """Hide the faces of a split's normal images in one style, losslessly; existing results are kept.
 
-    Faces are where the split's landmarks say, or where dlib finds them. An image without one is copied.
+    Faces are located by the split's landmarks, or else by dlib. An image without a face is copied.
 
     Args:
         root: folder of the data set.
@@ -53,12 +53,12 @@ def hide_faces(root: str | Path, dataset: str, split: str, normal: str, target: 
     if not any(entry.status == OBFUSCATED for entry in entries.values()):
         raise InputError(f"{first['image'].parent}: no face found in any image, so there is nothing to hide")
     for stem, entry in entries.items():
-        if entry.status == HIDDEN:  # its transition area covers the face: as in the data set's own blurred images
+        if entry.status == HIDDEN:  # its transition area covers the face, as in the data set's own blurred images
             write_image(target / f"{stem}.png", read_image(samples[stem]["image"]))
 
 
 def _finder(has_landmarks: bool) -> Any:
-    """Return a face finder; none of the images is shown to it where there are landmarks of all."""
+    """Return a face finder; with landmarks for all images, one that is never called."""
     if has_landmarks:
         return no_face
     from p3m_lightning.privacy.dlib_faces import DlibFaceFinder
@@ -67,5 +67,5 @@ def _finder(has_landmarks: bool) -> Any:
 
 
 def no_face(image: Any) -> list[Any]:
-    """Find nothing."""
+    """Return no faces."""
     return []

@@ -1,6 +1,6 @@
-"""Plan of privacy-preserving training (PPT, Li et al., ACM MM 2021): what is trained on B or N, and tested on B and N.
+"""Plan of privacy-preserving training (PPT, Li et al., ACM MM 2021): methods trained on B or N, tested on B and N.
 
-A cell is a method, what it was trained on, and what it is tested on.
+A cell is a method, the condition it was trained on, and the condition it is tested on.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from p3m_lightning.models.weights import read_checkpoint
 from p3m_lightning.schema import InputError
 
 TRADITIONAL, TRIMAP_BASED, TRIMAP_FREE = "traditional", "trimap-based", "trimap-free"
-OUTSIDE, OUTSIDE_TRIMAP = "outside", "outside, trimap"  # of others, who trained it as they saw fit
-NOT_OURS = (TRADITIONAL, OUTSIDE, OUTSIDE_TRIMAP)  # nothing is trained here, so there are two cells only
-WHOLE_IMAGE = (TRIMAP_FREE, OUTSIDE)  # scored over the whole image, the others in the unknown region
+OUTSIDE, OUTSIDE_TRIMAP = "outside", "outside, trimap"  # networks that others trained in their own way
+NOT_OURS = (TRADITIONAL, OUTSIDE, OUTSIDE_TRIMAP)  # nothing is trained here, so there are only two cells
+WHOLE_IMAGE = (TRIMAP_FREE, OUTSIDE)  # scored over the whole image; the others in the unknown region
 NOT_TRAINED = "-"
 
 
@@ -47,7 +47,7 @@ class Plan:
     test_on: Sequence[str]
     seed: int
     root: str  # of the data set
-    folders: Mapping[str, str]  # condition -> folder of images that the data set has
+    folders: Mapping[str, str]  # condition -> folder of images in the data set
     styles: Mapping[str, Mapping[str, Any]]  # condition -> keys of `obfuscate`
     test: str  # name of the test set
     data: Sequence[str]  # overrides of every training and every test
@@ -56,14 +56,14 @@ class Plan:
     train_overrides: Sequence[str] = ()  # of every training, after those of the methods
     checkpoints: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # model -> condition -> file
     rivals: Mapping[str, str] = field(default_factory=dict)  # name -> file from outside, its card beside it
-    hidden: Path | None = None  # where the images of the styles are, None: in `folder`
+    hidden: Path | None = None  # folder of the images of the styles; None: in `folder`
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Plan:
-        """Read a plan out of the resolved configuration.
+        """Read a plan from the resolved configuration.
 
         Raises:
-            InputError: a model, a condition or a checkpoint that nothing is known of.
+            InputError: an unknown model, condition or checkpoint.
         """
         protocol = config["protocol"]
         keys = ("models", "train_on", "test_on", "seed", "train_overrides", "styles", "checkpoints")
@@ -77,7 +77,7 @@ class Plan:
         return plan
 
     def check(self) -> None:
-        """Refuse names that nothing is known of, before anything is trained."""
+        """Refuse unknown names before anything is trained."""
         for name, path in self.rivals.items():
             if name in MODELS or self.models.count(name) > 1:
                 raise InputError(f"rivals.{name}: a method of this package has that name; choose another")
@@ -87,9 +87,7 @@ class Plan:
         for name in (name for name in self.models if name not in self.rivals):
             model_card(name)
             if name not in self.methods and kind_of(name) != TRADITIONAL:
-                raise InputError(
-                    f"models: the protocol does not say how to train {name}; it knows {_listed(self.methods)}"
-                )
+                raise InputError(f"models: the protocol has no training for {name}, only for {_listed(self.methods)}")
         for condition in (*self.train_on, *self.test_on):
             if condition not in self.folders and condition not in self.styles:
                 known = _listed([*self.folders, *self.styles])
@@ -102,7 +100,7 @@ class Plan:
                     self._check_checkpoint(name, path)
 
     def of_seed(self, seed: int) -> Plan:
-        """Return the same plan with another seed, in a folder of its own beside those of other seeds."""
+        """Return the same plan with another seed, in a folder of its own."""
         return replace(self, seed=seed, folder=self.folder / f"seed_{seed}", hidden=self.folder)
 
     def cells(self) -> Iterator[Cell]:
@@ -112,7 +110,7 @@ class Plan:
             yield from (Cell(model, side, condition) for side in trained for condition in self.test_on)
 
     def kind_of(self, model: str) -> str:
-        """Return what kind of method one of `models` is."""
+        """Return the kind of method of one of `models`."""
         if model not in self.rivals:
             return kind_of(model)
         return OUTSIDE_TRIMAP if read_card(card_path(self.rivals[model])).trimap else OUTSIDE
@@ -128,13 +126,13 @@ class Plan:
         return self.folder / cell.model / f"{cell.trained_on}_tested_on_{cell.tested_on}"
 
     def images(self, condition: str, split: str) -> str:
-        """Return the folder of images of a condition, as `images` of a data set takes it."""
+        """Return the folder of images of a condition, in the form that `images` of a data set takes."""
         return self.folders.get(condition) or str(
             ((self.hidden or self.folder) / "images" / condition / split).absolute()
         )
 
     def checkpoint(self, model: str, side: str) -> Path:
-        """Return the file of a trained network: the one that was given, else the best of our training."""
+        """Return the file of a trained network: the given checkpoint, else the best of our training."""
         given = (self.checkpoints.get(model) or {}).get(side)
         return Path(given) if given else self.training_folder(model, side) / "checkpoints" / "best.ckpt"
 

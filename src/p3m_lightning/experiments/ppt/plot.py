@@ -1,4 +1,4 @@
-"""The plot of a PPT table: the four cells of every method, and what each way of hiding a face does."""
+"""The plot of a PPT table: the four cells of every method, and the effect of each way of hiding a face."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from p3m_lightning.experiments.ppt.scores import Score, headline, measured
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLORS = {"B": "#4c72b0", "N": "#dd8452"}  # by what is trained on
-HATCHES = {"B": "///", "N": ""}  # by what is tested on
+COLORS = {"B": "#4c72b0", "N": "#dd8452"}  # by training condition
+HATCHES = {"B": "///", "N": ""}  # by test condition
 WIDTH = 0.2
 
 
 def ppt_chart(scores: Sequence[Score], plan: Plan) -> Picture:
-    """Draw SAD with its intervals by method and cell, and the change that each style brings."""
+    """Draw SAD with its intervals by method and cell, and the change by each style."""
     from matplotlib.figure import Figure
 
     free = [method for method in plan.models if plan.kind_of(method) in WHOLE_IMAGE]
@@ -34,7 +34,7 @@ def ppt_chart(scores: Sequence[Score], plan: Plan) -> Picture:
         axes.legend(fontsize=8)
     if styles:
         _draw_styles(panels[-1], scores, plan)
-    return chart("ppt", figure, f"SAD on {plan.test} by what was trained on and tested on; bars: 95% intervals")
+    return chart("ppt", figure, f"SAD on {plan.test} by training and test condition; bars: 95% intervals")
 
 
 def _draw_cells(axes: Axes, scores: Sequence[Score], methods: Sequence[str], plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""The PPT table for people and programs: Markdown, HTML, LaTeX, CSV and a plot."""
+"""The PPT table as Markdown, HTML, LaTeX, CSV and a plot."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def write_report(plan: Plan, runs: Mapping[Cell, Run]) -> str:
     blocks: list[Block] = [Heading("PPT: trained on and tested on blurred and normal portraits", 1), _intro(plan, runs)]
     for kind, table in tables.items():
         blocks += [Heading(TITLES[kind]), Text(captions[kind]), table]
-    blocks += [Heading("What the numbers say"), *map(Text, sentences), ppt_chart(scores, plan)]
+    blocks += [Heading("Findings"), *map(Text, sentences), ppt_chart(scores, plan)]
     blocks += [Heading("Inside the face"), Text(_face_caption(scores)), face_table(plan, scores, modes)]
     if set(plan.test_on) - {"B", "N"}:
         blocks += [
@@ -81,7 +81,7 @@ def write_report(plan: Plan, runs: Mapping[Cell, Run]) -> str:
 
 
 def main_table(plan: Plan, kind: str, scores: Sequence[Score], modes: Sequence[tuple[str, str]]) -> Table:
-    """Return the cells of one kind of method, and below each method what is published of it; the least is bold."""
+    """Return the cells of one kind of method, each above its published figures; the lowest is bold."""
     sides = [NOT_TRAINED] if kind in NOT_OURS else [side for side in plan.train_on if side in ("B", "N")]
     tested = [condition for condition in plan.test_on if condition in ("B", "N")]
     pairs = [(side, condition) for side in sides for condition in tested]
@@ -106,7 +106,7 @@ def face_table(plan: Plan, scores: Sequence[Score], modes: Sequence[tuple[str, s
     rows = []
     for method in plan.models:
         cells = [Cell(method, *sides) for sides in SIDES]
-        if plan.kind_of(method) in NOT_OURS:  # under what would be trained on B
+        if plan.kind_of(method) in NOT_OURS:  # in the columns of methods trained on B
             cells[:2] = [Cell(method, NOT_TRAINED, condition) for condition in "BN"]
         found = [find(scores, cell, "sad_face") for cell in cells]
         given = [score for score in found if score]
@@ -116,7 +116,7 @@ def face_table(plan: Plan, scores: Sequence[Score], modes: Sequence[tuple[str, s
 
 
 def style_table(plan: Plan, scores: Sequence[Score], modes: Sequence[tuple[str, str]]) -> Table:
-    """Return how the SAD changes with the way in which the test faces are hidden."""
+    """Return the change of the SAD by each way of hiding the test faces."""
     rows = []
     for method in plan.models:
         metric = headline(plan.kind_of(method))[0]
@@ -130,7 +130,7 @@ def style_table(plan: Plan, scores: Sequence[Score], modes: Sequence[tuple[str, 
 
 
 def write_scores(path: Path, scores: Sequence[Score]) -> None:
-    """Write one line for each number with its conditions; the whole file or none."""
+    """Write one line for each number with its conditions; written atomically."""
     with atomic_path(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(Score._fields)
@@ -141,12 +141,12 @@ def _intro(plan: Plan, runs: Mapping[Cell, Run]) -> Text:
     run = next(iter(runs.values()))
     data = {c.tested_on: r.results.get("data", {}).get(plan.test, {}).get("sha256") for c, r in runs.items()}
     prints = ", ".join(f"{condition} {sha}" for condition, sha in data.items())
-    masks = " The labels are masks: the band around their edges does not count." if "iou" in run.definition else ""
+    masks = " The labels are masks: the band around their edges is not scored." if "iou" in run.definition else ""
     return Text(
         f"B: blurred, N: normal; B:N is trained on blurred and tested on normal images. Tested on {plan.test} of"
         f" {plan.root}, {len(run.images[plan.test])} images, the same portraits under every condition (fingerprints:"
         f" {prints}). Seed {plan.seed}, revision {str(run.results.get('git_revision'))[:12]}. In brackets the"
-        f" {LEVEL:.0%} interval of {SAMPLES} resamples of the images; it says nothing of another training's luck."
+        f" {LEVEL:.0%} interval of {SAMPLES} resamples of the images; it does not cover the randomness of training."
         f"{masks}"
     )
 
@@ -155,14 +155,14 @@ def _caption(kind: str, scores: Sequence[Score]) -> str:
     words = {score.metric: score.definition for score in scores}
     metrics = headline(kind)
     described = "; ".join(f"{metric}: {words[metric]}" for metric in metrics if metric in words)
-    return f"SAD / MSE, {REGIONS[kind]}, mean over the images. {described}. The least SAD of a row is bold."
+    return f"SAD / MSE, {REGIONS[kind]}, mean over the images. {described}. The lowest SAD of a row is bold."
 
 
 def _face_caption(scores: Sequence[Score]) -> str:
     definition = next((score.definition for score in scores if score.metric == "sad_face"), "no image has a face mask")
     return (
         f"sad_face: {definition}; the same region whether it is hidden or not. Methods that are not trained here,"
-        " tested on B and on N, stand under B:B and B:N."
+        " tested on B and on N, are listed under B:B and B:N."
     )
 
 

@@ -1,4 +1,4 @@
-"""The numbers of a PPT table, each with the conditions it was measured under; published ones beside ours."""
+"""The numbers of a PPT table, each with the conditions it was measured under; published numbers beside ours."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Score(NamedTuple):
 
     method: str
     kind: str
-    cell: str  # as B:N; only what it is tested on where nothing is trained
+    cell: str  # such as B:N; only the test condition where nothing is trained
     trained_on: str
     tested_on: str
     metric: str
     value: float
-    low: float  # of the interval; NaN where it is not known
+    low: float  # of the interval; NaN if unknown
     high: float
     median: float
     images: int
@@ -54,7 +54,7 @@ def own_scores(plan: Plan, runs: Mapping[Cell, Run]) -> list[Score]:
 
 
 def published_scores(plan: Plan) -> list[Score]:
-    """Return what the recipes of the methods quote about PPT, on `PPT_TEST`."""
+    """Return the figures on PPT that the recipes of the methods quote, on `PPT_TEST`."""
     found: list[Score] = []
     for model in plan.models:
         recipe = plan.methods.get(model, {}).get("published")
@@ -70,13 +70,13 @@ def image_scores(run: Run, test: str, metric: str) -> np.ndarray:
 
 
 def find(scores: Sequence[Score], cell: Cell, metric: str, source: str = OURS) -> Score | None:
-    """Return a number, None where there is none."""
+    """Return a score, or None if there is none."""
     wanted = (cell.model, cell.trained_on, cell.tested_on, metric, source)
     return next((s for s in scores if (s.method, s.trained_on, s.tested_on, s.metric, s.source) == wanted), None)
 
 
 def measured(scores: Sequence[Score], cell: Cell, metric: str) -> Score:
-    """Return a number of a cell that was tested in this run."""
+    """Return a score of a cell that was tested in this run."""
     found = find(scores, cell, metric)
     assert found is not None, (cell, metric)
     return found

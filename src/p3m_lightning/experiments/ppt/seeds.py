@@ -1,4 +1,4 @@
-"""A PPT table over several seeds: whether a difference is larger than another training's luck."""
+"""A PPT table over several seeds, to compare differences with the spread of training."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SeedScores = Mapping[int, Sequence[Score]]
 
 
 def run_seeds(plan: Plan, seeds: Sequence[int]) -> str:
-    """Run a plan once per seed, each with its own report, and write `ppt.md` and `ppt.html` over all; return the table.
+    """Run a plan once per seed, each with its own report; write `ppt.md` and `ppt.html` over all and return the table.
 
     Raises:
-        InputError: one seed twice, or as `run_plan`.
+        InputError: a seed occurs twice, or see `run_plan`.
     """
     if len(set(seeds)) < len(seeds):
         raise InputError(f"seeds={list(seeds)}: give each seed once")
@@ -38,10 +38,10 @@ def run_seeds(plan: Plan, seeds: Sequence[int]) -> str:
         Text(
             f"B: blurred, N: normal; B:N is trained on blurred and tested on normal images. {plan.test} of {plan.root}."
             f" Seeds {', '.join(map(str, seeds))}, each with a report of its own beside this one. Mean over the seeds,"
-            " after ± the standard deviation of single trainings."
+            " followed by ± the standard deviation of single trainings."
         ),
         table,
-        Heading("On faces of the other kind"),
+        Heading("Faces of the other kind"),
         Text("SAD on the faces that a network was not trained on, over that on its own kind, for each seed."),
         factors,
     ]

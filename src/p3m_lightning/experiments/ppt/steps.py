@@ -1,4 +1,4 @@
-"""Steps of a PPT plan: every training and every test is a run folder of its own; what is finished is not run again."""
+"""Steps of a PPT plan: every training and every test has a run folder of its own; finished ones are not run again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run_plan(plan: Plan) -> dict[Cell, Run]:
     """Train and test what is not finished yet, and return every cell's run.
 
     Raises:
-        InputError: images that are not there, a folder with results of other settings.
+        InputError: images are missing, or a folder has results of other settings.
     """
     cells = list(plan.cells())
     trainings = [
@@ -50,7 +50,7 @@ def run_plan(plan: Plan) -> dict[Cell, Run]:
 
 
 def prepare(plan: Plan) -> None:
-    """Make the data set where it is one that can be made, and the images of the styles."""
+    """Make the data set if it is a synthetic one, and the images of the styles."""
     data = compose_run("train", [*plan.data, f"paths.data={quoted(plan.root)}"], plan.folder)["data"]
     if data.get("prepare"):
         build(data["prepare"])()
@@ -63,10 +63,10 @@ def prepare(plan: Plan) -> None:
 
 
 def train_side(plan: Plan, model: str, side: str) -> None:
-    """Train a method on the images of one condition; goes on where an interrupted training stopped."""
+    """Train a method on the images of one condition; resume an interrupted training."""
     folder, config = plan.training_folder(model, side), training_config(plan, model, side)
     last = folder / "checkpoints" / "last.ckpt"
-    if not is_finished(folder, config, ignored=("ckpt",)):  # what it goes on from is no setting
+    if not is_finished(folder, config, ignored=("ckpt",)):  # the checkpoint it resumes from is not a setting
         with quiet(folder):
             train_once({**config, "ckpt": str(last) if last.is_file() else None})
 
@@ -83,7 +83,7 @@ def training_config(plan: Plan, model: str, side: str) -> dict[str, Any]:
 
 
 def test_cell(plan: Plan, cell: Cell) -> None:
-    """Score a method on the images of one condition, the face region too."""
+    """Score a method on the images of one condition, including the face region."""
     folder, overrides = plan.cell_folder(cell), [*plan.data, *_common(plan)]
     if cell.model in plan.rivals:
         overrides += ["model=external", f"weights={quoted(Path(plan.rivals[cell.model]).absolute())}"]
@@ -102,7 +102,7 @@ def test_cell(plan: Plan, cell: Cell) -> None:
 
 @contextlib.contextmanager
 def quiet(folder: Path) -> Iterator[None]:
-    """Let what a run prints, and what it is warned of, go to `log.txt` in its folder: the table comes at the end."""
+    """Redirect the output and warnings of a run to `log.txt` in its folder: only the final table is printed."""
     with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), warnings.catch_warnings():
 
         def show(message: Warning | str, *_: object, **__: object) -> None:
@@ -113,17 +113,17 @@ def quiet(folder: Path) -> Iterator[None]:
 
 
 def is_finished(folder: Path, config: Mapping[str, Any], ignored: Sequence[str] = ()) -> bool:
-    """Tell whether a run folder has results; make it where it is not there.
+    """Return whether a run folder has results; create the folder if it does not exist.
 
-    Results that are older than the checkpoint they are said to be of do not count.
+    Results older than their checkpoint do not count.
 
     Args:
         folder: of the run.
-        config: of the run, which what is there must agree with.
+        config: of the run, which existing results must agree with.
         ignored: keys in which it may differ.
 
     Raises:
-        InputError: it has results, or a checkpoint to go on from, of other settings.
+        InputError: it has results, or a checkpoint to resume from, of other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "config.yaml").is_file():

@@ -1,4 +1,4 @@
-"""One job of a sweep: `p3m train` in a process and a folder of its own, so that nothing it does harms the others."""
+"""One job of a sweep: `p3m train` in a process and a folder of its own, isolated from the others."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from p3m_lightning.study import TRIAL
 
 LOG = "log.txt"
 POLL = 0.2
-"""Seconds between two looks at a run."""
+"""Seconds between two checks of a run."""
 PATIENCE = 60
-"""Seconds that a run is given to write its checkpoint when the worker itself must go."""
+"""Seconds that a run has to write its checkpoint when the worker itself must exit."""
 REPORT = "++callbacks.trial._target_=p3m_lightning.training.callbacks.pruning.TrialReport"
 
 
 @dataclass
 class Outcome:
-    """End of a job.
+    """Outcome of a job.
 
     Args:
         state: `done`, `pruned`, `failed` or `interrupted`.
         value: the validation score of its best checkpoint, when done.
         reason: why it failed or was pruned.
-        results: what its run folder says.
+        results: those in its run folder.
     """
 
     state: str
@@ -45,7 +45,7 @@ class Outcome:
     results: dict[str, Any] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        """Return what the study keeps."""
+        """Return the record for the study."""
         return {"results": self.results} if self.state == "done" else {"reason": self.reason}
 
 
@@ -57,9 +57,9 @@ class Job:
         number: of the trial and of the folder.
         folder: the run folder.
         overrides: of `p3m train`.
-        point: those that make it differ from the other jobs.
+        point: those that distinguish it from other jobs.
         trial: JSON address of its trial, for the run.
-        lock: of its folder, held as long as the file is open here or in the run.
+        lock: of its folder, held while the file is open here or in the run.
     """
 
     number: int
@@ -70,7 +70,7 @@ class Job:
     lock: BinaryIO
 
     def command(self) -> list[str]:
-        """Return the command of the run, or of going on with it."""
+        """Return the command that starts or resumes the run."""
         last = self.folder / "checkpoints" / "last.ckpt"
         resumed = [f"ckpt={quoted(last.absolute())}"] if last.is_file() else []
         folder = self.folder.absolute()
@@ -79,9 +79,9 @@ class Job:
 
 
 def try_lock(folder: Path) -> BinaryIO | None:
-    """Lock a folder, which is made, for this process and those it starts; None where another one holds it.
+    """Create a folder and lock it for this process and those it starts; return None if another process holds it.
 
-    The lock is the kernel's: it goes when the last of these processes goes, however it ends.
+    The lock is the kernel's: it is released when the last of these processes ends, however it ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = (folder / "lock").open("ab")
@@ -94,21 +94,21 @@ def try_lock(folder: Path) -> BinaryIO | None:
 
 
 def run_job(job: Job, stop: threading.Event, force: threading.Event, environment: Mapping[str, str]) -> Outcome:
-    """Run a job to its end, unless its results are there already.
+    """Run a job to its end, unless its results exist already.
 
     Args:
         job: locked by the caller.
         stop: when set, the job is interrupted once, so that it writes its checkpoint.
         force: when set, it is killed.
-        environment: variables beside those of this process.
+        environment: variables in addition to those of this process.
     """
     if not (job.folder / "results.json").is_file():
-        if not (job.folder / "checkpoints" / "last.ckpt").is_file():  # rows of a start without a checkpoint
+        if not (job.folder / "checkpoints" / "last.ckpt").is_file():  # drop the rows of a start without a checkpoint
             (job.folder / "metrics.csv").unlink(missing_ok=True)
         process = start(job, environment)
         interrupted = wait(process, stop, force)
         if interrupted and process.returncode != 0:
-            return Outcome("interrupted", reason="goes on when the sweep is started again")
+            return Outcome("interrupted", reason="resumes when the sweep is started again")
         if process.returncode != 0 or not (job.folder / "results.json").is_file():
             return Outcome("failed", reason=last_line(job.folder / LOG, process.returncode))
     return read_outcome(job.folder)
@@ -121,7 +121,7 @@ def read_outcome(folder: Path) -> Outcome:
     value = next(iter(found["validation"].values()), None)
     if value is None:
         return Outcome("failed", reason="no validation score to rank it by: callbacks.best chose no checkpoint")
-    if not math.isfinite(value):  # Optuna takes no such value
+    if not math.isfinite(value):  # Optuna accepts no such value
         return Outcome("failed", reason=f"the training diverged: its validation score is {value}")
     means = {name: report["mean"] for name, report in found["sets"].items()}
     kept = {"validation": found["validation"], "sets": means, "seconds": found["seconds"], "folder": str(folder)}
@@ -130,7 +130,7 @@ def read_outcome(folder: Path) -> Outcome:
 
 
 def last_line(log: Path, code: int) -> str:
-    """Return the last line of a job's output without colors: by the command line's habit the reason of a failure."""
+    """Return the last line of a job's output without colors, which is the reason of a failure."""
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", log.read_text(errors="replace")).replace("\r", "\n")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if code < 0:
@@ -139,7 +139,7 @@ def last_line(log: Path, code: int) -> str:
 
 
 def start(job: Job, environment: Mapping[str, str]) -> subprocess.Popen:
-    """Start the run in a session of its own: Ctrl-C reaches the sweep alone, which passes it on once."""
+    """Start the run in a session of its own: Ctrl-C reaches only the sweep, which passes it on once."""
     with (job.folder / LOG).open("ab") as log:
         return subprocess.Popen(
             job.command(),
@@ -153,12 +153,12 @@ def start(job: Job, environment: Mapping[str, str]) -> subprocess.Popen:
 
 
 def wait(process: subprocess.Popen, stop: threading.Event, force: threading.Event) -> bool:
-    """Wait for a run; returns whether it was told to leave, or killed before it could be told.
+    """Wait for a run; return whether it was told to stop, or was killed before that.
 
     Args:
         process: of `start`.
         stop: when set, it is interrupted once.
-        force: when set, it is killed, with whatever it has started.
+        force: when set, it is killed with all its children.
     """
     told = False
     try:
@@ -168,7 +168,7 @@ def wait(process: subprocess.Popen, stop: threading.Event, force: threading.Even
                 told = True
             elif told:
                 force.wait(POLL)
-    except BaseException:  # this very process is being ended, as by a cluster whose time is up
+    except BaseException:  # this process itself is being ended, e.g. by a cluster at its time limit
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(PATIENCE)

@@ -1,4 +1,4 @@
-"""Launchers of a sweep's workers: one here, several beside each other, or on a cluster."""
+"""Launchers of a sweep's workers: one here, several in parallel, or on a cluster."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def local(sweep: Sweep, stop: Stop) -> None:
 
 
 def processes(sweep: Sweep, stop: Stop, n_jobs: int = 2, gpus: Sequence[int | str] = ()) -> None:
-    """Run `n_jobs` jobs beside each other on this machine, each in a process for which a thread waits.
+    """Run `n_jobs` jobs in parallel on this machine, each in a process watched by a thread.
 
     Args:
-        sweep: planned before.
-        stop: the user's wish to leave.
+        sweep: already planned.
+        stop: the user's request to stop.
         n_jobs: at least 1, or -1 for one for each core.
-        gpus: the k-th worker's jobs see the k-th of these alone; none for all GPUs to all jobs.
+        gpus: the jobs of the k-th worker see only the k-th of these; empty: all jobs see all GPUs.
     """
     count = available_cores() if n_jobs == -1 else n_jobs
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
@@ -34,20 +34,20 @@ def processes(sweep: Sweep, stop: Stop, n_jobs: int = 2, gpus: Sequence[int | st
     with ThreadPoolExecutor(count) as pool:
         running = [pool.submit(work, sweep, stop, shared | variables) for variables in own]
     for each in running:
-        each.result()  # raises what a worker raised
+        each.result()  # re-raise what a worker raised
 
 
 def submitit(sweep: Sweep, stop: Stop, cluster: str = "slurm", workers: int = 1, **parameters: Any) -> None:
     """Submit workers to a cluster and wait for them.
 
-    A worker that is preempted or runs out of time is submitted again, and its job goes on from its last checkpoint.
+    A worker that is preempted or runs out of time is submitted again, and its job resumes from its last checkpoint.
 
     Args:
-        sweep: planned before; its folder must be seen by all machines.
-        stop: the user's wish to leave; it cancels the workers.
+        sweep: already planned; its folder must be visible to all machines.
+        stop: the user's request to stop; it cancels the workers.
         cluster: `slurm`; `local` for processes on this machine, to try it.
-        workers: how many, each with the resources below; jobs are dealt out to them as they come free.
-        parameters: for submitit's `update_parameters`, as `timeout_min`, `gpus_per_node`, `slurm_partition`.
+        workers: how many, each with the resources below; jobs are assigned to them as they become free.
+        parameters: for submitit's `update_parameters`, such as `timeout_min`, `gpus_per_node`, `slurm_partition`.
 
     Raises:
         InputError: submitit is not installed, refuses a parameter, or there is no such cluster here.
@@ -74,16 +74,16 @@ def submitit(sweep: Sweep, stop: Stop, cluster: str = "slurm", workers: int = 1,
 
 
 class ClusterWorker:
-    """Job of a cluster: `work`, submitted again when it is cut off."""
+    """Job of a cluster: `work`, submitted again when it is interrupted."""
 
     def __call__(self, sweep: Sweep) -> None:
-        """Run jobs until none waits."""
+        """Run jobs until none is waiting."""
         with stopping_on_signals() as stop:
-            # the name by which Lightning knows that a job starts its processes itself, and not srun
+            # this name tells Lightning that the job, not srun, starts its processes
             work(sweep, stop, {"SLURM_JOB_NAME": "interactive"})
 
     def checkpoint(self, sweep: Sweep) -> Any:
-        """Return what submitit is to run next when time is up: the same again."""
+        """Return the task that submitit runs next when time is up: the same again."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self, sweep)

@@ -14,12 +14,12 @@ Row = dict[str, Any]
 
 
 def plot_metrics(rows: Sequence[Row], keys: Sequence[str], score: str, file: Path) -> None:
-    """Draw one panel for each metric (row) and varied key (column): a point a job, a line through the means.
+    """Draw one panel for each metric (row) and varied key (column): one point per job, a line through the means.
 
     Args:
         rows: finished jobs of `report.rank`.
-        keys: what varies.
-        score: what the jobs are ranked by, the first row.
+        keys: the varied keys.
+        score: the metric that jobs are ranked by, in the first row.
         file: a PNG.
     """
     from matplotlib.figure import Figure
@@ -47,7 +47,7 @@ def plot_metrics(rows: Sequence[Row], keys: Sequence[str], score: str, file: Pat
 
 
 def plot_gradient_shares(rows: Sequence[Row], file: Path) -> None:
-    """Draw one bar a job, best first, divided among the loss terms.
+    """Draw one bar per job, best first, divided among the loss terms.
 
     Args:
         rows: finished jobs of `report.rank`.
@@ -74,12 +74,12 @@ def plot_gradient_shares(rows: Sequence[Row], file: Path) -> None:
 
 
 def short(key: str) -> str:
-    """Return a key without what all loss weights share."""
+    """Return a key without the prefix that all loss weights share."""
     return key.removeprefix("loss.weights.")
 
 
 def _prepare_axis(panel: Any, values: Sequence[Any]) -> list[float]:
-    """Scale and label the x axis for the values, which are numbers or names; returns where they lie."""
+    """Scale and label the x axis for the values, which are numbers or names; return their positions."""
     panel.grid(alpha=0.3)
     try:
         numbers = [float(value) for value in values]

@@ -1,4 +1,4 @@
-"""Report of a sweep: jobs ranked, in tables and files, and plots of what the weights do."""
+"""Report of a sweep: jobs ranked, in tables and files, and plots of the effects of the weights."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ Row = dict[str, Any]
 
 
 def rank(study: Study, direction: str = "min") -> list[Row]:
-    """Return one row a job: the finished ones from best to worst, then pruned ones by how far they came, then the rest.
+    """Return one row per job: finished ones from best to worst, then pruned ones by how far they got, then the rest.
 
-    A failed job that was tried again is left out.
+    A failed job that was retried is left out.
     """
     planned = [trial for trial in study.trials if PLANNED in trial.user_attrs]
     retried = {trial.user_attrs.get(RETRIED) for trial in planned}
@@ -43,12 +43,12 @@ def rank(study: Study, direction: str = "min") -> list[Row]:
 
 
 def write_report(rows: Sequence[Row], keys: Sequence[str], score: str, folder: Path) -> None:
-    """Print the ranked table and write `ranking.{md,csv,json}`, and plots where jobs are done.
+    """Print the ranked table and write `ranking.{md,csv,json}`, and plots if any job is done.
 
     Args:
         rows: of `rank`.
-        keys: what varies.
-        score: what the jobs are ranked by.
+        keys: the varied keys.
+        score: the metric that jobs are ranked by.
         folder: of the sweep.
     """
     done = [row for row in rows if row["state"] == "done"]
@@ -73,7 +73,7 @@ def write_report(rows: Sequence[Row], keys: Sequence[str], score: str, folder: P
 
 
 def settings_note(rows: Sequence[Row]) -> str:
-    """Say which jobs were run with which settings, where a sweep was taken up with others; else nothing.
+    """Return a note on which jobs ran with which settings, if a sweep was resumed with others; else an empty text.
 
     Args:
         rows: of `rank`.
@@ -132,7 +132,7 @@ def _shares(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def _definitions(rows: Sequence[Row]) -> list[list[str]]:
-    """Return what the metrics of the test sets mean, in cells."""
+    """Return the cells of the table of metric definitions."""
     keys = dict.fromkeys(key for row in rows for means in row["sets"].values() for key in means)
     return [["metric", "definition"], *([key, (P3M | FACE)[key]] for key in keys)]
 

@@ -20,11 +20,11 @@ class Dimension:
     """One key and the values it may take: choices, or an interval.
 
     Args:
-        key: what stands left of `=` in an override.
-        choices: what may stand right of it.
-        low: else the lower end of the interval; an int where whole numbers are meant.
+        key: the left side of `=` in an override.
+        choices: possible right sides.
+        low: the lower end of an interval instead of choices; an int for whole numbers.
         high: the upper end, included.
-        log: draw evenly over orders of magnitude.
+        log: draw uniformly on a logarithmic scale.
     """
 
     key: str
@@ -38,7 +38,7 @@ class Dimension:
         return f"{self.key}={value}"
 
     def distribution(self) -> BaseDistribution:
-        """Return Optuna's name for it."""
+        """Return the equivalent distribution of Optuna."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.choices:
@@ -48,7 +48,7 @@ class Dimension:
         return FloatDistribution(self.low, self.high, log=self.log)
 
     def suggest(self, trial: Trial) -> str | float:
-        """Let the study's sampler choose a value; one that the trial has already stays."""
+        """Let the study's sampler choose a value; a value that the trial already has is kept."""
         if self.choices:
             return str(trial.suggest_categorical(self.key, self.choices))
         if isinstance(self.low, int):
@@ -60,7 +60,7 @@ class Dimension:
 
 
 def read_space(params: Mapping[str, Any], overrides: Iterable[Override]) -> list[Dimension]:
-    """Collect what varies, from `hydra.sweeper.params` and from the command line, which wins.
+    """Collect the varied keys from `hydra.sweeper.params` and from the command line, which wins.
 
     Args:
         params: key -> values in Hydra's grammar: `1,3`, `choice(1,3)`, `range(1,4)`, `interval(0.1,10)`, or
@@ -74,7 +74,9 @@ def read_space(params: Mapping[str, Any], overrides: Iterable[Override]) -> list
     whole |= {override.get_key_element(): override for override in overrides}
     space = [dimension(override) for override in whole.values() if override.is_sweep_override()]
     if not space:
-        raise InputError("-m: nothing to sweep over; give values as loss.weights.semantic=1,3 or hydra.sweeper.params")
+        raise InputError(
+            "-m: nothing to sweep over; give values such as loss.weights.semantic=1,3, or hydra.sweeper.params"
+        )
     return space
 
 
@@ -82,7 +84,7 @@ def dimension(override: Override) -> Dimension:
     """Read one parsed override.
 
     Raises:
-        InputError: no values, or an interval that is none.
+        InputError: no values, or an invalid interval.
     """
     from hydra.core.override_parser.types import IntervalSweep
 
@@ -90,7 +92,7 @@ def dimension(override: Override) -> Dimension:
     if isinstance(value, IntervalSweep):
         low, high, log = value.start, value.end, "log" in value.tags
         if low is None or high is None or low > high or (log and low <= 0):
-            raise InputError(f"{key}: {override.get_value_string()} is no interval" + " above 0" * log)
+            raise InputError(f"{key}: {override.get_value_string()} is not an interval" + " above 0" * log)
         return Dimension(key, low=low, high=high, log=log)
     choices = tuple(dict.fromkeys(override.sweep_string_iterator()))
     if not choices:
@@ -102,11 +104,13 @@ def grid(space: Sequence[Dimension]) -> list[dict[str, str]]:
     """Return every combination, the last key varying fastest.
 
     Raises:
-        InputError: an interval, which has no end of values.
+        InputError: an interval, which has infinitely many values.
     """
     for each in space:
         if not each.choices:
-            raise InputError(f"{each.key}: a grid needs values as 1,3 or range(1,4); hydra/sweeper=tpe takes intervals")
+            raise InputError(
+                f"{each.key}: a grid needs values such as 1,3 or range(1,4); hydra/sweeper=tpe takes intervals"
+            )
     keys = [each.key for each in space]
     return [dict(zip(keys, values, strict=True)) for values in itertools.product(*(each.choices for each in space))]
 

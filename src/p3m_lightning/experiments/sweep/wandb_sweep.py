@@ -1,4 +1,4 @@
-"""Sweep of W&B over the same space: its server chooses values, and its agents run `p3m train`."""
+"""W&B sweep over the same space: its server chooses values, and its agents run `p3m train`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def describe(
     """Return the configuration of a W&B sweep.
 
     Args:
-        space: what varies.
+        space: the varied keys.
         fixed: overrides that all runs share.
-        metric: what runs are ranked by, and `min` or `max`.
+        metric: the metric that runs are ranked by, and `min` or `max`.
         method: `grid`, `random` or `bayes`; None for `bayes` where there is an interval, else `grid`.
         names: `name`, `project` of the sweep.
 
@@ -34,7 +34,9 @@ def describe(
     """
     continuous = [each.key for each in space if not each.choices]
     if method == "grid" and continuous:
-        raise InputError(f"--method grid: {continuous[0]} is an interval; give values as 1,3, or take bayes or random")
+        raise InputError(
+            f"--method grid: {continuous[0]} is an interval; give values such as 1,3, or use bayes or random"
+        )
     key, direction = metric
     logger = [] if any(line.startswith("logger=") for line in fixed) else ["logger=wandb"]
     return {
@@ -47,7 +49,7 @@ def describe(
 
 
 def _parameter(each: Dimension) -> dict[str, Any]:
-    """Return the values of one key in W&B's words."""
+    """Return the values of one key in W&B's format."""
     if each.choices:
         return {"values": [yaml.safe_load(choice) for choice in each.choices]}
     if isinstance(each.low, int):

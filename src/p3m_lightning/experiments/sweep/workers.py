@@ -1,7 +1,7 @@
-"""Sweeps: an Optuna study whose trials wait to be run, and workers that run them one after the other.
+"""Sweeps: an Optuna study with waiting trials, and workers that run them one after another.
 
-Grid, random and guided search differ only in what a waiting trial already knows: all its values, or none. Whoever opens
-the same study takes part in it: threads, processes, machines.
+Grid, random and guided search differ only in whether a waiting trial already has its values. Any worker that opens the
+same study takes part in it, in threads, processes or other machines.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
 
 DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {"min": "minimize", "max": "maximize"}
 PLANNED, RETRIED, SETTINGS = "planned", "retried", "settings"
-"""Attributes of trials: whether the sweep wants it at all, the number of the failed trial that it tries again, and the
-overrides that it was last run with beside its own values."""
+"""Attributes of trials: whether the sweep planned it, the number of the failed trial that it retries, and the
+overrides that it last ran with besides its own values."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Description of a sweep, and of where it is written down; travels to other machines as it is.
+    """Description of a sweep and its storage; can be sent to other machines.
 
     Args:
         folder: holds one numbered folder for each job that runs here.
         overrides: of every job.
-        space: what varies.
-        storage: of the study: a file, or the address of a database; see `study.open_storage`.
+        space: the varied keys.
+        storage: of the study: a file or the URL of a database; see `study.open_storage`.
         study: its name.
-        sampler: what to build as sampler, which is told a `seed` besides; None runs the whole grid.
-        pruner: what to build as pruner; None stops no job early.
-        trials: how many jobs, where there is a sampler.
+        sampler: configuration of the sampler, which also gets a `seed`; None runs the whole grid.
+        pruner: configuration of the pruner; None stops no job early.
+        trials: number of jobs, if there is a sampler.
         seed: of the suggestions.
         direction: `min` or `max` of the validation score.
-        retry_failed: also run again what failed.
+        retry_failed: also rerun failed jobs.
     """
 
     folder: Path
@@ -63,7 +63,7 @@ class Sweep:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """Facts that a study must agree with to be taken for this sweep's."""
+        """Facts that an existing study must agree with to be used for this sweep."""
         method = self.sampler["_target_"] if self.sampler else "grid"
         return {"method": method, "space": {each.key: str(each) for each in self.space}}
 
@@ -78,7 +78,7 @@ class Sweep:
 
 @dataclass
 class Stop:
-    """Wish of the user to leave: asked once lets jobs write their checkpoints, twice does not."""
+    """Request of the user to stop: after one, jobs write their checkpoints; a second one kills them."""
 
     asked: threading.Event = field(default_factory=threading.Event)
     forced: threading.Event = field(default_factory=threading.Event)
@@ -102,14 +102,14 @@ def stopping_on_signals() -> Iterator[Stop]:
 
 
 def plan(sweep: Sweep) -> None:
-    """Make the study with all its trials waiting; where it is there, take it up, and add trials that are missing.
+    """Make the study with all its trials waiting; if it exists, resume it and add missing trials.
 
     Raises:
         InputError: Optuna is not installed or refuses the sampler or the pruner, a study of the same name sweeps over
             something else, or the space is empty.
     """
     points = [{} for _ in range(sweep.trials)] if sweep.sampler else grid(sweep.space)
-    if sweep.sampler:  # both are built to see whether they can be, before anything is written
+    if sweep.sampler:  # both are built to check them before anything is written
         sweep.sampler_of(0)
     if sweep.pruner:
         build_part("pruner", sweep.pruner)
@@ -130,12 +130,12 @@ def plan(sweep: Sweep) -> None:
 
 
 def work(sweep: Sweep, stop: Stop, environment: Mapping[str, str] | None = None) -> None:
-    """Run jobs until none waits or the user wants to leave: first those that were interrupted, then the next ones.
+    """Run jobs until none is waiting or the user asks to stop: first interrupted ones, then waiting ones.
 
     Args:
-        sweep: it was planned before.
-        stop: asked to leave, the running job is interrupted, and goes on the next time.
-        environment: further variables for the jobs.
+        sweep: already planned.
+        stop: interrupts the running job, which resumes next time.
+        environment: additional variables for the jobs.
     """
     study = sweep.open()
     while not stop.asked.is_set():
@@ -147,9 +147,9 @@ def work(sweep: Sweep, stop: Stop, environment: Mapping[str, str] | None = None)
 
 
 def next_job(sweep: Sweep, study: Study) -> Job | None:
-    """Take up an interrupted job of this folder, or else the next waiting trial; None when there is neither.
+    """Return an interrupted job of this folder, or else the next waiting trial; None if there is neither.
 
-    The job comes locked: a running trial whose lock is free was left by a process that is no more.
+    The job is locked: a running trial whose lock is free was left by a process that has died.
     """
     from optuna.trial import TrialState
 
@@ -162,7 +162,9 @@ def next_job(sweep: Sweep, study: Study) -> Job | None:
         return None
     with one_at_a_time(sweep.storage):
         trial = study.ask()
-    if PLANNED not in trial.user_attrs:  # another worker was quicker, nothing waits, and Optuna has made another trial
+    if (
+        PLANNED not in trial.user_attrs
+    ):  # another worker was faster, none is waiting, and Optuna has created a trial of its own
         study.tell(trial, state=TrialState.FAIL)
         return None
     lock = try_lock(sweep.folder / str(trial.number))
@@ -170,10 +172,10 @@ def next_job(sweep: Sweep, study: Study) -> Job | None:
 
 
 def settle(study: Study, job: Job, outcome: Outcome) -> None:
-    """Write the outcome of a job into the study; an interrupted one stays running there, for the next time."""
+    """Write the outcome of a job into the study; an interrupted one stays "running" there, for the next time."""
     from optuna.trial import TrialState
 
-    if study.trials[job.number].state is TrialState.PRUNED:  # the run has told the study itself
+    if study.trials[job.number].state is TrialState.PRUNED:  # the run itself has told the study
         outcome = Outcome("pruned", reason=outcome.reason.removeprefix("pruned: "))
     elif outcome.state != "interrupted":
         trial = open_trial(study, job.number)
@@ -186,7 +188,7 @@ def settle(study: Study, job: Job, outcome: Outcome) -> None:
 
 
 def _remaining(study: Study) -> str:
-    """Say how many jobs wait, and how long they take if they take as long as those before them."""
+    """Return how many jobs are waiting, and an estimate of the time from the finished ones."""
     from optuna.trial import TrialState
 
     trials = study.get_trials(deepcopy=False)
@@ -209,7 +211,7 @@ def _job(sweep: Sweep, study: Study, number: int, lock: BinaryIO) -> Job:
 
 
 def _joined(sweep: Sweep, patience: float = 60) -> Study:
-    """Open a study that another process made, as soon as that one has planned it."""
+    """Open a study that another process makes, once that process has planned it."""
     until = time.monotonic() + patience
     study = sweep.open()
     while "plan" not in study.user_attrs and time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""Discriminators of StyleMatteGAN: RGBA pictures with adaptive augmentation, and composites by frozen features."""
+"""Discriminators of StyleMatteGAN: one of RGBA with adaptive augmentation, and one of composites by frozen features."""
 
 from p3m_lightning.gan.discriminators.augment import AdaptiveStrength, Augmentation
 from p3m_lightning.gan.discriminators.features import FrozenFeatures

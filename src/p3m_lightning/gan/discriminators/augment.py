@@ -1,7 +1,7 @@
-"""Adaptive discriminator augmentation (Karras et al., NeurIPS 2020) of RGBA: alpha moves along, color is RGB's.
+"""Adaptive discriminator augmentation (Karras et al., NeurIPS 2020) for RGBA: color changes leave alpha.
 
 Pixel blitting, geometric and color transformations of the paper's appendix B, each with probability p for every
-picture; the movements are composed into one matrix and sampled once at double the rate.
+image; the geometric ones are composed into one matrix and sampled once at double the rate.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ TAPS = 12
 SCALE_DEVIATION = 0.2
 """Of the binary logarithm of scales, isotropic and anisotropic."""
 SHIFT_DEVIATION = 0.125
-"""Of fractional translations, in sides of the picture; the bound of the whole-pixel ones."""
+"""Of fractional translations, in sides of the image; the bound of whole-pixel ones."""
 BRIGHTNESS_DEVIATION, CONTRAST_DEVIATION, SATURATION_DEVIATION = 0.2, 0.5, 1.0
 """Brightness for colors in [-1, 1]; contrast and saturation of the binary logarithm."""
 
 
 class Augmentation(nn.Module):
-    """Augment pictures, differentiably, with the probability `strength`, which lives in the checkpoint.
+    """Augment images, differentiably, with the probability `strength`, which is saved in the checkpoint.
 
     Args:
         strength: initial probability p.
@@ -46,7 +46,7 @@ class Augmentation(nn.Module):
         self._on_host = HostValue()
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """(N, 3 or 4, H, H) nominally in [0, 1] -> the same shape; all channels move, the fourth keeps its values."""
+        """(N, 3 or 4, H, H) nominally in [0, 1] -> the same shape; all channels move, alpha is not recolored."""
         p = self._on_host.of(self.strength)
         if p == 0:
             return pictures
@@ -59,11 +59,11 @@ class Augmentation(nn.Module):
 
 
 def move(pictures: Tensor, matrices: Tensor, kernel: Tensor) -> Tensor:
-    """Sample pictures (N, C, H, H) at moved points, mirrored at the edges.
+    """Resample images (N, C, H, H) by affine matrices, mirrored at the edges.
 
     Args:
-        pictures: to be moved.
-        matrices: (N, 3, 3), from points of the result to points of the picture, both in [-1, 1].
+        pictures: the images.
+        matrices: (N, 3, 3), from points of the result to points of the image, both in [-1, 1].
         kernel: half-band filter, before and after the sampling at double the rate.
     """
     size, rim, reach = pictures.shape[-1], len(kernel) // 2, len(kernel) - 2  # the filter's reach, both sides together
@@ -88,7 +88,7 @@ def random_movements(count: int, p: float, like: Tensor) -> Tensor:
     draw = _Draws(count, p, like)
     whole = draw.uniform(-SHIFT_DEVIATION, SHIFT_DEVIATION, columns=2)
     whole = (whole * side).round() / side
-    turn = 1 - (1 - p) ** 0.5  # two chances to be turned, together p
+    turn = 1 - (1 - p) ** 0.5  # two chances of a rotation, together p
     one = like.new_ones(count)
     anisotropic = draw.lognormal(SCALE_DEVIATION)
     isotropic = draw.lognormal(SCALE_DEVIATION)
@@ -131,13 +131,13 @@ def random_colors(count: int, p: float, like: Tensor) -> Tensor:
 
 
 class _Draws:
-    """Random parameters for `count` pictures, of which a share keeps the neutral value."""
+    """Random parameters for `count` images, of which a share keeps the neutral value."""
 
     def __init__(self, count: int, p: float, like: Tensor) -> None:
         self.count, self.p, self.like = count, p, like
 
     def keep(self, values: Tensor, neutral: float, p: float | None = None) -> Tensor:
-        """Keep the values of a picture with probability `p`, else the neutral one."""
+        """Keep the values of an image with probability `p`, else the neutral one."""
         kept = self._rand() < (self.p if p is None else p)
         return torch.where(kept.view(-1, *[1] * (values.ndim - 1)), values, neutral)
 
@@ -179,7 +179,7 @@ def _translation(shift: Tensor) -> Tensor:
 
 
 def _hue_rotation(angle: Tensor, like: Tensor) -> Tensor:
-    """Rotate about the grey axis by Rodrigues' formula."""
+    """Rotate about the gray axis by Rodrigues' formula."""
     cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None] / 3**0.5
     cross = constant(like, [0, -1, 1, 1, 0, -1, -1, 1, 0]).view(3, 3)
     return cosine * torch.eye(3, device=like.device) + sine * cross + (1 - cosine) * like.new_full((3, 3), 1 / 3)
@@ -191,16 +191,16 @@ def _middle(maps: Tensor, size: int) -> Tensor:
 
 
 class AdaptiveStrength(nn.Module):
-    """Let the strength of an augmentation follow the discriminator's overfitting (section 3).
+    """Adapt the strength of an augmentation to the discriminator's overfitting (section 3).
 
-    The heuristic is r = mean sign(D(real)): 0 without overfitting, 1 when every real picture is known as real. The
+    The heuristic is r = mean sign(D(real)): 0 without overfitting, 1 when every real image is recognized as real. The
     strength grows while r exceeds the target, shrinks otherwise, and is never below 0.
 
     Args:
         target: of r; 0.6 in the paper.
         interval: steps between two adjustments; 4 in the paper.
-        images: over which the strength could grow from 0 to 1; 500,000 in the paper.
-        limit: largest strength; above 0.8 the augmentations begin to leak, says the paper.
+        images: number over which the strength could grow from 0 to 1; 500,000 in the paper.
+        limit: largest strength; above 0.8 augmentations begin to leak, according to the paper.
     """
 
     signs: Tensor
@@ -218,7 +218,7 @@ class AdaptiveStrength(nn.Module):
         self._on_host = HostValue()
 
     def update(self, logits: Tensor, augmentation: Augmentation) -> None:
-        """Take in the logits of all processes' real pictures, and adjust the strength when it is time."""
+        """Collect the logits of real images from all processes, and adjust the strength every `interval` steps."""
         self.signs += logits.detach().sign().sum()
         self.seen += logits.numel()
         if self._on_host.add(self.steps, 1) % self.interval:

@@ -1,4 +1,4 @@
-"""Frozen feature extractors: what a network trained for something else sees in a picture, at several sizes."""
+"""Frozen feature extractors: maps of a network trained for another task, at several resolutions."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ RANDOM_WIDTH = 0.25
 
 
 class FrozenFeatures(nn.Module):
-    """Feature maps of a network that does not learn; gradients pass through it to the pictures.
+    """Feature maps of a network that does not learn; gradients pass through to the images.
 
-    `forward(pictures)` takes (N, 3, H, W) RGB in [0, 1] and gives one map for each of `channels`, coarser and coarser.
+    `forward(pictures)` takes (N, 3, H, W) RGB in [0, 1] and returns maps with `channels`, from fine to coarse.
 
     Args:
-        network: `random_resnet34`, of random weights; a checkpoint of this package whose network has an encoder; else a
-            name of timm that has `features_only`, as `resnet50` or `convnext_tiny`.
+        network: `random_resnet34`, with random weights; a checkpoint of this package whose network has an encoder; or a
+            timm network with `features_only`, such as `resnet50` or `convnext_tiny`.
         weights: file of a timm network's weights; without it they are random.
-        size: side that pictures are brought to; None leaves them.
-        levels: how many of the last maps to give.
+        size: side that images are resized to; None keeps them.
+        levels: number of the last maps to return.
         seed: of random weights.
 
     Raises:
-        InputError: a network that there is not, or a file that does not fit.
+        InputError: an unknown network, or a file that does not fit.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class FrozenFeatures(nn.Module):
 
 
 class _EncoderMaps(nn.Module):
-    """The maps of an encoder of this package as a list, coarser and coarser."""
+    """The maps of an encoder of this package as a list, from fine to coarse."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ def _build(
 
 @torch.no_grad()
 def _calibrated(encoder: Network) -> Network:
-    """Set the normalization statistics of random weights by random pictures, so that no map grows with the depth."""
+    """Set the normalization statistics of random weights by random images, so that maps do not grow with depth."""
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the plain mean
@@ -115,7 +115,7 @@ def _timm_features(
     options: dict[str, Any] = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights)}} if weights else {}
     try:
         body: Any = timm.create_model(network, features_only=True, **options)
-    except Exception as error:  # timm raises whatever its builders run into
+    except Exception as error:  # timm raises errors of any kind
         raise InputError(
             f"network={network}: timm cannot build it with features_only and these weights: {error}"
         ) from None
@@ -124,9 +124,9 @@ def _timm_features(
 
 
 class PooledFeatures(nn.Module):
-    """The maps of frozen features, averaged over the places, as `gan.distances` wants features.
+    """The maps of frozen features, averaged over positions, in the form that `gan.distances` takes.
 
-    `forward(pictures)` takes uint8 RGB (N, 3, H, W) and gives (N, num_features).
+    `forward(pictures)` takes uint8 RGB (N, 3, H, W) and returns (N, num_features).
     """
 
     def __init__(self, features: FrozenFeatures) -> None:

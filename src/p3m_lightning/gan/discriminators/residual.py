@@ -1,4 +1,4 @@
-"""The discriminator of StyleGAN2 (Karras et al., CVPR 2020, section 4.1), residual, for pictures of any channels."""
+"""The discriminator of StyleGAN2 (Karras et al., CVPR 2020, section 4.1), residual, for any number of channels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Blur(nn.Module):
 
     Args:
         padding: rows and columns of zeros on each side; the maps grow by 2 * padding - 3.
-        stride: keep every so many samples.
+        stride: keep every `stride`-th sample.
     """
 
     kernel: Tensor
@@ -40,7 +40,7 @@ class Blur(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions, the second one halving the size, beside a 1 x 1 convolution that does so too."""
+    """Two 3 x 3 convolutions, the second of which halves the size, and a 1 x 1 convolution as the shortcut."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -57,18 +57,18 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judge pictures: `forward(pictures)` gives logits (N,), high for real ones.
+    """Discriminator: `forward(pictures)` returns logits (N,), high for real images.
 
     Args:
-        resolution: side of the pictures, a power of two from 8 up.
-        colors: channels of a picture, nominal range [0, 1]; 4 for RGBA.
+        resolution: side of the images, a power of two from 8 up.
+        colors: channels of an image, nominal range [0, 1]; 4 for RGBA.
         base_channels: a block at side s has base_channels / s channels ...
         max_channels: ... but not more than these.
-        group: pictures over which the standard deviation of a minibatch is taken, the largest divisor of the batch up
-            to this; 1 switches that feature off.
+        group: images over which the standard deviation of a minibatch is computed, the largest divisor of the batch up
+            to this; 1 disables that feature.
 
     Raises:
-        InputError: a resolution that is no power of two from 8 up.
+        InputError: the resolution is not a power of two from 8 up.
     """
 
     def __init__(
@@ -96,15 +96,15 @@ class Discriminator(nn.Module):
 
 
 def minibatch_deviation(maps: Tensor, group: int) -> Tensor:
-    """Return how much the pictures of a group differ, as a map (N, 1, H, W) (Karras et al., ICLR 2018, section 3).
+    """Return the mean standard deviation over a group, as a map (N, 1, H, W) (Karras et al., ICLR 2018, section 3).
 
     Args:
         maps: (N, C, H, W).
-        group: pictures in a group, reduced to the largest divisor of N; 1 gives zeros.
+        group: images in a group, reduced to the largest divisor of N; 1 gives zeros.
     """
     count, _, height, width = maps.shape
     group = next(size for size in range(min(group, count), 0, -1) if count % size == 0)
-    groups = maps.float().unflatten(0, (group, -1))  # every (N / group)-th picture belongs together
+    groups = maps.float().unflatten(0, (group, -1))  # every (N / group)-th image belongs to one group
     deviation = (groups.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
     deviation = deviation if group > 1 else torch.zeros_like(deviation)
     return deviation.to(maps.dtype).repeat(group)[:, None, None, None].expand(-1, 1, height, width)

@@ -10,7 +10,7 @@ from p3m_lightning.gan.equalized import EqualizedConv, activate
 
 
 class VisionAidedDiscriminator(nn.Module):
-    """Judge RGB pictures by frozen features: `forward(pictures)` gives logits (N, levels), high for real ones.
+    """Discriminator of RGB on frozen features: `forward(pictures)` returns logits (N, levels), high for real images.
 
     Args:
         features: frozen extractor; it does not learn and is not part of the parameters that require a gradient.
@@ -30,7 +30,7 @@ class VisionAidedDiscriminator(nn.Module):
 
 
 class Head(nn.Module):
-    """A logit for each place of one feature map, averaged.
+    """A logit for each position of one feature map, averaged.
 
     Args:
         channels: of the feature map.

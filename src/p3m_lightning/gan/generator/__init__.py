@@ -1,4 +1,4 @@
-"""StyleGAN3 from the paper: generator of RGBA portraits."""
+"""StyleGAN3, implemented from the paper: generator of RGBA portraits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from p3m_lightning.schema import InputError
 __all__ = ["Generator", "load_generator", "movement"]
 
 PREFIX = "averaged."
-"""Before the keys of the averaged generator in a checkpoint of `p3m gan train`."""
+"""Prefix of the keys of the averaged generator in a checkpoint of `p3m gan train`."""
 
 
 def load_generator(path: str | Path) -> Generator:

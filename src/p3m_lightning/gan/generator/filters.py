@@ -1,6 +1,6 @@
-"""Low-pass filters by the Kaiser window, and resampling with them (StyleGAN3, section 3 and appendix C).
+"""Low-pass filters with a Kaiser window, and resampling with them (StyleGAN3, section 3 and appendix C).
 
-All filters have an even number of taps: their center lies between two samples, where a factor-2 grid wants it.
+All filters have an even number of taps: their center lies between two samples, as resampling by 2 requires.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def lowpass(taps: int, cutoff: float, half_width: float, rate: float) -> Tensor:
     """Design a windowed sinc filter.
 
     Args:
-        taps: length; with `half_width` it decides the attenuation that the Kaiser window is chosen for.
+        taps: length; with `half_width` it determines the attenuation and so the Kaiser window.
         cutoff: frequency of half amplitude, in the unit of `rate`.
         half_width: half of the transition band, in the unit of `rate`.
         rate: sampling rate of the signal that is filtered.
@@ -34,7 +34,9 @@ def radial_lowpass(taps: int, cutoff: float, half_width: float, rate: float) -> 
         float32 (taps, taps), sum 1; arguments as for `lowpass`.
     """
     positions = (np.arange(taps) - (taps - 1) / 2) / rate
-    radius = np.maximum(np.hypot(positions[:, None], positions[None, :]), 1e-9 / rate)  # the limit, where taps are odd
+    radius = np.maximum(
+        np.hypot(positions[:, None], positions[None, :]), 1e-9 / rate
+    )  # avoids 0 / 0 at the center of odd filters
     attenuation = signal.kaiser_atten(taps, 2 * half_width / (rate / 2))
     window = np.kaiser(taps, signal.kaiser_beta(attenuation))
     kernel = special.j1(2 * np.pi * cutoff * radius) / radius * np.outer(window, window)
@@ -42,7 +44,7 @@ def radial_lowpass(taps: int, cutoff: float, half_width: float, rate: float) -> 
 
 
 def upsample(maps: Tensor, kernel: Tensor, factor: int) -> Tensor:
-    """Put `factor` - 1 zeros between samples and filter, everything that the filter reaches.
+    """Insert `factor` - 1 zeros between samples and filter, with all samples that the filter reaches.
 
     Args:
         maps: (N, C, H, W).
@@ -59,7 +61,7 @@ def upsample(maps: Tensor, kernel: Tensor, factor: int) -> Tensor:
 
 
 def downsample(maps: Tensor, kernel: Tensor, factor: int) -> Tensor:
-    """Filter and keep every `factor`-th sample, where the filter lies wholly inside.
+    """Filter where the filter lies wholly inside, and keep every `factor`-th sample.
 
     Args:
         maps: (N, C, H, W).
@@ -78,7 +80,7 @@ def downsample(maps: Tensor, kernel: Tensor, factor: int) -> Tensor:
 
 
 def recenter(maps: Tensor, size: int) -> Tensor:
-    """Cut the square (N, C, H, H) to `size`, or widen it with zeros, about its center; the difference must be even."""
+    """Crop or zero-pad the square (N, C, H, H) to `size` about its center; the difference must be even."""
     missing, odd = divmod(size - maps.shape[-1], 2)
     if odd:
         raise ValueError(f"a canvas of {maps.shape[-1]} has no center in common with one of {size}")

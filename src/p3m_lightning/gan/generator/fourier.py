@@ -1,4 +1,4 @@
-"""The generator's input: Fourier features that can be moved exactly (StyleGAN3, section 3.1 and appendix F)."""
+"""The generator's input: Fourier features with exact shift and rotation (StyleGAN3, section 3.1 and appendix F)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from p3m_lightning.ops import constant
 
 
 def movement(shift: Tensor, degrees: Tensor) -> Tensor:
-    """Return matrices that turn a picture about its center and then shift it.
+    """Return matrices that rotate an image about its center and then shift it.
 
     Args:
         shift: (N, 2), to the right and downward, in sides of the image.
@@ -27,7 +27,7 @@ def movement(shift: Tensor, degrees: Tensor) -> Tensor:
 
 
 class FourierInput(nn.Module):
-    """A wave for each channel, with fixed frequency and phase, moved as the latent and the user say, then mixed.
+    """One wave per channel, with fixed frequency and phase, moved by the latent and the user, then mixed.
 
     Args:
         band: of the output; its cutoff bounds the frequencies.
@@ -49,10 +49,10 @@ class FourierInput(nn.Module):
         self.affine = EqualizedLinear(latent, 4, weight=0, rate=rate)
         assert self.affine.bias is not None
         with torch.no_grad():
-            self.affine.bias.copy_(torch.tensor([1 / rate, 0, 0, 0]))  # cosine, sine, shift: not moved at first
+            self.affine.bias.copy_(torch.tensor([1 / rate, 0, 0, 0]))  # cosine, sine, shift: initially the identity
 
     def forward(self, w: Tensor, transform: Tensor | None = None) -> Tensor:
-        """Lay out the features of w (N, latent), moved further by `transform` (N, 3, 3) or (3, 3), see `movement`."""
+        """Return the features for w (N, latent), moved further by `transform` (N, 3, 3) or (3, 3), see `movement`."""
         inverse = self._learned_inverse(w.float())
         if transform is not None:
             inverse = inverse @ torch.linalg.inv(transform.to(inverse))
@@ -64,7 +64,7 @@ class FourierInput(nn.Module):
         return torch.einsum("oc,nchw->nohw", self.mixing / self.band.channels**0.5, maps)
 
     def _learned_inverse(self, w: Tensor) -> Tensor:
-        """Return the matrices (N, 3, 3) from where a point is shown to where its wave is taken."""
+        """Return the matrices (N, 3, 3) from points of the image to points of the waves."""
         raw = self.affine(w)
         turn, shift = raw[:, :2], raw[:, 2:]
         cosine, sine = (turn / turn.norm(dim=1, keepdim=True)).unbind(1)
@@ -73,7 +73,7 @@ class FourierInput(nn.Module):
         return torch.cat([top, constant(top, [0, 0, 1]).view(1, 1, 3).expand(len(w), 1, 3)], dim=1)
 
     def _amplitudes(self, frequencies: Tensor) -> Tensor:
-        """Fade waves that a shrinking `transform` makes too fast for the sampling rate."""
+        """Return amplitudes that fade waves which a shrinking `transform` makes too fast for the sampling rate."""
         headroom = self.band.rate / 2 - self.band.cutoff
         return (1 - (frequencies.norm(dim=2) - self.band.cutoff) / headroom).clamp(0, 1)
 

@@ -42,13 +42,13 @@ class ModulatedConv(nn.Module):
         self.demodulate, self.half_life = demodulate, half_life
 
     def forward(self, maps: Tensor, w: Tensor, update: bool = False) -> Tensor:
-        """(N, inputs, H, W) and (N, latent) -> (N, outputs, H, W) and for a kernel of 3 a rim of 1 more."""
+        """(N, inputs, H, W) and (N, latent) -> (N, outputs, H, W) with a border of 1 more for a kernel of 3."""
         if update:
             decay = 0.5 ** (len(maps) / self.half_life)
             self.magnitude.lerp_(maps.detach().float().square().mean(), 1 - decay)
         weight: Tensor = self.weight
         style = self.style(w)
-        if self.demodulate:  # the scale of both cancels: keep them where float16 is precise
+        if self.demodulate:  # the scale of both cancels: keep them in the precise range of float16
             weight = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
             style = style * style.square().mean().rsqrt()
             gain = (style.square() @ weight.square().sum(dim=(2, 3)).T + 1e-8).rsqrt()
@@ -66,7 +66,7 @@ class AliasFreeLayer(nn.Module):
         before: band of the input.
         after: band of the output.
         kernel: side of the convolution's kernel: 3 in configuration T, 1 in R.
-        radial: radially symmetric downsampling filter; not at critical sampling, where the data's spectrum is square.
+        radial: use a radially symmetric downsampling filter, except at critical sampling, where the spectrum is square.
         latent: features of w.
         half_life: see `ModulatedConv`.
     """
@@ -88,7 +88,7 @@ class AliasFreeLayer(nn.Module):
     def forward(self, maps: Tensor, w: Tensor, update: bool = False) -> Tensor:
         """(N, C, H, H) of the band before -> (N, C', size, size) of the band after."""
         maps = self.conv(maps, w, update) + self.bias[:, None, None]
-        fine = self.size * self.down + (TAPS - 1) * self.down  # what the downsampling filter reaches
+        fine = self.size * self.down + (TAPS - 1) * self.down  # samples that the downsampling filter reaches
         maps = activate(recenter(upsample(maps, self.up_filter, self.up), fine), CLAMP)
         return downsample(maps, self.down_filter, self.down)
 

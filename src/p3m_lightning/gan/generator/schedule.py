@@ -1,4 +1,4 @@
-"""Frequencies that every layer may hold: the critical sampling schedule of StyleGAN3 (section 3.2, appendix C)."""
+"""Frequencies of every layer: the critical sampling schedule of StyleGAN3 (section 3.2, appendix C)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FIRST_CUTOFF = 2.0
 """Cutoff of the Fourier features, in cycles per side of the image."""
 FIRST_STOPBAND = 2**2.1
 LAST_STOPBAND = 2**0.3
-"""Least stopband of the first layer, and of the critically sampled ones as a multiple of their cutoff."""
+"""Smallest stopband of the first layer, and of the critically sampled ones as a multiple of their cutoff."""
 
 
 class Band(NamedTuple):
@@ -31,9 +31,9 @@ def bands(
     base_channels: int = 32768,
     max_channels: int = 512,
 ) -> list[Band]:
-    """Lay out the generator.
+    """Return the bands of all layers.
 
-    Cutoff and least stopband grow geometrically until the first critically sampled layer; the sampling rate is the
+    Cutoff and smallest stopband grow geometrically until the first critically sampled layer; the sampling rate is the
     power of two that holds the stopband, and the transition band as wide as that rate allows.
 
     Args:
@@ -45,7 +45,7 @@ def bands(
         max_channels: ... but not more than these.
 
     Returns:
-        `layers` + 1 bands: of the Fourier features (which is the first layer's too, as far as they go), of each layer's
+        `layers` + 1 bands: of the Fourier features, which is also that of the first layer's input, and of each layer's
         output; the last one, of the color layer, equals the one before.
     """
     result = []

@@ -1,4 +1,4 @@
-"""StyleGAN3: alias-free generator (Karras et al., NeurIPS 2021), here of RGBA pictures as StyleMatteGAN has them."""
+"""StyleGAN3: alias-free generator (Karras et al., NeurIPS 2021), here for RGBA, as in StyleMatteGAN."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from p3m_lightning.schema import InputError
 
 KERNELS = {"t": 3, "r": 1}
 OUTPUT_SCALE = 0.25
-"""Brings the untrained network's output near the pictures' range."""
+"""Scales the untrained network's output to about the range of images."""
 
 
 class MappingNetwork(nn.Module):
@@ -35,7 +35,7 @@ class MappingNetwork(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, noise) -> (N, latent)."""
-        with torch.autocast(z.device.type, enabled=False):  # half precision would blur what pictures depend on
+        with torch.autocast(z.device.type, enabled=False):  # half precision would lose detail of the latents
             features = z.float() * (z.float().square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
             for layer in self.layers:
                 features = activate(layer(features))
@@ -45,18 +45,18 @@ class MappingNetwork(nn.Module):
 class Generator(nn.Module):
     """Mapping network and alias-free synthesis.
 
-    `forward(z)` gives pictures of nominal range [0, 1], not clamped, channels RGBA.
+    `forward(z)` returns images of nominal range [0, 1], not clamped, channels RGBA.
 
     Args:
-        resolution: side of the pictures, a power of two from 16 up.
+        resolution: side of the images, a power of two from 16 up.
         config: "t", translation equivariant: 3 x 3 convolutions; "r", rotation too: 1 x 1 convolutions, radial filters.
-        colors: channels of a picture.
+        colors: channels of an image.
         noise: features of z.
         latent: features of w.
         mapping_layers: fully connected layers of the mapping network.
         mapping_rate: multiplies the learning rate of the mapping network.
         movement_rate: multiplies the learning rate of the input's learned movement.
-        layers: convolutional layers, without the last, linear one.
+        layers: convolutional layers, not counting the last, linear one.
         critical: how many of them are critically sampled.
         margin: samples around the image on every canvas.
         base_channels: width, see `schedule.bands`; the paper has 32768 in T, twice as many in R.
@@ -65,7 +65,7 @@ class Generator(nn.Module):
         latent_decay: of the running mean of w, for each update.
 
     Raises:
-        InputError: a resolution or configuration that there is not.
+        InputError: an invalid resolution, configuration or number of layers.
     """
 
     mean_w: Tensor
@@ -94,7 +94,7 @@ class Generator(nn.Module):
         if config not in KERNELS:
             raise InputError(f"generator.config: {config!r} is not one of {', '.join(KERNELS)}")
         if layers <= critical:
-            raise InputError(f"generator.layers: {layers} is not more than the {critical} critically sampled ones")
+            raise InputError(f"generator.layers: {layers} must exceed the {critical} critically sampled ones")
         self.resolution, self.noise, self.latent_decay = resolution, noise, latent_decay
         plan = bands(resolution, layers, critical, margin, base_channels, max_channels)
         self.mapping = MappingNetwork(noise, latent, mapping_layers, mapping_rate)
@@ -108,17 +108,17 @@ class Generator(nn.Module):
 
     @property
     def places(self) -> int:
-        """Number of places that take a w: the input, every layer, the color layer."""
+        """Number of layers that take a w: the input, every layer, the color layer."""
         return len(self.layers) + 2
 
     def forward(self, z: Tensor, psi: float | Tensor = 1.0, transform: Tensor | None = None) -> Tensor:
-        """Generate pictures.
+        """Generate images.
 
         Args:
             z: (N, noise), normal noise.
-            psi: truncation towards the mean of w, a number or (N,): 1 not at all, 0 the mean itself, beyond 0 the
-                opposite of what z says.
-            transform: (N, 3, 3), moves the pictures, see `fourier.movement`.
+            psi: truncation toward the mean of w, a number or (N,): 1 is none, 0 the mean itself, negative values go
+                beyond it, opposite to z.
+            transform: (N, 3, 3), moves the images, see `fourier.movement`.
 
         Returns:
             (N, colors, resolution, resolution).
@@ -134,13 +134,13 @@ class Generator(nn.Module):
         """Generate from latents.
 
         Args:
-            w: (N, latent), or (N, places, latent) with a w for each place, as style mixing has it.
+            w: (N, latent), or (N, places, latent) with a w for each layer, as in style mixing.
             transform: as for `forward`.
-            update: let the running means of the magnitudes learn, for training.
+            update: update the running means of the magnitudes, in training.
         """
         w = w.float()
         w = w[:, None].expand(-1, self.places, -1) if w.ndim == 2 else w
-        with torch.autocast(w.device.type, enabled=False):  # half precision knows no phase of a wave
+        with torch.autocast(w.device.type, enabled=False):  # half precision is too coarse for phases
             maps = self.input(w[:, 0], transform)
         for place, layer in enumerate(self.layers, start=1):
             maps = layer(maps, w[:, place], update)
@@ -148,11 +148,11 @@ class Generator(nn.Module):
         return pictures.float() * OUTPUT_SCALE / 2 + 0.5  # from [-1, 1] to [0, 1]
 
     def training_latents(self, z: Tensor, mixing: float = 0.0) -> Tensor:
-        """Map z (N, noise) to w for every place, (N, places, latent), and let the mean of w learn.
+        """Map z (N, noise) to w for every layer, (N, places, latent), and update the mean of w.
 
         Args:
             z: normal noise.
-            mixing: probability that a picture takes another w from a random place on (StyleGAN, section 3.1).
+            mixing: probability that an image takes another w from a random layer on (StyleGAN, section 3.1).
         """
         w = self.mapping(z)
         self.mean_w.lerp_(w.detach().mean(dim=0), 1 - self.latent_decay)

@@ -1,1 +1,1 @@
-"""A folder of photographs shared by several processes."""
+"""Prediction of a folder of photographs by several processes."""

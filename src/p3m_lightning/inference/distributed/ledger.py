@@ -1,4 +1,4 @@
-"""Ledger of the photographs of all processes of a run."""
+"""Counts of photographs over all processes of a run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from p3m_lightning.inference.folder import Outcome
 
 
 class Ledger:
-    """Counts and failures of all processes, in the store by which PyTorch's processes find each other.
+    """Counts and failures of all processes, in the store that PyTorch's processes use to find each other.
 
-    Whoever asks gets an answer at once: no process waits for another, so that shares may last as long as they like.
+    Every query is answered at once: no process waits for another, so shares may take any time.
 
     Args:
         store: shared by all processes.
@@ -23,11 +23,11 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        store.append("failures", "")  # type: ignore[attr-defined]  # which torch does not declare
+        store.append("failures", "")  # type: ignore[attr-defined]  # not declared by torch
 
     @classmethod
     def open(cls) -> Ledger:
-        """Open the ledger of this process group, which has told every process where its store is."""
+        """Open the ledger of this process group, at the address of its store."""
         store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)  # torchrun's store survives a restart
         return cls(PrefixStore(f"p3m_predict_{attempt}", store))
@@ -38,11 +38,11 @@ class Ledger:
 
     @property
     def expected(self) -> int:
-        """Photographs of all processes that have announced theirs."""
+        """Number of photographs of all processes that have announced theirs."""
         return self._store.add("expected", 0)
 
     def note(self, outcome: Outcome) -> None:
-        """Note what became of one photograph."""
+        """Record the outcome of one photograph."""
         if outcome.reason:
             line = json.dumps([str(outcome.source), outcome.reason]) + "\n"
             self._store.append("failures", line)  # type: ignore[attr-defined]
@@ -50,7 +50,7 @@ class Ledger:
 
     @property
     def done(self) -> int:
-        """Photographs whose outcome is known."""
+        """Number of photographs whose outcome is known."""
         return self._store.add("done", 0)
 
     def failures(self) -> Iterator[Outcome]:

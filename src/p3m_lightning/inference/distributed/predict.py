@@ -1,4 +1,4 @@
-"""Many photographs in several processes: Lightning's predict loop with a prediction writer, GPUs where there are."""
+"""Prediction of many photographs in several processes: Lightning's predict loop with a prediction writer."""
 
 from __future__ import annotations
 
@@ -32,27 +32,28 @@ from p3m_lightning.progress import progress_bar
 from p3m_lightning.schema import InputError
 
 PATIENCE = timedelta(days=1)
-"""How long processes wait for each other before the first photograph: the slowest may have a million files to count."""
+"""Longest wait of processes for each other before the first photograph: one may have a million files to count."""
 
 GRACE = 10
-"""Seconds after Ctrl-C in which the other processes can finish the photographs they have begun."""
+"""Seconds after Ctrl-C in which the other processes can finish photographs in progress."""
 
 
 def make_trainer(devices: int | str, nodes: int = 1, device: str = "auto") -> Trainer:
-    """Make a Trainer for so many processes; it knows the rank and the device of this one.
+    """Make a Trainer for several processes, which knows the rank and the device of this one.
 
     Args:
-        devices: processes on this machine, each on a GPU of its own; on the CPU as many as you like; "auto" is one for
-            each GPU.
-        nodes: machines, each with as many.
-        device: "auto" (GPUs where there are), "cpu" or "cuda".
+        devices: processes on this machine, each on a GPU of its own; any number on the CPU; "auto" is one per GPU.
+        nodes: machines, each with this many.
+        device: "auto" (GPUs if there are any), "cpu" or "cuda".
 
     Raises:
-        InputError: more than there are, or others than torchrun or srun has started.
+        InputError: more devices than there are, or other numbers than torchrun or srun has started.
     """
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("lightning_fabric.strategies.launchers").setLevel(logging.INFO)  # it tells that a process died
+    logging.getLogger("lightning_fabric.strategies.launchers").setLevel(
+        logging.INFO
+    )  # it reports the death of a process
     warnings.filterwarnings("ignore", module=r"pytorch_lightning\.utilities\._pytree")  # its own deprecation, not ours
     warnings.filterwarnings("ignore", message="Couldn't infer the batch indices")  # photographs have names instead
     if device == "auto":
@@ -62,7 +63,7 @@ def make_trainer(devices: int | str, nodes: int = 1, device: str = "auto") -> Tr
             accelerator=device,
             devices=devices,
             num_nodes=nodes,
-            strategy=DDPStrategy(process_group_backend="gloo", timeout=PATIENCE),  # no tensors travel
+            strategy=DDPStrategy(process_group_backend="gloo", timeout=PATIENCE),  # no tensors are exchanged
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -75,14 +76,14 @@ def make_trainer(devices: int | str, nodes: int = 1, device: str = "auto") -> Tr
 
 
 def _environment(trainer: Trainer) -> ClusterEnvironment:
-    """Return by whom the processes of a Trainer of `make_trainer` were started."""
+    """Return the environment that started the processes of a Trainer of `make_trainer`."""
     assert isinstance(trainer.strategy, DDPStrategy)
     assert trainer.strategy.cluster_environment is not None
     return trainer.strategy.cluster_environment
 
 
 class PredictionModule(LightningModule):
-    """A Predictor for Lightning's predict loop, which has its network on the right device already."""
+    """A Predictor for Lightning's predict loop, already on the right device."""
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
@@ -93,12 +94,12 @@ class PredictionModule(LightningModule):
         return predict_group(self.predictor, group)
 
     def transfer_batch_to_device(self, batch: list[Item], device: torch.device, dataloader_idx: int) -> list[Item]:
-        """Leave photographs as they are: the Predictor brings them to the device."""
+        """Leave photographs on the CPU: the Predictor moves them to the device."""
         return batch
 
 
 class MatteWriter(BasePredictionWriter):
-    """Writes what is made of the photographs of one process; the first one shows how far all of them are.
+    """Writes the products of the photographs of one process; the first process shows the progress of all.
 
     Args:
         tasks: of this process.
@@ -116,24 +117,24 @@ class MatteWriter(BasePredictionWriter):
 
     @property
     def pixels(self) -> PixelsInUse:
-        """The pixels of what is being written."""
+        """The pixels of the photographs being written."""
         return self._writing.pixels
 
     @property
     def ledger(self) -> Ledger:
-        """Ledger of all processes; there from `setup` on."""
+        """Ledger of all processes; available from `setup` on."""
         assert self.opened is not None
         return self.opened
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        """Count the photographs; Lightning lets no process go on before all have."""
+        """Count the photographs; Lightning waits here until all processes have done so."""
         super().setup(trainer, module, stage)
         self.opened = Ledger.open()
         self.opened.expect(sum(1 for _ in self.tasks))
 
     def on_predict_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Show the bar, and let signals end the run again."""
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning only makes a note, and a predict loop would go on
+        """Show the progress bar, and let signals end the run again."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning only records it, and a predict loop would continue
         if trainer.is_global_zero and self.ledger.expected:
             self._bar.add_task("predicting", total=self.ledger.expected)
             self._bar.start()
@@ -143,11 +144,11 @@ class MatteWriter(BasePredictionWriter):
     def write_on_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, prediction: list[Result], *_: Any, **__: Any
     ) -> None:
-        """Hand the mattes of one group to the threads that write."""
+        """Pass the mattes of one group to the writing threads."""
         self._note(self._writing.add(prediction))
 
     def on_predict_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Wait for the own threads; the first process also for all others."""
+        """Wait for this process's threads, and in the first process for all other processes."""
         self._note(self._writing.rest())
         self._writing.close()
         while trainer.is_global_zero and self.ledger.done < self.ledger.expected:
@@ -156,7 +157,7 @@ class MatteWriter(BasePredictionWriter):
         self._bar.stop()
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        """Let all processes stop: what has begun is finished, the rest dropped."""
+        """Stop all processes: photographs in progress are finished, the others dropped."""
         self._writing.close()
         self._bar.stop()
         with suppress(DistError):
@@ -181,9 +182,9 @@ class MatteWriter(BasePredictionWriter):
 def predict_files_ddp(
     trainer: Trainer, predictor: Predictor, writer: MatteWriter, trimaps: Path | None = None, batch_size: int = 1
 ) -> Iterator[Outcome]:
-    """Predict photographs in all processes of a Trainer; yield in the first one the failures of all, at the end.
+    """Predict photographs in all processes of a Trainer; at the end, yield all failures in the first one.
 
-    Every process calls this, and so do those that Lightning starts, with the arguments of the command line.
+    Every process calls this, including those that Lightning starts with the same command line.
 
     Args:
         trainer: from `make_trainer`.
@@ -195,11 +196,11 @@ def predict_files_ddp(
     Raises:
         KeyboardInterrupt: after Ctrl-C, and after the failures so far.
     """
-    lightning: Any = trainer  # which does not declare its callbacks
+    lightning: Any = trainer  # its callbacks are not declared
     lightning.callbacks.append(writer)
     groups = read_groups(writer.tasks, trimaps, batch_size, writer.workers, writer.pixels)
     if not _environment(trainer).creates_processes_externally:
-        # until all have begun; the others inherit it for good: Ctrl-C, which reaches all, is the first one's to handle
+        # until all have started; the others inherit it: only the first handles Ctrl-C, which reaches all
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         trainer.predict(
@@ -214,7 +215,7 @@ def predict_files_ddp(
     except DistError:
         if trainer.is_global_zero:
             raise
-        raise InputError("the first process is no more; --resume goes on where it stopped") from None
+        raise InputError("the first process has died; --resume continues where it stopped") from None
     finally:
         if trainer.is_global_zero and writer.opened:
             yield from writer.opened.failures()

@@ -1,4 +1,4 @@
-"""Choice of the engine: the one that was asked for, else what is installed and suits the machine."""
+"""Choice of the engine: the requested one, else one that is installed and suits the machine."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from p3m_lightning.inference.engines.exported import ArrayEngine
 from p3m_lightning.inference.modes import Engine
 from p3m_lightning.schema import InputError
 
-if TYPE_CHECKING:  # an exported file is run without torch
+if TYPE_CHECKING:  # exported files run without torch
     from torch import nn
 
 ENGINES = ("auto", "torch", "compile", "onnx", "openvino")
-"""Names of the engines; `auto` is `torch` for a network, for an exported file what is installed, `onnx` first."""
+"""Names of the engines; `auto` is `torch` for a network, and for an exported file an installed one, `onnx` first."""
 
 
 def check_engine(engine: str) -> str:
     """Return the name of an engine.
 
     Raises:
-        InputError: unknown.
+        InputError: unknown engine.
     """
     if engine not in ENGINES:
         raise InputError(f"engine={engine}: choose from {', '.join(ENGINES)}")
@@ -31,7 +31,7 @@ def check_engine(engine: str) -> str:
 
 
 def engine_of_network(net: nn.Module, device: str, precision: str = "32", engine: str = "auto") -> Engine:
-    """Run a network in torch: a copy of it, made quicker, on `device`.
+    """Return an engine that runs an optimized copy of a network in torch on `device`.
 
     Raises:
         InputError: an engine for exported files; unknown engine, device or precision.
@@ -46,13 +46,13 @@ def engine_of_network(net: nn.Module, device: str, precision: str = "32", engine
 
 
 def engine_of_file(path: str | Path, device: str = "auto", precision: str = "32", engine: str = "auto") -> ArrayEngine:
-    """Run a file of `export.export_onnx`, without torch.
+    """Return an engine that runs a file of `export.export_onnx`, without torch.
 
     Raises:
-        InputError: an engine for networks in torch, or one that is not installed; whatever the engine refuses.
+        InputError: an engine for networks in torch, or one that is not installed; anything that the engine refuses.
     """
     if check_engine(engine) in ("torch", "compile"):
-        raise InputError(f"{path}: engine={engine} runs checkpoints; take onnx or openvino for an exported file")
+        raise InputError(f"{path}: engine={engine} runs checkpoints; use onnx or openvino for an exported file")
     if engine == "auto":
         engine = "openvino" if find_spec("openvino") and not find_spec("onnxruntime") else "onnx"
     if engine == "openvino":
@@ -69,7 +69,7 @@ def engine_of_file(path: str | Path, device: str = "auto", precision: str = "32"
 
 
 def goes_without_torch(device: str, precision: str, engine: str) -> bool:
-    """Tell whether a network that is there both ways is better run from its exported file."""
+    """Return whether a network available in both forms should run from its exported file."""
     if engine in ("onnx", "openvino"):
         return True
     wants_torch = engine in ("torch", "compile") or precision != "32" or device not in ("auto", "cpu")
@@ -77,7 +77,7 @@ def goes_without_torch(device: str, precision: str, engine: str) -> bool:
 
 
 def has_gpu() -> bool:
-    """Tell whether a driver of NVIDIA says that there is a GPU, without torch, which takes seconds to load."""
+    """Return whether an NVIDIA driver reports a GPU, without importing torch, which takes seconds."""
     try:
         cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
         count = ctypes.c_int(0)

@@ -32,18 +32,18 @@ SHAPES = {
     "inference.mode": str | None,
     "inference.*": str | int | float | None,
 }
-"""What is read of the metadata."""
+"""Types of the metadata that are read."""
 
 
 class ArrayEngine(Engine):
-    """An exported file that runs on numpy arrays; of its outputs only those that are read are computed.
+    """An exported file that runs on numpy arrays; only the outputs that are used are computed.
 
     Args:
         metadata: of the file, JSON.
-        path: the file, which anybody may have written.
+        path: the file, which is untrusted.
 
     Raises:
-        InputError: not what `p3m export` writes.
+        InputError: the file is not one of `p3m export`.
     """
 
     def __init__(self, metadata: str, path: str | Path) -> None:
@@ -56,7 +56,7 @@ class ArrayEngine(Engine):
 
     @property
     def needs_trimap(self) -> bool:
-        """True where `run` takes a trimap."""
+        """Whether `run` takes a trimap."""
         return self.metadata["needs_trimap"]
 
     @property
@@ -65,38 +65,38 @@ class ArrayEngine(Engine):
         return tuple(self.metadata["modes"])
 
     def run(self, images: np.ndarray, trimap: np.ndarray | None = None) -> MattingOutput:
-        """Apply the network to float32 (N, 3, H, W) in [0, 1], with int64 trimap (N, 1, H, W) where it takes one."""
+        """Apply the network to float32 (N, 3, H, W) in [0, 1], with int64 trimap (N, 1, H, W) if it takes one."""
         inputs = {"images": np.ascontiguousarray(images, np.float32)}
         if trimap is not None:
             inputs["trimap"] = trimap
-        alpha: Any = self._map(inputs, "alpha")  # an array: engines without torch return no tensors
+        alpha: Any = self._map(inputs, "alpha")  # an array: engines without torch do not return tensors
         return MattingOutput(alpha)
 
     def trimap_of(self, images: np.ndarray, by_branch: bool = False) -> np.ndarray:
-        """Return the trimap of one pass, without the matte where the file has branches."""
+        """Return the trimap of one pass, without computing the matte if the file has branches."""
         if "hybrid" not in self.modes:
             return super().trimap_of(images, by_branch)
         semantic = self._map({"images": np.ascontiguousarray(images, np.float32)}, "semantic")
         return classes_as_values(semantic).astype(np.float32)
 
     def detail_of(self, images: np.ndarray) -> np.ndarray:
-        """Return the detail of one pass, without the trimap where the file has branches."""
+        """Return the detail of one pass, without computing the trimap if the file has branches."""
         name = "detail" if "hybrid" in self.modes else "alpha"
         return self._map({"images": np.ascontiguousarray(images, np.float32)}, name)
 
     def _map(self, inputs: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-        """Compute one output, which must be the map (N, C, H, W) that its name says."""
+        """Compute one output, and check that it is the map (N, C, H, W) that its name implies."""
         try:
             (found,) = self.outputs_of(inputs, [name])
-        except Exception as error:  # the runtimes raise classes of their compiled parts, which share no base
+        except Exception as error:  # the runtimes raise classes of their compiled parts, which have no common base
             text = " ".join(str(error).split())[:200]
             raise InputError(f"{self.path}: its network cannot be run ({text}); export it again") from None
         number, _, height, width = inputs["images"].shape
         if found.shape != (number, CHANNELS[name], height, width) or not np.issubdtype(found.dtype, np.floating):
             told = f"{found.dtype} of the shape {tuple(found.shape)}"
-            raise InputError(f"{self.path}: its output {name} is {told}, which is no map of the picture's size")
+            raise InputError(f"{self.path}: its output {name} is {told}, which is not a map of the image's size")
         if not np.isfinite(found).all():
-            raise InputError(f"{self.path}: its output {name} holds values that are no numbers; export it anew")
+            raise InputError(f"{self.path}: its output {name} contains NaN or infinity; export it again")
         return found
 
     def resize(self, maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -124,19 +124,19 @@ class ArrayEngine(Engine):
         return maps
 
     def free_memory(self) -> int | None:
-        """Return the bytes of main memory that are free."""
+        """Return the free main memory in bytes."""
         return free_memory()
 
 
 class OnnxEngine(ArrayEngine):
-    """A file of `p3m export` as the `modes.Engine` that `apply_mode` asks for.
+    """A file of `p3m export` as a `modes.Engine` for `apply_mode`, run by ONNX Runtime.
 
     Args:
         path: the file.
-        device: "auto" (the GPU where ONNX Runtime has one), "cpu", "cuda", "cuda:1", ...
+        device: "auto" (the GPU if ONNX Runtime can use one), "cpu", "cuda", "cuda:1", ...
 
     Raises:
-        InputError: onnxruntime is not installed, another kind of file, a device that is not there.
+        InputError: onnxruntime is not installed, the file is of another kind, or the device is not available.
     """
 
     def __init__(self, path: str | Path, device: str = "auto") -> None:
@@ -148,14 +148,16 @@ class OnnxEngine(ArrayEngine):
         providers = _providers(device, onnxruntime.get_available_providers())
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = thread_count()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others have work for the cores
+        options.add_session_config_entry(
+            "session.intra_op.allow_spinning", "0"
+        )  # spinning would take cores from other threads
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
             written = self.session.get_modelmeta().custom_metadata_map.get(METADATA)
-        except Exception as error:  # onnxruntime raises classes of its compiled part, which share no base
+        except Exception as error:  # onnxruntime raises classes of its compiled part, which have no common base
             raise InputError(f"{path}: not an ONNX file that ONNX Runtime can run ({error})") from None
         if written is None:
-            raise InputError(f"{path}: not written by `p3m export`: its metadata is not there")
+            raise InputError(f"{path}: not written by `p3m export`: it has no metadata")
         super().__init__(written, path)
         self._options = onnxruntime.RunOptions()
         self._options.only_execute_path_to_fetches = True
@@ -179,13 +181,13 @@ def read_metadata(text: str, path: str | Path) -> dict[str, Any]:
     """Parse the metadata of an exported file.
 
     Raises:
-        InputError: not what `p3m export` writes.
+        InputError: the text is not metadata of `p3m export`.
     """
     try:
         metadata = json.loads(text)
     except (ValueError, RecursionError):
-        raise InputError(f"{path}: its metadata is no JSON; export the network again") from None
-    if Path(path) != BOX_GRAPH:  # which comes with the package
+        raise InputError(f"{path}: its metadata is not JSON; export the network again") from None
+    if Path(path) != BOX_GRAPH:  # the box's graph comes with the package and is trusted
         from p3m_lightning.configuration.recorded import verify_shapes
 
         verify_shapes(metadata, SHAPES, f"{path}: its metadata")
@@ -196,12 +198,12 @@ def read_metadata(text: str, path: str | Path) -> dict[str, Any]:
 
 
 def verify_file(path: str | Path) -> None:
-    """Raise InputError where there is no such file."""
+    """Raise InputError if there is no such file."""
     if not Path(path).is_file():
         raise InputError(no_such(path))
 
 
 def thread_count() -> int:
-    """Return how many threads a network may take: OMP_NUM_THREADS, as torch reads it, else one for each core."""
+    """Return the number of threads for a network: OMP_NUM_THREADS, parsed as torch does, else one per core."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdecimal() and int(given) else available_cores()

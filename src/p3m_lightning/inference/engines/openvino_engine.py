@@ -13,15 +13,15 @@ from p3m_lightning.schema import InputError
 
 
 class OpenVinoEngine(ArrayEngine):
-    """A file of `p3m export` as the `modes.Engine` that `apply_mode` asks for, on the processor.
+    """A file of `p3m export` as a `modes.Engine` for `apply_mode`, run by OpenVINO on the CPU.
 
     Args:
         path: the file.
         device: "auto" or "cpu".
-        precision: "32", or "bf16" where the processor has it.
+        precision: "32", or "bf16" if the processor supports it.
 
     Raises:
-        InputError: openvino is not installed, another kind of file, a device or precision that is not there.
+        InputError: openvino is not installed, the file is of another kind, or the device or precision is not available.
     """
 
     def __init__(self, path: str | Path, device: str = "auto", precision: str = "32") -> None:
@@ -31,24 +31,24 @@ class OpenVinoEngine(ArrayEngine):
             raise InputError("engine=openvino: needs OpenVINO; pip install 'p3m_lightning[openvino]'") from None
         verify_file(path)
         if device not in ("auto", "cpu"):
-            raise InputError(f"device={device}: engine=openvino runs on the processor; give auto or cpu")
+            raise InputError(f"device={device}: engine=openvino runs on the CPU; give auto or cpu")
         self._core = openvino.Core()
         if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise InputError("precision=bf16: this processor does not have it; take 32")
+            raise InputError("precision=bf16: this processor does not support it; use 32")
         self._path, self._precision = str(path), precision
         model = self._read()
         if not model.has_rt_info(["framework", METADATA]):
-            raise InputError(f"{path}: not written by `p3m export`: its metadata is not there")
+            raise InputError(f"{path}: not written by `p3m export`: it has no metadata")
         super().__init__(model.get_rt_info(["framework", METADATA]).astype(str), path)
         self._compiled: dict[tuple[str, ...], Any] = {}
 
     def outputs_of(self, inputs: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
-        """Compute the outputs called `names`; the part of the network behind them is compiled when first asked for."""
+        """Compute the outputs named `names`; the part of the network that they need is compiled at first use."""
         wanted = tuple(names)
         if wanted not in self._compiled:
             self._compiled[wanted] = self._compile(wanted)
         results = self._compiled[wanted](dict(inputs))
-        return [np.array(results[name]) for name in wanted]  # copies: the buffers are used again
+        return [np.array(results[name]) for name in wanted]  # copies: the buffers are reused
 
     def _read(self) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""The same network, made quicker for inference: batch norm folded into convolutions, channels last."""
+"""Optimized copies of networks for inference: batch norm folded into convolutions, channels last."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from p3m_lightning.schema import UNKNOWN
 
 TRIAL = 32
-"""Pixels a side of the picture on which the parts of a network are watched."""
+"""Side in pixels of the trial image on which the parts of a network are watched."""
 
 CLOSE = 1e-3
-"""How far the outputs of a folded network may be from the original's on the trial picture; rounding makes 1e-5."""
+"""Largest difference between outputs of a folded network and the original on the trial image; rounding gives 1e-5."""
 
 
 def optimize_for_inference(net: nn.Module) -> nn.Module:
-    """Return a copy that gives the same mattes sooner; a network without convolutions comes back itself.
+    """Return a copy that computes the same mattes faster; a network without convolutions is returned itself.
 
-    Convolutions take in the batch norm behind them, and weights lie channels last. The copy does not learn, and later
-    changes of the original do not reach it.
+    Batch norms are folded into the convolutions before them, and weights stored channels last. The copy cannot be
+    trained, and does not follow later changes of the original.
 
     Args:
         net: a network of `p3m_lightning.models` in `eval()`, on any device.
@@ -36,20 +36,20 @@ def optimize_for_inference(net: nn.Module) -> nn.Module:
         pairs, expected = foldable(net)
         copy = fold(deepcopy(net), pairs)
         if not all(torch.allclose(a, b, atol=CLOSE) for a, b in zip(_outputs(copy), expected, strict=True)):
-            copy = deepcopy(net)  # a convolution whose result something else reads too
+            copy = deepcopy(net)  # folding failed: something else reads the result of a convolution too
     return copy.requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def foldable(net: nn.Module) -> tuple[list[tuple[str, str]], list[Tensor]]:
-    """Find the batch norms that see what one convolution gave, as it is.
+    """Find the batch norms whose input is the unchanged output of one convolution.
 
-    A small picture shows which those are, so that it does not matter how a network is written.
+    They are found by running a small trial image, so it does not matter how a network is written.
 
     Returns:
-        Names of convolution and batch norm, each used once; and the outputs for the small picture.
+        Names of convolution and batch norm, each used once; and the outputs for the trial image.
     """
     calls: Counter[str] = Counter()
-    made: dict[int, tuple[str, Tensor]] = {}  # the result too, so that its identity is not given away again
+    made: dict[int, tuple[str, Tensor]] = {}  # keeps the result alive, so that its id is not reused
     pairs: list[tuple[str, str]] = []
 
     def watch(name: str, module: nn.Module, inputs: tuple, output: Tensor) -> None:
@@ -78,7 +78,7 @@ def fold(net: nn.Module, pairs: Iterable[tuple[str, str]]) -> nn.Module:
         )
     for _, name in pairs:
         parent, _, child = name.rpartition(".")
-        act = getattr(net.get_submodule(name), "act", None)  # timm's batch norms hold the activation too
+        act = getattr(net.get_submodule(name), "act", None)  # timm's batch norms include the activation
         setattr(net.get_submodule(parent), child, act or nn.Identity())
     return net
 
@@ -88,7 +88,7 @@ def _part(net: nn.Module, name: str) -> Any:
 
 
 def _outputs(net: nn.Module) -> list[Tensor]:
-    """Apply a network to the small picture; the fused matte of one with branches may flip at a tie and is left out."""
+    """Apply a network to the trial image; with branches, leave out the fused matte, which may flip at a tie."""
     like = next(net.parameters())
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.rand(1, 3, TRIAL, TRIAL, generator=generator).to(like)]

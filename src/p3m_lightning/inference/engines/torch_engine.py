@@ -20,12 +20,12 @@ PRECISIONS = {"32": None, "bf16": torch.bfloat16}
 
 
 class TorchEngine(Engine):
-    """A network of `p3m_lightning.models` as the `modes.Engine` that `apply_mode` asks for.
+    """A network of `p3m_lightning.models` as a `modes.Engine` for `apply_mode`, run by PyTorch.
 
     Args:
-        net: used as it is; `eval()`, devices and `optimize_for_inference` are the caller's business.
+        net: used unchanged; `eval()`, devices and `optimize_for_inference` are up to the caller.
         precision: "32", or "bf16" for autocast; results are float32 either way.
-        compile: run through `torch.compile` with sizes left open; the first pictures are slow, later ones faster.
+        compile: run through `torch.compile` with dynamic sizes; the first images are slow, later ones faster.
     """
 
     def __init__(self, net: nn.Module, precision: str = "32", compile: bool = False) -> None:
@@ -38,17 +38,17 @@ class TorchEngine(Engine):
 
     @property
     def needs_trimap(self) -> bool:
-        """True where the network takes a trimap."""
+        """Whether the network takes a trimap."""
         return getattr(self.net, "needs_trimap", False)
 
     @cached_property
     def device(self) -> torch.device:
-        """Device of the network."""
+        """The device of the network."""
         return next((tensor.device for tensor in self.net.parameters()), torch.device("cpu"))
 
     @cached_property
     def modes(self) -> tuple[str, ...]:
-        """The modes that the network offers, found by a trial on a tiny picture."""
+        """The modes that the network offers, found by running it on a tiny image."""
         if self.needs_trimap:
             return TRIMAP_MODES
         if self._both is not None:
@@ -70,9 +70,9 @@ class TorchEngine(Engine):
             return super().infer(images, mode, passes, trimap, flips)
 
     def run(self, images: Tensor, trimap: Tensor | None = None) -> MattingOutput:
-        """Apply the network to float (N, 3, H, W) in [0, 1], with int64 trimap (N, 1, H, W) where it takes one.
+        """Apply the network to float (N, 3, H, W) in [0, 1], with int64 trimap (N, 1, H, W) if it takes one.
 
-        What no mode reads is not computed: `sides` are left out.
+        Outputs that no mode uses, such as `sides`, are not computed.
         """
         if trimap is None and self._both is not None:
             semantic, detail = self._call(self._both, images)
@@ -81,13 +81,13 @@ class TorchEngine(Engine):
         return output._replace(sides=())
 
     def trimap_of(self, images: Tensor, by_branch: bool = False) -> Tensor:
-        """Return the trimap of one pass, without the matte where the network can leave it out."""
+        """Return the trimap of one pass, without computing the matte if the network can skip it."""
         if self._semantic is None:
             return super().trimap_of(images, by_branch)
         return classes_as_values(self._call(self._semantic, images).semantic)
 
     def detail_of(self, images: Tensor) -> Tensor:
-        """Return the detail of one pass, without the trimap where the network can leave it out."""
+        """Return the detail of one pass, without computing the trimap if the network can skip it."""
         return super().detail_of(images) if self._detail is None else self._call(self._detail, images).detail
 
     @cached_property
@@ -107,7 +107,7 @@ class TorchEngine(Engine):
         return self._compiled(lambda images: branches(images, **wanted)) if callable(branches) else None
 
     def _call(self, function: Callable, *inputs: Tensor) -> Any:
-        """Call a network or a part of one in the precision that was asked for; named results come back in float32."""
+        """Call a network or a part of one in the requested precision; named results are float32."""
         with torch.autocast(inputs[0].device.type, self.dtype, enabled=self.dtype is not None):
             output = function(*inputs)
         whole = {name: v.float() if isinstance(v, Tensor) else v for name, v in output._asdict().items()}
@@ -126,23 +126,23 @@ class TorchEngine(Engine):
         return maps.flip(-1)
 
     def asarray(self, values: np.ndarray) -> Tensor:
-        """Bring values to the device; floats become float32, integers int64."""
+        """Move values to the device; floats become float32, integers int64."""
         dtype = torch.float32 if np.issubdtype(values.dtype, np.floating) else torch.int64
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device, dtype)
 
     def numpy(self, maps: Tensor) -> np.ndarray:
-        """Bring (N, C, H, W) back as an array."""
+        """Return (N, C, H, W) as an array."""
         return maps.cpu().numpy()
 
     def free_memory(self) -> int | None:
-        """Return the bytes that are free where the network runs; None where nobody says."""
+        """Return the free memory of the device in bytes; None if unknown."""
         if self.device.type == "cuda":
             return torch.cuda.mem_get_info(self.device)[0]
         return free_memory() if self.device.type == "cpu" else None
 
 
 def choose_device(device: str) -> torch.device:
-    """Return the device called `device`; "auto" is the GPU where there is one.
+    """Return the device named `device`; "auto" is the GPU if there is one.
 
     Raises:
         InputError: unknown, or not in this machine.

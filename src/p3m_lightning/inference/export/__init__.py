@@ -1,1 +1,1 @@
-"""Networks as files for others: ONNX, and folders of the Hugging Face Hub."""
+"""Export of networks: ONNX files, and folders for the Hugging Face Hub."""

@@ -22,13 +22,13 @@ SHOWN = {"sad": "SAD", "mse": "MSE", "gradient": "Gradient", "connectivity": "Co
 
 
 class HubModel(ModelHubMixin, library_name=LIBRARY, pipeline_tag="image-segmentation", tags=["image-matting"]):
-    """A network that can be passed on: `save_pretrained(FOLDER)`, `push_to_hub(NAME)`, `from_pretrained(EITHER)`.
+    """A network that can be shared: `save_pretrained(FOLDER)`, `push_to_hub(NAME)`, `from_pretrained(EITHER)`.
 
     `model.safetensors` in such a folder is a checkpoint like any other of this package.
 
     Args:
         net: a network of `p3m_lightning.models`.
-        facts: what is known about it, see `facts.Facts`; by default what is known of the published weights.
+        facts: facts about it, see `facts.Facts`; by default those of the published weights.
     """
 
     def __init__(self, net: nn.Module, facts: Facts | None = None) -> None:
@@ -40,12 +40,12 @@ class HubModel(ModelHubMixin, library_name=LIBRARY, pipeline_tag="image-segmenta
     def from_checkpoint(
         cls, path: str | Path, *, license: str | None = None, trained_on: str | None = None
     ) -> HubModel:
-        """Take a checkpoint of this package with the results of its run.
+        """Load a checkpoint of this package with the results of its run.
 
         Args:
             path: `.ckpt` or `.safetensors`.
-            license: of the weights, as the Hub names licenses ("mit", "cc-by-4.0"), if nobody said it before.
-            trained_on: the data, in words, if nobody said it before or it should be said better.
+            license: of the weights, by its name on the Hub ("mit", "cc-by-4.0"), if it is not recorded.
+            trained_on: the training data, in words, if it is not recorded or should be replaced.
 
         Raises:
             InputError: not a checkpoint of this package.
@@ -55,11 +55,11 @@ class HubModel(ModelHubMixin, library_name=LIBRARY, pipeline_tag="image-segmenta
         return cls(net, facts | {k: v for k, v in stated.items() if v})
 
     def predictor(self, device: str = "auto", mode: str | None = None, **keys: Any) -> Predictor:
-        """Make a predictor; what is not given is as the network was evaluated. Arguments as for `Predictor`."""
+        """Return a predictor, by default with the settings of the evaluation. Arguments as for `Predictor`."""
         return Predictor(self.net, device, mode, recorded=self.facts, **keys)
 
     def generate_model_card(self, *args: object, **kwargs: object) -> ModelCard:
-        """Write the README of the repository from the facts; what nobody stated is said to be unknown."""
+        """Return the README of the repository from the facts; missing ones are called not stated."""
         name = self.facts["settings"]["name"]
         scores = [
             EvalResult("image-segmentation", "image-matting", data, key, round(means[key], 6), metric_name=SHOWN[key])
@@ -87,7 +87,7 @@ class HubModel(ModelHubMixin, library_name=LIBRARY, pipeline_tag="image-segmenta
         save_weights(self.net, self._config(), save_directory / WEIGHTS)
 
     @classmethod
-    def _from_pretrained(  # type: ignore[override]  # no further keys: the Hub's class would take in any
+    def _from_pretrained(  # type: ignore[override]  # no further keys: the Hub's class would accept any
         cls,
         *,
         model_id: str,
@@ -120,7 +120,7 @@ def card_text(facts: Facts) -> str:
     settings = ", ".join(f"`{key}={value}`" for key, value in facts["settings"].items() if key != "name")
     return f"""# {name}
 
-Portrait matting: a photograph in, the opacity of every pixel out.
+Portrait matting: predicts the opacity of every pixel of a photograph.
 Network of: {model_card(name).paper}{f" ({settings})" if settings else ""}.
 
 ```python
@@ -131,7 +131,7 @@ predict("photo.jpg").rgba()
 ```
 
 - **Trained on**: {facts["trained_on"] or "not stated"}
-- **Its encoder started from**: {facts["pretrained"] or "not stated"}
+- **Encoder initialized from**: {facts["pretrained"] or "not stated"}
 - **License of the weights**: {facts["license"] or "not stated"}
 - **Input**: RGB in [0, 1], any size; normalization is inside
 - **Evaluated in mode**: {mode}{sizes}

@@ -1,4 +1,4 @@
-"""Metadata of a network, for the files that it is passed on in."""
+"""Metadata of a network, for exported files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from p3m_lightning.models.weights import Checkpoint, read_checkpoint
 
 Facts = dict[str, Any]
 """Plain values: `settings` (arguments of `create_model`), `inference` (mode and sizes of the evaluation), `license`,
-`trained_on`, `pretrained` (what its encoder had learned before), `results` (mean metrics by test set); None or empty
-where nobody said."""
+`trained_on`, `pretrained` (pretraining of its encoder), `results` (mean metrics by test set); None or empty if
+unknown."""
 
 
 def checkpoint_facts(path: str | Path) -> Facts:
-    """Gather what a checkpoint of this package and the results in its run folder say; no path of the machine is in it.
+    """Collect the facts in a checkpoint and in the results of its run folder, without paths of the machine.
 
     Raises:
         InputError: not a checkpoint of this package.
@@ -30,7 +30,7 @@ def checkpoint_facts(path: str | Path) -> Facts:
 
 
 def load_with_facts(path: str | Path) -> tuple[MattingNetwork, Facts]:
-    """Rebuild the network of a checkpoint, and gather what is known about it; the file is read once.
+    """Rebuild the network of a checkpoint and collect the facts about it; the file is read once.
 
     Raises:
         InputError: as `models.load_model`.
@@ -56,7 +56,7 @@ def _facts(checkpoint: Checkpoint, path: Path) -> Facts:
 
 
 def published_facts(name: str) -> Facts:
-    """Return what the table of published checkpoints says where it knows a single one of the network `name`."""
+    """Return the facts of the published checkpoint of the network `name`, if there is exactly one."""
     entries = [entry for entry in PUBLISHED.values() if entry.model == name and not entry.encoder_only]
     known = entries[0] if len(entries) == 1 else None
     return {
@@ -77,7 +77,7 @@ def _training_set(config: Mapping[str, Any]) -> str | None:
 
 
 def _results_beside(checkpoint: Path) -> dict[str, dict[str, float]]:
-    """Return the mean metrics of the run that this checkpoint was tested in; a later one was not."""
+    """Return the mean metrics of the run if they belong to this checkpoint; those of a later one do not exist."""
     path = checkpoint.resolve().parent.parent / "results.json"
     try:
         content = json.loads(path.read_text())

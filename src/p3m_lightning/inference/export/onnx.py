@@ -1,4 +1,4 @@
-"""Networks as ONNX files that say what they are, and that were compared with the original before they appeared."""
+"""Self-describing ONNX files of networks, compared with the original before they are written."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from p3m_lightning.schema import InputError, MattingOutput
 
 OPSET = 18
 TOLERANCES = {"32": 0.1, "fp16": inf, "int8": inf}
-"""By precision: the largest SAD that an image may lose by default; a good matte's own is 5 to 20."""
+"""By precision: the largest SAD allowed by default; the SAD of a good matte is 5 to 20."""
 
 # neither side a multiple of 32, so that the traced graph keeps the padding; more than one image, so that it keeps N
 EXAMPLE = (2, 90, 150)
 
 
 class Difference(NamedTuple):
-    """Difference of an exported network from the original on one image, in the mode of its evaluation."""
+    """Difference between an exported network and the original on one image, in the mode of its evaluation."""
 
     size: tuple[int, int]
-    sad: float  # sum of absolute differences of the mattes over 1000
+    sad: float  # sum of absolute differences of the mattes, divided by 1000
     largest: float  # of any pixel
 
 
@@ -54,22 +54,22 @@ def export_onnx(
     tolerance: float | None = None,
     shares: Path | None = None,
 ) -> list[Difference]:
-    """Write a network as ONNX; the file appears only if it gives the same mattes as the network.
+    """Write a network as ONNX; the file appears only if its mattes agree with those of the network.
 
-    Sizes and the number of images stay open. Inputs: `images`, float32 RGB (N, 3, H, W) in [0, 1], any size
+    Sizes and the number of images are dynamic. Inputs: `images`, float32 RGB (N, 3, H, W) in [0, 1], any size
     (normalization and padding are inside), and `trimap`, int64 (N, 1, H, W) of 0, 1, 2, for networks that need one.
     Outputs: `alpha` (N, 1, H, W), and for networks with two branches `semantic` (N, 3, H, W) and `detail`
-    (N, 1, H, W). All that, the modes, and `metadata` are in the file as JSON.
+    (N, 1, H, W). All this, the modes, and `metadata` are stored in the file as JSON.
 
     Args:
         net: a network of `p3m_lightning.models`; moved to the CPU and put in `eval()`.
         path: the `.onnx` file.
         images: uint8 or uint16 (H, W, 3) to compare on, of several sizes.
-        metadata: what else to say in the file: plain values; under `inference` the mode and sizes of the evaluation, in
-            which it is compared, by default `native`.
+        metadata: further plain values to store; `inference` gives the mode and sizes of the evaluation, in which the
+            networks are compared, by default `native`.
         precision: "32"; "fp16", half the size, for GPUs; "int8", convolutions with 8 bits, a quarter of the size,
             calibrated on `images`.
-        tolerance: largest SAD of an image; by default `TOLERANCES`, the largest one found is in the file anyway.
+        tolerance: largest SAD of an image; by default `TOLERANCES`; the largest one found is recorded in any case.
         shares: safetensors of the network in the folder of `path`: the file refers to the weights there, see
             `shared_weights`.
 
@@ -104,7 +104,7 @@ def export_onnx(
 
 
 def describe(net: nn.Module) -> dict[str, Any]:
-    """Return what a file says about its network, plain values; branches are outputs only where a mode uses them."""
+    """Return the description of a network for its file, plain values; branches are outputs only if a mode uses them."""
     modes = TorchEngine(net).modes
     return {
         "model": _name(net),
@@ -127,7 +127,7 @@ def compare(net: nn.Module, engine: OnnxEngine, image: np.ndarray, mode: str, pa
 
 
 def quantize(path: Path, images: Sequence[np.ndarray], needs_trimap: bool) -> None:
-    """Turn the convolutions of an ONNX file to 8 bits, ranges of activations as found on `images`, sized as in use."""
+    """Quantize the convolutions of an ONNX file to 8 bits, calibrated on `images` at the sizes of use."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
@@ -151,7 +151,7 @@ def quantize(path: Path, images: Sequence[np.ndarray], needs_trimap: bool) -> No
 
 
 class _Exported(nn.Module):
-    """The network with its outputs as a plain tuple, in half precision if asked for; inputs and outputs float32."""
+    """The network with its outputs as a plain tuple, in half precision if requested; inputs and outputs are float32."""
 
     def __init__(self, net: nn.Module, outputs: Sequence[str], precision: str) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class _Exported(nn.Module):
 
 
 def _trace(net: _Exported, path: Path, optimize: bool) -> None:
-    """Export by torch's dynamo exporter, quietly; `optimize` also folds batch norm, so that weights change."""
+    """Export by torch's dynamo exporter, quietly; `optimize` also folds batch norm, which changes weights."""
     count, height, width = EXAMPLE
     noise = torch.rand(count, 3, height // 30, width // 30, generator=torch.Generator().manual_seed(0))
     inputs = {"images": resize(noise, (height, width))}
@@ -195,7 +195,7 @@ def _trace(net: _Exported, path: Path, optimize: bool) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return what began the trouble: the exporter wraps it into advice for its developers."""
+    """Return the root cause of an error, which the exporter wraps in advice for its developers."""
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -203,7 +203,7 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what the exporter tells its own developers; what matters comes as an exception."""
+    """Silence messages of the exporter for its developers; real problems are raised as exceptions."""
     logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
@@ -224,7 +224,7 @@ def _write_facts(path: Path, facts: Mapping[str, object]) -> None:
 
 
 def _forget_origin(graph: Any) -> None:
-    """Drop what the exporter notes of every part: where in the files of this machine its code stood."""
+    """Drop the exporter's notes on every node about source files of this machine."""
     parts_of = [getattr(graph, name, ()) for name in ("node", "value_info", "input", "output", "initializer")]
     for part in (graph, *(part for parts in parts_of for part in parts)):
         if hasattr(part, "metadata_props"):
@@ -236,7 +236,7 @@ def _forget_origin(graph: Any) -> None:
 
 
 def _inputs(image: np.ndarray, needs_trimap: bool) -> dict[str, np.ndarray]:
-    """Return what the exported network takes for one image (H, W, 3)."""
+    """Return the inputs of the exported network for one image (H, W, 3)."""
     inputs = {"images": to_unit(np.ascontiguousarray(to_uint8(image).transpose(2, 0, 1)[None]))}
     if needs_trimap:
         inputs["trimap"] = _trimap(*image.shape[:2]).numpy()
@@ -244,7 +244,7 @@ def _inputs(image: np.ndarray, needs_trimap: bool) -> dict[str, np.ndarray]:
 
 
 def _seen(image: np.ndarray, passes: Passes, longest: int = 512) -> np.ndarray:
-    """Bring an image (H, W, 3) to the size of the network's pass, if it has its own, else to at most `longest`."""
+    """Resize an image (H, W, 3) to the size of the network's pass, if it has its own, else to at most `longest`."""
     height, width = image.shape[:2]
     factor = min(1.0, longest / max(height, width))
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
@@ -254,7 +254,7 @@ def _seen(image: np.ndarray, passes: Passes, longest: int = 512) -> np.ndarray:
 
 
 def _trimap(height: int, width: int) -> Tensor:
-    """A trimap of upright stripes: background, unknown, foreground, int64 (1, 1, H, W)."""
+    """Return a trimap of vertical stripes: background, unknown, foreground, int64 (1, 1, H, W)."""
     classes = torch.arange(width) * 3 // width
     return classes.expand(1, 1, height, width).contiguous()
 

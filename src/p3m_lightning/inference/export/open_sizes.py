@@ -1,8 +1,8 @@
-"""Forms of third-party arithmetic that stay right at every size once torch's exporter has traced them at one.
+"""Replacements for third-party code that stay correct at every size after torch's exporter has traced them at one.
 
-Some of `transformers` and `timm` decide in Python what a size asks for: whether to pad, cut, or interpolate; a trace
-keeps the one branch that the example took. Here each such place has a form without branches that computes the same
-numbers. They stand in for the originals during an export alone.
+Parts of `transformers` and `timm` decide in Python by size whether to pad, crop, or interpolate; a trace keeps only the
+branch that the example took. Here each of these has a form without branches that computes the same numbers. They
+replace the originals only during an export.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Size = tuple[int, int]
 
 @contextmanager
 def open_sizes() -> Iterator[None]:
-    """Put the forms of `FORMS` in place of the originals while the context lasts, in modules that are imported.
+    """Replace the originals by the forms of `FORMS` meanwhile, in modules that are already imported.
 
-    Attention is spelled out too: the fused kernels lay several heads out in another order than the exporter's own
-    arithmetic for them, whose views then fail.
+    Attention is decomposed too: the memory layout of heads in the fused kernels differs from that of the exporter's
+    own decomposition, whose views then fail.
     """
     with ExitStack() as replaced:
         replaced.enter_context(sdpa_kernel(SDPBackend.MATH))
@@ -39,7 +39,7 @@ def open_sizes() -> Iterator[None]:
 
 @contextmanager
 def replaced_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Let `owner.name`, which may be dotted, be `value` while the context lasts."""
+    """Set `owner.name`, which may be dotted, to `value` meanwhile."""
     *parents, last = name.split(".")
     owner = attrgetter(".".join(parents))(owner) if parents else owner
     before = vars(owner)[last]  # not getattr, which would unwrap a static method
@@ -54,7 +54,8 @@ def pad_to_windows(layer: Any, maps: Tensor, height: int, width: int) -> tuple[T
     """Pad (N, H, W, C) with zeros to multiples of the layer's window.
 
     Returns:
-        (N, H', W', C), and what makes the layer cut back always: to cut nothing off changes nothing.
+        (N, H', W', C), and a padding that makes the layer always crop back, which is harmless if there is nothing to
+        crop.
     """
     return _pad_end(maps, height, width, int(layer.window_size)), (0, 0, 0, 1, 0, 1)
 
@@ -67,12 +68,12 @@ def pad_to_even(merging: nn.Module, maps: Tensor, height: int, width: int) -> Te
 def cell_centers(sizes: Sequence[Size], valid_ratios: Tensor, device: torch.device) -> Tensor:
     """Return the centers of the cells of all levels in each level, x and y in [0, 1], (N, cells, levels, 2).
 
-    Without the `linspace` of the original, which divides by the number of steps: not a number where a level is one cell
-    wide, as at 1/32 of a picture of up to 32 pixels.
+    Avoids the `linspace` of the original, which divides by the number of steps and gives NaN where a level is one cell
+    wide, as at 1/32 of an image of up to 32 pixels.
 
     Args:
         sizes: height and width of each level.
-        valid_ratios: (N, levels, 2), 1 throughout, since no picture of a batch is padded for its neighbors.
+        valid_ratios: (N, levels, 2), all 1, since no image of a batch is padded to the size of others.
         device: of the result.
     """
     centers = []
@@ -94,7 +95,7 @@ def sine_positions(
 ) -> Tensor:
     """Return the sine embedding of every cell, (N, 2 features, H, W).
 
-    The last step is a reduction: the exporter takes a slice of open length for one as long as the side.
+    The last step is a reduction: the exporter takes a slice of dynamic length to be as long as the side.
 
     Args:
         shape: (N, C, H, W) of the maps.
@@ -104,7 +105,7 @@ def sine_positions(
         normalize: True, as in every pixel decoder.
         scale: of the last row and column, in radians.
         temperature: of the wavelengths.
-        mask: None, since no picture of a batch is padded for its neighbors.
+        mask: None, since no image of a batch is padded to the size of others.
     """
     count, _, height, width = shape
     number = torch.arange(features, device=device).to(dtype)
@@ -124,8 +125,8 @@ def relative_positions(queries: int, keys: int, table: Tensor) -> Tensor:
     Args:
         queries: n.
         keys: the same: maps attend to themselves.
-        table: (L, C), from farthest before to farthest behind; interpolated to 2 n - 1, which leaves one of that length
-            as it is.
+        table: (L, C), from the farthest before to the farthest after; interpolated to 2 n - 1, which leaves one of that
+            length unchanged.
     """
     resized = nnf.interpolate(table.T[None], size=2 * queries - 1, mode="linear")[0].T
     steps = torch.arange(queries, device=table.device)
@@ -133,7 +134,7 @@ def relative_positions(queries: int, keys: int, table: Tensor) -> Tensor:
 
 
 def _pad_end(maps: Tensor, height: int, width: int, unit: int) -> Tensor:
-    # sizes as whole quotients times the unit: from remainders the exporter cannot tell that windows fit
+    # as quotients times the unit: from remainders the exporter cannot infer divisibility
     rows, columns = ((side + unit - 1) // unit * unit for side in (height, width))
     return nnf.pad(maps, (0, 0, 0, columns - width, 0, rows - height))
 
@@ -141,9 +142,9 @@ def _pad_end(maps: Tensor, height: int, width: int, unit: int) -> Tensor:
 def conv_of_even_sides(
     maps: Tensor, weight: Tensor, bias: Tensor | None, stride: Size, padding: Size, dilation: Size, groups: int
 ) -> Tensor:
-    """Convolve (N, C, H, W) with TensorFlow's padding, of sides that the stride divides, as those of our encoders.
+    """Convolve (N, C, H, W) with TensorFlow's padding, for sides divisible by the stride, as in our encoders.
 
-    Then the padding is the same at every size; worked out from the size it makes expressions that grow with every layer
+    Then the padding is the same at every size; computed from the size, it makes expressions that grow with every layer
     and keep the exporter busy for an hour.
     """
     pads = [max(0, (k - 1) * d + 1 - s) for k, d, s in zip(weight.shape[-2:], dilation, stride, strict=True)]
@@ -168,4 +169,4 @@ FORMS: Mapping[str, Mapping[str, Callable]] = {
     "timm.layers.conv2d_same": {"conv2d_same": conv_of_even_sides},
     "transformers.models.vitdet.modeling_vitdet": {"get_rel_pos": relative_positions},
 }
-"""By module: what is replaced, and by what."""
+"""By module: the replaced functions and their replacements."""

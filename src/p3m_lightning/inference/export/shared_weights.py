@@ -1,4 +1,4 @@
-"""An exported graph whose weights stay in the checkpoint beside it, so that both together weigh no more than one."""
+"""An exported graph that refers to the weights in the checkpoint beside it, so that they are stored only once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import onnx
 
 PREFIX = "net."
-"""Before the names of weights in a graph of `export.onnx`."""
+"""Prefix of the names of weights in a graph of `export.onnx`."""
 
 
 class Entry(NamedTuple):
@@ -23,26 +23,26 @@ class Entry(NamedTuple):
 
     kind: str  # F16, F32, ...
     shape: tuple[int, ...]
-    offset: int  # bytes from the beginning of the file
+    offset: int  # in bytes from the beginning of the file
     length: int
 
 
 def share_weights(graph: Path, checkpoint: Path, facts: Mapping[str, Any] | None = None) -> int:
-    """Replace the weights of `graph` by references into `checkpoint`, which has to lie beside it from then on.
+    """Replace the weights of `graph` by references into `checkpoint`, which must lie beside it from then on.
 
-    For a graph that refers to an earlier version of the checkpoint the references are made anew; the network has to be
-    the same, its weights need not.
+    For a graph that refers to an earlier version of the checkpoint, the references are renewed; the network must be the
+    same, its weights need not.
 
     Args:
-        graph: ONNX, of `export_onnx` with `precision="32"`, or of this function; written anew.
+        graph: ONNX, of `export_onnx` with `precision="32"`, or of this function; rewritten.
         checkpoint: safetensors.
         facts: entries of the graph's metadata to replace.
 
     Returns:
-        How many tensors are shared.
+        The number of shared tensors.
 
     Raises:
-        InputError: a weight of the graph that the checkpoint does not have.
+        InputError: the checkpoint lacks a weight of the graph.
     """
     import onnx
 
@@ -55,14 +55,14 @@ def share_weights(graph: Path, checkpoint: Path, facts: Mapping[str, Any] | None
             continue  # a constant of the code
         if key not in entries or tuple(tensor.dims) != entries[key].shape:
             raise InputError(
-                f"{graph}: has the weight {key}, of which {checkpoint} has none or another; export it anew"
+                f"{graph}: has the weight {key}, which {checkpoint} lacks or has in another form; export it again"
             )
         if tensor.name != key:
             cast = onnx.helper.make_node("Cast", [key], [tensor.name], to=onnx.TensorProto.FLOAT)
             model.graph.node.insert(0, cast)
         tensor.CopyFrom(_reference(key, entries[key], checkpoint.name))
         shared += 1
-    for node in model.graph.node:  # where in the source it was traced, ten times the size of the node
+    for node in model.graph.node:  # notes on where it was traced, ten times the size of the node
         node.ClearField("doc_string")
         node.ClearField("metadata_props")
     model.graph.ClearField("value_info")
@@ -75,7 +75,7 @@ def share_weights(graph: Path, checkpoint: Path, facts: Mapping[str, Any] | None
 
 
 def safetensors_entries(path: Path) -> dict[str, Entry]:
-    """Read where the tensors of a safetensors file lie, by their names."""
+    """Return the places of the tensors of a safetensors file, by name."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))

@@ -1,4 +1,4 @@
-"""From a network for photographs to video: mattes, cut-outs and composites of whole clips."""
+"""Video matting with networks for photographs: mattes, cut-outs and composites of whole clips."""
 
 from p3m_lightning.inference.video.formats import FORMATS, Product, choose_format
 from p3m_lightning.inference.video.matting import matte_video

@@ -1,4 +1,4 @@
-"""Products of a matted frame, and the kinds of files that take them."""
+"""Products of a matted frame, and the file formats that can hold them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from p3m_lightning.schema import InputError
 FORMATS = {
     "prores": "cut-out, ProRes 4444 with 16 bits of alpha, for editing (.mov)",
     "vp9": "cut-out, VP9 with alpha, for web pages (.webm)",
-    "png": "cut-out, a folder of RGBA pictures",
+    "png": "cut-out, a folder of RGBA images",
     "matte": "the alpha as a gray video",
     "composite": "over --background",
 }
@@ -29,17 +29,17 @@ SUFFIXES = {
     "matte": (".mp4", ".mov", ".mkv", ".webm"),
     "composite": (".mp4", ".mov", ".mkv", ".webm"),
 }
-"""Which files take a format; a suffix means the first format that lists it, see `choose_format`."""
+"""Format -> suffixes of its files; a suffix means the first format that lists it, see `choose_format`."""
 
 HIDDEN = 16
-"""Pixels around the subject over which its color goes on under alpha 0; codecs mix neighbors."""
+"""Pixels around the subject over which its color is extended under alpha 0, since codecs mix neighbors."""
 
 
 def choose_format(target: Path, wanted: str | None, background: bool) -> str:
-    """Return the format of an output: the wanted one, or what its suffix and the background suggest.
+    """Return the format of an output: the requested one, or the one that its suffix and the background imply.
 
     Raises:
-        InputError: unknown format, a file name that does not take it, a background that would not be seen, or none.
+        InputError: unknown format, a file name that does not fit it, an unused background, or a missing one.
     """
     suffix = target.suffix.lower()
     if wanted is None:
@@ -60,7 +60,7 @@ def choose_format(target: Path, wanted: str | None, background: bool) -> str:
 
 @dataclass(frozen=True)
 class Product:
-    """Product made of every frame.
+    """The product to make from every frame.
 
     Args:
         format: a key of `FORMATS`.
@@ -76,16 +76,16 @@ class Product:
     foreground: str = "fast"
 
     def painter(self, size: tuple[int, int]) -> Painter:
-        """Make the one who paints the frames of a video of `size` (height, width).
+        """Return a painter of the frames of a video of `size` (height, width).
 
         Raises:
-            InputError: a background that is neither image, color nor video.
+            InputError: the background is neither an image, a color nor a video.
         """
         return Painter(self, size)
 
 
 class Painter:
-    """Paints the frames of one video, in order."""
+    """Makes the product of the frames of one video, in order."""
 
     def __init__(self, product: Product, size: tuple[int, int]) -> None:
         self._product = product
@@ -114,10 +114,10 @@ class Painter:
 
 
 def straight_cutout(matte: Matte, dtype: type) -> np.ndarray:
-    """Return a cut-out for codecs that lose: straight RGBA (H, W, 4) as `dtype`, nothing of the background in it.
+    """Return a cut-out for lossy codecs: straight RGBA (H, W, 4) as `dtype`, without any of the background.
 
-    `Matte.rgba` is black under alpha 0; chroma at half size and the codec's blocks would carry that into the edge. Here
-    the subject's own color goes on instead.
+    `Matte.rgba` is black under alpha 0; chroma subsampling and the codec's blocks would carry that into the edge. Here
+    the subject's own color is extended instead.
     """
     alpha = from_unit(matte.alpha, dtype)
     shown = (alpha > 0).astype(np.float32)[..., None]
@@ -129,7 +129,7 @@ def straight_cutout(matte: Matte, dtype: type) -> np.ndarray:
 
 
 class _Still:
-    """A background that does not move, scaled once; or the name of one that each frame brings itself."""
+    """A still background, scaled once; or "blur", which is made from each frame."""
 
     def __init__(self, background: Background, size: tuple[int, int]) -> None:
         self._picture: Background = background if _is_blur(background) else make_background(background, size)
@@ -139,7 +139,7 @@ class _Still:
 
 
 class _Moving:
-    """The frame of a video that is shown at a time, repeated from the beginning after its end."""
+    """A video as background: the frame at a given time, repeating the video after its end."""
 
     def __init__(self, path: str | Path) -> None:
         self._reader = VideoReader(path)
@@ -164,7 +164,7 @@ class _Moving:
 
 
 def _make_behind(background: Background, size: tuple[int, int]) -> _Still | _Moving:
-    """Choose: a file whose name is not that of a picture is a video."""
+    """Return the background; a file whose name is not that of an image is a video."""
     path = Path(background) if isinstance(background, str | Path) else None
     if path is not None and path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES:
         return _Moving(path)

@@ -1,4 +1,4 @@
-"""Finished segments and the source's sound become one file, without encoding pictures again."""
+"""Joining finished segments and the source's sound into one file, without reencoding frames."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     import av
 
 REPEATABLE = {"fflags": "+bitexact"}
-"""No random numbers, by which Matroska and WebM name their segments: equal frames give equal files."""
+"""Suppresses the random segment IDs of Matroska and WebM, so that equal frames give equal files."""
 
 
 def join_video(
     parts: Parts, source: Path, time_base: Fraction, encoding: Encoding, sound: Sequence[Track] = ()
 ) -> None:
-    """Write the target of `parts`: segments one after the other at the times of the source, and its sound.
+    """Write the target of `parts`: segments one after another at the times of the source, and its sound.
 
     WebM and Matroska round times to milliseconds.
     """
@@ -48,14 +48,14 @@ def join_video(
 
 
 def join_pictures(parts: Parts, time_base: Fraction) -> None:
-    """Move all pictures into the target, a folder, with their times in `frames.ffconcat`, which FFmpeg reads."""
+    """Move all images into the target, a folder, with their times in `frames.ffconcat`, which FFmpeg reads."""
     aside = parts.folder / "joined"
     aside.mkdir(exist_ok=True)
     lines = ["ffconcat version 1.0"]
     for number, (_, duration) in enumerate(parts.stamps()):
         lines += [f"file {picture_name(number)}", f"duration {float(duration * time_base):.6f}"]
     for folder in parts.paths(""):
-        for picture in folder.iterdir():  # after a kill some have been moved already
+        for picture in folder.iterdir():  # some may have been moved before a kill
             os.replace(picture, aside / picture.name)
     (aside / "frames.ffconcat").write_text("\n".join(lines) + "\n")
     os.replace(aside, parts.target)
@@ -78,7 +78,7 @@ def _packets(path: Path) -> Iterator[av.Packet]:
 
 
 def _sound_packets(original: av.container.InputContainer, tracks: dict[int, Convert]) -> Iterator[av.Packet]:
-    if not tracks:  # demux would take that for all streams
+    if not tracks:  # demux would read all streams
         return
     for packet in original.demux([original.streams[index] for index in tracks]):
         yield from tracks[packet.stream.index](packet)

@@ -1,4 +1,4 @@
-"""Whole clips: frames in, through the network and the smoother, out as a video; in constant memory."""
+"""Matting of whole clips: from frames through network and smoother to a video, in constant memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from p3m_lightning.progress import progress_bar
 from p3m_lightning.schema import InputError
 
 SEGMENT = 250
-"""Frames in a segment: about as many are lost by a kill."""
+"""Frames in a segment: about the number that a kill loses."""
 
 
 def matte_video(
@@ -52,37 +52,37 @@ def matte_video(
     sound: str | None = None,
     announce: Callable[[str], None] = lambda _: None,
 ) -> int:
-    """Matte a video, with a progress bar; the target appears whole at the end.
+    """Matte a video, with a progress bar; the target is written atomically at the end.
 
-    Until then finished segments lie in `TARGET.parts`, which a later call with `resume` takes up. The result is the
-    same, byte for byte, as without a break. Memory holds a few batches, whatever the length.
+    Until then finished segments lie in `TARGET.parts`, which a later call with `resume` continues. The result is
+    identical, byte for byte, to that of an uninterrupted run. Memory holds a few batches, whatever the length.
 
     Args:
         predictor: runs in the calling thread.
         source: a video file.
-        target: file or, for PNG, folder to write; a file that is there is replaced.
-        product: what is made of the frames.
+        target: file or, for PNG, folder to write; an existing file is replaced.
+        product: the product to make from the frames.
         smoothing: a key of `smoothing.SMOOTHINGS`.
         batch_size: frames that share a pass.
         segment: frames in a segment, rounded up to whole batches.
-        resume: go on with a broken run; nothing is done if the target is there and no run is broken.
-        parameters: plain values that say which predictor this is; a resumed run must give the same.
-        sound: one of `sound.SOUNDS`, None for a copy where the container takes it and an encoding elsewhere.
-        announce: is told in words which streams are taken, and what becomes of the sound.
+        resume: continue an interrupted run; does nothing if the target exists and no run was interrupted.
+        parameters: plain values that identify the predictor; a resumed run must give the same.
+        sound: one of `sound.SOUNDS`, None to copy if the container allows it and encode otherwise.
+        announce: called with messages about the chosen streams and the treatment of the sound.
 
     Returns:
-        Frames written, 0 where nothing was left to do.
+        The number of frames written, 0 if nothing was left to do.
 
     Raises:
         InputError: not a whole video; a target that cannot be written; parameters that make no sense or, with
-            `resume`, differ; a network that needs trimaps; sound that the target does not take as wanted.
+            `resume`, differ; a network that needs trimaps; sound that the target cannot take as requested.
     """
     source, target = Path(source), Path(target)
     if batch_size < 1 or segment < 1:
         raise InputError(f"batches of {batch_size}, segments of {segment} frames: give 1 or more")
     choose_format(target, product.format, product.background is not None)
     if predictor.engine.needs_trimap:
-        raise InputError("this network needs a trimap for every frame, which a video does not have; take another")
+        raise InputError("this network needs a trimap for every frame, which a video does not have; use another")
     if resume and target.exists() and not parts_folder(target).exists():
         return 0
     encoding = encoding_for(product.format, target.suffix.lower())
@@ -106,7 +106,7 @@ def matte_video(
 
 
 def _join(parts: Parts, source: Path, time_base: Fraction, encoding: Encoding, tracks: list[Track]) -> None:
-    """Join what is finished; sound that fails in spite of its trial costs no frame."""
+    """Join finished segments; if the sound fails in spite of its trial, no frame is lost."""
     import av
 
     try:
@@ -114,13 +114,13 @@ def _join(parts: Parts, source: Path, time_base: Fraction, encoding: Encoding, t
     except (av.error.ArgumentError, av.error.InvalidDataError) as error:
         if not tracks:
             raise
-        cure = "the frames are kept: --resume --sound encode, or drop, ends the work"
+        cure = "the frames are kept: finish with --resume --sound encode, or drop"
         raise InputError(f"{parts.target}: its sound cannot be written ({error.strerror}); {cure}") from None
 
 
 @contextmanager
 def _kept_parts(target: Path, described: Mapping[str, object], resume: bool) -> Iterator[Parts]:
-    """Give the parts of a video, which stay only where a later run could go on with them."""
+    """Yield the parts of a video, which are kept only if a later run could continue with them."""
     import av
 
     parts = None
@@ -141,25 +141,25 @@ def _kept_parts(target: Path, described: Mapping[str, object], resume: bool) -> 
 
 
 class _Matting:
-    """Network and smoother: frames in, frames with their final alpha out."""
+    """Network and smoother: turns frames into frames with their final alpha."""
 
     def __init__(self, predictor: Predictor, smoother: Smoother) -> None:
         self._predictor, self._smoother = predictor, smoother
         self._waiting: deque[Frame] = deque()  # for the smoother
 
     def push(self, frames: list[Frame]) -> Iterator[tuple[Frame, np.ndarray]]:
-        """Take one batch."""
+        """Process one batch, and yield finished frames."""
         mattes = self._predictor.batch([Photo(frame.pixels) for frame in frames])
         for frame, matte in zip(frames, mattes, strict=True):
             self._waiting.append(frame)
             yield from self._final(self._smoother.push(frame.pixels, matte.alpha))
 
     def flush(self) -> Iterator[tuple[Frame, np.ndarray]]:
-        """End the clip."""
+        """End the clip, and yield the remaining frames."""
         yield from self._final(self._smoother.flush())
 
     def state(self) -> State:
-        """Return all that the next frames depend on."""
+        """Return everything that the next frames depend on."""
         stamps = np.array([(frame.time, frame.duration) for frame in self._waiting], np.int64)
         waiting = {f"waiting{i}": frame.pixels for i, frame in enumerate(self._waiting)}
         waiting |= {f"opacity{i}": f.opacity for i, f in enumerate(self._waiting) if f.opacity is not None}
@@ -168,7 +168,7 @@ class _Matting:
         )
 
     def restore(self, state: State) -> None:
-        """Take over what `state` returned, if anything."""
+        """Restore what `state` returned, if anything."""
         if state:
             prefix = "smoother_"
             self._smoother.restore({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
@@ -186,7 +186,7 @@ class _Matting:
 
 @dataclass(frozen=True)
 class _Work:
-    """All that the segments of one video have in common."""
+    """Everything that the segments of one video share."""
 
     reader: VideoReader
     matting: _Matting
@@ -197,7 +197,7 @@ class _Work:
     batches: int  # in a segment
 
     def make_segments(self) -> None:
-        """Write all segments that are missing."""
+        """Write all missing segments."""
         frames = prefetch(self.reader.frames(self.parts.consumed), 2 * self.batch_size)
         with closing(frames), progress_bar() as bar:
             task = bar.add_task("matting", total=self.reader.count or None, completed=self.parts.written)
@@ -206,7 +206,7 @@ class _Work:
                 self._make_segment(batches, lambda: bar.advance(task))
 
     def _make_segment(self, batches: Iterator[list[Frame]], advance: Callable[[], None]) -> None:
-        """Write one segment and what the next one needs to know."""
+        """Write one segment and the state for the next one."""
         shown: list[tuple[int, int]] = []  # time and duration
         consumed, runs = self.parts.consumed, 0
         with closing(self._open()) as segment, Backlog(2 * self.batch_size) as backlog:
@@ -242,7 +242,7 @@ def _batches(frames: Iterator[Frame], size: int) -> Iterator[list[Frame]]:
 
 
 def _describe(source: Path, product: Product, smoothing: str, batch_size: int, segment: int) -> dict[str, object]:
-    """Return what the frames depend on, as plain values; files by name, size and time of change."""
+    """Return what the frames depend on, as plain values; files by name, size and modification time."""
     background: object = product.background
     if isinstance(background, np.ndarray):
         background = zlib.crc32(background.tobytes())
@@ -261,7 +261,7 @@ def _describe(source: Path, product: Product, smoothing: str, batch_size: int, s
 
 
 def file_identity(path: str | Path) -> list[object]:
-    """Return name, size and time of change of a file."""
+    """Return name, size and modification time of a file."""
     status = Path(path).stat()
     return [str(Path(path).resolve()), status.st_size, status.st_mtime_ns]
 
@@ -270,6 +270,6 @@ def _check_target(source: Path, target: Path, encoding: Encoding | None) -> None
     if target.exists() and target.samefile(source):
         raise InputError(f"{target}: is the video itself; choose another output")
     if encoding is None and target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target}: is there already; choose a new or empty folder")
+        raise InputError(f"{target}: exists already; choose a new or empty folder")
     if encoding is not None and target.is_dir():
-        raise InputError(f"{target}: is a folder; give a file name, as {target / 'matte.mov'}")
+        raise InputError(f"{target}: is a folder; give a file name, such as {target / 'matte.mov'}")

@@ -1,4 +1,4 @@
-"""Work beside the main thread, never further ahead or behind than a few items: memory stays constant."""
+"""Work in threads that is never more than a few items ahead or behind, so that memory stays constant."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 
 class _End:
-    """Mark behind the last item."""
+    """Marks the end of the items."""
 
 
 END = _End()
 
 
 def prefetch(items: Iterable[T], ahead: int) -> Generator[T]:
-    """Yield `items`, which a thread makes up to `ahead` before they are asked for."""
+    """Yield `items`, which a thread produces up to `ahead` items in advance."""
     source = iter(items)
     pool = ThreadPoolExecutor(1)
     try:
@@ -32,9 +32,9 @@ def prefetch(items: Iterable[T], ahead: int) -> Generator[T]:
 
 
 class Backlog:
-    """Calls done in order by a thread; `submit` waits while more than `most` are left.
+    """Calls made in order by a thread; `submit` blocks while more than `most` are pending.
 
-    Used as a context: at its end everything is done, or, after an error, what has not begun is dropped.
+    A context manager: at its end all calls are done, or, after an error, those not begun are dropped.
     """
 
     def __init__(self, most: int) -> None:
@@ -43,7 +43,7 @@ class Backlog:
         self._pool = ThreadPoolExecutor(1)
 
     def submit(self, function: Callable[..., object], *arguments: object) -> None:
-        """Have `function(*arguments)` called; an error of an earlier call is raised here."""
+        """Schedule `function(*arguments)`; an error of an earlier call is raised here."""
         self._left.append(self._pool.submit(function, *arguments))
         self._wait(self._most)
 

@@ -1,4 +1,4 @@
-"""Video files as upright RGB frames with their own times."""
+"""Reading video files as upright RGB frames with their own times."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     import av
 
 HD = 720
-"""Lines from which a file that does not name its colors is taken for BT.709, as players do; BT.601 below."""
+"""Lines from which a file that does not declare its color space counts as BT.709, as in players; BT.601 below."""
 
 
 class Frame(NamedTuple):
     """One frame, upright."""
 
     pixels: np.ndarray  # uint8 (H, W, 3), RGB
-    time: int  # when it is shown, in units of the reader's time base
-    duration: int  # for how long, in the same units; 0 if the file does not say
-    opacity: np.ndarray | None = None  # the file's own alpha, uint8 or uint16 (H, W); None where it has none
+    time: int  # presentation time, in units of the reader's time base
+    duration: int  # in the same units; 0 if the file does not give it
+    opacity: np.ndarray | None = None  # the file's own alpha, uint8 or uint16 (H, W); None if it has none
 
 
 class VideoReader:
-    """The video stream of a file, see `choose_stream`; the file is opened anew for every pass.
+    """The video stream of a file, see `choose_stream`; the file is reopened for every pass.
 
     Args:
         path: any container and codec of FFmpeg. More than 8 bits are rounded to 8; HDR is not tone-mapped.
@@ -42,10 +42,10 @@ class VideoReader:
         pixel_aspect: width over height of a pixel, upright.
         count: frames, as far as can be known before decoding.
         seconds: length of the video.
-        choice: which stream was taken, in words; empty where there was only one.
+        choice: a message about the chosen stream; empty if there is only one.
 
     Raises:
-        VideoError: missing, not a video, or cut off; the message names the file.
+        VideoError: missing, not a video, or truncated; the message names the file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -71,9 +71,9 @@ class VideoReader:
             self.pixel_aspect = 1 / aspect if turned else aspect
 
     def frames(self, skip: int = 0) -> Iterator[Frame]:
-        """Decode from the beginning, leaving out the first `skip` frames.
+        """Decode from the beginning, without the first `skip` frames.
 
-        Times always increase; where the file gives none, or goes back, a frame follows the one before.
+        Times always increase; where the file gives none, or goes back, a frame follows the previous one.
 
         Raises:
             VideoError: frames that cannot be decoded, or of another size than the first.
@@ -110,14 +110,14 @@ class VideoReader:
 
 
 def survey(path: Path, container: av.container.InputContainer, stream: av.VideoStream) -> tuple[int, float]:
-    """Return frames and seconds of a stream; refuse a file that is cut off, which FFmpeg would read without an error.
+    """Return frames and seconds of a stream; refuse a truncated file, which FFmpeg would read without an error.
 
-    Where the container has no index of its frames, the whole file is read, not decoded.
+    If the container has no index of its frames, the whole file is read, but not decoded.
     """
     length = float((stream.duration or 0) * (stream.time_base or 0))
     last = max((entry.pos + entry.size for entry in stream.index_entries), default=0) if stream.frames else 0
     if max(last, matroska_end(path)) > path.stat().st_size:
-        raise VideoError(f"{path}: is cut off; its frames go on behind the end of the file")
+        raise VideoError(f"{path}: is truncated; its frames continue beyond the end of the file")
     if stream.frames:
         return stream.frames, length
     count, end = 0, 0.0
@@ -129,7 +129,7 @@ def survey(path: Path, container: av.container.InputContainer, stream: av.VideoS
 
 
 def matroska_end(path: Path) -> int:
-    """Return at which byte a Matroska or WebM file says that it ends, 0 where it does not, or is of another kind.
+    """Return the declared size in bytes of a Matroska or WebM file, 0 if it has none or is of another kind.
 
     The file is an EBML header and one segment (RFC 9559), each a number of 1 to 4 bytes, a size, and content.
     """
@@ -143,8 +143,8 @@ def matroska_end(path: Path) -> int:
 
 
 def _ebml_content(head: bytes, at: int) -> tuple[int, int]:
-    """Return where the content of the element at `at` begins and how long it is, 0 if left open, as in broadcasts."""
-    at += 9 - head[at].bit_length()  # leading zeros tell how many bytes a number has
+    """Return the offset and length of the content of the element at `at`; 0 for an open length, as in live streams."""
+    at += 9 - head[at].bit_length()  # leading zeros give the number of bytes
     width = 9 - head[at].bit_length()
     largest = (1 << 7 * width) - 1
     size = int.from_bytes(head[at : at + width], "big") & largest
@@ -158,7 +158,7 @@ def _pixels(frame: av.VideoFrame) -> np.ndarray:
 
 
 def _opacity(frame: av.VideoFrame) -> np.ndarray | None:
-    """Return the alpha that a frame brings itself, uint8 (H, W), uint16 where it has more than 8 bits."""
+    """Return a frame's own alpha, uint8 (H, W), or uint16 if it has more than 8 bits."""
     alpha = next((part for part in frame.format.components if part.is_alpha), None)
     if alpha is None:
         return None
@@ -167,7 +167,7 @@ def _opacity(frame: av.VideoFrame) -> np.ndarray | None:
 
 
 def upright(pixels: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
-    """Turn and mirror a frame as its display matrix asks, in steps of a right angle.
+    """Rotate and mirror a frame by its display matrix, in steps of 90 degrees.
 
     Args:
         pixels: (H, W, C).
@@ -182,11 +182,11 @@ def upright(pixels: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
 
 
 _UNNAMED = (None, 2)
-"""What FFmpeg calls the colors of a file that says nothing about them."""
+"""FFmpeg's values for an undeclared color space."""
 
 
 def _next_time(before: int | None, time: int | None, step: int) -> int:
-    """Return the time of a frame: its own if that is later than the one before."""
+    """Return the time of a frame: its own if that is later than the previous one."""
     if before is None:
         return 0 if time is None else time
     if time is None:
@@ -200,4 +200,4 @@ def _is_turned(matrix: np.ndarray | None) -> bool:
 
 def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
     data = frame.side_data.get("DISPLAYMATRIX")
-    return None if data is None else np.frombuffer(bytes(data), np.int32)  # type: ignore[call-overload]  # a buffer, PyAV says object
+    return None if data is None else np.frombuffer(bytes(data), np.int32)  # type: ignore[call-overload]  # a buffer, which PyAV types as object

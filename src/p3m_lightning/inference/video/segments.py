@@ -1,4 +1,4 @@
-"""Encoded pieces of a video that lie aside until all are there: a kill costs one piece, not the work of a night."""
+"""Encoded segments of a video, stored until all are finished, so that a kill costs at most one segment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Encoding(NamedTuple):
 
     codec: str
     pixel_format: str
-    pixels: str  # format of the array that comes in
+    pixels: str  # format of the input array
     options: Mapping[str, str]
 
 
@@ -38,17 +38,17 @@ PRORES = Encoding("prores_ks", "yuva444p10le", "rgba64le", {"profile": "4444", "
 VP9_ALPHA = Encoding("libvpx-vp9", "yuva420p", "rgba", {"crf": "20", **_VP9})
 VP9 = Encoding("libvpx-vp9", "yuv420p", "rgb24", {"crf": "20", **_VP9})
 H264 = Encoding("h264", "yuv420p", "rgb24", {"crf": "18", "preset": "medium"})
-"""No hidden frames and no frames out of order (B frames): one packet is one frame, so that pieces can be joined.
+"""No hidden frames and no frames out of order (B frames): one packet is one frame, so that segments can be joined.
 
-Which encoder stands behind `h264` is the installed PyAV's affair; in the wheels of PyPI it is x264.
+The encoder behind `h264` depends on the installed PyAV; in the wheels of PyPI it is x264.
 """
 
 
 def encoding_for(format: str, suffix: str) -> Encoding | None:
-    """Return how a product format is encoded in a file of `suffix`; None for pictures.
+    """Return the encoding of a product format in a file of `suffix`; None for images.
 
     Raises:
-        InputError: the installed PyAV has no such encoder.
+        InputError: the installed PyAV lacks the encoder.
     """
     import av
 
@@ -60,26 +60,26 @@ def encoding_for(format: str, suffix: str) -> Encoding | None:
         av.Codec(encoding.codec, "w")
     except av.codec.codec.UnknownCodecError:
         raise InputError(
-            f"the installed PyAV cannot encode {encoding.codec}; take a .webm, or a folder of PNG"
+            f"the installed PyAV cannot encode {encoding.codec}; use a .webm, or a folder of PNG"
         ) from None
     return encoding
 
 
 THREADS = 4
-"""Of an encoder, whatever the machine: what x264 and libvpx write depends on their number, and a run may go on where
-there are other cores to use."""
+"""Threads of an encoder, on any machine: the output of x264 and libvpx depends on their number, and a run may be
+resumed on a machine with other cores."""
 
 
 @dataclass(frozen=True)
 class Stamps:
-    """Times at which the frames of one segment are shown, in units of the source's time base."""
+    """Presentation times of the frames of one segment, in units of the source's time base."""
 
     times: list[int]
     duration: int  # of the last one
 
 
 class VideoSegment:
-    """Encodes frames into one file; their times are kept beside it, the file itself only counts frames."""
+    """Encodes frames into one file; their times are stored beside it; the file itself only counts frames."""
 
     def __init__(self, path: Path, encoding: Encoding, rate: Fraction, pixel_aspect: Fraction) -> None:
         self.path = path
@@ -102,7 +102,7 @@ class VideoSegment:
         self._count += 1
 
     def close(self) -> None:
-        """Finish the file; without a frame there is none."""
+        """Finish the file; without frames there is none."""
         if self._output is not None:
             container, stream = self._output
             container.mux(stream.encode())
@@ -138,20 +138,20 @@ class PictureSegment:
         self._number += 1
 
     def close(self) -> None:
-        """Do nothing: every picture is whole."""
+        """Do nothing: every image is complete."""
 
 
 BT709, LIMITED = 1, 1  # FFmpeg's codes
 
 
 def mark_alpha(stream: av.VideoStream, encoding: Encoding) -> None:
-    """Tell the WebM muxer that the packets carry alpha; players look for it."""
+    """Tell the WebM muxer that the packets have alpha, which players check."""
     if encoding.pixel_format == "yuva420p":
         stream.metadata["alpha_mode"] = "1"
 
 
 def even(pixels: np.ndarray) -> np.ndarray:
-    """Repeat the last row and column where their number is odd: H.264 stores color for pairs."""
+    """Repeat the last row or column if their number is odd, since H.264 stores color for pairs."""
     height, width = pixels.shape[:2]
     if height % 2 == width % 2 == 0:
         return pixels
@@ -164,15 +164,15 @@ def picture_name(number: int) -> str:
 
 
 class Parts:
-    """The folder `TARGET.parts` of finished segments; the JSON file of a segment is written last and makes it count.
+    """The folder `TARGET.parts` of finished segments; a segment is valid once its JSON file is written.
 
     Args:
         target: the output.
-        parameters: plain values on which the frames depend; a run that goes on must have the same.
-        resume: go on with what is there; otherwise it is removed.
+        parameters: plain values that the frames depend on; a resumed run must have the same.
+        resume: continue with the existing segments; otherwise remove them.
 
     Raises:
-        InputError: what is there was made with other parameters.
+        InputError: the existing segments were made with other parameters.
     """
 
     def __init__(self, target: Path, parameters: Mapping[str, object], resume: bool) -> None:
@@ -181,7 +181,7 @@ class Parts:
         wanted = json.loads(json.dumps(parameters, default=str))
         manifest = self.folder / "manifest.json"
         if resume and manifest.is_file():
-            cure = "give the same, or begin anew without --resume"
+            cure = "give the same, or start over without --resume"
             refuse_other_settings(self.folder, json.loads(manifest.read_text()), wanted, cure)
         else:
             self.remove()
@@ -192,38 +192,38 @@ class Parts:
 
     @property
     def ended(self) -> bool:
-        """True once the last segment is there."""
+        """Whether the last segment is finished."""
         return bool(self.finished) and self._read(len(self.finished) - 1)["last"]
 
     @property
     def consumed(self) -> int:
-        """Frames of the source that need not be seen again."""
+        """Number of frames of the source that need not be read again."""
         return self._read(len(self.finished) - 1)["consumed"] if self.finished else 0
 
     @property
     def written(self) -> int:
-        """Frames in the finished segments."""
+        """Number of frames in the finished segments."""
         return sum(len(stamps.times) for stamps in self.finished)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return what was committed with the last segment."""
+        """Return the state committed with the last segment."""
         if not self.finished:
             return {}
         with np.load(self._path(len(self.finished) - 1, ".npz")) as arrays:
             return dict(arrays)
 
     def next_path(self, suffix: str) -> Path:
-        """Return where the next segment is to be written, cleared of what a kill left there."""
+        """Return the path of the next segment, cleared of the remains of a kill."""
         path = self._path(len(self.finished), suffix)
         shutil.rmtree(path, ignore_errors=True)
         path.unlink(missing_ok=True)
         return path
 
     def commit(self, stamps: Stamps, consumed: int, state: Mapping[str, np.ndarray], last: bool) -> None:
-        """Make the segment count whose file has just been finished."""
+        """Mark the segment whose file has just been finished as valid."""
         number = len(self.finished)
         with atomic_path(self._path(number, ".npz")) as aside:
-            np.savez(aside, **state)  # type: ignore[arg-type]  # names are not those of its flags
+            np.savez(aside, **state)  # type: ignore[arg-type]  # the names do not clash with its flags
         record = {"times": stamps.times, "duration": stamps.duration, "consumed": consumed, "last": last}
         with atomic_path(self._path(number, ".json")) as aside:
             aside.write_text(json.dumps(record))
@@ -236,7 +236,7 @@ class Parts:
         return [self._path(number, suffix) for number, stamps in enumerate(self.finished) if stamps.times]
 
     def stamps(self) -> list[tuple[int, int]]:
-        """Return time and duration of every frame: each is shown until the next."""
+        """Return time and duration of every frame: each lasts until the next."""
         times = [time for stamps in self.finished for time in stamps.times]
         last = [stamps.duration for stamps in self.finished if stamps.times][-1]
         ends = [*times[1:], times[-1] + (last or (times[-1] - times[-2] if len(times) > 1 else 1))]

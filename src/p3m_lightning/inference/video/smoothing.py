@@ -1,4 +1,4 @@
-"""Less flicker: networks that see one frame at a time, brought to agree with the frames around."""
+"""Temporal smoothing: less flicker from networks that see one frame at a time."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ State = dict[str, np.ndarray]
 
 
 class Smoother(Protocol):
-    """Takes the frames of one clip in order, and returns their alphas in order, perhaps some frames later."""
+    """Takes the frames of one clip in order, and returns their alphas in order, possibly some frames later."""
 
     def push(self, image: np.ndarray, alpha: np.ndarray) -> list[np.ndarray]:
-        """Take one frame, uint8 (H, W, 3) and float32 (H, W) in [0, 1]; return the alphas that are now final."""
+        """Process one frame, uint8 (H, W, 3) and float32 (H, W) in [0, 1]; return the alphas that are now final."""
 
     def flush(self) -> list[np.ndarray]:
-        """Return the alphas that still wait, at the end of the clip."""
+        """Return the alphas still pending at the end of the clip."""
 
     def state(self) -> State:
-        """Return all that the next frames depend on, so that another process can go on."""
+        """Return everything that the next frames depend on, so that another process can continue."""
 
     def restore(self, state: State) -> None:
-        """Take over what `state` returned."""
+        """Restore what `state` returned."""
 
 
 class NoSmoothing:
-    """Every frame as the network gives it."""
+    """No smoothing: every frame as the network predicts it."""
 
     def push(self, image: np.ndarray, alpha: np.ndarray) -> list[np.ndarray]:
         """Return `alpha`."""
@@ -49,18 +49,18 @@ class NoSmoothing:
 
 
 class OneFrameDelay:
-    """Replaces what flickers for a single frame by the mean of its neighbors (Ke et al., MODNet, AAAI 2022, OFD).
+    """Replaces one-frame flicker by the mean of the neighboring frames (Ke et al., MODNet, AAAI 2022, OFD).
 
     A pixel flickers if the frames before and after agree within `threshold` and its own alpha differs from both by
-    more. First and last frame stay. What lasts for two frames, or moves fast, is not changed.
+    more. The first and last frames are unchanged, as are changes that last for two frames, or fast motion.
     """
 
     def __init__(self, threshold: float = 0.1) -> None:
         self.threshold = threshold
-        self._raw: list[np.ndarray] = []  # the last two frames at most, the newest waits
+        self._raw: list[np.ndarray] = []  # at most the last two frames; the newest is pending
 
     def push(self, image: np.ndarray, alpha: np.ndarray) -> list[np.ndarray]:
-        """Return the frame before, which now has both neighbors."""
+        """Return the previous frame, which now has both neighbors."""
         waiting = self._raw[-1:]
         final = waiting
         if len(self._raw) == 2:
@@ -70,7 +70,7 @@ class OneFrameDelay:
         return final
 
     def flush(self) -> list[np.ndarray]:
-        """Return the last frame as it is."""
+        """Return the last frame unchanged."""
         final, self._raw = self._raw[-1:], []
         return final
 
@@ -79,7 +79,7 @@ class OneFrameDelay:
         return {f"raw{i}": alpha for i, alpha in enumerate(self._raw)}
 
     def restore(self, state: State) -> None:
-        """Take over the last two frames."""
+        """Restore the last two frames."""
         self._raw = [state[f"raw{i}"] for i in range(len(state))]
 
 
@@ -91,21 +91,21 @@ def one_frame_delay(before: np.ndarray, alpha: np.ndarray, after: np.ndarray, th
 
 
 class FlowSmoothing:
-    """Averages along the motion of the subject, as far back as that can be followed; no delay.
+    """Averages along the motion of the subject, as far back as it can be followed; without delay.
 
-    The previous result is carried over by optical flow (Kroeger et al., Fast Optical Flow using Dense Inverse Search,
-    ECCV 2016) wherever the carried color is that of the frame. Each pixel counts for how many frames it has been
-    followed: the result is the running mean of that many frames, at most `memory`; where motion uncovers something, and
-    everywhere after a cut, it begins anew. At the edge, where flow mixes two motions, that of the subject holds: the
-    matte goes with it.
+    The previous result is warped by optical flow (Kroeger et al., Fast Optical Flow using Dense Inverse Search,
+    ECCV 2016) wherever the warped color matches the frame. For each pixel, the number of frames that it has
+    been followed is counted: the result is the running mean over these, at most `memory`; where motion uncovers
+    something, and everywhere after a cut, it starts over. At the edge, where flow mixes two motions, that of the
+    subject is used, since the matte moves with it.
 
     Args:
-        memory: frames; a disturbance of one frame is reduced to 1 / memory, a real change of the matte that no motion
-            explains is delayed by about as many frames.
-        tolerance: difference of colors, part of full range, at which a pixel counts for 0.6 of its frames.
-        side: flow is computed on frames reduced to this longer side.
-        reach: side of the square over which flow is averaged, each pixel weighted by its alpha; part of the longer
-            side. Limbs that move apart within a square are followed less well.
+        memory: in frames; a disturbance of one frame is reduced to 1 / memory, and a real change of the matte without
+            motion is delayed by about as many frames.
+        tolerance: difference of colors, as a part of the full range, at which a pixel keeps 0.6 of its count.
+        side: longer side of the reduced frames that flow is computed on.
+        reach: side of the square over which flow is averaged, each pixel weighted by its alpha; as a part of the
+            longer side. Limbs that move differently within a square are followed less well.
     """
 
     def __init__(self, memory: int = 8, tolerance: float = 0.06, side: int = 960, reach: float = 1 / 16) -> None:
@@ -114,7 +114,7 @@ class FlowSmoothing:
         self._last: State = {}  # image, alpha (the result) and age, in frames
 
     def push(self, image: np.ndarray, alpha: np.ndarray) -> list[np.ndarray]:
-        """Return this frame, averaged with what came before."""
+        """Return this frame, averaged with the previous ones."""
         age = np.zeros(alpha.shape, np.float32)
         if self._last:
             motion = self._motion(image, alpha)
@@ -125,20 +125,20 @@ class FlowSmoothing:
         return [alpha]
 
     def flush(self) -> list[np.ndarray]:
-        """Return nothing: no frame waits."""
+        """Return nothing: no frame is pending."""
         self._last = {}
         return []
 
     def state(self) -> State:
-        """Return the last frame, its result, and how long each pixel has been followed."""
+        """Return the last frame, its result, and the age of each pixel."""
         return dict(self._last)
 
     def restore(self, state: State) -> None:
-        """Take over the last frame."""
+        """Restore the last frame."""
         self._last = dict(state)
 
     def _motion(self, image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-        """Return where each pixel of the matte was in the last frame, float32 (H, W, 2), x and y in pixels."""
+        """Return the motion of each pixel of the matte to the last frame, float32 (H, W, 2), x and y in pixels."""
         height, width = alpha.shape
         factor = min(1.0, self.side / max(height, width))
         size = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -155,32 +155,32 @@ class FlowSmoothing:
         return cv2.resize(flow, (width, height)) * np.array((width / size[0], height / size[1]), np.float32)
 
     def _trust(self, image: np.ndarray, motion: np.ndarray) -> np.ndarray:
-        """Return how far each pixel was really followed, float32 (H, W) in [0, 1].
+        """Return the confidence that each pixel was followed, float32 (H, W) in [0, 1].
 
-        Whether the flow back leads to the start is not asked: on flat surfaces it does not, and the matte is certain.
+        There is no forward-backward check of flow: it fails on flat surfaces, where the matte is certain anyway.
         """
         before = carry(self._last["image"], motion).astype(np.float32)
         if correlation(before, image) < CUT:
             return np.zeros(image.shape[:2], np.float32)
-        # a little blurred: noise of the camera is no change
+        # slightly blurred, so that camera noise does not count as a change
         difference = cv2.blur(np.abs(before - image).mean(2), (3, 3)) / (255 * self.tolerance)
         return np.exp(-np.square(difference) / 2)
 
 
 SMALLEST_FLOW = 16
-"""Pixels: on smaller frames dense inverse search has no patches, and everything counts as still."""
+"""Side in pixels below which dense inverse search has no patches; there everything counts as still."""
 
 
 BACKGROUND = np.float32(0.01)
-"""Weight of flow where the matte is 0: where no subject is in reach, the background's own motion is left."""
+"""Weight of flow where the matte is 0, so that the background keeps its own motion where no subject is in reach."""
 
 CUT = 0.7
-"""Where the carried picture correlates less with the frame, the scene has changed, and what fits fits by chance. Seen:
-at most 0.5 between different scenes, rendered or photographed, at least 0.98 within rendered clips."""
+"""If the warped image correlates less than this with the frame, the scene has changed, and matches are accidental.
+Measured: at most 0.5 between different scenes, rendered or photographed, at least 0.98 within rendered clips."""
 
 
 def correlation(before: np.ndarray, image: np.ndarray) -> float:
-    """Return how far the light and dark of two pictures (H, W, 3) go together, -1 to 1; 1 where one has no contrast."""
+    """Return the correlation of brightness of two images (H, W, 3), -1 to 1; 1 if one has no contrast."""
     first, second = (cv2.blur(picture.mean(2, dtype=np.float32), (3, 3)) for picture in (before, image))
     first, second = first - first.mean(), second - second.mean()
     energy = float(np.sqrt(np.square(first).sum() * np.square(second).sum()))
@@ -188,7 +188,7 @@ def correlation(before: np.ndarray, image: np.ndarray) -> float:
 
 
 def carry(values: np.ndarray, motion: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
-    """Fetch for every pixel p what lies at p + motion(p) in `values` (H, W) or (H, W, C); the border is repeated."""
+    """Sample `values` (H, W) or (H, W, C) at p + motion(p) for every pixel p; the border is repeated."""
     height, width = motion.shape[:2]
     places = motion + np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
     border = cv2.BORDER_REPLICATE
@@ -203,7 +203,7 @@ SMOOTHINGS: dict[str, Callable[[], Smoother]] = {
 
 
 def make_smoother(name: str) -> Smoother:
-    """Make the smoother of a name.
+    """Return the smoother called `name`.
 
     Raises:
         InputError: no such name.
@@ -220,7 +220,7 @@ def smooth(
 
     Args:
         images: uint8 (H, W, 3), RGB.
-        alphas: float32 (H, W) in [0, 1], as many.
+        alphas: float32 (H, W) in [0, 1], one for each image.
         smoothing: a key of `SMOOTHINGS`, or a smoother that has seen no frame yet.
 
     Yields:

@@ -1,4 +1,4 @@
-"""The sound of a video: copied where the container takes it, else encoded; decided and tried before any frame."""
+"""The sound of a video: copied if the container allows it, else encoded; decided and tried before any frame."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SOUNDS = ("copy", "encode", "drop")
 MUXERS = {".mov": "mov", ".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
 
 LAYOUTS = ("", "mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
-"""What FFmpeg takes a number of channels for that says nothing about where they are."""
+"""Layouts that FFmpeg assumes for numbers of channels without declared positions."""
 
 TRIED = 30
-"""Packets of a track that are written for a trial."""
+"""Packets of a track that are written as a trial."""
 
 
 class Track(NamedTuple):
@@ -33,7 +33,7 @@ class Track(NamedTuple):
     codec: str = ""  # the encoder; empty to copy
     layout: str = ""  # of the encoded sound, as rate
     rate: int = 0
-    given: str = ""  # the layout that the source's sound is taken for
+    given: str = ""  # the assumed layout of the source
 
     def __str__(self) -> str:
         return f"encoded as {self.codec} {self.layout}" if self.codec else "copied"
@@ -43,16 +43,16 @@ Convert = Callable[["av.Packet"], Iterator["av.Packet"]]
 
 
 def plan_sound(source: Path, suffix: str, wanted: str | None, announce: Callable[[str], None]) -> list[Track]:
-    """Decide what becomes of every track, by a trial of each.
+    """Decide how to treat every track, by a trial of each.
 
     Args:
         source: the video.
         suffix: of the output, a key of `MUXERS`.
-        wanted: one of `SOUNDS`; None for a copy where the container takes it, and an encoding elsewhere.
-        announce: is told a line for each track.
+        wanted: one of `SOUNDS`; None to copy if the container allows it, and encode otherwise.
+        announce: called with one line per track.
 
     Raises:
-        InputError: a track that can be neither copied nor encoded, or not as wanted; an unknown wish.
+        InputError: a track can be neither copied nor encoded, or not as requested; `wanted` is unknown.
     """
     if wanted not in (None, *SOUNDS):
         raise InputError(f"--sound {wanted}: choose from {', '.join(SOUNDS)}")
@@ -69,7 +69,11 @@ def plan_sound(source: Path, suffix: str, wanted: str | None, announce: Callable
                 continue
             planned = _plan_track(source, track, suffix, wanted)
             if planned is None:
-                cure = "take --sound encode, drop, or another file type" if wanted == "copy" else "--sound drop goes on"
+                cure = (
+                    "use --sound encode, drop, or another file type"
+                    if wanted == "copy"
+                    else "--sound drop leaves it out"
+                )
                 what = "copied" if wanted == "copy" else "encoded"
                 raise InputError(f"{source}: {name} cannot be {what} into a {suffix}; {cure}")
             announce(f"{name}: {planned}")
@@ -78,13 +82,13 @@ def plan_sound(source: Path, suffix: str, wanted: str | None, announce: Callable
 
 
 def add_track(track: Track, original: av.container.InputContainer, output: av.container.OutputContainer) -> Convert:
-    """Add a track to `output`; return what turns a packet of the source into packets of it."""
+    """Add a track to `output`; return a function that converts packets of the source."""
     stream = next(stream for stream in original.streams.audio if stream.index == track.stream)
     return _encoded(track, stream, output) if track.codec else _copied(stream, output)
 
 
 def _plan_track(source: Path, track: av.AudioStream, suffix: str, wanted: str | None) -> Track | None:
-    """Return what becomes of a track, None where the container takes it in no way that is wanted."""
+    """Return the treatment of a track, or None if the container accepts none that was requested."""
     copy = Track(track.index)
     if wanted != "encode" and _succeeds(copy, source, suffix):
         return copy
@@ -92,10 +96,10 @@ def _plan_track(source: Path, track: av.AudioStream, suffix: str, wanted: str | 
         return None
     codec = "libopus" if suffix == ".webm" else "aac"
     given, channels = track.layout.name, track.layout.nb_channels
-    if "channels" in given and channels < len(LAYOUTS):  # of no known order
+    if "channels" in given and channels < len(LAYOUTS):  # channels in unknown order
         given = LAYOUTS[channels]
     rate = _nearest_rate(codec, track.rate)
-    twin = given.removesuffix("(side)")  # speakers at the side are taken for those at the back
+    twin = given.removesuffix("(side)")  # side speakers count as back speakers
     for layout in dict.fromkeys((given, twin, "stereo")):
         encoded = Track(track.index, codec, layout, rate, given)
         if _succeeds(encoded, source, suffix):
@@ -104,7 +108,7 @@ def _plan_track(source: Path, track: av.AudioStream, suffix: str, wanted: str | 
 
 
 def _nearest_rate(codec: str, rate: int) -> int:
-    """Return the lowest rate of an encoder that loses nothing, else its highest."""
+    """Return the lowest rate of an encoder that is not below `rate`, else its highest."""
     import av
 
     if codec == "libopus":
@@ -114,7 +118,7 @@ def _nearest_rate(codec: str, rate: int) -> int:
 
 
 def _succeeds(track: Track, source: Path, suffix: str) -> bool:
-    """Tell whether the first packets of a track can be written; what a muxer says it supports is not all."""
+    """Return whether the first packets of a track can be written; a muxer's list of codecs is not reliable."""
     import av
 
     try:
@@ -135,7 +139,7 @@ def _copied(stream: av.AudioStream, output: av.container.OutputContainer) -> Con
 
     def convert(packet: av.Packet) -> Iterator[av.Packet]:
         nonlocal last
-        if packet.dts is not None and (last is None or packet.dts > last):  # muxers refuse what goes back
+        if packet.dts is not None and (last is None or packet.dts > last):  # muxers refuse times that go back
             last = packet.dts
             packet.stream = copy
             yield packet
@@ -156,10 +160,12 @@ def _encoded(track: Track, stream: av.AudioStream, output: av.container.OutputCo
     def convert(packet: av.Packet) -> Iterator[av.Packet]:
         nonlocal resampler, shape
         frames: list[av.AudioFrame] = []
-        with suppress(av.error.InvalidDataError):  # players go on too, with silence
+        with suppress(av.error.InvalidDataError):  # players continue too, with silence
             frames = stream.decode(packet)
         for frame in frames:
-            if shape != (shape := (frame.format.name, frame.layout.name, frame.sample_rate)):  # broadcasts change
+            if shape != (
+                shape := (frame.format.name, frame.layout.name, frame.sample_rate)
+            ):  # may change within broadcasts
                 resampler = av.AudioResampler(encoder.format.name, track.layout, track.rate)
             assert resampler is not None
             for resampled in resampler.resample(frame):

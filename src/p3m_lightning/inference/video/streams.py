@@ -1,4 +1,4 @@
-"""Media files and their streams: opened whatever their names, and the right one of several videos."""
+"""Opening media files whatever their names, and choosing among several video streams."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     import av
 
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-"""Decoders that return the alpha of WebM; FFmpeg's own, which it prefers, leave it out."""
+"""Decoders that return the alpha of WebM; FFmpeg's own, which it prefers, drop it."""
 
 
 class VideoError(InputError):
-    """A file that is no video, or not a whole one; to go on with it would be of no use."""
+    """The error of a file that is not a video, or is truncated."""
 
 
 def media_address(path: str | Path) -> str:
-    """Return what FFmpeg is given for a path: it would take `a:b.mov` for an address and `-` for standard output."""
+    """Return a path in a form safe for FFmpeg, which takes `a:b.mov` for a URL and `-` for standard output."""
     return f"file:{Path(path).absolute()}"
 
 
@@ -28,25 +28,25 @@ def open_container(path: str | Path) -> av.container.InputContainer:
     """Open a media file for reading.
 
     Raises:
-        VideoError: missing, or no media file; the message names it.
+        VideoError: missing, or not a media file; the message names it.
     """
     import av
 
-    if not Path(path).is_file():  # FFmpeg would take some names for addresses and devices
+    if not Path(path).is_file():  # FFmpeg would take some names for URLs and devices
         raise VideoError(f"{path}: " + ("is a folder; give a video file" if Path(path).is_dir() else "no such file"))
     try:
-        return av.open(media_address(path), metadata_errors="replace")  # titles in other encodings than UTF-8
+        return av.open(media_address(path), metadata_errors="replace")  # titles may not be UTF-8
     except av.FFmpegError as error:
         raise VideoError(f"{path}: not a video that can be read ({error.strerror})") from None
 
 
 def choose_stream(container: av.container.InputContainer, path: str | Path) -> av.VideoStream:
-    """Return the video of a file that holds several: the one marked as default, else the largest, else the first.
+    """Return the video stream to use: the one marked as default, else the largest, else the first.
 
-    Cover pictures and thumbnails, which FFmpeg counts among the video streams, are none.
+    Cover images and thumbnails, which FFmpeg counts as video streams, are ignored.
 
     Raises:
-        VideoError: no video; the message tells a sound file with a cover from one without.
+        VideoError: no video; the message distinguishes a sound file with a cover image from one without.
     """
     import av
 
@@ -63,7 +63,7 @@ def choose_stream(container: av.container.InputContainer, path: str | Path) -> a
 
 
 def decode(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """Yield the frames of a stream from where the container is, with their alpha where it is coded beside them."""
+    """Yield the frames of a stream from the current position, with their alpha if it is coded separately."""
     import av
 
     tags = {name.lower(): value for name, value in stream.metadata.items()}

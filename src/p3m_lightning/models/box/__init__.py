@@ -1,4 +1,4 @@
-"""The network in the box: weights that come with the package, for whoever names none."""
+"""The network in the box: weights that come with the package, used when none are named."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # the graph is run without torch
+if TYPE_CHECKING:  # the graph runs without torch
     from torch import nn
 
 BOX = "portraits"
@@ -17,7 +17,7 @@ BOX_FILE = Path(__file__).with_name(f"{BOX}.safetensors")
 """Its weights and configuration, safetensors of half precision."""
 
 BOX_GRAPH = Path(__file__).with_name(f"{BOX}.onnx")
-"""The same network as ONNX: its graph alone, whose weights are those of `BOX_FILE` beside it."""
+"""The same network as ONNX: only the graph, whose weights are those of `BOX_FILE` beside it."""
 
 
 def load_box() -> tuple[nn.Module, Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""Depthwise convolutions under bfloat16 on CPUs, whose backward pass in bfloat16 takes five times that of float32."""
+"""Float32 for depthwise convolutions on CPUs, where their backward pass in bfloat16 takes five times as long."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class _Float32OnCPU(nn.Conv2d):
-    """A convolution that steps out of the CPU's autocast; elsewhere it is what it was."""
+    """A convolution that ignores the CPU's autocast; on other devices it is unchanged."""
 
     def forward(self, maps: Tensor) -> Tensor:
         if maps.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
@@ -17,7 +17,7 @@ class _Float32OnCPU(nn.Conv2d):
 
 
 def keep_depthwise_in_float32(net: nn.Module) -> nn.Module:
-    """Let the depthwise convolutions of `net` compute in float32 under the CPU's autocast; names and weights stay."""
+    """Make the depthwise convolutions of `net` compute in float32 under the CPU's autocast; keep names and weights."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels:
             module.__class__ = type(type(module).__name__, (_Float32OnCPU, type(module)), {})

@@ -1,4 +1,4 @@
-"""Encoders of timm by name: maps at strides 2 to 32 (or 4 to 32), with what P3M-Net's decoders want beside them."""
+"""Encoders of timm by name: maps at strides 2 to 32 (or 4 to 32), with pooling indices for P3M-Net."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from p3m_lightning.schema import EncoderFeatures, InputError
 
 STRIDES = (2, 4, 8, 16, 32)
 WIDEST = (64, 64, 64, 128, 256, 512)
-"""Channels at strides 1 to 32 of the first P3M-Net (ResNet-34); its decoders fit, wider ones only grow."""
+"""Channels at strides 1 to 32 of the first P3M-Net (ResNet-34); wider encoders would only enlarge its decoders."""
 SUCH_AS = "resnet50, tf_efficientnet_lite0, mobilenetv3_large_100, convnext_tiny and swinv2_tiny_window8_256 have them"
 
 
 class HierarchicalEncoder(PoolingEncoder):
-    """A network of timm that halves its maps five times, between an own stem and index-keeping pools.
+    """A timm network that halves its maps five times, with a stem of its own and index-keeping pools beside it.
 
-    The stem gives the map at stride 1, and with a second convolution that at stride 2 where the network begins at
-    stride 4. The indices are those of 2 x 2 max-pools over the skips, so unpooling leads back to where a skip is
-    strongest; no map of the network itself is pooled. Takes images (N, 3, H, W) normalized by `mean` and `std`, H and W
-    multiples of 32.
+    The stem makes the map at stride 1 and, by a second convolution, the one at stride 2 if the network begins at stride
+    4. The indices are those of 2 x 2 max-pools over the skips, so unpooling restores the position where a skip is
+    strongest; the maps of the network itself are not pooled. Takes images (N, 3, H, W)
+    normalized by `mean` and `std`, H and W multiples of 32.
 
     Args:
-        name: of timm, with a tag behind a dot where weights of one training are meant, as
+        name: of timm, with a tag after a dot for the weights of one training, such as
             convnext_tiny.dinov3_lvd1689m.
-        pretrained: where the weights come from, see `fill_backbone`; None leaves them random.
+        pretrained: source of the weights, see `fill_backbone`; None leaves them random.
         stem_width: channels at stride 1.
         decoder_width: maps with more than this times the channels of the first P3M-Net (64, 64, 64, 128, 256, 512) are
-            projected to that many.
+            projected to that number.
 
     Raises:
         InputError: an unknown name, maps at other strides, images of one size only; or as `fill_backbone` raises.
@@ -52,7 +52,7 @@ class HierarchicalEncoder(PoolingEncoder):
         given = [stem_width, half, *(found[stride] for stride in STRIDES[1:])]
         self.channels = tuple(
             min(channels, most) // 2 * 2
-            for channels, most in zip(given, widest, strict=True)  # the modules halve them
+            for channels, most in zip(given, widest, strict=True)  # later modules halve the channels
         )
         self.stem = conv_bn_relu(3, self.channels[0])
         self.stem2 = None if 2 in found else conv_bn_relu(self.channels[0], self.channels[1])
@@ -80,7 +80,7 @@ class HierarchicalEncoder(PoolingEncoder):
 
 
 def create_backbone(name: str) -> tuple[nn.Module, dict[int, int]]:
-    """Build timm's network `name` with random weights, giving its maps at strides 4 to 32, and at 2 where it has one.
+    """Build timm's network `name` with random weights, returning its maps at strides 4 to 32, and at 2 if it has one.
 
     Returns:
         The network, and the channels of its maps by stride.
@@ -111,7 +111,7 @@ def create_backbone(name: str) -> tuple[nn.Module, dict[int, int]]:
 
 
 def normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation of the RGB channels that the weights of timm's network `name` were trained with.
+    """Return the mean and deviation of RGB channels that the weights of timm's network `name` expect.
 
     Raises:
         InputError: timm does not know them.
@@ -120,15 +120,15 @@ def normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
     settings = timm.get_pretrained_cfg(name)
     if settings is None:
-        raise InputError(f"model.encoder={name}: timm knows no mean and deviation for its images; {SUCH_AS}")
+        raise InputError(f"model.encoder={name}: timm has no mean and deviation for its images; {SUCH_AS}")
     return tuple(settings.mean), tuple(settings.std)
 
 
 def verify_sizes(encoder: HierarchicalEncoder, name: str) -> None:
-    """Apply an encoder to a small image that is not square.
+    """Check an encoder on a small image that is not square.
 
     Raises:
-        InputError: it takes images of one size, or its maps have other sizes than it announces.
+        InputError: it accepts only one size, or its maps have other sizes than announced.
     """
     was_training = encoder.training
     encoder.eval()
@@ -136,7 +136,7 @@ def verify_sizes(encoder: HierarchicalEncoder, name: str) -> None:
         with torch.no_grad():
             features = encoder(torch.zeros(1, 3, 64, 96))
         shapes = [m.shape[1:] for m in (*features.skips, features.deepest)]
-    except (AssertionError, RuntimeError, ValueError):  # timm's own words name its insides
+    except (AssertionError, RuntimeError, ValueError):  # timm's messages are about its internals
         shapes = []
     encoder.train(was_training)
     expected = [(c, 64 // stride, 96 // stride) for c, stride in zip(encoder.channels, (1, *STRIDES), strict=True)]
@@ -147,7 +147,7 @@ def verify_sizes(encoder: HierarchicalEncoder, name: str) -> None:
 def _features_only(name: str, **arguments: Any) -> nn.Module:
     import timm
 
-    # networks of windows: any size, their last windows padded
+    # window-based networks: accept any size by padding the last windows
     for options in ({"strict_img_size": False, **arguments}, arguments):
         try:
             return timm.create_model(name, features_only=True, pretrained=False, **options)

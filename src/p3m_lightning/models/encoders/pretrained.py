@@ -1,4 +1,4 @@
-"""Pretrained weights of an encoder: from a package of the registry, a file, or timm's hub."""
+"""Pretrained weights of an encoder: from a Python package, a file, or timm's hub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEFAULT_ENCODER = "tf_efficientnet_lite0"
 
 @dataclass(frozen=True)
 class PackagedWeights:
-    """Weights that a package of the registry carries, in the order of timm's network."""
+    """Weights in a Python package, in the order of timm's network."""
 
     distribution: str
     module: str
@@ -40,16 +40,16 @@ PACKAGED = {
 
 
 def fill_backbone(backbone: nn.Module, name: str, source: str) -> None:
-    """Fill timm's network `name`, which gives maps, with weights.
+    """Load weights into timm's network `name` as a backbone.
 
     Args:
         backbone: of `create_backbone`, random.
         name: of timm.
-        source: `package`, those of an installed package (`PACKAGED`); `hub`, those that timm fetches or has fetched
-            before; else a file in timm's naming, safetensors or PyTorch.
+        source: `package`, those of an installed package (`PACKAGED`); `hub`, those that timm downloads or has cached;
+            else a file with timm's names, safetensors or PyTorch.
 
     Raises:
-        InputError: no such package or file, nothing to fetch, or entries missing, unknown, of another shape.
+        InputError: no such package or file, nothing to download, or entries missing, unknown or of another shape.
     """
     state: Mapping[str, Tensor]
     if source == "hub":
@@ -62,14 +62,14 @@ def fill_backbone(backbone: nn.Module, name: str, source: str) -> None:
 
 
 class Pretraining(NamedTuple):
-    """Record of what an encoder had learned before a training."""
+    """Record of the initial weights of an encoder."""
 
     weights: str  # in words, without paths
     trained_on: tuple[str, ...] = ()  # names of data sets, where they are known
 
 
 def pretraining(settings: Mapping[str, Any]) -> Pretraining | None:
-    """Return what the encoder of a network started from; None where its weights were random.
+    """Return the initial weights of the encoder of a network; None if they were random.
 
     Args:
         settings: the group `model` of a configuration.
@@ -88,10 +88,10 @@ def pretraining(settings: Mapping[str, Any]) -> Pretraining | None:
 
 
 def packaged_weights(name: str) -> dict[str, Tensor]:
-    """Return the weights of timm's network `name` that an installed package carries, in timm's naming.
+    """Return the weights of timm's network `name` from an installed package, under timm's names.
 
     Raises:
-        InputError: there is no package for this network, or it is not installed.
+        InputError: no package has this network, or it is not installed.
     """
     packaged = PACKAGED.get(name.split(".")[0])
     if packaged is None:
@@ -109,24 +109,24 @@ def packaged_weights(name: str) -> dict[str, Tensor]:
     if len(ours) != len(theirs):
         raise InputError(
             f"model.pretrained=package: {packaged.distribution} has {len(theirs)} entries, timm's {name} {len(ours)};"
-            " take the version in constraints.txt"
+            " use the version in constraints.txt"
         )
     # the same layers in the same order under other names; shapes are verified when they are loaded
     return dict(zip(ours, theirs.values(), strict=True))
 
 
 def hub_weights(name: str) -> dict[str, Tensor]:
-    """Return the weights that timm fetches for its network `name`, or has fetched before.
+    """Return the weights of timm's network `name` from the hub or its cache.
 
     Raises:
-        InputError: there are none, or the hub is out of reach.
+        InputError: there are none, or the hub cannot be reached.
     """
     import timm
 
     try:
         with torch.random.fork_rng(devices=[]):
             return timm.create_model(name, pretrained=True).state_dict()
-    except Exception as error:  # each of the layers below has its own kinds
+    except Exception as error:  # the layers below have errors of many kinds
         reason = " ".join(str(error).split())[:160]
         raise InputError(
             f"model.pretrained=hub: timm has no weights of {name} for us ({type(error).__name__}: {reason});"
@@ -135,24 +135,26 @@ def hub_weights(name: str) -> dict[str, Tensor]:
 
 
 def whole_network(name: str) -> nn.Module:
-    """Build timm's network `name` with its head, random: its state dict is timm's naming."""
+    """Build timm's network `name` with its head and random weights, for the names in its state dict."""
     import timm
 
-    with torch.random.fork_rng(devices=[]):  # the rest of a network is drawn as without pretrained weights
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # keeps the random weights of the rest of the network as without pretraining
         return timm.create_model(name, pretrained=False)
 
 
 def load_backbone(backbone: nn.Module, whole: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> None:
-    """Fill a backbone from weights of the whole network, strictly but for the head.
+    """Load weights of the whole network into a backbone, strictly except for the head.
 
     Args:
-        backbone: a part of the network, its entries called as in it but for dots that became underscores.
+        backbone: a part of the network, with the same names except that some dots became underscores.
         whole: entries of the network with its head.
-        state: keys of the whole network.
-        source: what to call `state` in an error.
+        state: the weights, with keys of the whole network.
+        source: the name of `state` in errors.
 
     Raises:
-        InputError: names the entries that are missing, unknown, or of another shape.
+        InputError: entries are missing, unknown, or of another shape; the message names them.
     """
     ours = backbone.state_dict()
     names = {_flat(key): key for key in whole}

@@ -15,7 +15,7 @@ class ResNet34(PoolingEncoder):
     """ResNet-34 with five 3 x 3 max-pools of stride 2 instead of strided convolutions.
 
     He et al., Deep Residual Learning (CVPR 2016); Li et al., Privacy-Preserving Portrait Matting (ACM MM 2021).
-    Modules are named as in torchvision, so its ImageNet weights fit. Takes normalized images (N, 3, H, W), H and W
+    Modules have torchvision's names, so its ImageNet weights fit. Takes normalized images (N, 3, H, W), H and W
     multiples of 32.
 
     Args:
@@ -59,10 +59,10 @@ class BasicBlock(nn.Module):
     """Two convolutions and a shortcut, named as in torchvision, which takes seconds to import.
 
     Args:
-        in_channels: of the maps given.
-        channels: of the maps returned.
+        in_channels: of the input.
+        channels: of the output.
         stride: of the first convolution.
-        downsample: the shortcut; None where the maps keep their shape.
+        downsample: the shortcut; None if the shape does not change.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int = 1, downsample: nn.Module | None = None):
@@ -85,7 +85,7 @@ def _pool(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def residual_layer(in_channels: int, channels: int, blocks: int, stride: int = 1) -> nn.Sequential:
-    """Return `blocks` basic blocks, the first with the stride, and with a shortcut where the shape changes."""
+    """Return `blocks` basic blocks, the first with the stride, and with a shortcut if the shape changes."""
     shortcut = None
     if stride > 1 or in_channels != channels:
         shortcut = nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))

@@ -29,7 +29,7 @@ class SwinT(PoolingEncoder):
     2023). Takes normalized images (N, 3, H, W), H and W multiples of 32 and at least 96.
 
     Args:
-        width: scales every channel count, the numbers of heads stay; 1 is the published network.
+        width: scales every channel count, but not the numbers of heads; 1 is the published network.
         drop_path: probability of dropping the last block of a sample in training, rising from 0 at the first.
     """
 
@@ -77,12 +77,12 @@ class Stage(nn.Module):
 
 
 def _shift(block: int) -> int:
-    """Return by how much the windows of a stage's block are shifted."""
+    """Return the shift of the windows in a block of a stage."""
     return SHIFT * (block % 2)
 
 
 class Block(nn.Module):
-    """Window attention and a feed-forward part, each added to its input."""
+    """Window attention and a feed-forward network, each with a residual connection."""
 
     def __init__(self, channels: int, heads: int, shift: int, drop: float):
         super().__init__()
@@ -130,7 +130,7 @@ class WindowAttention(nn.Module):
 
 
 def to_windows(tokens: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """Cut (N, H, W, C) into (N, windows, 49, C) and the grid (H / 7, W / 7)."""
+    """Split (N, H, W, C) into windows (N, windows, 49, C); also return the grid (H / 7, W / 7)."""
     rows, columns = tokens.shape[1] // WINDOW, tokens.shape[2] // WINDOW
     tiles = tokens.unflatten(2, (columns, WINDOW)).unflatten(1, (rows, WINDOW))  # (N, rows, 7, columns, 7, C)
     return tiles.transpose(2, 3).flatten(3, 4).flatten(1, 2), (rows, columns)
@@ -143,12 +143,12 @@ def from_windows(windows: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def window_mask(height: int, width: int, shift: int, device: torch.device) -> Tensor | None:
-    """Return what keeps apart, inside the windows, tokens that are no neighbors in the map.
+    """Return the mask that separates, inside windows, tokens that are not neighbors in the map.
 
-    Unlike the usual Swin, the authors' also keeps the zero padding apart from the map.
+    Unlike in the original Swin, it also separates the zero padding from the map, as in the authors' code.
 
     Returns:
-        (windows, 49, 49), -100 between tokens of different regions, else 0; `None` where there is one region only.
+        (windows, 49, 49), -100 between tokens of different regions, else 0; `None` if there is only one region.
     """
     if not shift and height % WINDOW == width % WINDOW == 0:
         return None

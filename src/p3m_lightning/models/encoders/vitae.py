@@ -19,7 +19,7 @@ class ViTAES(PoolingEncoder):
     Takes normalized images (N, 3, H, W), H and W multiples of 32.
 
     Args:
-        width: scales every channel count, the numbers of heads stay; 1 is the published network.
+        width: scales every channel count, but not the numbers of heads; 1 is the published network.
     """
 
     minimum_size = 32
@@ -49,7 +49,7 @@ class ViTAES(PoolingEncoder):
 
 
 class NormalCell(nn.Module):
-    """Attention and convolutions side by side, then a feed-forward part."""
+    """Attention and convolutions in parallel, then a feed-forward network."""
 
     def __init__(self, channels: int, heads: int, linear_attention: bool):
         super().__init__()
@@ -95,8 +95,8 @@ class Attention(nn.Module):
 class PerformerAttention(nn.Module):
     """Attention in linear time by positive random features (Choromanski et al., Rethinking Attention, ICLR 2021).
 
-    The features are fixed, drawn once, and the authors' checkpoints lack them: without them their networks are only
-    restored up to this draw. Ours come from a generator of its own, so two networks without them agree.
+    The features are random and fixed, and the authors' checkpoints lack them, so their networks are only restored up to
+    this draw. Ours come from a separate generator, so two networks without stored features agree.
     """
 
     features: Tensor  # (1, C/2, C), of one head
@@ -111,7 +111,7 @@ class PerformerAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Keep the shape (N, L, C)."""
         k, q, v = self.kqv(tokens).chunk(3, dim=-1)
-        with torch.autocast(tokens.device.type, enabled=False):  # the exponentials span more than half precision holds
+        with torch.autocast(tokens.device.type, enabled=False):  # the exponentials exceed the range of half precision
             phi_k, phi_q, values = self._phi(k), self._phi(q), v.to(self.features.dtype)
             numerator = phi_q @ (phi_k.transpose(1, 2) @ values)  # (N, L, C)
             denominator = phi_q @ phi_k.sum(dim=1).unsqueeze(-1)  # (N, L, 1)
@@ -119,7 +119,7 @@ class PerformerAttention(nn.Module):
         return self.proj(mixed)
 
     def _phi(self, u: Tensor) -> Tensor:
-        """Positive features (N, L, m) of (N, L, C): exp(w u - |u|^2 / 2) / sqrt(m), lemma 1 of the paper."""
+        """Return positive features (N, L, m) of (N, L, C): exp(w u - |u|^2 / 2) / sqrt(m), lemma 1 of the paper."""
         u = u.to(self.features.dtype)
         exponent = u @ self.features.transpose(1, 2) - u.square().sum(dim=-1, keepdim=True) / 2
         return exponent.exp() / self.features.shape[1] ** 0.5

@@ -1,4 +1,4 @@
-"""Networks from outside: ONNX, TorchScript or torch.export, described by a card, behind the contract of ours."""
+"""External networks: ONNX, TorchScript or torch.export files, described by a card, with the interface of ours."""
 
 from p3m_lightning.models.external.card import Card, card_path, read_card
 from p3m_lightning.models.external.network import EXTERNAL, External, load_external

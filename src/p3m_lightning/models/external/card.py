@@ -1,4 +1,4 @@
-"""Card of a network from outside: what it takes, what it gives, and what it was trained on; YAML, data only."""
+"""Card of an external network: its inputs, outputs and training data; YAML that holds only data."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ SHAPES = {
     "inference": dict,
     "inference.*": str | int | float | bool | None,
 }
-"""What is read of a card."""
+"""Types of the values read from a card."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """Layout and normalization of the picture that goes in."""
+    """Layout and normalization of the input image."""
 
-    name: str | None = None  # of an ONNX input; None: the first that no other key names
+    name: str | None = None  # of an ONNX input; None: the first one that no other key names
     layout: str = "nchw"
     channels: str = "rgb"
     dtype: str = "float32"
@@ -64,7 +64,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Normalization:
-    """Pixels in [0, 1] become (pixel * scale - mean) / std, in the order of the channels that go in."""
+    """Normalization of pixels in [0, 1] to (pixel * scale - mean) / std, in the channel order of the input."""
 
     scale: float = 1.0
     mean: Sequence[float] = (0.0, 0.0, 0.0)
@@ -73,15 +73,15 @@ class Normalization:
 
 @dataclass(frozen=True)
 class Size:
-    """Rule for the sizes that go in."""
+    """Rule for input sizes."""
 
-    multiple: int = 1  # bottom and right edges are repeated up to it, and cropped off the matte
-    fixed: Sequence[int] | None = None  # height, width that every picture is brought to; the matte is brought back
+    multiple: int = 1  # bottom and right edges are padded to it by repetition, and cropped from the matte
+    fixed: Sequence[int] | None = None  # height, width that every image is resized to; the matte is resized back
 
 
 @dataclass(frozen=True)
 class Constant:
-    """Further input that is the same for every picture, as the recurrent states of a video network."""
+    """Further input that is the same for every image, such as the recurrent states of a video network."""
 
     shape: Sequence[int] = (1,)
     value: float = 0.0
@@ -90,31 +90,31 @@ class Constant:
 
 @dataclass(frozen=True)
 class Trimap:
-    """Coding of the trimap, for a network that takes one."""
+    """Encoding of the trimap, for a network that takes one."""
 
-    name: str | None = None  # of an input of its own; None: one more channel behind the picture's
+    name: str | None = None  # of a separate input; None: an additional channel after those of the image
     values: Sequence[float] = (0.0, 0.5, 1.0)  # of background, unknown, foreground
 
 
 @dataclass(frozen=True)
 class Output:
-    """Place of a map among the outputs, and what is done to it."""
+    """Place of a map among the outputs, and its conversion."""
 
     path: int | str | Sequence[int] = 0  # `from`: index, ONNX name, or indices into nested outputs
     activation: str = "none"
     channel: int | Sequence[int] | None = None  # after the activation; None: all of them
     layout: str = "nchw"
-    scale: float = 1.0  # the map is divided by it, as by 255
+    scale: float = 1.0  # the map is divided by it, for example by 255
 
 
 @dataclass(frozen=True)
 class Card:
-    """Everything that is known of a file from outside."""
+    """Description of an external network."""
 
     name: str
     source: str | None = None
     license: str | None = None
-    trained_on: Sequence[str] | None = None  # names of data sets; None: nobody said
+    trained_on: Sequence[str] | None = None  # names of data sets; None: unknown
     input: Input = field(default_factory=Input)
     normalization: Normalization = field(default_factory=Normalization)
     size: Size = field(default_factory=Size)
@@ -125,7 +125,7 @@ class Card:
 
     @property
     def modes(self) -> tuple[str, ...]:
-        """The modes that make sense: a fixed size has no tiles, a trimap fits whole pictures, hybrid needs branches."""
+        """The possible modes: a fixed size allows no tiles, a trimap needs whole images, hybrid needs branches."""
         if self.trimap or self.size.fixed:
             return ("resize", "native")
         branches = {"semantic", "detail"} <= self.outputs.keys()
@@ -133,8 +133,8 @@ class Card:
 
     @property
     def usual_inference(self) -> dict[str, Any]:
-        """Return the card's `inference`, with the mode filled in where the size rule decides it."""
-        mode = {"mode": "native"} if self.size.fixed else {}  # reduced first, a picture would lose detail twice
+        """Return the card's `inference`, with the mode set if the size rule determines it."""
+        mode = {"mode": "native"} if self.size.fixed else {}  # otherwise detail would be lost in two reductions
         return {**mode, **self.inference}
 
 
@@ -149,7 +149,7 @@ Part = TypeVar("Part")
 
 
 def card_path(weights: str | Path) -> Path:
-    """Return where the card of a file lies unless another place is given: beside it, with the suffix .yaml."""
+    """Return the default path of the card of a file: beside it, with the suffix .yaml."""
     return Path(weights).with_suffix(".yaml")
 
 
@@ -157,7 +157,7 @@ def read_card(path: str | Path) -> Card:
     """Read a card.
 
     Raises:
-        InputError: no such file, no YAML, a key or value that means nothing; the message names it.
+        InputError: no such file, not YAML, or an invalid key or value; the message names it.
     """
     path = Path(path)
     try:
@@ -165,21 +165,21 @@ def read_card(path: str | Path) -> Card:
     except FileNotFoundError:
         hint = "write one as docs/compare.md shows, or give model.card=FILE.yaml"
         raise InputError(f"{path}: no such card; {hint}") from None
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: of a date that is none
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: from an invalid date
         raise InputError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())[:160]})") from None
     return card_of(content, str(path))
 
 
 def card_of(content: Any, source: str) -> Card:
-    """Build a card of plain containers.
+    """Build a card from plain containers.
 
     Raises:
-        InputError: a key or value that means nothing; the message names it, after `source`.
+        InputError: an invalid key or value; the message names it, after `source`.
     """
     verify_shapes(content, SHAPES, source)
     card = _part(Card, content, source, "")
     if not card.outputs.keys() <= set(OUTPUTS) or "alpha" not in card.outputs:
-        raise InputError(f"{source}: outputs must hold alpha, and can hold semantic and detail")
+        raise InputError(f"{source}: outputs must have alpha, and may have semantic and detail")
     for key, most in (("normalization.mean", 3), ("normalization.std", 3), ("trimap.values", 3), ("size.fixed", 2)):
         parent, name = key.split(".")
         values = getattr(getattr(card, parent), name, None)
@@ -199,7 +199,7 @@ def card_of(content: Any, source: str) -> Card:
 
 
 def _part(kind: type[Part], node: Mapping[str, Any], source: str, where: str) -> Part:
-    """Build one of the classes above of a mapping, whose keys must be its fields."""
+    """Build one of the classes above from a mapping, whose keys must be its fields."""
     names = {"from" if f.name == "path" else f.name: f.name for f in fields(kind)}  # type: ignore[arg-type]
     for key in node:
         if key not in names:

@@ -1,4 +1,4 @@
-"""Networks from outside in an evaluation: which file, which modes, and what config.yaml says of them."""
+"""External networks in an evaluation: file, modes, and the record in config.yaml."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from p3m_lightning.schema import InputError
 
 
 def external_net(config: Mapping[str, Any]) -> External:
-    """Read the network of `model=external weights=FILE`; no file is ever looked for, the caller names it.
+    """Load the network of `model=external weights=FILE`; the caller names the file, none is searched for.
 
     Raises:
-        InputError: no file was named, or it, or its card, cannot be used.
+        InputError: no file is named, or it or its card cannot be used.
     """
     if not config["weights"]:
         raise InputError("eval: model=external needs weights=FILE.onnx (or .pt, .pt2), its card FILE.yaml beside it")
@@ -24,10 +24,10 @@ def external_net(config: Mapping[str, Any]) -> External:
 
 
 def with_card(config: Mapping[str, Any], net: External) -> dict[str, Any]:
-    """Put the card and the hash of the file into a configuration, so that it says what was run.
+    """Add the card and the hash of the file to a configuration, to record what was run.
 
     Raises:
-        InputError: a mode that makes no sense for the network.
+        InputError: a mode that the network does not offer.
     """
     mode = config["inference"]["mode"]
     if mode not in net.card.modes:

@@ -1,4 +1,4 @@
-"""A program of somebody else as a network of ours: RGB in [0, 1] in, a MattingOutput out."""
+"""An external program with the interface of our networks: from RGB in [0, 1] to a MattingOutput."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from p3m_lightning.ops import crop_to, pad_to_multiple, resize_smooth
 from p3m_lightning.schema import InputError, MattingOutput
 
 EXTERNAL = "external"
-"""Name of these networks in conf/model/; `models.MODELS` does not hold it, since nothing can be trained."""
+"""Name of these networks in conf/model/; it is not in `models.MODELS`, since it cannot be trained."""
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "uint8": torch.uint8, "int64": torch.int64}
 
 
 class External(MattingNetwork):
-    """A program that a card describes; it learns nothing, and sees one picture at a time.
+    """A program described by a card; it cannot be trained, and is given one image at a time.
 
     Args:
         program: see `programs`.
         card: see `card`.
-        source: what to call it in an error, such as its path.
+        source: its name in errors, such as its path.
     """
 
     name = EXTERNAL
 
     def __init__(self, program: Program, card: Card, source: str) -> None:
         super().__init__()
-        # not registered: what a file brings is moved by the program itself, and never learns
+        # not registered: the program itself moves its weights, which are never trained
         self._run, self.card, self.source = program, card, source
         self.needs_trimap = card.trimap is not None
-        self.where = nn.Parameter(torch.empty(0), requires_grad=False)  # follows to the device that others look up
+        self.where = nn.Parameter(torch.empty(0), requires_grad=False)  # its device tells callers where to put inputs
         self.image_name = self._image_name()
 
     @torch.no_grad()
     def forward(self, images: Tensor, trimap: Tensor | None = None) -> MattingOutput:
-        """Return the mattes of float RGB in [0, 1], (N, 3, H, W), any size; trimap int64 (N, 1, H, W) where it fits.
+        """Return the mattes of float RGB in [0, 1], (N, 3, H, W), any size; trimap int64 (N, 1, H, W) if it takes one.
 
         Raises:
-            InputError: the program fails, or its outputs are not what the card says.
+            InputError: the program fails, or its outputs do not match the card.
         """
         trimaps = [None] * len(images) if trimap is None else list(trimap[:, None])
         found = [self._one(image, one) for image, one in zip(images[:, None], trimaps, strict=True)]
@@ -58,7 +58,7 @@ class External(MattingNetwork):
         inputs = self._inputs(image, trimap)
         try:
             outputs = self._run(inputs, image.device)
-        except Exception as error:  # of programs that anybody may have written
+        except Exception as error:  # the program is untrusted and may raise anything
             text = " ".join(str(error).split())[:200]
             raise InputError(f"{self.source}: fails on an image of {size[1]} x {size[0]} pixels ({text})") from None
         return {name: self._map(name, output, outputs, size, image) for name, output in self.card.outputs.items()}
@@ -88,13 +88,13 @@ class External(MattingNetwork):
         return resize_smooth(maps, (height, width))
 
     def _laid_out(self, maps: Tensor) -> Tensor:
-        """Bring (1, C, H, W) to the layout and the type that go in."""
+        """Convert (1, C, H, W) to the layout and type of the input."""
         dtype = DTYPES[self.card.input.dtype]
         maps = maps.round().clamp(0, 255).to(dtype) if dtype is torch.uint8 else maps.to(dtype)
         return (maps.permute(0, 2, 3, 1) if self.card.input.layout == "nhwc" else maps).contiguous()
 
     def _map(self, name: str, output: Output, outputs: Outputs, size: tuple[int, int], image: Tensor) -> Tensor:
-        """Find a map among the outputs; return it as (1, C, H, W) of the picture's size."""
+        """Return a map among the outputs as (1, C, H, W) of the image's size."""
         found = _activated(self._planes(name, output, outputs).to(image), output.activation) / output.scale
         if output.channel is not None:
             channels = [output.channel] if isinstance(output.channel, int) else list(output.channel)
@@ -121,17 +121,17 @@ class External(MattingNetwork):
         except (KeyError, IndexError, TypeError, ValueError):
             raise self._unfit(name, f"there is no output {output.path} (there are {_outline(outputs)})") from None
         if not isinstance(found, Tensor) or not 2 <= found.ndim <= 4:
-            raise self._unfit(name, f"output {output.path} is no picture (there are {_outline(outputs)})")
+            raise self._unfit(name, f"output {output.path} is not an image (there are {_outline(outputs)})")
         if found.ndim == 4 and output.layout == "nhwc":
             found = found.permute(0, 3, 1, 2)
         found = found[None] if found.ndim == 3 else found
         found = found[None, None] if found.ndim == 2 else found
         if found.shape[0] != 1:
-            raise self._unfit(name, f"{found.shape[0]} maps for one picture")
+            raise self._unfit(name, f"{found.shape[0]} maps for one image")
         return found
 
     def _image_name(self) -> str:
-        """Return the name of the input that takes the picture; programs without names go by the order."""
+        """Return the name of the input for the image; programs without names use the order."""
         given = [*self.card.constants, *([self.card.trimap.name] if self.card.trimap else [])]
         names, name = self._run.names, self.card.input.name
         if names is None:
@@ -155,14 +155,14 @@ class External(MattingNetwork):
 
 
 def load_external(weights: str | Path, card: str | Path | Card | None = None) -> External:
-    """Read a network from outside.
+    """Load an external network.
 
     Args:
         weights: ONNX (.onnx), TorchScript (.pt, .ts) or torch.export (.pt2).
-        card: what it takes and gives; None is the YAML file beside it.
+        card: its description; None: the YAML file beside it.
 
     Raises:
-        InputError: a file that is not there or of another kind, or one that could run code; a card that does not fit.
+        InputError: a file that is missing, of another kind, or able to run code; a card that does not fit.
     """
     described = card if isinstance(card, Card) else read_card(card or card_path(weights))
     program = read_program(weights)
@@ -182,14 +182,14 @@ def _activated(maps: Tensor, activation: str) -> Tensor:
         return maps.sigmoid()
     if activation == "softmax":
         return maps.softmax(1)
-    if activation == "minmax":  # as the authors of IS-Net and U2-Net bring their maps to [0, 1]
+    if activation == "minmax":  # as the authors of IS-Net and U2-Net map their outputs to [0, 1]
         low, high = maps.min(), maps.max()
         return (maps - low) / (high - low).clamp_min(1e-8)
     return maps
 
 
 def _outline(outputs: Outputs) -> str:
-    """Say what outputs there are, in a few words."""
+    """Return a short description of the outputs."""
     if isinstance(outputs, Tensor):
         return "x".join(map(str, outputs.shape))
     if isinstance(outputs, Mapping):

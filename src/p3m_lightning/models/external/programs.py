@@ -1,4 +1,4 @@
-"""Programs of other people behind one call: arrays in by name, outputs out; ONNX Runtime, TorchScript, torch.export."""
+"""External programs behind one call, from named arrays to outputs: ONNX Runtime, TorchScript, torch.export."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Outputs = Any
 
 
 class Program(ABC):
-    """A file that runs."""
+    """An executable model file."""
 
-    names: Sequence[str] | None = None  # of its inputs, where it has names
+    names: Sequence[str] | None = None  # of its inputs, if they are named
 
     @abstractmethod
     def __call__(self, inputs: Mapping[str, Tensor], device: torch.device) -> Outputs:
-        """Run on `inputs` in their order, as near to `device` as the program can; outputs lie on any device."""
+        """Run on `inputs`, in order, on `device` if possible; outputs may be on any device."""
 
 
 class OnnxProgram(Program):
@@ -50,16 +50,18 @@ class OnnxProgram(Program):
         options = onnxruntime.SessionOptions()
         given = os.environ.get("OMP_NUM_THREADS", "")
         options.intra_op_num_threads = int(given) if given.isdecimal() and int(given) else available_cores()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others have work for the cores
-        options.log_severity_level = 3  # warnings about shapes are not for people
+        options.add_session_config_entry(
+            "session.intra_op.allow_spinning", "0"
+        )  # spinning would take cores from other threads
+        options.log_severity_level = 3  # hides warnings about shapes
         try:
             return onnxruntime.InferenceSession(str(self.path), options, providers=providers)
-        except Exception as error:  # onnxruntime raises classes of its compiled part, which share no base
+        except Exception as error:  # onnxruntime raises classes of its compiled part, which have no common base
             text = " ".join(str(error).split())[:200]
             raise InputError(f"{self.path}: not an ONNX file that ONNX Runtime can run ({text})") from None
 
     def __call__(self, inputs: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-        """Run; outputs by name, in the file's order."""
+        """Run; return outputs by name, in the order of the file."""
         if device.type not in self.sessions:
             self.sessions[device.type] = self._near(device)
         arrays = {name: value.cpu().numpy() for name, value in inputs.items()}
@@ -80,24 +82,24 @@ class OnnxProgram(Program):
 
 
 class TorchProgram(Program):
-    """A TorchScript or torch.export file, after `safety` has looked at it.
+    """A TorchScript or torch.export file that `safety` has verified.
 
     Args:
         path: of the file.
         load: reads it.
-        move: brings what was read to a device, where it can be brought.
+        move: moves it to a device, if possible.
     """
 
     def __init__(self, path: Path, load: Callable[[], Any], move: Callable[[Any, torch.device], Any]) -> None:
         try:
             self.module = load()
-        except Exception as error:  # of files that anybody may have written
+        except Exception as error:  # the file is untrusted and may raise anything
             text = " ".join(str(error).split())[:200]
             raise InputError(f"{path}: PyTorch {torch.__version__} cannot read it ({text})") from None
         self.move, self.device = move, torch.device("cpu")
 
     def __call__(self, inputs: Mapping[str, Tensor], device: torch.device) -> Outputs:
-        """Run on the inputs in their order."""
+        """Run on the inputs, in order."""
         if device != self.device:
             self.module, self.device = self.move(self.module, device), device
         return self.module(*(value.to(device) for value in inputs.values()))
@@ -126,7 +128,7 @@ def exported(path: Path) -> Program:
     verify_exported(path)
 
     def load() -> Any:
-        # the conditions of the file are Python that torch would execute
+        # the guards of the file are Python code that torch would execute
         return torch.export.load(str(path)).module(check_guards=False)
 
     return TorchProgram(path, load, lambda module, device: module.to(device))

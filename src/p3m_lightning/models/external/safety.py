@@ -1,8 +1,8 @@
-"""Inspection of TorchScript and torch.export files before PyTorch may read them: loading either can run code.
+"""Inspection of TorchScript and torch.export files before PyTorch reads them, since loading either can run code.
 
-PyTorch itself warns of both. `torch.jit.load` runs what `__setstate__` says, and operators can open files;
+PyTorch itself warns of both. `torch.jit.load` runs `__setstate__`, and operators can open files;
 `torch.export.load` unpickles, evaluates the expressions of sizes, and looks up functions by name. So an archive is
-refused unless everything in it is of the kinds below. ONNX has none of this: its graph names operators, nothing else.
+refused unless everything in it is of the kinds below. ONNX has no such risk: its graph only names operators.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCRIPT_GLOBALS = re.compile(
     r"__torch__(\.\w+)+|torch\._utils _rebuild_tensor_v2|torch\.jit\._pickle (build_\w+list|restore_type_tag)"
     r"|torch \w+Storage|collections OrderedDict"
 )
-"""Of `data.pkl`, as "module name": classes of the program itself, tensors, lists."""
+"""Allowed globals of `data.pkl`, as "module name": classes of the program itself, tensors, lists."""
 SCRIPT_REFUSED = (
     (r"\b__setstate__\b", "runs code while it is loaded (__setstate__)"),
     (r"\bfrom_file\b", "opens files (from_file)"),
@@ -44,14 +44,14 @@ SYMPY |= {"StrictLessThan", "StrictGreaterThan", "LessThan", "GreaterThan", "Equ
 SPECS = {None, "builtins.list", "builtins.tuple", "builtins.dict", "collections.OrderedDict"}
 NAME = re.compile(r"[\w.:\-/+ ]*")
 FREE = {"metadata", "guards_code", "torch_version", "range_constraints"}
-"""Keys of the graph that hold texts: of where it came from, and conditions that are not evaluated (`check_guards`)."""
+"""Keys of the graph whose texts are never evaluated: notes on its origin, and conditions (`check_guards`)."""
 
 
 def verify_torchscript(path: Path) -> None:
     """Refuse a TorchScript archive that could do more than arithmetic when it is loaded or run.
 
     Raises:
-        InputError: another kind of file, or one that could.
+        InputError: another kind of file, or an unsafe one.
     """
     archive = _archive(path, "constants.pkl", "TorchScript program (torch.jit.save)")
     for name, content in archive.items():
@@ -69,7 +69,7 @@ def verify_exported(path: Path) -> None:
     """Refuse a torch.export archive that could do more than arithmetic when it is loaded or run.
 
     Raises:
-        InputError: another kind of file, or one that could.
+        InputError: another kind of file, or an unsafe one.
     """
     archive = _archive(path, "archive_format", "exported program (torch.export.save)")
     for name, content in archive.items():
@@ -115,10 +115,10 @@ def _globals(content: bytes, path: Path) -> Iterator[str]:
 
 
 def _is_plain(content: bytes) -> bool:
-    """Tell whether a pickle holds tensors and plain containers alone."""
+    """Return whether a pickle holds only tensors and plain containers."""
     try:
         torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception:  # whatever is wrong with it, it is not loaded
+    except Exception:  # a faulty pickle is not loaded either
         return content[:2] not in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
     return True
 
@@ -137,7 +137,7 @@ def _verify_graph(node: Any, path: Path) -> None:
 
 
 def _strings(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every text of a graph with the key above it, the keys of tables too."""
+    """Yield every text of a graph with its key, including keys of mappings."""
     if isinstance(node, Mapping):
         for name, child in node.items():
             if name not in FREE:
@@ -167,7 +167,7 @@ def _is_target(text: str) -> bool:
 
 
 def _is_expression(text: str) -> bool:
-    """Tell whether a text is arithmetic over symbols: sympy evaluates it as Python."""
+    """Return whether a text is arithmetic over symbols, since sympy evaluates it as Python."""
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -196,7 +196,7 @@ def _is_expression(text: str) -> bool:
 
 
 def _is_spec(text: str) -> bool:
-    """Tell whether nested inputs and outputs are of plain containers: others would be imported by name."""
+    """Return whether nested inputs and outputs are plain containers, since others would be imported by name."""
     try:
         spec = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,1 +1,1 @@
-"""Backgrounds of rendered portraits: flat ones, and places."""
+"""Backgrounds of rendered portraits: flat backdrops and places."""

@@ -1,4 +1,4 @@
-"""Flat backgrounds: cloths, lights, leaves, walls, shapes, textures; and the strokes all scenes are made of."""
+"""Flat backgrounds: cloths, lights, leaves, walls, shapes, textures; and the shapes that scenes are drawn with."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from p3m_lightning.synthetic.painting.shading import noise
 
 
 def ramp(side: int, top: np.ndarray, bottom: np.ndarray, power: float = 1.0) -> np.ndarray:
-    """A vertical gradient, float32 (side, side, 3)."""
+    """Return a vertical gradient, float32 (side, side, 3)."""
     t = np.linspace(0, 1, side, dtype=np.float32)[:, None, None] ** power
     return np.broadcast_to(top * (1 - t) + bottom * t, (side, side, 3)).astype(np.float32)
 
 
 def polygon(picture: np.ndarray, points: np.ndarray | list, color: np.ndarray) -> None:
-    """Fill a polygon whose points (N, 2) are in sides of the picture, with smooth edges."""
+    """Fill a polygon whose points (N, 2) are in sides of the image, with smooth edges."""
     cv2.fillPoly(
         picture,
         [fixed_point(np.asarray(points, float) * picture.shape[0])],
@@ -28,12 +28,12 @@ def polygon(picture: np.ndarray, points: np.ndarray | list, color: np.ndarray) -
 
 
 def rectangle(picture: np.ndarray, x: float, y: float, width: float, height: float, color: np.ndarray) -> None:
-    """Fill an upright rectangle, in sides of the picture."""
+    """Fill an upright rectangle, in sides of the image."""
     polygon(picture, [(x, y), (x + width, y), (x + width, y + height), (x, y + height)], color)
 
 
 def studio(rng: np.random.Generator, side: int) -> np.ndarray:
-    """A lit cloth, plain or clouded."""
+    """Paint a lit cloth, plain or mottled."""
     color = draw_color(rng) * 0.8 + rng.uniform(0, 50)
     y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side
     cx, cy = rng.uniform(0.2, 0.8), rng.uniform(0.1, 0.7)
@@ -43,7 +43,7 @@ def studio(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def lights(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Lights at night, far out of focus: disks with brighter rims."""
+    """Paint lights at night, far out of focus: disks with brighter rims."""
     picture = np.ascontiguousarray(ramp(side, draw_color(rng) * 0.15 + 5, draw_color(rng) * 0.25 + 8))
     glow = np.zeros_like(picture)
     radius = rng.uniform(0.008, 0.045)
@@ -65,7 +65,7 @@ def lights(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def leaves(rng: np.random.Generator, side: int) -> np.ndarray:
-    """A thicket, darker in its depth, with gaps to the sky."""
+    """Paint foliage, darker in its depth, with gaps to the sky."""
     base = rng.choice([[58, 92, 40], [120, 90, 40], [40, 70, 60], [110, 130, 60]]).astype(float)
     picture = (base * (0.45 + 0.25 * noise(rng, (side, side), 5, 3)[..., None])).clip(0, 255).astype(np.uint8)
     t = np.linspace(0, np.pi, 7)
@@ -92,7 +92,7 @@ def leaves(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def bricks(rng: np.random.Generator, side: int) -> np.ndarray:
-    """A wall of bricks."""
+    """Paint a brick wall."""
     color = rng.choice([[152, 84, 66], [196, 188, 178], [96, 92, 92]]).astype(float)
     picture = np.empty((side, side, 3), np.uint8)
     picture[:] = color * 0.4 + 100
@@ -107,7 +107,7 @@ def bricks(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def planks(rng: np.random.Generator, side: int) -> np.ndarray:
-    """A wall of planks with grain."""
+    """Paint a wall of planks with grain."""
     color = rng.choice([[158, 116, 76], [112, 82, 58], [190, 180, 164], [84, 92, 98]]).astype(float)
     y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side
     count = rng.integers(4, 12)
@@ -120,7 +120,7 @@ def planks(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def shapes(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Paper cuts in many colors."""
+    """Paint paper cuts in many colors."""
     picture = np.ascontiguousarray(ramp(side, draw_color(rng), draw_color(rng))).astype(np.uint8)
     for _ in range(rng.integers(8, 50)):
         center, size = rng.uniform(0, 1, 2), rng.uniform(0.02, 0.22)
@@ -130,7 +130,7 @@ def shapes(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def texture(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Two colors flowing into each other."""
+    """Paint two colors blending into each other."""
     a, b = draw_color(rng), draw_color(rng)
     share = 1 / (1 + np.exp(-rng.uniform(2, 9) * noise(rng, (side, side), rng.uniform(3, 25), 5)))
     return a + share[..., None] * (b - a)

@@ -10,7 +10,7 @@ from p3m_lightning.synthetic.painting.shading import noise
 
 
 def room(rng: np.random.Generator, side: int) -> np.ndarray:
-    """A room: wall, floor, and windows, pictures, shelves, doors, curtains, lamps."""
+    """Paint a room: wall, floor, and windows, pictures, shelves, doors, curtains, lamps."""
     wall = draw_color(rng) * 0.4 + rng.uniform(70, 140)
     picture = np.ascontiguousarray(ramp(side, wall * 1.08, wall * 0.88)).astype(np.uint8)
     horizon = rng.uniform(0.6, 0.95)
@@ -92,7 +92,7 @@ def _lamp(rng: np.random.Generator, picture: np.ndarray, x: float, horizon: floa
 
 
 def street(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Houses with windows along a street, by day or night."""
+    """Paint houses with windows along a street, by day or night."""
     day = rng.random() < 0.65
     sky = np.array([170, 198, 228]) if day else np.array([24, 28, 46])
     picture = np.ascontiguousarray(ramp(side, sky * 0.85, sky * 1.1)).clip(0, 255).astype(np.uint8)
@@ -116,7 +116,7 @@ def street(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def landscape(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Sky and clouds, mountains, and meadow, sand, water or snow."""
+    """Paint sky and clouds, mountains, and meadow, sand, water or snow."""
     sunset = rng.random() < 0.35
     top, low = (
         (np.array([88, 98, 150]), np.array([246, 170, 110]))

@@ -1,4 +1,4 @@
-"""Backgrounds of portraits: which one, and how far out of focus."""
+"""Backgrounds of portraits: choice and defocus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from p3m_lightning.synthetic.background import backdrops, places
 from p3m_lightning.synthetic.painting.plate import SHIFT, fixed_point
 
 SIDE = 512
-"""Backgrounds are painted at this many pixels a side at most; the camera blurs most of them anyway."""
+"""Backgrounds are painted with sides of at most this many pixels; the camera blurs most of them anyway."""
 
 SCENES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "studio": backdrops.studio,
@@ -33,7 +33,7 @@ WALLS = ("studio", "room", "bricks", "planks", "texture")
 
 
 def paint_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, bool]:
-    """Paint a background, float32 (size, size, 3), RGB in 0..255; also tell whether it is a wall shadows fall on."""
+    """Paint a background, float32 (size, size, 3), RGB in 0..255; also return whether shadows fall on it."""
     kind = str(rng.choice(list(SCENES), p=np.array(list(_ODDS.values())) / sum(_ODDS.values())))
     side = min(size, SIDE)
     picture: np.ndarray = SCENES[kind](rng, side).astype(np.float32)
@@ -46,10 +46,10 @@ def paint_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, bool]:
 
 
 def defocus(picture: np.ndarray, radius: float) -> np.ndarray:
-    """Blur with a disk, as a lens does; bright spots keep their weight."""
+    """Blur with a disk, as a lens does; preserving the energy of bright spots."""
     size = picture.shape[1::-1]
     light: np.ndarray = np.power(np.clip(picture, 0, 255) / np.float32(255), np.float32(2.2))
-    if radius > 4:  # what such a blur leaves is there at half the size too
+    if radius > 4:  # half the size suffices for such a blur
         light, radius = cv2.resize(light, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), radius / 2
     side = 2 * int(np.ceil(radius)) + 1
     disk = np.zeros((side, side), np.float32)

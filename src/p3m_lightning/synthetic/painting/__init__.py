@@ -1,1 +1,1 @@
-"""Painting with coverage: plates, light, cloth, and where a body stands."""
+"""Painting with coverage: plates, light, cloth, and body coordinates."""

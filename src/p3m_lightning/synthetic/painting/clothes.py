@@ -1,4 +1,4 @@
-"""Cloth: colors, patterns and the folds that light finds in it."""
+"""Cloth: colors, patterns and folds."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from p3m_lightning.synthetic.painting.plate import Window
 from p3m_lightning.synthetic.painting.shading import noise
 
 TEXTURE = 256
-"""Side of the noise tiles that patterns are cut from."""
+"""Side of the noise tiles that patterns are made from."""
 
 
 class Cloth(NamedTuple):
-    """A fabric: two colors, RGB (3,) in 0..255, a pattern, and tiles of noise to cut it from."""
+    """A fabric: two colors, RGB (3,) in 0..255, a pattern, and tiles of noise to make it from."""
 
     color: np.ndarray
     second: np.ndarray
@@ -28,7 +28,7 @@ class Cloth(NamedTuple):
     folds: np.ndarray  # float32 (h, w), relief in half widths of the garment
 
     def painter(self, frame: Frame) -> Callable[[Window], np.ndarray]:
-        """Function from a window to its colors, float32 (h, w, 3), for `shading.solid`."""
+        """Return a function from a window to its colors, float32 (h, w, 3), for `shading.solid`."""
 
         def paint(window: Window) -> np.ndarray:
             x, y = frame.local(window, 2)
@@ -45,7 +45,7 @@ class Cloth(NamedTuple):
 
 
 def _sample(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Look a tile up at coordinates where it fills 0 to 1 and goes on mirrored."""
+    """Sample a tile at coordinates where it fills 0 to 1 and continues mirrored."""
     side = np.float32(TEXTURE - 1)
     at_x, at_y = (v.astype(np.float32) * side for v in (x, y))
     return cv2.remap(tile, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
@@ -75,7 +75,7 @@ _ODDS = {"plain": 9, "stripes": 2, "pinstripes": 1, "checks": 2, "dots": 1, "pri
 
 
 def draw_color(rng: np.random.Generator) -> np.ndarray:
-    """A color for cloth or a thing: often muted, at times strong, dark or white; RGB (3,) in 0..255."""
+    """Draw a color for cloth or a thing: often muted, sometimes strong, dark or white; RGB (3,) in 0..255."""
     hue, strength = rng.uniform(0, 1), rng.beta(1.3, 2.8)
     value = 235 * rng.beta(1.6, 1.6) + 15
     if rng.random() < 0.3:
@@ -96,7 +96,7 @@ def draw_cloth(rng: np.random.Generator, color: np.ndarray | None = None, patter
 
 
 def _folds(rng: np.random.Generator) -> np.ndarray:
-    """Relief of wrinkles: ridged noise, drawn out in one direction."""
+    """Return a relief of wrinkles: ridged noise, stretched in one direction."""
     waves = noise(rng, (96, 96), rng.uniform(3, 6), 3)
     slant: np.ndarray = cv2.getRotationMatrix2D((48, 48), rng.uniform(-60, 60), 1.0)
     slant[:, 0] *= rng.uniform(0.35, 0.8)

@@ -1,4 +1,4 @@
-"""Painting a face flat, before it is laid over the head: soft areas and lines in head space."""
+"""Painting a face flat, before it is mapped onto the head: soft areas and lines in head space."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from p3m_lightning.synthetic.painting.plate import SHIFT, fixed_point
 from p3m_lightning.synthetic.person import head
 
 FINEST, COARSEST = 240, 48
-"""Pixels per unit of head space: as many as the head has on the plate, within reason."""
+"""Largest number of pixels per unit of head space; otherwise as many as the head has on the plate."""
 
 
 class Mural:
-    """Opaque paint over the frontal plane of a head: `pixels` float32 (h, w, 3), RGB in 0..255, `density` a unit."""
+    """Opaque paint over the frontal plane of a head: `pixels` float32 (h, w, 3), RGB in 0..255, `density` per unit."""
 
     def __init__(self, color: np.ndarray, density: float = FINEST) -> None:
         self.density = float(np.clip(density, COARSEST, FINEST))
@@ -31,7 +31,7 @@ class Mural:
         blur: float = 0,
         clip: np.ndarray | None = None,
     ) -> None:
-        """Blend a color into a polygon (N, 2); `blur` in units; `clip`, a second polygon, bounds what is touched."""
+        """Blend a color into a polygon (N, 2); `blur` in units; `clip`, a second polygon, limits the area."""
         self._blend(outline, color, opacity, blur, clip, None)
 
     def line(
@@ -60,7 +60,7 @@ class Mural:
         self.area(np.column_stack([np.cos(turn), np.sin(turn)]) * radii + center, color, opacity, blur, clip)
 
     def glow(self, center: Sequence[float] | np.ndarray, radii: Sequence[float]) -> np.ndarray:
-        """A Gaussian spot of height 1 over the whole mural, (h, w)."""
+        """Return a Gaussian spot of height 1 over the whole mural, (h, w)."""
         (cx, cy), (rx, ry) = center, radii
         return np.exp(-(((self.y - cy) / ry) ** 2)) * np.exp(-(((self.x - cx) / rx) ** 2))
 

@@ -1,4 +1,4 @@
-"""Painting with coverage: a premultiplied RGBA plate on which all drawing of the figure ends up."""
+"""Painting with coverage: a premultiplied RGBA plate that the figure is drawn on."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import cv2
 import numpy as np
 
 SHIFT = 4
-"""Fractional bits of the coordinates handed to OpenCV: drawing is placed to a sixteenth of a pixel."""
+"""Fractional bits of the coordinates handed to OpenCV: drawing is accurate to a sixteenth of a pixel."""
 
 Window = tuple[slice, slice]
 
 
 def fixed_point(points: np.ndarray) -> np.ndarray:
-    """Turn float (..., 2) pixel coordinates into the int32 fixed-point numbers of OpenCV's drawing calls."""
+    """Convert float (..., 2) pixel coordinates to the int32 fixed-point numbers of OpenCV's drawing calls."""
     return np.rint(np.clip(points, -1e5, 1e5) * (1 << SHIFT)).astype(np.int32)
 
 
 def spline(
     points: Sequence[Sequence[float] | np.ndarray] | np.ndarray, closed: bool = False, steps: int = 8
 ) -> np.ndarray:
-    """Run a smooth curve (Catmull-Rom) through `points` (N, D); float (M, D), `steps` samples per span."""
+    """Return a smooth curve (Catmull-Rom) through `points` (N, D): float (M, D), `steps` samples per span."""
     knots = np.asarray(points, float)
     ends = (knots[-1:], knots[:2]) if closed else (2 * knots[:1] - knots[1:2], 2 * knots[-1:] - knots[-2:-1])
     knots = np.concatenate([ends[0], knots, ends[1]])
@@ -33,7 +33,7 @@ def spline(
 
 
 def tube(line: np.ndarray, widths: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Outline of a limb: the line (N, 2) thickened to `widths` (half, per point), with rounded ends."""
+    """Return the outline of a limb: the line (N, 2) thickened to `widths` (half, per point), with rounded ends."""
     line = np.asarray(line, float)
     widths = np.interp(np.linspace(0, 1, len(line)), np.linspace(0, 1, len(widths)), widths)[:, None]
     along = np.gradient(line, axis=0)
@@ -46,10 +46,10 @@ def tube(line: np.ndarray, widths: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 class Plate:
-    """A square sheet of paint, uint8 (side, side, 4), premultiplied RGBA.
+    """A square canvas, uint8 (side, side, 4), premultiplied RGBA.
 
-    OpenCV's smoothed lines move a pixel towards the given color by their coverage; on premultiplied RGBA with the
-    color (r, g, b, 255) that is exactly laying opaque paint over what is there, so hair can be drawn straight on.
+    OpenCV's antialiased lines move a pixel toward the given color by their coverage; on premultiplied RGBA with the
+    color (r, g, b, 255) this is exactly compositing opaque paint, so hair can be drawn directly.
     """
 
     def __init__(self, side: int) -> None:
@@ -57,7 +57,7 @@ class Plate:
         self.pixels = np.zeros((side, side, 4), np.uint8)
 
     def window(self, points: np.ndarray | list[np.ndarray], margin: float = 2) -> Window | None:
-        """Bounding box of points (N, 2), or several such sets, on this plate; None if they are all off it."""
+        """Return the bounding box of points (N, 2), or several such sets, on this plate; None if all are outside."""
         points = np.concatenate(points) if isinstance(points, list) else points
         low = np.maximum(np.floor(points.min(axis=0) - margin).astype(int), 0)
         high = np.minimum(np.ceil(points.max(axis=0) + margin).astype(int) + 1, self.side)
@@ -66,10 +66,10 @@ class Plate:
         return slice(low[1], high[1]), slice(low[0], high[0])
 
     def lay(self, window: Window, color: np.ndarray, cover: np.ndarray) -> None:
-        """Lay paint over a window.
+        """Composite paint over a window.
 
         Args:
-            window: where.
+            window: the area.
             color: RGB in 0..255, (3,) or float32 (h, w, 3).
             cover: coverage in [0, 1], float32 (h, w).
         """
@@ -84,7 +84,7 @@ class Plate:
         self.pixels[window] = np.rint(paint, out=paint)
 
     def over(self, plate: Plate, opacity: float = 1.0) -> None:
-        """Lay a whole other plate of the same side over this one."""
+        """Composite another plate of the same side over this one."""
         window = plate.painted()
         if window is None:
             return
@@ -95,12 +95,12 @@ class Plate:
         self.pixels[window] = cv2.add(cv2.multiply(self.pixels[window], through, scale=1 / 255), top)
 
     def painted(self) -> Window | None:
-        """Bounding box of the paint; None on an empty plate."""
+        """Return the bounding box of the paint; None on an empty plate."""
         x, y, width, height = cv2.boundingRect(self.pixels[..., 3])
         return (slice(y, y + height), slice(x, x + width)) if width else None
 
     def darken(self, window: Window, cover: np.ndarray, strength: float | np.ndarray) -> None:
-        """Multiply the colors in a window by 1 - cover * strength (per channel); coverage stays."""
+        """Multiply the colors in a window by 1 - cover * strength (per channel); keep coverage."""
         under = self.pixels[window]
         under[..., :3] = np.rint(under[..., :3] * (1 - cover[..., None] * np.asarray(strength, np.float32)))
 
@@ -108,7 +108,7 @@ class Plate:
         """Draw polylines in one opaque color.
 
         Args:
-            lines: each (N, 2), in the fixed-point numbers of `fixed_point`: thousands are converted best in one go.
+            lines: each (N, 2), in the fixed-point numbers of `fixed_point`, which is fastest on thousands at once.
             color: RGB in 0..255.
             width: in pixels, at least 1.
         """
@@ -116,7 +116,7 @@ class Plate:
 
 
 def polygon_cover(outline: np.ndarray | list[np.ndarray], window: Window) -> np.ndarray:
-    """Coverage of a polygon (N, 2), or of several together, seen through a window: float32 (h, w) in [0, 1]."""
+    """Return the coverage of a polygon (N, 2), or of several together, in a window: float32 (h, w) in [0, 1]."""
     rows, columns = window
     mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
     for part in outline if isinstance(outline, list) else [outline]:

@@ -1,4 +1,4 @@
-"""Light, relief and noise: what turns flat outlines into things with volume."""
+"""Light, relief and noise, which turn flat outlines into things with volume."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import numpy as np
 from p3m_lightning.synthetic.painting.plate import SHIFT, Plate, Window, fixed_point, polygon_cover
 
 RELIEF_SIDE = 200
-"""Relief is smooth: it is computed on at most this many pixels a side and enlarged."""
+"""Relief is smooth: it is computed with sides of at most this many pixels and enlarged."""
 
 
 class Light(NamedTuple):
-    """One lamp and the light that comes from everywhere; axes x right, y down, z to the viewer."""
+    """One lamp and ambient light; axes x right, y down, z to the viewer."""
 
-    direction: np.ndarray  # unit (3,), towards the lamp
+    direction: np.ndarray  # unit (3,), toward the lamp
     key: np.ndarray  # RGB (3,), strength of the lamp
     ambient: np.ndarray  # RGB (3,), the rest
 
     def on(self, normals: np.ndarray, wrap: float | np.ndarray = 0.25) -> np.ndarray:
-        """Light arriving at surfaces: (..., 3) RGB factors for unit normals (..., 3); `wrap` softens the terminator."""
+        """Return light arriving at surfaces, (..., 3) RGB factors for unit normals; `wrap` softens the terminator."""
         facing = normals @ self.direction.astype(np.float32)
         facing = facing[..., None]
         return self.ambient + self.key * np.clip((facing + wrap) / (1 + np.asarray(wrap)), 0, 1)
 
 
 def draw_light(rng: np.random.Generator) -> Light:
-    """Pick a lamp: mostly from above, from either side, warm, white or cold."""
+    """Draw a lamp: mostly from above, from either side, warm, white or cold."""
     azimuth, height = rng.uniform(-1.25, 1.25), rng.uniform(0.1, 0.9)
     direction = np.array([np.sin(azimuth) * np.cos(height), -np.sin(height), np.cos(azimuth) * np.cos(height)])
     warmth = rng.normal(0, 0.05)
@@ -39,7 +39,7 @@ def draw_light(rng: np.random.Generator) -> Light:
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, int], cells: float, octaves: int = 3) -> np.ndarray:
-    """Smooth fractal noise, float32 `shape`, about -1 to 1; `cells` waves across the longer side at the coarsest."""
+    """Return fractal noise, float32 `shape`, about -1 to 1; `cells` waves across the longer side at the coarsest."""
     height, width = shape
     total = np.zeros(shape, np.float32)
     weight, mass = 1.0, 0.0
@@ -56,7 +56,7 @@ def noise(rng: np.random.Generator, shape: tuple[int, int], cells: float, octave
 
 
 def unit_normals(heights: np.ndarray) -> np.ndarray:
-    """Unit normals (H, W, 3) of a relief (H, W) whose heights are in pixels."""
+    """Return unit normals (H, W, 3) of a relief (H, W) whose heights are in pixels."""
     normals = np.empty((*heights.shape, 3), np.float32)
     normals[..., 0] = -cv2.Sobel(heights, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
     normals[..., 1] = -cv2.Sobel(heights, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
@@ -76,18 +76,18 @@ def solid(
     wrap: float | np.ndarray = 0.25,
     fade: tuple[np.ndarray, float] | None = None,
 ) -> None:
-    """Lay a polygon as a thing with volume: inflated from its outline, lit, painted.
+    """Paint a polygon as a thing with volume: inflated from its outline, and lit.
 
     Args:
-        plate: where to.
-        outline: polygon (N, 2) in pixels of the plate, or several that make one thing.
+        plate: to paint on.
+        outline: polygon (N, 2) in pixels of the plate, or several that form one thing.
         albedo: RGB in 0..255, (3,), or a function from a window to its colors (h, w, 3).
         light: the lamp.
-        bulge: height of the relief against its half width; 0 is flat.
-        reach: how far from the outline the rounding goes, 1 up to the middle.
+        bulge: height of the relief relative to its half width; 0 is flat.
+        reach: extent of the rounding from the outline, 1 up to the middle.
         folds: relief to add, float32 of any size stretched over the outline's box, in half widths.
         wrap: softness of the terminator, a number or RGB.
-        fade: a point (2,) and the distance from it over which the thing emerges from what is painted there already.
+        fade: a point (2,) and the distance from it over which the thing fades in over existing paint.
     """
     window = plate.window(outline)
     if window is None:
@@ -111,7 +111,7 @@ def _arriving(
     reach: float,
     folds: np.ndarray | None,
 ) -> np.ndarray:
-    """Light (h, w, 3) on inflated outlines, seen through a window; the relief is of the whole, off the plate too."""
+    """Return the light (h, w, 3) on inflated outlines in a window; the relief includes parts outside the plate."""
     corners = np.concatenate(parts)
     low, high = corners.min(axis=0) - 2, corners.max(axis=0) + 2
     scale = min(1.0, RELIEF_SIDE / float((high - low).max()))
@@ -129,7 +129,7 @@ def _arriving(
 
 
 def soft_shadow(plate: Plate, outline: np.ndarray, strength: float, blur: float) -> None:
-    """Darken what is painted under a polygon (N, 2) by up to `strength`, its border blurred by `blur` pixels."""
+    """Darken the paint under a polygon (N, 2) by up to `strength`, with a border blurred by `blur` pixels."""
     window = plate.window(outline, 2 + 2.5 * blur)
     if window is None:
         return

@@ -1,1 +1,1 @@
-"""The person of a portrait: body, head, hair, garments, and what is worn or held."""
+"""The person of a portrait: body, head, hair, garments, and things worn or held."""

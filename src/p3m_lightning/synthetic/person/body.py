@@ -20,7 +20,7 @@ GARMENTS = {
     "tank": ("scoop vee", (0, 0)),
     "dress": ("scoop boat vee", (0, 0.4)),
 }
-"""Garment -> its necklines, and how far the sleeves go: 0 bare, 1 elbow, 2 wrist."""
+"""Garment -> its necklines, and the reach of its sleeves: 0 bare, 1 elbow, 2 wrist."""
 
 ARM_POSES = {
     "hang": ((2.3, 4.9), (2.2, 7.1)),
@@ -33,11 +33,11 @@ ARM_POSES = {
 """Pose -> elbow and wrist of the right arm."""
 ARM_POSE_ODDS = (0.5, 0.16, 0.12, 0.08, 0.06, 0.08)
 ARM_WIDTHS = np.array([0.4, 0.4, 0.34, 0.33, 0.25, 0.19])
-"""Half widths from shoulder over elbow (between the third and the fourth) to wrist."""
+"""Half widths of an arm from shoulder to wrist; the elbow is between the third and the fourth."""
 
 
 class Body(NamedTuple):
-    """Measures of one body, in units of half a head, and what it wears."""
+    """Measures of one body, in units of half a head, and its clothes."""
 
     shoulder: float  # half width
     waist: float
@@ -57,7 +57,7 @@ class Body(NamedTuple):
 
 
 def draw_body(rng: np.random.Generator, feminine: float, holding: bool) -> Body:
-    """Draw a body; `holding` brings the right hand before the chest."""
+    """Draw a body; with `holding`, the right hand is in front of the chest."""
     garment = str(rng.choice(list(GARMENTS), p=_odds(feminine)))
     necklines, sleeve = GARMENTS[garment]
     girth = float(np.clip(rng.normal(1, 0.1), 0.82, 1.3)) - 0.1 * feminine
@@ -100,7 +100,7 @@ def _draw_arms(rng: np.random.Generator, shoulder: float, holding: bool) -> tupl
 
 
 def paint_legs(easel: Easel, body: Body, skin: np.ndarray) -> None:
-    """Legs, skirt or trousers, and shoes; nothing if the picture ends above them."""
+    """Paint legs, skirt or trousers, and shoes; nothing if the image ends above them."""
     if easel.frame.place([(0, 6.6)])[0, 1] > easel.plate.side + 2 * easel.frame.unit:
         return
     trousers = []
@@ -127,7 +127,7 @@ def _mirrored(half: list[tuple[float, float]]) -> np.ndarray:
 
 
 def paint_neck(easel: Easel, body: Body, chin: float, skin: np.ndarray) -> None:
-    """Neck, from under a chin that is `chin` off the middle, to the upper chest, with the head's shadow on it."""
+    """Paint the neck, from the chin, `chin` off the middle, to the upper chest, with the shadow of the head."""
     n, s = body.neck, body.shoulder
     side = [(n, 1.2), (n * 1.12, 1.5), (s * 0.62, 1.72), (s * 0.93, 1.98), (s * 0.98, 2.6), (s * 0.7, 3.6)]
     halves = [
@@ -146,7 +146,7 @@ def paint_neck(easel: Easel, body: Body, chin: float, skin: np.ndarray) -> None:
 
 
 def arm_parts(body: Body, index: int, loose: float = 0, since: float = 0, until: float = 2) -> list[np.ndarray]:
-    """Outlines of an arm between two places on it (0 shoulder, 1 elbow, 2 wrist), `loose` units wider than bare."""
+    """Return outlines of an arm between two positions (0 shoulder, 1 elbow, 2 wrist), `loose` units wider than bare."""
     joints = body.arms[index]
     widths = ARM_WIDTHS * body.girth + loose
     parts = []
@@ -159,8 +159,8 @@ def arm_parts(body: Body, index: int, loose: float = 0, since: float = 0, until:
 
 
 def paint_arm(easel: Easel, body: Body, index: int, skin: np.ndarray) -> None:
-    """One arm with its sleeve; hands are painted apart, for things go under their fingers."""
-    # the trunk was painted with the upper arms in it: from the shoulder on, the arm emerges from it without a seam
+    """Paint one arm with its sleeve; hands are painted separately, since things go under their fingers."""
+    # the trunk includes the upper arms, so that the arm fades in from the shoulder without a seam
     fade = easel.frame.place(body.arms[index][:1])[0], 0.3 * easel.frame.unit
     for part in arm_parts(body, index):
         shadow = part - 0.1 * easel.light.direction[:2]
@@ -173,7 +173,7 @@ def paint_arm(easel: Easel, body: Body, index: int, skin: np.ndarray) -> None:
 
 
 def paint_hand(easel: Easel, body: Body, index: int, skin: np.ndarray, grip: float) -> None:
-    """One hand at the end of its arm: palm, thumb, four fingers; `grip` 0 hangs open, 1 closes around something."""
+    """Paint one hand at the end of its arm: palm, thumb, four fingers; `grip` 0 is open, 1 closed around something."""
     _, elbow, wrist = body.arms[index]
     along = (wrist - elbow) / np.linalg.norm(wrist - elbow)
     across = np.array([-along[1], along[0]]) * (1 if index == 0 else -1)

@@ -27,7 +27,7 @@ class Easel(NamedTuple):
     def solid(
         self, outline: Points | list[np.ndarray], paint: Cloth | np.ndarray, folds: float = 1, **relief: Any
     ) -> None:
-        """Lay a thing, or several that make one, in cloth or in one color; `relief` as in `shading.solid`."""
+        """Paint a thing, or several that form one, in cloth or in one color; `relief` as in `shading.solid`."""
         parts = [part for part in outline if isinstance(part, np.ndarray) and part.ndim == 2]
         many = isinstance(outline, list) and bool(parts)
         places = [self.frame.place(part) for part in parts] if many else self.frame.place(outline)
@@ -38,14 +38,14 @@ class Easel(NamedTuple):
             solid(self.plate, places, paint, self.light, **relief)
 
     def skin(self, outline: Points | list[np.ndarray], color: np.ndarray, **relief: Any) -> None:
-        """Lay a part of bare skin."""
+        """Paint an area of bare skin."""
         self.solid(outline, color, wrap=SUBSURFACE, **relief)
 
     def rope(self, line: Points, widths: Sequence[float], paint: Cloth | np.ndarray, **relief: Any) -> None:
-        """Lay a line thickened to `widths` (half)."""
+        """Paint a line thickened to `widths` (half)."""
         self.solid(tube(np.asarray(line, float), widths), paint, **relief)
 
     def shadow(self, outline: Points, strength: float, blur: float) -> None:
-        """Darken softly what is painted under a polygon."""
+        """Softly darken the paint under a polygon."""
         if len(outline) > 2:
             soft_shadow(self.plate, self.frame.place(outline), strength, blur * self.frame.unit)

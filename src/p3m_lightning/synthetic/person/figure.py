@@ -1,4 +1,4 @@
-"""A person painted on a plate, from the hair behind to the hat on top."""
+"""A person painted on a plate, from the hair at the back to the hat on top."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FRAMING_ODDS = (0.14, 0.42, 0.26, 0.09, 0.09, 0)
 
 
 class Person(NamedTuple):
-    """All that is drawn for one person before painting."""
+    """Everything that is drawn for one person before painting."""
 
     face: head.Face
     look: face.Look
@@ -77,7 +77,7 @@ def draw_person(rng: np.random.Generator, side: int, framing: str | None = None)
 
 
 def paint_person(rng: np.random.Generator, plate: Plate, person: Person, light: Light) -> np.ndarray:
-    """Paint a person; returns the 68 landmarks in pixels of the plate, float (68, 2)."""
+    """Paint a person; return the 68 landmarks in pixels of the plate, float (68, 2)."""
     pose, look, easel = person.pose, person.look, Easel(plate, person.frame, light)
     relief = head.make_relief(person.face)
     seen = view.look_at(relief, pose)
@@ -103,7 +103,7 @@ def paint_person(rng: np.random.Generator, plate: Plate, person: Person, light: 
     elif person.hat and person.hat != "veil":
         worn.paint_hat(rng, plate, pose, person.cloth, person.hat, light)
     for index in (0, 1):
-        if person.body.arms[index][2, 1] < 2.5:  # a raised hand comes before the hair
+        if person.body.arms[index][2, 1] < 2.5:  # a raised hand is in front of the hair
             body.paint_hand(easel, person.body, index, look.skin, 0.2)
     return pose.view(head.landmarks(person.face, relief, pose.rotation))[:, :2]
 
@@ -175,7 +175,7 @@ def _paint_front_hair(
 
 
 def _pressed(points: np.ndarray) -> np.ndarray:
-    """Hair under a hat: what would stand above the skull lies on it."""
+    """Return hair as pressed by a hat: points above the skull are moved onto it."""
     offset = points - head.SKULL_CENTER
     distance = np.linalg.norm(offset / head.SKULL_RADII, axis=-1, keepdims=True)
     under = np.clip((-0.1 - points[..., 1:2]) / 0.2, 0, 1)

@@ -1,4 +1,4 @@
-"""Garments of the trunk: necklines, collars, lapels, hoods, and what stands off them, fur and fluff."""
+"""Garments of the trunk: necklines, collars, lapels, hoods, and fur and fluff standing off them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NECKLINES = {
 
 
 def torso_outline(body: Body, neckline: str) -> np.ndarray:
-    """Body points (N, 2) around the garment of the trunk, its neckline cut in."""
+    """Return body points (N, 2) around the garment of the trunk, including its neckline."""
     s, w, h = body.shoulder, body.waist, body.hip
     inner = 0.72 * s if body.garment == "tank" else s
     shoulder = [(0.4 * inner + 0.35, 1.62), (inner * 0.9, 1.84), (inner, 2.2)]
@@ -31,7 +31,7 @@ def torso_outline(body: Body, neckline: str) -> np.ndarray:
 
 
 def paint_hood(easel: Easel, body: Body) -> None:
-    """The back of a hood, which neck and head come before."""
+    """Paint the back of a hood, behind neck and head."""
     if body.garment == "hoodie":
         back = [(-1.05, 1.8), (-0.95, 1.0), (-0.5, 0.5), (0.5, 0.5), (0.95, 1.0), (1.05, 1.8), (0, 2.1)]
         easel.solid(spline(back, closed=True), body.upper.color * 0.75, reach=0.4)
@@ -39,7 +39,7 @@ def paint_hood(easel: Easel, body: Body) -> None:
 
 
 def paint_torso(rng: np.random.Generator, easel: Easel, body: Body) -> None:
-    """The garment of the trunk with its collar, lapels, buttons, hood."""
+    """Paint the garment of the trunk with its collar, lapels, buttons, hood."""
     if body.garment == "blazer":
         easel.solid(torso_outline(body, "shirt"), body.under, reach=0.5)
         _shirt_front(easel, body, body.under, tie=body.girth > 0.95)
@@ -105,7 +105,7 @@ def _hood_front(easel: Easel, body: Body) -> None:
 def _fur(
     rng: np.random.Generator, easel: Easel, line: np.ndarray, color: np.ndarray, length: float, count: int
 ) -> None:
-    """Hair standing off a line (N, 2), longer away from the neck, dark below and light above."""
+    """Paint hair standing off a line (N, 2), longer away from the neck, dark below and light above."""
     for shade in (0.55, 0.75, 0.95, 1.15):
         at = rng.uniform(0, len(line) - 1, count // 4)
         roots = np.column_stack([np.interp(at, range(len(line)), line[:, c]) for c in (0, 1)])
@@ -116,7 +116,7 @@ def _fur(
 
 
 def paint_fluff(rng: np.random.Generator, easel: Easel, body: Body) -> None:
-    """Loose fibers along the outline of a knitted garment with sleeves."""
+    """Paint loose fibers along the outline of a knitted garment with sleeves."""
     if body.upper.pattern != "knit" or body.sleeve < 1:
         return
     outlines = [torso_outline(body, body.neckline)]

@@ -1,4 +1,4 @@
-"""Hair as it grows: guide strands bend from the scalp to comb and gravity, thousands of strands follow them."""
+"""Growing hair: guide strands bend from the scalp by comb and gravity, and thousands of strands follow them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def scalp_roots(rng: np.random.Generator, count: int, raised: float) -> np.ndarr
 
 
 def grow(rng: np.random.Generator, style: Style, count: int) -> Strands:
-    """Grow hair: guides bend from the scalp to comb and gravity, kept off skull and face; strands follow guides."""
+    """Grow hair: guides bend by comb and gravity, kept off skull and face, and strands follow guides."""
     guides = scalp_roots(rng, GUIDES, style.hairline)
     paths = _guide_paths(rng, style, guides)
     roots = scalp_roots(rng, count, style.hairline)
-    # a strand follows about the nearest guide, so that neighbors part into locks
+    # a strand follows approximately the nearest guide, so that neighbors separate into locks
     blurred = roots + np.float32(0.06) * rng.standard_normal(roots.shape, np.float32)
     own = (blurred @ guides.T).argmax(axis=1)
     t = np.linspace(0, 1, POINTS, dtype=np.float32)[:, None]
@@ -68,7 +68,7 @@ def _guide_paths(rng: np.random.Generator, style: Style, roots: np.ndarray) -> n
     heading = style.lift * away + comb / np.maximum(np.linalg.norm(comb, axis=1, keepdims=True), 0.3)
     heading /= np.linalg.norm(heading, axis=1, keepdims=True)
     lengths = style.length * rng.uniform(0.85, 1.1, (len(roots), 1))
-    if style.guard == 0:  # short cuts thin out towards ears and neck
+    if style.guard == 0:  # short cuts thin out toward ears and neck
         lengths = lengths * np.interp(position[:, 1:2], [-0.5, 0.2], [1, 0.45])
     path = [position]
     for _ in range(POINTS - 1):
@@ -82,7 +82,7 @@ def _guide_paths(rng: np.random.Generator, style: Style, roots: np.ndarray) -> n
 
 
 def _beside_face(points: np.ndarray, side: np.ndarray, guard: float | np.ndarray) -> np.ndarray:
-    """Push what would hang over the face to its own side; less so on the neck and chest."""
+    """Push points that would hang over the face to their own side; less so on neck and chest."""
     free = guard * np.interp(points[..., 1], [-0.62, -0.3, 0.7, 1.2, 2.2], [0, 1, 0.95, 0.75, 0.35])
     free = free * (points[..., 2] > -0.1)
     points[..., 0] = side * np.maximum(side * points[..., 0], free)
@@ -100,7 +100,7 @@ def _outside(points: np.ndarray, volume: float, spread: float) -> np.ndarray:
 
 
 def _curls(rng: np.random.Generator, style: Style, own: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Offsets (n, POINTS, 3) of a helix per strand, in step within a lock."""
+    """Return offsets (n, POINTS, 3) of a helix per strand, in phase within a lock."""
     count, along = len(own), t[None, :, 0]
     phase = _uniform(rng, 0, 2 * np.pi, (GUIDES,))[own] + 0.5 * rng.standard_normal(count, np.float32)
     turns = np.float32(style.turns) * _uniform(rng, 0.8, 1.2, (GUIDES,))[own]

@@ -8,27 +8,27 @@ import numpy as np
 
 
 class Style(NamedTuple):
-    """Cut of hair, and the way it is worn; lengths in units of head space."""
+    """A haircut and the way it is worn; lengths in units of head space."""
 
     length: float
     comb: tuple[float, float, float]  # direction laid over the roots, x away from the parting
-    lift: float  # how steeply hair leaves the scalp
+    lift: float  # steepness of the hair at the scalp
     gravity: float
     part: float  # x of the parting
     volume: float  # inner side of the hair, in skulls
-    spread: float  # how much further its outer side may go
+    spread: float  # distance to its outer side
     curl: float  # radius of the curls
     turns: float  # curls along a strand
-    clump: float  # 0 to 1, how much strands draw together towards the tip
+    clump: float  # 0 to 1, how much strands converge toward the tip
     mess: float  # wandering of single strands
     flyaway: float  # share of loose strands
     hairline: float  # height of the hairline above the usual
-    guard: float  # half width of the face that hair leaves free, 0 lets it fall
+    guard: float  # half width of the face kept free of hair, 0: none
     worn_up: bool  # ends in a bun
 
 
 def draw_style(rng: np.random.Generator, feminine: float) -> Style | None:
-    """Draw a haircut, None for a bald head; all between the extremes of a dozen cuts."""
+    """Draw a haircut between the extremes of a dozen cuts; None for a bald head."""
     long = rng.random() < 0.15 + 0.65 * feminine
     if not long and rng.random() < 0.06:
         return None

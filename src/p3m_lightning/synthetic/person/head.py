@@ -1,7 +1,7 @@
 """The head: measures of one person, a relief of the face, its pose, and the 68 landmarks on it.
 
 Head space: the origin lies between the ears, the crown at y = -1, the chin at y = 1 (one unit is half a head), x to the
-image's right, y down, z towards the viewer of an unturned head.
+image's right, y down, z toward the viewer of an unturned head.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from p3m_lightning.synthetic.painting.shading import unit_normals
 RELIEF = 96
 """Relief pixels per unit."""
 LOW, HIGH = np.array([-1.0, -1.2]), np.array([1.0, 1.25])
-"""Corners (x, y) of what the relief covers."""
+"""Corners (x, y) of the area of the relief."""
 SKULL_CENTER, SKULL_RADII = np.array([0.0, -0.2, -0.06], np.float32), np.array([0.76, 0.82, 0.88], np.float32)
 """Ellipsoid under the hair."""
 
 
 class Face(NamedTuple):
-    """Measures of one person's head, in units of head space unless said otherwise."""
+    """Measures of one person's head, in units of head space unless stated otherwise."""
 
     feminine: float  # 0 to 1: jaw, brows, lips
     age: float  # 0 to 1: wrinkles, folds
@@ -81,14 +81,14 @@ class Pose(NamedTuple):
     unit: float  # pixels per unit
 
     def view(self, points: np.ndarray) -> np.ndarray:
-        """Turn head space (..., 3) to view space (..., 3): pixels x and y of the plate, z in units."""
+        """Transform head space (..., 3) to view space (..., 3): pixels x and y of the plate, z in units."""
         turned = points @ self.rotation.T
         turned[..., :2] = turned[..., :2] * self.unit + self.center
         return turned
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """Matrix (3, 3) that turns to the right by `yaw`, nods down by `pitch`, tilts clockwise by `roll` radians."""
+    """Return the matrix (3, 3) that turns right by `yaw`, nods down by `pitch`, tilts clockwise by `roll` radians."""
     cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_x = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
@@ -106,18 +106,18 @@ class Relief(NamedTuple):
 
 
 def pixel(points: np.ndarray, density: float = RELIEF) -> np.ndarray:
-    """Pixel coordinates (..., 2) in a map over the frontal plane of head space points (..., 2 or 3)."""
+    """Return pixel coordinates (..., 2) in a map over the frontal plane of head space points (..., 2 or 3)."""
     return (points[..., :2] - LOW) * density - 0.5
 
 
 def pixel_maps(x: np.ndarray, y: np.ndarray, density: float = RELIEF) -> tuple[np.ndarray, np.ndarray]:
-    """The same for maps of head space x and y, float32 (h, w) each, as OpenCV's `remap` takes them."""
+    """Return the same for maps of head space x and y, float32 (h, w) each, for OpenCV's `remap`."""
     scale, half = np.float32(density), np.float32(0.5)
     return (x - np.float32(LOW[0])) * scale - half, (y - np.float32(LOW[1])) * scale - half
 
 
 def grid(density: float = RELIEF) -> tuple[np.ndarray, np.ndarray]:
-    """Head space x (1, w) and y (h, 1) of the pixels of a map over the frontal plane, float32."""
+    """Return head space x (1, w) and y (h, 1) of the pixels of a map over the frontal plane, float32."""
     width, height = np.rint((HIGH - LOW) * density).astype(int)
     x = ((np.arange(width) + 0.5) / density + LOW[0]).astype(np.float32)
     y = ((np.arange(height) + 0.5) / density + LOW[1]).astype(np.float32)
@@ -125,7 +125,7 @@ def grid(density: float = RELIEF) -> tuple[np.ndarray, np.ndarray]:
 
 
 def half_width(face: Face, y: np.ndarray) -> np.ndarray:
-    """Half width of the head at heights y; 0 above the crown and below the chin."""
+    """Return the half width of the head at heights y; 0 above the crown and below the chin."""
     j = face.jaw
     heights = [-1.0, -0.97, -0.86, -0.62, -0.3, 0.0, 0.25, 0.48, 0.66, 0.82, 0.92, 0.98, 1.0]
     widths = [
@@ -154,7 +154,7 @@ def _profile(y: np.ndarray) -> np.ndarray:
 
 
 def make_relief(face: Face) -> Relief:
-    """Model the head: a profile swept over its widths, with the features of a face raised and sunk into it."""
+    """Model the head: a profile swept over its widths, with the features of a face added as relief."""
     x, y = grid()
     width = np.maximum(half_width(face, y), 0.02)
     across = 1 - (np.abs(x) / width) ** 2.3
@@ -174,7 +174,7 @@ _BEHIND = [-1.3, 0, 0.35, 0.62, 0.86, 0.92, 0.85, 0.6, 0.3, 0, -0.6]
 
 
 def _features(face: Face, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Relief of a face to add to a smooth head, (h, w)."""
+    """Return the relief of a face to add to a smooth head, (h, w)."""
 
     def bump(cx: float, cy: float, rx: float, ry: float, height: float) -> np.ndarray:
         return height * np.exp(-(((x - cx) / rx) ** 2) - ((y - cy) / ry) ** 2)
@@ -212,7 +212,7 @@ def lift(relief: Relief, points: np.ndarray) -> np.ndarray:
 
 
 def eye_outline(face: Face, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Upper and lower lid of the eye on a side (-1 image left, 1 right), each (9, 2) from the outer corner inwards."""
+    """Return the upper and lower lid of an eye (side -1: image left, 1: right), (9, 2) each from the outer corner."""
     t = np.linspace(0, 1, 9)
     x = side * (face.eye_x + face.eye_width * (1 - 2 * t))
     line = -face.eye_tilt * (1 - 2 * t)
@@ -222,14 +222,14 @@ def eye_outline(face: Face, side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def brow_line(face: Face, side: int) -> np.ndarray:
-    """Middle of a brow, (5, 2) from the outer end inwards."""
+    """Return the middle line of a brow, (5, 2) from the outer end inward."""
     x = side * np.linspace(face.eye_x + 0.2, face.eye_x - 0.165, 5)
     y = face.brow_y + np.array([0.045, -0.005, -0.02, -0.008, 0.02]) - face.brow_arch * np.array([0, 0.7, 0.9, 0.4, 0])
     return np.column_stack([x, y])
 
 
 def lips(face: Face) -> dict[str, np.ndarray]:
-    """Lines of the mouth, each (7, 2) from left to right: `top`, `upper` (inner), `lower` (inner), `bottom`."""
+    """Return lines of the mouth, (7, 2) from left to right: `top`, `upper` (inner), `lower` (inner), `bottom`."""
     t = np.linspace(-1, 1, 7)
     x, line = t * face.mouth_width, face.mouth_y - face.smile * t**2
     bow = np.array([0, 0.62, 1.0, 0.86, 1.0, 0.62, 0])
@@ -245,7 +245,7 @@ def lips(face: Face) -> dict[str, np.ndarray]:
 def landmarks(face: Face, relief: Relief, rotation: np.ndarray) -> np.ndarray:
     """Return the 68 points of the 300-W scheme in head space, (68, 3), for a head turned by `rotation`.
 
-    The jaw is where annotators see it: on the cheek turned away, its points lie on the visible outline.
+    The jaw is as annotators see it: on the cheek turned away, its points lie on the visible outline.
     """
     y = np.array([-0.03, 0.14, 0.3, 0.45, 0.6, 0.74, 0.86, 0.94, 0.975])
     x = np.append(0.965 * half_width(face, y[:-1]), 0)
@@ -267,7 +267,7 @@ def landmarks(face: Face, relief: Relief, rotation: np.ndarray) -> np.ndarray:
 
 
 def _outermost(relief: Relief, rotation: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Of the surface between the middle and points (x, y) of one side, what is seen furthest out; (N, 3)."""
+    """Return the outermost visible points, (N, 3), of the surface between the middle and points (x, y) of one side."""
     share = np.linspace(0.4, 1, 25)
     points = np.stack([share * x[:, None], np.broadcast_to(y[:, None], (len(y), 25))], axis=-1)
     points = lift(relief, points.reshape(-1, 2)).reshape(len(y), 25, 3)

@@ -11,7 +11,7 @@ from p3m_lightning.synthetic.painting.plate import Plate, fixed_point, polygon_c
 from p3m_lightning.synthetic.painting.shading import Light, solid
 
 Place = Callable[[object], np.ndarray]
-"""From units around the hand (x right, y down) to pixels of the plate."""
+"""Maps units around the hand (x right, y down) to pixels of the plate."""
 
 
 def paint_thing(

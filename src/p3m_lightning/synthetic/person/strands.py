@@ -17,11 +17,11 @@ POINTS = 4 * PIECES + 1
 SHADES = 12
 LAYERS = 5
 MASS = 500
-"""Broad strands under the fine ones."""
+"""Number of broad strands under the fine ones."""
 
 
 class Strands(NamedTuple):
-    """Strands in head space and what their color needs."""
+    """Strands in head space, with the properties for their color."""
 
     points: np.ndarray  # (n, POINTS, 3)
     tone: np.ndarray  # (n,), brightness of each
@@ -29,14 +29,14 @@ class Strands(NamedTuple):
 
 
 def hairline(azimuth: np.ndarray, raised: float = 0.0) -> np.ndarray:
-    """Height y of the hairline at azimuths 0 (front) to pi (nape); temples, sideburns, over the ears, neck."""
+    """Return y of the hairline at azimuths 0 (front) to pi (nape); temples, sideburns, over the ears, neck."""
     azimuths = [0, 0.5, 0.85, 1.1, 1.35, 1.5, 1.75, 2.1, 2.6, np.pi]
     heights = [-0.6, -0.58, -0.46, -0.26, 0.06, 0.1, -0.1, 0.25, 0.5, 0.55]
     return np.interp(np.abs(azimuth), azimuths, heights) - raised * np.clip(1.3 - np.abs(azimuth), 0, 1)
 
 
 def away_from_skull(points: np.ndarray) -> np.ndarray:
-    """Unit directions (..., 3) that leave the skull at points (..., 3)."""
+    """Return unit directions (..., 3) away from the skull at points (..., 3)."""
     normal = (points - SKULL_CENTER) / SKULL_RADII**2
     return normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
 
@@ -44,21 +44,21 @@ def away_from_skull(points: np.ndarray) -> np.ndarray:
 def paint_strands(
     plate: Plate, strands: Strands, pose: Pose, light: Light, color: np.ndarray, view: View | None, front: bool
 ) -> None:
-    """Draw the half of the strands that lies before or behind the middle of the head.
+    """Draw the strands in front of or behind the middle of the head.
 
     Args:
-        plate: where to.
+        plate: to draw on.
         strands: in head space.
         pose: of the head.
         light: the lamp.
         color: RGB (3,) in 0..255.
-        view: what the head hides; None hides nothing.
-        front: draw what lies nearer than the head's middle, else the rest.
+        view: of the head, which hides strands; None hides nothing.
+        front: draw strands in front of the middle of the head, else those behind.
     """
     points = pose.view(strands.points)
     shade = _sheen(strands, pose, light)
     firm, loose = np.flatnonzero(~strands.loose), np.flatnonzero(strands.loose)
-    # under the strands lies a mass of broader, darker ones, away from the hairline and drawn in: the outline is theirs
+    # below the strands are broader, darker ones, kept inside the outline and off the hairline
     roots = strands.points[firm, 0]
     azimuth = np.arctan2(roots[:, 0] / SKULL_RADII[0], (roots[:, 2] - SKULL_CENTER[2]) / SKULL_RADII[2])
     mass = firm[roots[:, 1] < hairline(azimuth) - 0.22][:MASS]
@@ -82,7 +82,7 @@ def _paint_pieces(
     stop: int = PIECES,
     start: int = 0,
 ) -> None:
-    """Cut strands (n, POINTS, 3) in view space into pieces, `start` to `stop`, and draw those that show."""
+    """Split strands (n, POINTS, 3) in view space into pieces, `start` to `stop`, and draw the visible ones."""
     pieces, depths, shades = [], [], []
     stride = 1 if width < 2 else 2  # broad lines are slow, and need no detail
     for index in range(start, stop):
@@ -106,7 +106,7 @@ def _unhidden(view: View, points: np.ndarray) -> np.ndarray:
 
 
 def _sheen(strands: Strands, pose: Pose, light: Light) -> np.ndarray:
-    """Brightness (n, pieces): hair shines across its run (Kajiya and Kay 1989) and is darker inside."""
+    """Return brightness (n, pieces): hair shines across its direction (Kajiya and Kay 1989) and is darker inside."""
     turn = pose.rotation.astype(np.float32)
     lamp = light.direction.astype(np.float32)
     half = lamp - np.array([0, 0, -1], np.float32)
@@ -126,7 +126,7 @@ def _sheen(strands: Strands, pose: Pose, light: Light) -> np.ndarray:
 def _draw(
     plate: Plate, pieces: list[np.ndarray], depths: np.ndarray, shades: np.ndarray, color: np.ndarray, width: float
 ) -> None:
-    """Draw polylines from far to near, those of one layer and shade in one go."""
+    """Draw polylines from far to near, one call per layer and shade."""
     rank = np.argsort(np.argsort(depths)) * LAYERS // len(depths)
     level = np.clip((shades / 1.5 * SHADES).astype(int), 0, SHADES - 1)
     key = rank * SHADES + level

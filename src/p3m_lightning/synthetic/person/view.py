@@ -1,4 +1,4 @@
-"""The head from where the viewer stands: rays cast at its relief, light, and the painted face laid over it."""
+"""The head as seen by the viewer: ray casting of its relief, light, and the painted face as a texture."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from p3m_lightning.synthetic.person import head
 from p3m_lightning.synthetic.person.head import Pose, Relief
 
 VIEW = 90
-"""Most pixels per unit at which rays are cast; what they find is smooth and gets enlarged."""
+"""Largest number of rays per unit; their results are smooth and get enlarged."""
 SUBSURFACE = np.array([0.55, 0.28, 0.22], np.float32)
 """Skin lets red light around the terminator further than green and blue."""
 
 
 class View(NamedTuple):
-    """Visible points of a head from where the viewer stands: maps over a window of the plate, coarse."""
+    """Visible points of a head: coarse maps over a window of the plate."""
 
-    corner: np.ndarray  # (2,), plate pixels of the maps' top left corner
+    corner: np.ndarray  # (2,), top left corner of the maps in plate pixels
     step: float  # plate pixels per map pixel
     depth: np.ndarray  # (h, w), view space z in units, -9 beside the head
     u: np.ndarray  # (h, w), head space x of the visible point
@@ -31,7 +31,7 @@ class View(NamedTuple):
 
 
 def look_at(relief: Relief, pose: Pose) -> View:
-    """Cast rays at the head: march along z, then halve the interval that holds the surface."""
+    """Cast rays at the head: march along z, then bisect the interval that contains the surface."""
     step = max(1.0, pose.unit / VIEW)
     reach = 1.22 * pose.unit
     count = int(np.ceil(2 * reach / step))
@@ -73,16 +73,16 @@ def paint_head(
     light: Light,
     scalp: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> None:
-    """Lay the visible side of a head on a plate.
+    """Paint the visible side of a head on a plate.
 
     Args:
-        plate: where to.
-        view: what is seen of the head.
+        plate: to paint on.
+        view: visible points of the head.
         relief: of the head.
         pose: of the head.
         mural: its painted face.
         light: the lamp.
-        scalp: what hair covers, (h, w) like the maps of `view`, and the hair's color.
+        scalp: cover by hair, (h, w) like the maps of `view`, and the hair's color.
     """
     side = view.depth.shape[0] * view.step
     window = plate.window(np.array([view.corner, view.corner + side]), 0)
@@ -91,7 +91,7 @@ def paint_head(
     hit = (view.depth > -8).astype(np.float32)
     arriving = _arriving(view, relief, pose, light) * hit[..., None]
     spread = cv2.GaussianBlur(hit, (0, 0), 2)[..., None]
-    # beyond the outline the map continues with its neighbors' values, so that enlarging it does not darken the rim
+    # extend the maps beyond the outline, so that enlarging them does not darken the rim
     arriving = np.where(hit[..., None] > 0, arriving, cv2.GaussianBlur(arriving, (0, 0), 2) / (spread + 1e-4))
     layers = [view.u, view.v, cv2.GaussianBlur(hit, (0, 0), 1.0), hit if scalp is None else scalp[0]]
     maps = _enlarge(np.dstack([*layers, arriving.astype(np.float32)]), view, window)
@@ -104,7 +104,7 @@ def paint_head(
 
 
 def _enlarge(maps: np.ndarray, view: View, window: Window) -> np.ndarray:
-    """Bring the maps of a view, float32 (h, w, C), to the pixels of a window of the plate."""
+    """Enlarge the maps of a view, float32 (h, w, C), to the pixels of a window of the plate."""
     rows, columns = window
     place = np.array([[1 / view.step, 0, 0], [0, 1 / view.step, 0]], np.float32)
     place[:, 2] = (np.array([columns.start, rows.start]) - view.corner + 0.5) / view.step - 0.5
@@ -117,7 +117,7 @@ def _enlarge(maps: np.ndarray, view: View, window: Window) -> np.ndarray:
 
 
 def _arriving(view: View, relief: Relief, pose: Pose, light: Light) -> np.ndarray:
-    """Light at the visible points, (h, w, 3): lamp, shadow of the nose, creases, a little gloss."""
+    """Return the light at the visible points, (h, w, 3): lamp, shadow of the nose, creases, a little gloss."""
     at = head.pixel_maps(view.u, view.v)
     normals = cv2.remap(relief.normals, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     normals[view.rear, 2] *= -1
@@ -134,7 +134,7 @@ def _arriving(view: View, relief: Relief, pose: Pose, light: Light) -> np.ndarra
 
 
 def _cast(relief: Relief, lamp: np.ndarray) -> np.ndarray:
-    """Shadow that the relief throws on itself under a lamp in direction (3,) of head space; 0 to 1, (h, w)."""
+    """Return the self-shadow of the relief under a lamp in direction (3,) of head space; 0 to 1, (h, w)."""
     height, width = relief.front.shape
     shadow = np.zeros((height, width), np.float32)
     for distance in (0.04, 0.08, 0.12, 0.17, 0.23, 0.3):

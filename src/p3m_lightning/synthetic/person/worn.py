@@ -18,7 +18,7 @@ HATS = ("cap", "beanie", "brim", "scarf", "veil")
 
 
 def paint_ear(plate: Plate, pose: Pose, side: int, skin: np.ndarray, light: Light) -> None:
-    """One ear: a shell standing off the head by a third of a right angle, its rim and its hollow."""
+    """Paint one ear: a shell standing off the head by a third of a right angle, its rim and its hollow."""
     t = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     out, down = np.array([side * 0.75, 0, -0.66]), np.array([0, 1.0, 0])
 
@@ -36,7 +36,7 @@ def paint_ear(plate: Plate, pose: Pose, side: int, skin: np.ndarray, light: Ligh
 def grow_beard(
     rng: np.random.Generator, face: Face, relief: Relief, count: int, length: float, chin_only: bool
 ) -> Strands:
-    """Hair of cheeks, chin and upper lip, combed down and outwards; sparser towards the cheeks."""
+    """Return the hair of cheeks, chin and upper lip, combed down and outward; sparser toward the cheeks."""
     found = np.empty((0, 2))
     lip = (face.nose_y + face.mouth_y - face.lip_upper) / 2 + 0.025
     while len(found) < count:
@@ -46,7 +46,7 @@ def grow_beard(
         jaw = y > 0.86 - 0.9 * np.clip(x - 0.15, 0, 0.5) + edge
         if chin_only:
             jaw = np.hypot(x / 0.24, (y - 0.92) / 0.17) < 1 + 5 * edge
-        # a moustache sinks towards the corners of the mouth and thins out there
+        # a mustache sinks toward the corners of the mouth and thins out there
         moustache = np.abs(y - lip - 0.35 * np.clip(x - 0.08, 0, 1) + edge) < 0.045 - 0.08 * np.clip(x - 0.12, 0, 1)
         moustache &= (x < face.mouth_width * 1.15) & (x > 0.012)
         beside_mouth = np.hypot(x / (face.mouth_width * 1.1), (y - face.mouth_y) / 0.11) > 1
@@ -70,7 +70,7 @@ def grow_beard(
 
 
 def paint_glasses(rng: np.random.Generator, plate: Plate, pose: Pose, face: Face, relief: Relief) -> None:
-    """Glasses or sunglasses: frames standing before the eyes, lenses that tint and gleam, temples to the ears."""
+    """Paint glasses or sunglasses: frames in front of the eyes, lenses with tint and gloss, temples to the ears."""
     dark = rng.random() < 0.35
     color = rng.choice([25, 60, 120, 190]) * np.array([1, rng.uniform(0.7, 1), rng.uniform(0.5, 1)])
     width, height = rng.uniform(0.2, 0.235), rng.uniform(0.13, 0.2)
@@ -93,7 +93,7 @@ def paint_glasses(rng: np.random.Generator, plate: Plate, pose: Pose, face: Face
                 (side * 0.78, -0.03, -0.1),
             ]
         )
-        if side * pose.rotation[0, 2] < 0.12:  # the far temple hides behind the head
+        if side * pose.rotation[0, 2] < 0.12:  # the far temple is hidden by the head
             lines.append(pose.view(bow)[:, :2])
     bridge = [(x, -0.02 - 0.03 * (1 - (x / 0.11) ** 2), depth + 0.03) for x in np.linspace(-0.11, 0.11, 5)]
     lines.append(pose.view(np.array(bridge))[:, :2])
@@ -118,7 +118,7 @@ def _hull(points: np.ndarray) -> np.ndarray:
 
 
 def _dome(grown: float, low: float, tilt: float) -> np.ndarray:
-    """Points of the skull grown by a factor, above a plane at height `low` that sinks backwards by `tilt`."""
+    """Return points of the skull enlarged by a factor, above a plane at height `low` that sinks backward by `tilt`."""
     azimuth, polar = np.meshgrid(np.linspace(0, 2 * np.pi, 40), np.linspace(0, np.pi, 60))
     ball = np.stack([np.sin(polar) * np.sin(azimuth), -np.cos(polar), np.sin(polar) * np.cos(azimuth)], -1).reshape(
         -1, 3
@@ -128,7 +128,7 @@ def _dome(grown: float, low: float, tilt: float) -> np.ndarray:
 
 
 def _ring(grown: float, low: float, tilt: float, reach: float = 1.0) -> np.ndarray:
-    """Return the cut of that plane through the grown skull, (60, 3) from behind around to behind; `reach` widens it."""
+    """Return the section of that plane and the skull, (60, 3) from behind around to behind; `reach` widens it."""
     azimuth = np.linspace(-np.pi, np.pi, 60)
     y = np.full(60, low)
     for _ in range(3):
@@ -140,7 +140,7 @@ def _ring(grown: float, low: float, tilt: float, reach: float = 1.0) -> np.ndarr
 
 
 def paint_hat(rng: np.random.Generator, plate: Plate, pose: Pose, cloth: Cloth, kind: str, light: Light) -> None:
-    """A cap, a beanie or a hat with a brim, pulled over the hair."""
+    """Paint a cap, a beanie or a hat with a brim, over the hair."""
     low, tilt = {"cap": (-0.53, 0.14), "beanie": (-0.48, 0.24), "brim": (-0.52, 0.14)}[kind]
     grown = 1.14 if kind == "beanie" else 1.1
     dome, ring = _dome(grown, low, tilt), _ring(grown, low, tilt)
@@ -165,14 +165,14 @@ def paint_hat(rng: np.random.Generator, plate: Plate, pose: Pose, cloth: Cloth, 
 
 
 def paint_headscarf(easel: Easel, pose: Pose, cloth: Cloth) -> None:
-    """A scarf around head and neck that leaves the face free and ends on the chest."""
+    """Paint a scarf around head and neck that leaves the face free and ends on the chest."""
     plate, light, unit = easel.plate, easel.light, pose.unit
     hem = easel.frame.place([(-1.15, 1.95), (-0.7, 2.4), (0, 2.65), (0.7, 2.4), (1.15, 1.95)])
     hull = _hull(np.concatenate([pose.view(_dome(1.13, 0.6, 0.0))[:, :2], hem]))
     t = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     face = np.column_stack([0.62 * np.sin(t), 0.22 - 0.84 * np.cos(t), 0.45 - 0.25 * np.abs(np.sin(t))])
     inner = pose.view(face)[:, :2]
-    # the face is cut out by running once around it, in the other direction
+    # the face is cut out by tracing it in the opposite direction
     inner = np.roll(inner, -int(np.argmin(np.linalg.norm(inner - hull[0], axis=1))), axis=0)
     if _area(inner) * _area(hull) > 0:
         inner = inner[::-1]
@@ -183,7 +183,7 @@ def paint_headscarf(easel: Easel, pose: Pose, cloth: Cloth) -> None:
 
 
 def paint_veil(rng: np.random.Generator, easel: Easel, pose: Pose, cloth: Cloth) -> None:
-    """Tulle that falls from the head behind the shoulders: light passes through."""
+    """Paint translucent tulle that falls from the head behind the shoulders."""
     shell = Plate(easel.plate.side)
     hem = easel.frame.place([(-2.1, 4.2), (-1.2, 4.6), (1.2, 4.6), (2.1, 4.2)])
     hull = _hull(np.concatenate([pose.view(_dome(1.2, 0.2, -0.25))[:, :2], hem]))
@@ -197,7 +197,7 @@ def _area(outline: np.ndarray) -> float:
 
 
 def paint_bun(rng: np.random.Generator, plate: Plate, pose: Pose, color: np.ndarray, light: Light) -> None:
-    """A knot of hair on the back of the head: coiled strands with ends that stand off."""
+    """Paint a knot of hair on the back of the head: coiled strands with loose ends."""
     center, radius = np.array([0, -1.02, -0.35]), rng.uniform(0.22, 0.36)
     solid(
         plate, _hull(pose.view(center + radius * 0.9 * rng.normal(size=(300, 3)).clip(-0.75, 0.75))), color * 0.6, light

@@ -1,1 +1,1 @@
-"""Callbacks: what happens beside the steps of a training."""
+"""Callbacks of training runs."""

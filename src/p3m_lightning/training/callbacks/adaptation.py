@@ -1,4 +1,4 @@
-"""Adapting MODNet to pictures without mattes (Ke et al., AAAI 2022: sub-objectives consistency, SOC)."""
+"""Adaptation of MODNet to images without mattes (Ke et al., AAAI 2022: sub-objectives consistency, SOC)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from p3m_lightning.training.module import MattingModule
 
 
 class KeepBefore(RunCallback):
-    """Put what the network said before the adaptation into every training batch, as `before`.
+    """Add the output of the network before the adaptation to every training batch, as `before`.
 
-    The copy is taken before a resumed run gets its weights back, so that it is the same one in every part of a run.
-    Normalization layers keep their statistics, as the authors have it.
+    The copy is made before a resumed run restores its weights, so it is the same in every part of a run.
+    Normalization layers keep their statistics, as in the authors' code.
 
     Raises:
         InputError: at the start, if the run does not start from a trained network.

@@ -1,4 +1,4 @@
-"""Base class of callbacks that answer a run, beyond Lightning's hooks."""
+"""Base class of callbacks with hooks of this package, beyond Lightning's."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pytorch_lightning import Callback, Trainer
 
 def callbacks_of(trainer: Trainer) -> list[Callback]:
     """Return the callbacks of a trainer."""
-    return trainer.callbacks  # type: ignore[attr-defined]  # Lightning attaches them and declares them nowhere
+    return trainer.callbacks  # type: ignore[attr-defined]  # Lightning attaches them without declaring them
 
 
 class RunCallback(Callback):
-    """A callback that can tell the run about itself; every hook has an answer that changes nothing."""
+    """A callback with additional information for the run; the defaults change nothing."""
 
     replaces_mattes: ClassVar[bool] = False
-    """Whether training batches need no mattes of their own while this callback is there."""
+    """Whether training batches need no mattes of their own with this callback."""
 
     def results(self) -> dict[str, Any]:
-        """Return what `results.json` is to hold besides, asked after the test."""
+        """Return additional entries for `results.json`, after the test."""
         return {}

@@ -1,4 +1,4 @@
-"""Numbers that are not finite, in an image, a loss or a gradient: a training stops, or leaves the step out."""
+"""Non-finite numbers in an image, a loss or a gradient: a training stops, or skips the step."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ POLICIES = ("stop", "skip")
 
 
 class Verdict(NamedTuple):
-    """Findings about one step, on their way from the device."""
+    """Findings about one step, in transfer from the device."""
 
     flags: Tensor  # bool, one for each line of `told`: whether all is finite
     told: list[str]
     arrived: torch.cuda.Event | None
 
     def fault(self) -> str:
-        """Return what is told of the step, nothing where all is finite; waits until the flags are there."""
+        """Return the message about the step, empty if all is finite; wait for the flags."""
         if self.arrived is not None:
             self.arrived.synchronize()
         wrong = [line for line, fine in zip(self.told, self.flags.tolist(), strict=True) if not fine]
@@ -33,21 +33,21 @@ class Verdict(NamedTuple):
 
 
 class FiniteNumbers(RunCallback):
-    """Keep NaN and infinity out of the weights, and say in whose samples they were.
+    """Keep NaN and infinity out of the weights, and name the samples that caused them.
 
-    With "stop", a single process on a GPU does not wait for the answer: it learns of a step when the next one has been
-    handed to the GPU, and always before a validation or a checkpoint, so that no file ever holds what is not finite.
+    With "stop", a single process on a GPU does not wait for the result: it learns about a step after submitting the
+    next one to the GPU, and always before a validation or a checkpoint, so that no file ever holds non-finite numbers.
 
-    Of several processes all stop, or leave out the same step. Infinite gradients under a gradient scaler, as of
-    precision=16-mixed, are its own affair.
+    Several processes all stop, or skip the same step. Infinite gradients under a gradient scaler, as with
+    precision=16-mixed, are left to the scaler.
 
     Args:
-        policy: "stop" ends the training before such a step; "skip" goes on without it: the weights, the optimizer and
-            the running statistics stay as they were.
-        most_in_a_row: steps left out one after another, after which "skip" stops too: nothing is learned any more.
+        policy: "stop" ends the training before such a step; "skip" continues without it: weights, optimizer and
+            running statistics are unchanged.
+        most_in_a_row: consecutive skipped steps after which "skip" stops too, since nothing is learned any more.
 
     Raises:
-        InputError: another policy.
+        InputError: an unknown policy.
     """
 
     def __init__(self, policy: str = "stop", most_in_a_row: int = 10) -> None:
@@ -55,20 +55,20 @@ class FiniteNumbers(RunCallback):
             raise InputError(f"callbacks.finite.policy: {policy!r} is not one of {', '.join(POLICIES)}")
         self.policy, self.most_in_a_row = policy, most_in_a_row
         self.in_a_row, self.skipped = 0, 0
-        self.names: list[str] = []  # of the samples that went into the step at hand
+        self.names: list[str] = []  # of the samples of the current step
         self.losses: list[Tensor] = []  # of this step, whether each is finite
-        self.found = ""  # what was not finite before the network saw it
+        self.found = ""  # non-finite inputs
         self.buffers: dict[str, Tensor] = {}
         self.lags = False
-        self.inputs: list[tuple[str, Tensor]] = []  # of this step: what it is, whether it is finite
-        self.verdict: Verdict | None = None  # on the step before
+        self.inputs: list[tuple[str, Tensor]] = []  # of this step: name, and whether it is finite
+        self.verdict: Verdict | None = None  # on the previous step
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        """Find out whether the answers may come later."""
+        """Determine whether results may come later."""
         self.lags = self.policy == "stop" and trainer.world_size == 1 and trainer.strategy.root_device.type == "cuda"
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, index: int) -> None:
-        """Look at what the network is about to see; what is not finite in it becomes 0, and the step is left out."""
+        """Check the inputs of the network; replace non-finite ones by 0, and skip the step."""
         self.names += _names(batch)
         if self.lags:
             self.inputs += _whether_finite(batch)
@@ -82,11 +82,11 @@ class FiniteNumbers(RunCallback):
             self.buffers = {name: value.clone() for name, value in module.named_buffers()}
 
     def on_before_backward(self, trainer: Trainer, module: LightningModule, loss: Tensor) -> None:
-        """Remember whether the loss is finite; nobody waits for the answer yet."""
+        """Record whether the loss is finite, without waiting for the result."""
         self.losses.append(loss.detach().isfinite().all())
 
     def on_before_optimizer_step(self, trainer: Trainer, module: LightningModule, optimizer: Optimizer) -> None:
-        """Stop before a step that would carry what is not finite into the weights, or leave it out."""
+        """Stop before a step that would carry non-finite numbers into the weights, or skip it."""
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         if self.lags:
@@ -115,28 +115,28 @@ class FiniteNumbers(RunCallback):
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
-        """Forget the samples once their step is made; several batches can go into one."""
+        """Forget the samples after their step, which can include several batches."""
         if not trainer.fit_loop.epoch_loop._should_accumulate():
             self.names, self.found, self.buffers, self.losses, self.inputs = [], "", {}, [], []
 
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Wait for the last answer."""
+        """Wait for the last result."""
         self._settle()
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Wait for the last answer."""
+        """Wait for the last result."""
         self._settle()
 
     def on_save_checkpoint(self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Wait for the last answer: nothing is saved that is not finite."""
+        """Wait for the last result, so that no non-finite weights are saved."""
         self._settle()
 
     def results(self) -> dict[str, Any]:
-        """Return how many steps were left out, if any."""
+        """Return the number of skipped steps, if any."""
         return {"skipped_steps": self.skipped} if self.skipped else {}
 
     def _ask(self, parameters: list[torch.nn.Parameter], scaled: bool, step: int) -> Verdict:
-        """Have it found out whether the step is finite, without waiting."""
+        """Start the check whether the step is finite, without waiting."""
         mend = f"fix the file, or skip such steps with {_cure()}"
         asked = [(f"{what}; {mend}", fine) for what, fine in self.inputs]
         asked += [(self._diverged("the loss is not finite", step), loss) for loss in self.losses]
@@ -169,7 +169,7 @@ class FiniteNumbers(RunCallback):
 
 
 def _sizes(parameters: list[torch.nn.Parameter]) -> list[Tensor]:
-    """Return whether the gradients are finite, as one flag; none where there are no gradients."""
+    """Return whether the gradients are finite, as one flag; none if there are no gradients."""
     gradients = [p.grad.to_dense() if p.grad.is_sparse else p.grad for p in parameters if p.grad is not None]
     return [torch.stack(torch._foreach_norm(gradients, ord=float("inf"))).isfinite().all()] if gradients else []
 
@@ -189,7 +189,7 @@ def _maps(batch: Any) -> dict[str, Tensor]:
 
 
 def _whether_finite(batch: Any) -> list[tuple[str, Tensor]]:
-    """Say of each map of each sample what it is, and have it found out whether it is finite."""
+    """Return the name of each map of each sample, and start the check whether it is finite."""
     names = _names(batch)
     return [
         (f"{names[number] if number < len(names) else f'sample {number}'}: {key} is not finite", fine)
@@ -199,7 +199,7 @@ def _whether_finite(batch: Any) -> list[tuple[str, Tensor]]:
 
 
 def _not_finite(batch: Any) -> list[str]:
-    """Say what of which sample is not finite, and put 0 in its place."""
+    """Return which maps of which samples are not finite, and replace those values by 0."""
     maps = _maps(batch)
     if not maps or bool(torch.stack([value.isfinite().all() for value in maps.values()]).all()):
         return []

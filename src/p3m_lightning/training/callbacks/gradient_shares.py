@@ -16,15 +16,15 @@ from p3m_lightning.training.module import MattingModule
 
 
 class GradientShares(Callback):
-    """Measure, every so many training batches, the share that each weighted loss term has in the gradient.
+    """Measure the share of each weighted loss term in the gradient, at intervals of training batches.
 
-    With weights w and terms L, the share of term k is |w_k dL_k/dp| / sum_j |w_j dL_j/dp|, where p are all parameters
-    of the network that learn and |.| is the Euclidean norm: shares are in [0, 1] and add up to 1. They tell the sizes
-    of the terms' pulls, not whether these point the same way.
+    With weights w and terms L, the share of term k is |w_k dL_k/dp| / sum_j |w_j dL_j/dp|, where p are all trained
+    parameters of the network and |.| is the Euclidean norm: shares are in [0, 1] and sum to 1. They measure the
+    magnitudes of the gradients, not whether they point in the same direction.
 
     Logged as `train/gradient_share/<term>`, the mean of an epoch; the mean over all batches measured in a run goes to
-    `gradient_shares.json`. Each measurement costs one backward pass a term. Of several processes the first one measures
-    its own batches.
+    `gradient_shares.json`. Each measurement costs one backward pass per term. With several processes, the first
+    measures its own batches.
 
     Args:
         folder: the run folder.
@@ -39,12 +39,12 @@ class GradientShares(Callback):
         self.seen = 0
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        """Refuse what would measure pieces of parameters."""
+        """Refuse sharded parameters, of which only pieces would be measured."""
         if self.every_n_batches and hasattr(trainer.strategy, "device_mesh"):
             raise InputError("callbacks.gradient_shares: not with sharded parameters (trainer=fsdp); set it to null")
 
     def on_before_backward(self, trainer: Trainer, module: LightningModule, loss: Tensor) -> None:
-        """Measure when this batch's turn has come; the graph stays for the training step's own backward pass."""
+        """Measure if it is due; the graph is kept for the training step's own backward pass."""
         due = self.every_n_batches and self.seen % self.every_n_batches == 0
         self.seen += 1
         if not due or not trainer.is_global_zero:
@@ -66,11 +66,11 @@ class GradientShares(Callback):
             write_json(self.folder / "gradient_shares.json", means)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums, so that a resumed run's means are those of the whole run."""
+        """Return the sums, so that the means of a resumed run are those of the whole run."""
         return {"sums": self.sums, "measured": self.measured, "seen": self.seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the sums back."""
+        """Restore the sums."""
         self.sums, self.measured, self.seen = state["sums"], state["measured"], state["seen"]
 
 
@@ -78,11 +78,11 @@ def gradient_shares(terms: Mapping[str, Tensor], parameters: Sequence[nn.Paramet
     """Return the norm of each term's gradient as a share of the sum of these norms.
 
     Args:
-        terms: weighted loss terms, scalars that share a graph; it is kept.
-        parameters: what the gradients are taken of.
+        terms: weighted loss terms, scalars that share a graph, which is kept.
+        parameters: the parameters to differentiate by.
 
     Returns:
-        The shares by term, or None where there is no gradient at all, or one that is not finite.
+        The shares by term, or None if there is no gradient, or one that is not finite.
     """
     norms = {name: _gradient_norm(term, parameters) for name, term in terms.items()}
     total = sum(norms.values())
@@ -90,7 +90,7 @@ def gradient_shares(terms: Mapping[str, Tensor], parameters: Sequence[nn.Paramet
 
 
 def _gradient_norm(term: Tensor, parameters: Sequence[nn.Parameter]) -> float:
-    if not term.requires_grad:  # a term that a network without some part leaves at zero
+    if not term.requires_grad:  # a constant zero term, from a network without that part
         return 0.0
     gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
     return float(sum(g.double().square().sum() for g in gradients if g is not None)) ** 0.5

@@ -1,4 +1,4 @@
-"""Signals during training: stop between two batches, with a checkpoint that a run can go on from."""
+"""Signals during training: stop between two batches, with a checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 SIGNALS = ("SIGINT", "SIGHUP", "SIGUSR1")
-"""Ctrl-C, a terminal that was closed, and the warning of many clusters; Lightning itself answers SIGTERM."""
+"""Ctrl-C, a closed terminal, and the warning of many clusters; Lightning itself handles SIGTERM."""
 
 
 class Stopped(KeyboardInterrupt):
-    """An interrupt by a signal, whose number it carries."""
+    """An interrupt by a signal, with its number."""
 
     def __init__(self, number: int = signal.SIGINT) -> None:
         super().__init__()
@@ -24,22 +24,22 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopBetweenBatches(Callback):
-    """Turn the first signal into a KeyboardInterrupt at the start of the next batch; a second one strikes at once.
+    """Turn the first signal into a KeyboardInterrupt at the start of the next batch; a second one takes effect at once.
 
-    Python raises KeyboardInterrupt wherever it happens to be. In a finalizer or in a call back from C++ that is
-    swallowed, and in the middle of a step it leaves a checkpoint between two states. Of several processes all stop at
-    the same batch, so that none waits for another.
+    Python raises KeyboardInterrupt at an arbitrary point. In a finalizer or a callback from C++ it is swallowed, and in
+    the middle of a step it leads to a checkpoint between two states. Several processes all stop at the same batch, so
+    that none waits for another.
     """
 
     def __init__(self) -> None:
         self.asked = False
-        self.number = int(signal.SIGINT)  # of the signal that asked
+        self.number = int(signal.SIGINT)  # of the received signal
         self.previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Take the signals over, in the main thread, where alone that is possible.
+        """Install the signal handlers, if this is the main thread, where alone that is possible.
 
-        One that the process was told to ignore, as by nohup, stays ignored; SIGUSR1 under SLURM is Lightning's, which
+        Signals that the process ignores, as under nohup, stay ignored; SIGUSR1 under SLURM is left to Lightning, which
         saves and requeues.
         """
         if threading.current_thread() is not threading.main_thread() or self.previous:
@@ -51,36 +51,36 @@ class StopBetweenBatches(Callback):
                 self.previous[number] = signal.signal(number, self._ask)
 
     def reason(self) -> Stopped:
-        """Return what stopped the training, to be raised."""
+        """Return the exception to raise for the signal that stopped the training."""
         return Stopped(self.number)
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, index: int) -> None:
-        """Stop if any process was asked to."""
+        """Stop if any process received a signal."""
         if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
             raise self.reason()
 
     def on_validation_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: Any, index: int, which: int = 0
     ) -> None:
-        """Stop here too where there is one process; several may differ in their number of batches."""
+        """Stop here too with a single process; several may differ in their number of batches."""
         if self.asked and trainer.world_size == 1:
             raise self.reason()
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Give the signal back; what came after the last batch strikes now."""
+        """Restore the signal handlers; raise a signal that came after the last batch."""
         self._give_back()
         if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
             raise self.reason()
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        """Give the signal back."""
+        """Restore the signal handlers."""
         self._give_back()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             raise self.reason()
         self.asked, self.number = True, number
-        if sys.__stderr__ is not None:  # as in a process without a terminal on Windows
+        if sys.__stderr__ is not None:  # None in a process without a terminal on Windows
             sys.__stderr__.write("p3m: stopping after this batch; Ctrl-C again stops at once\n")
 
     def _give_back(self) -> None:

@@ -1,4 +1,4 @@
-"""Picture sheets of every evaluation set, in training and in the test."""
+"""Image sheets of every evaluation set, in training and in the test."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class PictureSheet(Callback):
 
     Args:
         folder: where `<set>.png` and, during training, `<set>_epoch<k>.png` go.
-        count: portraits a set, spread evenly over it.
-        side: longer side of a picture in the sheet, pixels.
-        every_n_validations: a sheet during training each so many validations; 0 for none.
+        count: portraits per set, evenly spaced.
+        side: longer side of an image in the sheet, in pixels.
+        every_n_validations: write sheets during training every this many validations; 0 for none.
     """
 
     def __init__(self, folder: str | Path, count: int = 6, side: int = 320, every_n_validations: int = 0) -> None:
@@ -39,7 +39,7 @@ class PictureSheet(Callback):
     def on_validation_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: STEP_OUTPUT, batch: Sample, index: int, which: int = 0
     ) -> None:
-        """Keep the pictures of the chosen portraits when this validation's turn has come."""
+        """Keep the images of the chosen portraits if this validation gets a sheet."""
         due = self.every_n_validations and self.validations % self.every_n_validations == 0
         if due and not trainer.sanity_checking:
             name = MattingDataModule.of(trainer).val_names[which]
@@ -48,7 +48,7 @@ class PictureSheet(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: STEP_OUTPUT, batch: Sample, index: int, which: int = 0
     ) -> None:
-        """Keep the pictures of the chosen portraits."""
+        """Keep the images of the chosen portraits."""
         name = MattingDataModule.of(trainer).test_names[which]
         self._keep(name, trainer.num_test_batches[which], module, outputs, batch, index)
 
@@ -90,7 +90,7 @@ class PictureSheet(Callback):
 
 
 class _SemanticAsAlpha(MattingNetwork):
-    """The trimap classes of a network, as 0, 1/2 and 1 where alpha is expected, so that `infer` brings them to size."""
+    """The trimap classes of a network, as an alpha of 0, 1/2 and 1, so that `infer` resizes them."""
 
     needs_trimap = False
 
@@ -107,7 +107,7 @@ def _predicted_trimap(module: MattingModule, batch: Sample) -> Tensor:
     net, image = module.net, batch["image"][:1]
     if net.needs_trimap:
         return batch["trimap"][0]
-    semantic = net(image[..., :32, :32]).semantic  # a glance is enough to see what kind of network it is
+    semantic = net(image[..., :32, :32]).semantic  # a small crop suffices to see the kind of network
     if semantic is None or semantic.shape[1] != 3:
         return batch["trimap"][0]
     return torch.round(2 * module.infer(_SemanticAsAlpha(net), image, mode="resize", optimize=False))[0]

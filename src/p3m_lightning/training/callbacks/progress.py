@@ -1,4 +1,4 @@
-"""Progress of a training: Lightning's bar in a terminal, a line now and then in a log."""
+"""Progress of a training: Lightning's bar in a terminal, periodic lines in a log."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pytorch_lightning.callbacks import RichProgressBar
 from p3m_lightning.progress import EVERY, Occasionally, spent
 
 FETCHED_EVERY = 0.5
-"""Seconds between two looks at the numbers, each of which waits for the device."""
+"""Seconds between two reads of the numbers, each of which waits for the device."""
 
 
 class TrainingProgress(RichProgressBar):
-    """Lightning's bar on stderr; where that is no terminal, lines with epoch, step, loss, validation and time left.
+    """Lightning's bar on stderr; if that is not a terminal, lines with epoch, step, loss, validation and time left.
 
     Args:
         every_seconds: between two lines in a log.
@@ -31,7 +31,7 @@ class TrainingProgress(RichProgressBar):
         self._fetched: tuple[float, dict[str, Any]] = (-math.inf, {})
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Take the time; a training that is resumed has steps behind it already."""
+        """Start the clock; a resumed training begins with steps already done."""
         super().on_train_start(trainer, module)
         self._begun = time.monotonic(), trainer.global_step
 
@@ -44,18 +44,18 @@ class TrainingProgress(RichProgressBar):
             print(self.line(trainer, outputs, batch_idx), file=sys.stderr, flush=True)
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """Return what the bar shows; fetched from the device twice a second, not at every step."""
+        """Return the numbers of the bar; fetched from the device at intervals, not at every step."""
         if time.monotonic() - self._fetched[0] > FETCHED_EVERY:
             self._fetched = time.monotonic(), dict(super().get_metrics(trainer, pl_module))
         return self._fetched[1]
 
     def line(self, trainer: Trainer, outputs: Any, batch_idx: int) -> str:
-        """Say how far the training is.
+        """Return a line about the state of the training.
 
         Args:
             trainer: in training.
             outputs: of the training step, whose `loss` is shown.
-            batch_idx: of the batch that was just learned from, within its epoch.
+            batch_idx: of the last batch, within its epoch.
         """
         epochs = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
         parts = [f"epoch {trainer.current_epoch + 1}{epochs}", f"step {batch_idx + 1}/{trainer.num_training_batches}"]
@@ -67,11 +67,11 @@ class TrainingProgress(RichProgressBar):
         return ", ".join([*parts, *([f"{spent(left)} left"] if left is not None else [])])
 
     def _shown(self, trainer: Trainer) -> list[str]:
-        """Return the keys of the last validation that a line has room for."""
+        """Return the scores of the last validation that fit in a line."""
         return [key for key in ("val/sad", "val/iou") if key in trainer.callback_metrics]
 
     def _seconds_left(self, trainer: Trainer) -> float | None:
-        """Extrapolate from the steps done so far, validations included; None where no end is known."""
+        """Extrapolate from the steps done so far, validations included; None if there is no known end."""
         steps = trainer.estimated_stepping_batches
         if self._begun is None or steps == float("inf") or trainer.global_step <= self._begun[1]:
             return None

@@ -1,4 +1,4 @@
-"""A run as a trial of an Optuna study: what it reports in every validation, and how it is told to stop."""
+"""A run as a trial of an Optuna study: its reports after every validation, and its pruning."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from p3m_lightning.study import TRIAL, open_study, open_trial
 
 
 class PrunedError(Exception):
-    """The study has stopped this run: others did better at the same point."""
+    """The study has stopped this run, since others did better at the same point."""
 
 
 class TrialReport(Callback):
-    """Report to the study that the environment names, after every validation, what the best checkpoint is chosen by.
+    """Report the score of the best checkpoint to the study named by the environment, after every validation.
 
-    Where the study's pruner finds the run hopeless, the trial is closed as pruned and the run ends with `PrunedError`.
+    If the study's pruner decides to stop the run, the trial is closed as pruned and the run ends with `PrunedError`.
     A run whose sweep has been killed interrupts itself.
     """
 
@@ -28,13 +28,13 @@ class TrialReport(Callback):
         self.parent: int | None = os.getppid()
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, index: int) -> None:
-        """Do as on Ctrl-C when the process that started this one is gone."""
+        """Stop as on Ctrl-C if the process that started this one has ended."""
         if self.parent and os.getppid() != self.parent:
             self.parent = None
             os.kill(os.getpid(), signal.SIGINT)
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Report once an epoch; every process stops where the first one is told to."""
+        """Report once per epoch; all processes stop if the first one is told to."""
         monitor = _monitor(trainer)
         value = trainer.callback_metrics.get(monitor) if monitor else None
         if trainer.sanity_checking or value is None:
@@ -49,7 +49,7 @@ class TrialReport(Callback):
 
         study = open_study(**self.address["study"])
         trial = open_trial(study, self.address["number"])
-        if epoch in study.trials[trial.number].intermediate_values:  # a resumed run comes by here again
+        if epoch in study.trials[trial.number].intermediate_values:  # a resumed run can repeat an epoch
             return None
         trial.report(value, epoch)
         if not trial.should_prune():

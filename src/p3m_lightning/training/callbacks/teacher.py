@@ -28,26 +28,26 @@ from p3m_lightning.training.module import MattingModule
 
 
 def certain_trimap(alpha: Tensor, kernel: int, certain: float) -> Tensor:
-    """Make a trimap of a predicted matte, which is nowhere exactly 0 or 1.
+    """Make a trimap from a predicted matte, which is nowhere exactly 0 or 1.
 
     Args:
         alpha: (N, 1, H, W) in [0, 1].
         kernel: odd side of the square by which the unknown region grows.
-        certain: what is this close to 0 or 1 is known.
+        certain: alphas this close to 0 or 1 are known.
 
     Returns:
         int64 (N, 1, H, W) of BACKGROUND, UNKNOWN, FOREGROUND.
     """
     reached = nnf.max_pool2d((alpha > certain).to(alpha), kernel, stride=1, padding=kernel // 2)
     kept = 1 - nnf.max_pool2d((alpha < 1 - certain).to(alpha), kernel, stride=1, padding=kernel // 2)
-    return (reached + kept).long()  # what is kept was reached, and the classes count from the outside in
+    return (reached + kept).long()  # kept lies inside reached, so their sum counts from background to foreground
 
 
 class Teacher(RunCallback):
-    """Let a trained network, frozen and in evaluation mode, give the mattes that another one learns from.
+    """Let a trained network, frozen and in evaluation mode, provide the mattes to train another one.
 
-    Every training batch gets the teacher's mattes and trimaps of them; validation batches too where they come without.
-    In the test both networks are applied to every picture, each as its own checkpoint says, one after the other:
+    Every training batch gets the teacher's mattes and trimaps of them, as do validation batches without mattes.
+    In the test both networks are applied to every image, each in the mode of its own checkpoint, one after the other:
     `results.json` gets `distillation`, the run folder `teacher_student.md`.
 
     Args:
@@ -69,7 +69,7 @@ class Teacher(RunCallback):
         self.kernel, self.certain = kernel, certain
         self.net = load_model(ckpt).requires_grad_(False)
         if self.net.needs_trimap:
-            raise InputError(f"teacher: {ckpt} is a {self.net.name}, which needs trimaps; take a network without")
+            raise InputError(f"teacher: {ckpt} is a {self.net.name}, which needs trimaps; use a network without")
         recorded = read_checkpoint(ckpt).config.get("inference")
         self.infer = build_recorded(recorded, self.ckpt) if recorded else _native
         self.metrics: dict[str, MattingMetrics] = {}
@@ -77,7 +77,7 @@ class Teacher(RunCallback):
         self.found: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        """Follow the student to its device."""
+        """Move the teacher to the device of the student."""
         self.net.to(module.device).eval()
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Sample, index: int) -> None:
@@ -87,19 +87,19 @@ class Teacher(RunCallback):
     def on_validation_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: Sample, index: int, which: int = 0
     ) -> None:
-        """Label a batch that comes without mattes."""
+        """Label a batch without mattes."""
         if "alpha" not in batch:
             self._label(trainer, module, batch)
 
     def on_test_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Prepare the teacher's scores."""
+        """Create the metrics of the teacher."""
         self.net.to(module.device)
         self.metrics = {name: MattingMetrics().to(module.device) for name in MattingDataModule.of(trainer).test_names}
 
     def on_test_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: STEP_OUTPUT, batch: Sample, index: int, which: int = 0
     ) -> None:
-        """Apply both networks to the picture once more, clock in hand."""
+        """Apply both networks to the image once more, and time them."""
         student = MattingModule.of(module)
         with trainer.precision_plugin.forward_context():
             _clocked(student.infer, student.net, batch["image"], self.seconds["student"])
@@ -108,7 +108,7 @@ class Teacher(RunCallback):
         self.metrics[name].update(alpha.float(), batch["alpha"], batch["trimap"], batch["name"])
 
     def on_test_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Compare, and write the table."""
+        """Compare both networks, and write the table."""
         learned = MattingModule.of(module)
         scores = {
             "teacher": {name: _means(metrics) for name, metrics in self.metrics.items()},
@@ -130,7 +130,7 @@ class Teacher(RunCallback):
             print(table)
 
     def results(self) -> dict[str, Any]:
-        """Return what `results.json` is to hold besides."""
+        """Return additional entries for `results.json`."""
         return {"distillation": self.found}
 
     @torch.no_grad()
@@ -142,7 +142,7 @@ class Teacher(RunCallback):
 
 
 def describe(net: MattingNetwork, sets: Mapping[str, Mapping[str, float]], seconds: list[float]) -> dict[str, Any]:
-    """Return name, size, scores and speed of a network; the speed by the median, so that a hiccup does not count."""
+    """Return name, size, scores and speed of a network; the speed is a median, to ignore outliers."""
     return {
         "name": net.name,
         "parameters": sum(p.numel() for p in net.parameters()),
@@ -152,7 +152,7 @@ def describe(net: MattingNetwork, sets: Mapping[str, Mapping[str, float]], secon
 
 
 def comparison_table(found: Mapping[str, Any]) -> str:
-    """Lay out what `Teacher` found as a Markdown table: SAD lost against speed won."""
+    """Return the findings of `Teacher` as a Markdown table: SAD lost and speed gained."""
     names = list(found["sad_lost"])
     header = ["", "parameters", *(f"SAD {name}" for name in names), "images/s"]
     rows = []
@@ -171,7 +171,7 @@ def _native(net: nn.Module, images: Tensor, trimap: Tensor | None = None) -> Ten
 
 
 def _clocked(infer: Any, net: nn.Module, images: Tensor, seconds: list[float]) -> Tensor:
-    """Apply a network, and append what it took to `seconds`."""
+    """Apply a network, and append its time to `seconds`."""
     wait = torch.cuda.synchronize if images.is_cuda else lambda: None
     wait()
     started = time.perf_counter()

@@ -12,10 +12,10 @@ from p3m_lightning.schema import Sample
 
 
 class Throughput(Callback):
-    """Log training images per second, data loading included, validation not; on CUDA the peak memory too."""
+    """Log training images per second, including data loading but not validation; on CUDA also the peak memory."""
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Start the clock of an epoch that is taken up in its middle: it has no start of its own."""
+        """Start the clock of an epoch that is resumed in the middle, and so has no start."""
         self.on_train_epoch_start(trainer, module)
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:

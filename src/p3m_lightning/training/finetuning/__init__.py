@@ -1,1 +1,1 @@
-"""Fine-tuning: what it starts from, what is kept as it was, and what was won and lost by it."""
+"""Fine-tuning: its start, frozen statistics, and a report of gains and losses."""

@@ -1,4 +1,4 @@
-"""Scores of old and new pictures before, during and after a fine-tuning: what was won, and what was lost for it."""
+"""Scores on old and new images before, during and after a fine-tuning: what was gained, and what was forgotten."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.finetuning.report import forgetting_page
 from p3m_lightning.training.module import MattingModule
 
-LOOKED_AT = 8  # labels of a part that are looked at
+LOOKED_AT = 8  # number of labels of a part that are examined
 HARD = 0.002  # a matte with a smaller part of fractional pixels has no hair in it
 
 
 class ForgettingReport(RunCallback):
-    """Score all validation sets before the first step, and compare them with what the chosen checkpoint scores.
+    """Score all validation sets before the first step, and compare with the scores of the chosen checkpoint.
 
-    Writes `forgetting.json` and `forgetting.md` into the run folder. The trainer must validate everything before it
-    trains (`trainer.num_sanity_val_steps=-1`); in validation are the parts held out, and the test sets with
+    Writes `forgetting.json` and `forgetting.md` into the run folder. The trainer must validate everything before
+    training (`trainer.num_sanity_val_steps=-1`); validated are the held-out parts, and the test sets with
     `data.validate_tests`.
 
     Args:
         folder: the run folder.
-        new: names of the sets of new pictures.
-        old: names of the sets of pictures that the network knew.
+        new: names of the sets of new images.
+        old: names of the sets that the network was trained on.
 
     Raises:
-        InputError: nothing is scored before the training, or a set is not there.
+        InputError: nothing is scored before the training, or a set is missing.
     """
 
     def __init__(self, folder: str | Path, new: Sequence[str], old: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ class ForgettingReport(RunCallback):
         self.report: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        """Refuse a training that would have nothing to compare with; warn of masks that are taken for mattes."""
+        """Refuse a training without scores to compare with; warn about masks given as mattes."""
         if stage != "fit":
             return
         if trainer.num_sanity_val_steps != float("inf"):
@@ -58,15 +58,15 @@ class ForgettingReport(RunCallback):
         if trainer.is_global_zero and data.train_set is not None:
             for name in hard_parts(data.train_set):
                 warnings.warn(
-                    f"data.train{name}: its mattes are as good as binary; as mattes they teach hair away. Say"
+                    f"data.train{name}: its mattes are practically binary; as mattes they unteach hair. Set"
                     f" data.train{name}.labels=mask",
                     stacklevel=2,
                 )
 
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Note the scores, before the module forgets them."""
+        """Record the scores before the module resets them."""
         metrics = MattingModule.of(module).metrics["val"]
-        if trainer.sanity_checking and self.course:  # a resumed run; what it started from has been scored
+        if trainer.sanity_checking and self.course:  # a resumed run, whose start has been scored already
             return
         if trainer.sanity_checking:
             self.before = {name: {row["name"]: row["sad"] for row in one.rows()} for name, one in metrics.items()}
@@ -95,20 +95,20 @@ class ForgettingReport(RunCallback):
             aside.write_text(forgetting_page(self.report), encoding="utf-8")
 
     def results(self) -> dict[str, Any]:
-        """Return what was won and lost, without the course."""
+        """Return gains and losses, without the course."""
         return {"forgetting": {key: value for key, value in self.report.items() if key != "course"}}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was scored, so that a resumed run still knows its start."""
+        """Return the scores, so that a resumed run still knows its start."""
         return {"course": self.course, "before": self.before}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take it back."""
+        """Restore the scores."""
         self.course, self.before = state["course"], state["before"]
 
 
 def chosen_point(course: Sequence[Mapping[str, Any]], trainer: Trainer) -> Mapping[str, Any]:
-    """Return the validation at which the checkpoint that is tested was saved; the last one where none was chosen."""
+    """Return the validation at which the tested checkpoint was saved; the last one if none was chosen."""
     best = next((c for c in trainer.checkpoint_callbacks if getattr(c, "best_model_score", None) is not None), None)
     held = [name for name in course[0]["sets"] if name.startswith("holdout")]
     trained = course[1:] or course
@@ -118,7 +118,7 @@ def chosen_point(course: Sequence[Mapping[str, Any]], trainer: Trainer) -> Mappi
 
 
 def comparison(kind: str, before: Mapping[str, float], after: Mapping[str, float] | None) -> dict[str, Any]:
-    """Return the metrics of a set before and after, and the change of its SAD as a part of what it was."""
+    """Return the metrics of a set before and after, and the relative change of its SAD."""
     if after is None:
         return {"kind": kind, "before": dict(before), "after": None, "change": None}
     change = after["sad"] / before["sad"] - 1 if before["sad"] else None
@@ -126,7 +126,7 @@ def comparison(kind: str, before: Mapping[str, float], after: Mapping[str, float
 
 
 def shares(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, Any]:
-    """Return of how many images the SAD fell and rose; nothing where the images were not tested one by one."""
+    """Return the numbers of images whose SAD fell and rose; nothing if there are no scores of single images."""
     names = before.keys() & after.keys()
     if not names:
         return {}
@@ -138,9 +138,9 @@ def shares(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str,
 
 
 def hard_parts(dataset: Any) -> list[str]:
-    """Return the parts of a training set whose labels are called mattes and are masks, as dotted keys; "" is the set.
+    """Return the parts of a training set whose labels are masks but declared as mattes, as dotted keys; "" is the set.
 
-    Up to `LOOKED_AT` labels of each are read; hair is missing where none of them has fractional pixels.
+    Up to `LOOKED_AT` labels of each are read; they count as masks if none has fractional pixels.
     """
     if isinstance(dataset, MixedDataset):
         seen = {name: one for name, one in dataset.datasets.items() if dataset.weights[name] > 0}
@@ -151,7 +151,7 @@ def hard_parts(dataset: Any) -> list[str]:
 
 
 def fraction_between(dataset: MattingDataset, name: str) -> float:
-    """Return which part of the pixels of a label lies between background and foreground."""
+    """Return the share of the pixels of a label between background and foreground."""
     values = SampleFiles(dataset.files[name]).alpha()
     most = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1
     part = values / np.float32(most)

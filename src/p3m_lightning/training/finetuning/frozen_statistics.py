@@ -1,4 +1,4 @@
-"""Running statistics that a fine-tuning leaves alone."""
+"""Running statistics that a fine-tuning does not change."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm, nn.InstanceNorm2d)
 
 
 class FrozenStatistics(Callback):
-    """Keep the running means and variances of normalization layers: a few pictures would replace those of thousands.
+    """Keep the running means and variances of normalization layers: a few images would replace those of thousands.
 
-    Scale and shift of the layers still learn. Their outputs no longer depend on what else is in the batch, so batches
+    Scale and shift of the layers are still trained. Their outputs no longer depend on the rest of the batch, so batches
     may be small.
     """
 

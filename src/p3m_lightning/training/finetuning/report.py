@@ -1,4 +1,4 @@
-"""The forgetting report for people: a page in Markdown."""
+"""The forgetting report as a page in Markdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def forgetting_page(report: Mapping[str, Any]) -> str:
     """Return the page.
 
     Args:
-        report: what `forgetting.json` holds.
+        report: the content of `forgetting.json`.
     """
     sets = report["sets"]
     parts = ["# What was won and lost", *verdicts(sets), *_advice(sets)]
@@ -41,7 +41,7 @@ def verdicts(sets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _advice(sets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Say so where the fine-tuning has won nothing on what is held out, all in all."""
+    """Yield a warning if the fine-tuning has gained nothing on the held-out images as a whole."""
     held = [one for name, one in sets.items() if name.startswith("holdout") and one["after"] is not None]
     before, after = (sum(one[when]["sad"] for one in held) for when in ("before", "after"))
     if held and after >= before:

@@ -1,4 +1,4 @@
-"""Start of a fine-tuning: a checkpoint that names its network and how that is applied."""
+"""Start of a fine-tuning: a checkpoint that records its network and the mode of inference."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ BOX = "box"
 
 
 def with_recorded_start(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in what `init_from` says of itself: the network where there is no `model`, and how it is applied.
+    """Fill in what `init_from` records: the network, if there is no `model`, and the mode of inference.
 
     Args:
         config: of a training.
 
     Returns:
-        The configuration with the path of the box in place of its name; `model`, and the keys of `inference` that are
-        not given, are those that the checkpoint records.
+        The configuration with the path of the box instead of its name; `model`, and keys of `inference` that are not
+        given, are those that the checkpoint records.
 
     Raises:
-        InputError: `model` is null and there is no checkpoint to take it from, or it is none of ours.
+        InputError: `model` is null and there is no checkpoint to take it from, or it is not of this package.
     """
     start = str(BOX_FILE) if config["init_from"] == BOX else config["init_from"]
     config = {**config, "init_from": start}
     if config.get("model") is not None:
         return config
     if not start:
-        raise InputError("model: there is none; give init_from=CHECKPOINT to go on with its network, or model=NAME")
+        raise InputError("model: there is none; give init_from=CHECKPOINT to continue with its network, or model=NAME")
     recorded = read_checkpoint(start).config
     inference = recorded.get("inference") or {}
     verify_recorded(inference, str(start))

@@ -1,4 +1,4 @@
-"""Metrics as rows of a CSV file that a resumed run goes on with, none twice."""
+"""Metrics as rows of a CSV file that a resumed run continues without duplicates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from p3m_lightning.files import atomic_path
 
 
 class _AppendingWriter(ExperimentWriter):
-    """Lightning's writer deletes the metrics of the run that is being resumed; this one goes on."""
+    """A writer that appends to the metrics of a resumed run, which Lightning's deletes."""
 
     def _check_log_dir_exists(self) -> None:
         path = Path(self.metrics_file_path)
@@ -30,7 +30,7 @@ class _AppendingWriter(ExperimentWriter):
         self.rewrite(fieldnames, lambda row: True)
 
     def rewrite(self, columns: list[str], keep: Callable[[dict[str, str]], bool]) -> None:
-        """Write the file again, the whole of it or nothing, with these columns and the rows that are to be kept."""
+        """Rewrite the file atomically, with these columns and the rows to keep."""
         with open(self.metrics_file_path, newline="") as file:
             rows = [row for row in csv.DictReader(file) if keep(row)]
         with atomic_path(self.metrics_file_path) as aside, aside.open("w", newline="") as file:
@@ -47,13 +47,13 @@ class RunCSVLogger(CSVLogger):
 
     @property
     def experiment(self) -> _AppendingWriter:
-        """Return the writer, made at first use."""
+        """Return the writer, created at first use."""
         if not isinstance(self._experiment, _AppendingWriter):
             self._experiment = _AppendingWriter(log_dir=self.log_dir)
         return self._experiment
 
     def forget_from(self, step: int) -> None:
-        """Drop the rows from `step` on, and a last one that a kill cut: a run that goes on from there repeats them."""
+        """Drop the rows from `step` on, and an incomplete last one; a run resumed there repeats them."""
 
         def keep(row: dict[str, str]) -> bool:
             return None not in row.values() and row["step"].isdecimal() and int(row["step"]) < step
@@ -63,18 +63,18 @@ class RunCSVLogger(CSVLogger):
 
 
 class ForgetRepeatedRows(Callback):
-    """Callback that drops the rows of `metrics.csv` behind the checkpoint a run resumes from, which it logs again."""
+    """Callback that drops the rows of `metrics.csv` after the checkpoint that a run resumes from."""
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Drop the rows."""
         self._forget(trainer)
 
     def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Drop those of a test before: a run that was killed there has nothing left to train, and is tested again."""
+        """Drop the rows of an earlier test: a run killed there has nothing left to train, and is tested again."""
         self._forget(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Write what the end of the last epoch logged: its checkpoint is on the disk already."""
+        """Write the rows of the end of the last epoch, whose checkpoint is on the disk already."""
         for logger in trainer.loggers:
             if isinstance(logger, RunCSVLogger):
                 logger.save()
@@ -82,7 +82,7 @@ class ForgetRepeatedRows(Callback):
     def _forget(self, trainer: Trainer) -> None:
         if trainer.lightning_module.automatic_optimization:
             step = trainer.global_step
-        else:  # that one counts the steps of each optimizer, rows count batches
+        else:  # global_step counts the steps of each optimizer, rows count batches
             step = trainer.fit_loop.epoch_loop._batches_that_stepped
         for logger in trainer.loggers if trainer.is_global_zero else ():
             if isinstance(logger, RunCSVLogger):

@@ -15,7 +15,7 @@ from p3m_lightning.schema import InputError
 
 
 def require(package: str, logger: str) -> None:
-    """Raise InputError where the package of a logger is not installed."""
+    """Raise InputError if the package of a logger is not installed."""
     if find_spec(package) is None:
         raise InputError(f"logger={logger}: needs {package}; pip install 'p3m_lightning[{logger}]'")
 
@@ -25,7 +25,7 @@ class RunTensorBoardLogger(TensorBoardLogger):
 
     Args:
         folder: the run folder; the events go to `tensorboard/` in it.
-        settings: more for Lightning's `TensorBoardLogger`.
+        settings: further arguments of Lightning's `TensorBoardLogger`.
 
     Raises:
         InputError: TensorBoard is not installed.
@@ -37,14 +37,14 @@ class RunTensorBoardLogger(TensorBoardLogger):
 
 
 class RunMLFlowLogger(MLFlowLogger):
-    """Log a run to MLflow: to a server where one is named, else to a database in the run folder.
+    """Log a run to MLflow: to a server if one is named, else to a database in the run folder.
 
     Args:
-        folder: the run folder, whose name the run takes; its id is kept there, so that a resumed run goes on under it.
+        folder: the run folder, whose name the run takes; its id is stored there, so that a resumed run continues it.
         experiment_name: of MLflow.
         tracking_uri: of a server or a database; None for that of the environment (MLFLOW_TRACKING_URI).
         tags: of the run.
-        settings: more for Lightning's `MLFlowLogger`.
+        settings: further arguments of Lightning's `MLFlowLogger`.
 
     Raises:
         InputError: MLflow is not installed.
@@ -75,7 +75,7 @@ class RunMLFlowLogger(MLFlowLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """Return MLflow's client; the run is made at first use."""
+        """Return MLflow's client; the run is created at first use."""
         client = super().experiment
         if not self._kept.is_file():
             self._kept.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Runs of W&B: online, offline, by its agents, resumed."""
+"""W&B runs: online, offline, started by agents, resumed."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from p3m_lightning.training.loggers.trackers import require
 
 
 class RunWandbLogger(WandbLogger):
-    """Log a run to W&B: online where it finds credentials, otherwise offline in the run folder; it never asks.
+    """Log a run to W&B: online if it finds credentials, otherwise offline in the run folder; it never prompts.
 
     The run's `config.yaml` becomes its configuration. A job of a sweep goes into the sweep's group, any other run into
-    that of its experiment, which is the name of the folder around its own. Offline runs are sent later by
+    that of its experiment, which is the name of the folder around its own. Offline runs are uploaded later by
     `wandb sync FOLDER/wandb/offline-run-*`.
 
     Args:
-        folder: the run folder; the run's id is kept there, see `run_id`, so that a resumed run goes on under it.
+        folder: the run folder; the run's id is stored there, see `run_id`, so that a resumed run continues it.
         project: name of the W&B project.
         group: another group.
         sweep: name of the sweep that the run is a job of; None for any other run.
         tags: of the run; a job of a sweep also gets `sweep`.
         checkpoints: store the best and the last checkpoint as artifacts when the run is done.
-        settings: more for `wandb.init`, as `entity`, `name`, `notes`.
+        settings: further arguments of `wandb.init`, such as `entity`, `name`, `notes`.
 
     Raises:
         InputError: wandb is not installed.
@@ -66,7 +66,7 @@ class RunWandbLogger(WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """Return W&B's run, made at first use; one that another job of this process left open is closed before."""
+        """Return W&B's run, created at first use; one left open by another job of this process is closed first."""
         import wandb
 
         if self._experiment is None:
@@ -75,7 +75,7 @@ class RunWandbLogger(WandbLogger):
             config = self.folder / "config.yaml"
             if config.is_file():
                 self._wandb_init["config"] = yaml.safe_load(config.read_text())
-            # metrics carry the trainer's own step: that of W&B counts every call
+            # metrics have the trainer's own step: that of W&B counts every call
             run = self._experiment = wandb.init(**self._wandb_init)
             run.define_metric("trainer/global_step")
             run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
@@ -101,12 +101,12 @@ class RunWandbLogger(WandbLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """End the run if training failed or was interrupted; after a success there are results to come."""
+        """End the run if training failed or was interrupted; after a success, results follow."""
         if status != "success" and self._experiment is not None:
             self._end(exit_code=1)
 
     def _end(self, exit_code: int = 0) -> None:
-        """End the run, and wait until its file is whole: `finish` alone leaves its last records to another process."""
+        """End the run, and wait until its file is complete: `finish` leaves its last records to another process."""
         import wandb
 
         self.experiment.finish(exit_code=exit_code)
@@ -126,14 +126,14 @@ class RunWandbLogger(WandbLogger):
 
 
 def wandb_mode() -> str:
-    """Return `online` where W&B could log in without asking, else `offline`; `disabled` where the environment says."""
+    """Return `online` if W&B could log in without a prompt, else `offline`; `disabled` if the environment says so."""
     if os.environ.get("WANDB_MODE") == "disabled":
         return "disabled"
     return "online" if has_wandb_credentials() else "offline"
 
 
 def has_wandb_credentials() -> bool:
-    """Return whether W&B could log in without asking: an API key in the environment or in netrc."""
+    """Return whether W&B could log in without a prompt: an API key in the environment or in netrc."""
     if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
         return False
     if os.environ.get("WANDB_API_KEY"):
@@ -146,13 +146,14 @@ def has_wandb_credentials() -> bool:
 
 
 def run_id(folder: Path) -> str:
-    """Return the id of the run in a folder, and keep it there in `wandb_id.txt`.
+    """Return the id of the run in a folder, and store it there in `wandb_id.txt`.
 
-    WANDB_RUN_ID comes first, the only one W&B takes under an agent (InputError if bad); else the kept or a drawn one.
+    WANDB_RUN_ID takes precedence, since W&B requires it under an agent (InputError if invalid); else the stored or a
+    random one.
     """
     given = os.environ.get("WANDB_RUN_ID")
     if given is not None and (not given.strip() or set(given) & set(":;,#?/'")):
-        raise InputError(f"WANDB_RUN_ID={given!r}: no id of a run; unset it, or take letters and digits")
+        raise InputError(f"WANDB_RUN_ID={given!r}: not an id of a run; unset it, or use letters and digits")
     file = folder / "wandb_id.txt"
     kept = file.read_text().strip() if file.is_file() else None
     chosen = given or kept or secrets.token_hex(4)

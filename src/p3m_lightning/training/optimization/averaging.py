@@ -16,15 +16,15 @@ from p3m_lightning.schema import InputError
 def average_checkpoints(sources: Sequence[str | Path], target: str | Path, half: bool = False) -> None:
     """Write the mean of the weights, and of the statistics, of checkpoints of one network.
 
-    It makes sense for trainings that went on from one another, or from one start.
+    This makes sense for trainings that continue one another, or share a start.
 
     Args:
-        sources: `.ckpt` or `.safetensors` of this package; the configuration is the first one's.
+        sources: `.ckpt` or `.safetensors` of this package; the configuration is that of the first.
         target: `.safetensors`.
         half: write in half precision.
 
     Raises:
-        InputError: a file that is no checkpoint, or of another network than the first.
+        InputError: a file is not a checkpoint, or of another network than the first.
     """
     checkpoints = [read_checkpoint(source) for source in sources]
     first = checkpoints[0]

@@ -1,4 +1,4 @@
-"""Training steps through `torch.compile`; the weights, their names and checkpoints stay those of the plain network."""
+"""Training steps through `torch.compile`; weights, their names and checkpoints are those of the plain network."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from p3m_lightning.messages import did_you_mean
 from p3m_lightning.schema import InputError
 
 LONGEST = 300
-"""Letters of a compiler's message that are passed on."""
+"""Length to which a compiler's message is cut."""
 
 
 def compile_in_place(net: nn.Module, backend: str = "inductor") -> None:
-    """Let a network compile itself when it is first called; nothing else about it changes, and copies are plain ones.
+    """Let a network compile itself when it is first called; nothing else changes, and copies are not compiled.
 
     Args:
         net: any network.
@@ -30,11 +30,11 @@ def compile_in_place(net: nn.Module, backend: str = "inductor") -> None:
 
 
 def prepare_compiling(backend: str) -> None:
-    """Make ready for training through a backend of `torch.compile`.
+    """Prepare for training through a backend of `torch.compile`.
 
     Args:
-        backend: `inductor` writes kernels and needs a C++ compiler, `aot_eager` and `eager` only trace, to find out
-            whether a network can be compiled; and whatever else is installed.
+        backend: `inductor` writes kernels and needs a C++ compiler, `aot_eager` and `eager` only trace, to check
+            whether a network can be compiled; and others that are installed.
 
     Raises:
         InputError: no such backend.
@@ -44,24 +44,24 @@ def prepare_compiling(backend: str) -> None:
         raise InputError(f"compile_backend={backend}: choose from {', '.join(known)}{did_you_mean(backend, known)}")
     import torch._functorch.config as functorch
 
-    # buffers given away in the first backward pass are gone in a second: shares and weightings of losses need several
+    # donated buffers do not survive the first backward pass, but shares and weightings of losses need several
     functorch.donated_buffer = False
 
 
 def is_compiled(net: nn.Module) -> bool:
-    """Tell whether a network was compiled in place."""
+    """Return whether a network was compiled in place."""
     return net._compiled_call_impl is not None
 
 
 def as_it_is(net: nn.Module) -> AbstractContextManager[object]:
-    """Leave compiled code aside for a while: whole pictures have many sizes, each of which would be compiled for."""
+    """Bypass compiled code meanwhile: whole images have many sizes, each of which would be compiled."""
     return torch.compiler.set_stance("force_eager") if is_compiled(net) else nullcontext()
 
 
 def as_input_error(error: Exception) -> InputError | None:
-    """Return what to tell of an error if it is one of compiling; None for any other."""
+    """Return the InputError for an error of compiling; None for any other."""
     dynamo = sys.modules.get("torch._dynamo.exc")  # not imported unless something was compiled
     if dynamo is None or not isinstance(error, dynamo.TorchDynamoException):
         return None
     reason = " ".join(str(error).split("Set TORCHDYNAMO")[0].split())[:LONGEST]
-    return InputError(f"compile: this network cannot be compiled here ({reason}); take compile=false")
+    return InputError(f"compile: this network cannot be compiled here ({reason}); use compile=false")

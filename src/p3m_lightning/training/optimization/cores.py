@@ -17,19 +17,19 @@ log = logging.getLogger(__name__)
 class Share(NamedTuple):
     """Cores of one training process."""
 
-    threads: int  # of its own that compute
+    threads: int  # of the process itself
     workers: int  # processes that load for it
 
 
 def divide(cores: int, on_cpu: bool, workers: int | None = None, threads: int | None = None) -> Share:
-    """Divide cores so that nobody waits for one, as far as the numbers are not given.
+    """Divide cores between threads and loaders, except for given numbers.
 
-    Where the network runs on the processor it takes nearly all; a GPU takes nearly all for its loaders.
+    A network on the CPU gets nearly all cores; with a GPU, the loaders get nearly all.
 
     Args:
         cores: for this process and its loaders.
         on_cpu: whether the network runs on them.
-        workers: asked for; None for a number that fits.
+        workers: requested number; None to choose it.
         threads: likewise.
 
     Example:
@@ -46,14 +46,14 @@ def divide(cores: int, on_cpu: bool, workers: int | None = None, threads: int | 
 
 
 class ShareCores(Callback):
-    """Set the threads of a training and the loaders whose number is `auto`, and say both.
+    """Set the threads of a training and the number of loaders if it is `auto`, and report both.
 
-    Several processes of one machine share its cores evenly. OMP_NUM_THREADS and `data.num_workers` stand as given.
+    Several processes of one machine share its cores evenly. OMP_NUM_THREADS and `data.num_workers` are respected.
     """
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        """Divide."""
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]  # Lightning attaches it and declares it nowhere
+        """Divide the cores."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]  # Lightning attaches it without declaring it
         cores, processes = available_cores(), max(1, trainer.num_devices)
         given = os.environ.get("OMP_NUM_THREADS", "")
         threads = int(given) if given.isdecimal() and int(given) else None
@@ -69,7 +69,7 @@ class ShareCores(Callback):
 
 
 def stated(cores: int, processes: int, share: Share) -> str:
-    """Say in a line who computes and who loads.
+    """Return a line about threads and loaders.
 
     Example:
         >>> stated(16, 2, Share(6, 2))

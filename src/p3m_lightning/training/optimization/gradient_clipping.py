@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 
 class AdaptiveGradientClipping(Callback):
-    """Clip the gradient norm at a multiple of its moving average, as P3M-Net's 2024 code offers.
+    """Clip the gradient norm at a multiple of its moving average, an option of P3M-Net's 2024 code.
 
     Args:
         momentum: of the moving average of the norm; 0.999 in that code.
@@ -21,15 +21,15 @@ class AdaptiveGradientClipping(Callback):
     def __init__(self, momentum: float = 0.999, factor: float = 2.0) -> None:
         self.momentum = momentum
         self.factor = factor
-        self.average: Tensor | None = None  # on the device of the parameters: nobody waits for it
+        self.average: Tensor | None = None  # on the device of the parameters, to avoid synchronizing
 
     def on_before_optimizer_step(self, trainer: Trainer, module: LightningModule, optimizer: Optimizer) -> None:
-        """Clip, then let the clipped norm enter the average."""
+        """Clip, then update the average with the clipped norm."""
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         wide = norm if norm.device.type == "mps" else norm.double()
         if self.average is None:
-            self.average = torch.full_like(wide, torch.nan)  # of nothing yet
+            self.average = torch.full_like(wide, torch.nan)  # no average yet
         average = self.average = self.average.to(wide)
         limit = torch.where(average.isnan(), torch.inf, self.factor * average)
         share = ((norm + 1e-6).reciprocal() * limit.to(norm)).clamp(max=1.0)  # as `clip_grad_norm_`
@@ -39,11 +39,11 @@ class AdaptiveGradientClipping(Callback):
         self.average = torch.where(wide.isfinite(), moved, average)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the average, so that a resumed run clips alike."""
+        """Return the average, so that a resumed run clips in the same way."""
         average = None if self.average is None else float(self.average)
         return {"average": None if average != average else average}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the average back."""
+        """Restore the average."""
         average = state["average"]
         self.average = None if average is None else torch.tensor(average, dtype=torch.float64)

@@ -12,16 +12,16 @@ from p3m_lightning.data.datamodule import MattingDataModule
 from p3m_lightning.schema import InputError
 
 RULES = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}
-"""Power of the batch's ratio to the reference: linear keeps the step of an image (Goyal et al. 2017, section 2.1), sqrt
-its variance."""
+"""Power of the ratio of the batch to the reference: linear keeps the step per image (Goyal et al. 2017, section 2.1),
+sqrt its variance."""
 
 
 class EffectiveBatch(NamedTuple):
     """Number of images that one optimizer step sees."""
 
-    images: int  # a process and batch
+    images: int  # per process and batch
     processes: int
-    accumulation: int  # batches a step
+    accumulation: int  # batches per step
 
     @property
     def total(self) -> int:
@@ -34,7 +34,7 @@ class EffectiveBatch(NamedTuple):
 
 
 def effective_batch(trainer: Trainer) -> EffectiveBatch:
-    """Read the effective batch of a training off its trainer."""
+    """Return the effective batch of a training from its trainer."""
     return EffectiveBatch(MattingDataModule.of(trainer).batch_size, trainer.world_size, trainer.accumulate_grad_batches)
 
 
@@ -51,13 +51,13 @@ def scale_rate(optimizer: Optimizer, batch: EffectiveBatch, scaling: Mapping[str
         One line that states the batch and the rate.
 
     Raises:
-        InputError: no such rule, or a reference that is no batch.
+        InputError: no such rule, or an invalid reference.
     """
     rule, reference = scaling["rule"], scaling["reference"] or batch.images
     if rule not in RULES:
         raise InputError(f"lr_scaling.rule: {rule!r} is not one of {', '.join(RULES)}")
     if reference <= 0:
-        raise InputError(f"lr_scaling.reference: {reference} is no number of images")
+        raise InputError(f"lr_scaling.reference: {reference} is not a number of images")
     factor = (batch.total / reference) ** RULES[rule]
     given = optimizer.param_groups[0]["lr"]
     for group in optimizer.param_groups:

@@ -1,4 +1,4 @@
-"""Parts of a network that learn at rates of their own, as a pretrained encoder does at a lower one."""
+"""Parameter groups with learning rates of their own, such as a lower one for a pretrained encoder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from p3m_lightning.schema import InputError
 
 
 def build_optimizer(factory: Callable[..., Optimizer], net: nn.Module, factors: Mapping[str, float]) -> Optimizer:
-    """Build an optimizer over the parameters of `net` that learn.
+    """Build an optimizer over the trained parameters of `net`.
 
     Args:
         factory: `(parameters or groups of them) -> Optimizer`.
         net: a network.
-        factors: see `parameter_groups`; the rate of a group is that of the factory times its factor, and schedules go
-            on from there.
+        factors: see `parameter_groups`; the rate of a group is that of the factory times its factor, and schedules
+            start from there.
 
     Raises:
         InputError: as `parameter_groups`.
@@ -33,17 +33,17 @@ def build_optimizer(factory: Callable[..., Optimizer], net: nn.Module, factors: 
 
 
 def parameter_groups(net: nn.Module, factors: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Sort the parameters of `net` that learn by the first pattern that matches their name; the rest comes first.
+    """Group the trained parameters of `net` by the first pattern that matches their name; the rest comes first.
 
     Args:
         net: a network.
-        factors: patterns, as `encoder.backbone.*` with the wildcards of a shell, and positive numbers.
+        factors: patterns, such as `encoder.backbone.*`, with the wildcards of a shell, and positive numbers.
 
     Returns:
         A group for the rest and each pattern, `params` and `name`; none without parameters.
 
     Raises:
-        InputError: a pattern that matches nothing, or a factor that is no positive number.
+        InputError: a pattern that matches nothing, or a factor that is not positive.
     """
     groups: dict[str, list[nn.Parameter]] = {"rest": [], **{pattern: [] for pattern in factors}}
     names = [name for name, _ in net.named_parameters()]

@@ -1,4 +1,4 @@
-"""Learning rate schedules that torch has no single class for."""
+"""Learning rate schedules that torch lacks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 def with_schedule(optimizer: Optimizer, schedule: Mapping[str, Any] | None, trainer: Trainer) -> OptimizerLRScheduler:
-    """Return what Lightning wants of `configure_optimizers`.
+    """Return the result of `configure_optimizers` for Lightning.
 
     Args:
         optimizer: of the module.
         schedule: the group scheduler, built: `factory` as `(optimizer) -> scheduler` (None keeps the rate), `interval`
-            (step or epoch), and `needs_total_steps` where the factory is to be told `total_steps`.
-        trainer: knows how many steps there will be.
+            (step or epoch), and `needs_total_steps` if the factory takes `total_steps`.
+        trainer: knows the number of steps.
     """
     if not schedule or not schedule.get("factory"):
         return {"optimizer": optimizer}
@@ -29,12 +29,12 @@ def with_schedule(optimizer: Optimizer, schedule: Mapping[str, Any] | None, trai
 
 
 def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05, final: float = 0.01) -> LambdaLR:
-    """Raise the rate linearly, then let it fall along half a cosine; step it after every batch.
+    """Raise the rate linearly, then lower it along half a cosine; step it after every batch.
 
     Args:
         optimizer: its rates are the peak.
         total_steps: batches of the whole training.
-        warmup: share of them that the rise takes.
+        warmup: share of them for the warmup.
         final: the last rate as a share of the peak.
     """
     rise = max(1, round(warmup * total_steps))
@@ -60,12 +60,12 @@ def warmup_steps(
     Args:
         optimizer: its rates are the peak.
         total_steps: batches of the whole training.
-        warmup: share of them that the rise takes.
-        milestones: shares of them after which the rate changes, rising.
+        warmup: share of them for the warmup.
+        milestones: shares of them after which the rate changes, in increasing order.
         factors: the rate after each milestone as a share of the peak.
 
     Raises:
-        ValueError: not one factor for each milestone.
+        ValueError: the numbers of factors and milestones differ.
     """
     rise = round(warmup * total_steps)
     changes = list(zip((round(m * total_steps) for m in milestones), factors, strict=True))

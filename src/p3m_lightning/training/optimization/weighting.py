@@ -1,6 +1,6 @@
-"""Weighting of a loss's terms: fixed weights, or weights that are found while training.
+"""Weighting of the terms of a loss: fixed weights, or weights learned in training.
 
-Every method takes the terms already times their `loss.weights`, and starts from these: what it finds is a factor.
+Every method takes the terms already multiplied by their `loss.weights` and finds additional factors.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from p3m_lightning.losses import Loss
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.optimization.dual_cone import upgrad_weights
 
-LEAST = 0.01  # of GradNorm's factors, so that no term is lost for good
+LEAST = 0.01  # of GradNorm's factors, so that no term vanishes for good
 ENCODERS = ("encoder.*", "backbone.*")
 
 
 class Weighting(nn.Module, ABC):
-    """Makes one number of the terms of a loss.
+    """Base of methods that combine the terms of a loss.
 
     Attributes:
-        rate: learning rate of its own parameters, where it has some; None takes the optimizer's.
+        rate: learning rate of its own parameters, if it has any; None uses the optimizer's.
     """
 
     rate: float | None = None
@@ -36,28 +36,28 @@ class Weighting(nn.Module, ABC):
 
         Args:
             terms: scalars, times their weights; those that a network or a loss lacks are constants.
-            net: the network that they are of.
+            net: the network that they were computed with.
         """
 
 
 class Fixed(Weighting):
-    """The sum."""
+    """The sum of the weighted terms."""
 
     def forward(self, terms: Mapping[str, Tensor], net: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the sum, and ones."""
+        """Return the sum, and factors of 1."""
         first, *others = terms.values()
         return sum(others, first), {name: torch.ones_like(value) for name, value in terms.items()}
 
 
 class Uncertainty(Weighting):
-    """Homoscedastic uncertainty (Kendall et al., CVPR 2018, equations 7 and 10): noise that each term learns.
+    """Homoscedastic uncertainty (Kendall et al., CVPR 2018, equations 7 and 10): a learned noise per term.
 
     With s = log sigma^2 a term L becomes exp(-s) L / 2 + s / 2, a cross entropy exp(-s) L + s / 2. The factors start
-    at 1. A term that is 0 in a batch, as of details where all labels are masks, leaves its s alone.
+    at 1. A term that is 0 in a batch, such as details if all labels are masks, does not change its s.
 
     Args:
         names: of the terms.
-        cross_entropies: names of those that are.
+        cross_entropies: names of those that are cross entropies.
     """
 
     scale: Tensor
@@ -79,7 +79,7 @@ class Uncertainty(Weighting):
 
 
 class GradNorm(Weighting):
-    """Equal training rates (Chen et al., ICML 2018, algorithm 1): factors by which gradients come to the same size.
+    """Equal training rates (Chen et al., ICML 2018, algorithm 1): factors that bring gradients to comparable norms.
 
     With the norm G_i of the gradient of w_i L_i, and L_i over its first value, r_i after division by the mean, the
     factors w follow the gradient of sum |G_i - mean(G) r_i^alpha|, the right side held constant. Before every step
@@ -87,9 +87,9 @@ class GradNorm(Weighting):
 
     Args:
         names: of the terms.
-        shared: patterns of names of the parameters that the gradients are taken of; the last weight of the encoder
-            by default, as the paper takes the last shared layer.
-        alpha: how strongly slow terms are favored; the paper has 1.5 for its three tasks on NYUv2.
+        shared: patterns of names of the parameters to differentiate by; by default the last weight of the encoder, as
+            the paper uses the last shared layer.
+        alpha: strength with which slow terms are favored; the paper uses 1.5 for its three tasks on NYUv2.
         lr: learning rate of the factors; paper: 0.025.
     """
 
@@ -126,13 +126,13 @@ class GradNorm(Weighting):
 
 
 class UPGrad(Weighting):
-    """Unconflicting projection of gradients (Quinton and Rey, 2024), by TorchJD: no term may be worsened by a step.
+    """Unconflicting projection of gradients (Quinton and Rey, 2024), by TorchJD: no step may worsen a term.
 
-    The gradient of each term is projected onto the cone of directions that worsen no other one; the step is their sum.
+    The gradient of each term is projected onto the cone of directions that worsen no other term; the step is their sum.
 
     Args:
         names: of the terms.
-        shared: patterns of names of the parameters that the gradients are taken of; all that learn by default.
+        shared: patterns of names of the parameters to differentiate by; by default all trained ones.
 
     Raises:
         InputError: TorchJD is not installed.
@@ -144,7 +144,7 @@ class UPGrad(Weighting):
         self.weigh = upgrad_weights()
 
     def forward(self, terms: Mapping[str, Tensor], net: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the terms times what the projections come to."""
+        """Return the terms multiplied by the weights from the projections."""
         parameters = shared_parameters(net, self.shared)
         learning = [name for name in self.names if terms[name].requires_grad]
         factors = {name: torch.ones_like(terms[name]) for name in self.names}
@@ -160,7 +160,7 @@ METHODS = ("fixed", "uncertainty", "gradnorm", "upgrad")
 
 
 def build_weighting(loss: Loss, settings: Mapping[str, Any]) -> Weighting:
-    """Build the method that a loss is weighted by.
+    """Build the weighting method of a loss.
 
     Args:
         loss: the terms.
@@ -182,7 +182,7 @@ def build_weighting(loss: Loss, settings: Mapping[str, Any]) -> Weighting:
 
 
 def shared_parameters(net: nn.Module, patterns: Sequence[str] | None) -> list[nn.Parameter]:
-    """Return the parameters that learn and match; without patterns the last weight of the encoder, no bias.
+    """Return the trained parameters that match; without patterns the last weight (not bias) of the encoder.
 
     Raises:
         InputError: there are none.
@@ -192,12 +192,12 @@ def shared_parameters(net: nn.Module, patterns: Sequence[str] | None) -> list[nn
     if patterns is None:
         found = [one for one in found or list(learning.values()) if one.ndim > 1][-1:]
     if not found:
-        raise InputError(f"loss.shared: no parameter that learns is called {', '.join(patterns or ENCODERS)}")
+        raise InputError(f"loss.shared: no trained parameter is called {', '.join(patterns or ENCODERS)}")
     return found
 
 
 def gradient(term: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
-    """Return the gradient of a term as one vector, zeros where a parameter has no part in it; keeps the graph."""
+    """Return the gradient of a term as one vector, zero for parameters that it does not depend on; keeps the graph."""
     if not term.requires_grad:
         return torch.zeros(sum(one.numel() for one in parameters), device=parameters[0].device)
     parts = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)

@@ -152,7 +152,7 @@ def test_hooks_come_off(module, source):
 
 
 def test_wrong_keys_are_named(module, source):
-    with pytest.raises(InputError, match=r"layer9 is no part of the network; choose from encoder\.conv1"):
+    with pytest.raises(InputError, match=r"layer9 is not a part of the network; choose from encoder\.conv1"):
         FeatureCopyPaste(source, ["encoder.layer9"]).on_fit_start(trainer_at(0), module)
     with pytest.raises(InputError, match="'mean' is not one of running, batch"):
         FeatureCopyPaste(source, ["encoder.layer1"], statistics="mean")

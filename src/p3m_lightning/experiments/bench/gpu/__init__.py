@@ -1,1 +1,1 @@
-"""`p3m bench gpu`: what a GPU makes of training, prediction, loading, processes and generation, in one call."""
+"""`p3m bench gpu`: training, prediction, loading, processes and generation on a GPU, measured in one call."""

@@ -1,4 +1,4 @@
-"""The generator of StyleGAN3 with filters by rows and columns, against plain ones."""
+"""The generator of StyleGAN3 with separable filters, against plain two-dimensional ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from p3m_lightning.gan.generator import Generator, layers
 
 
 def plain_upsample(maps: Tensor, kernel: Tensor, factor: int) -> Tensor:
-    """Do what `filters.upsample` does: zeros between samples, then one filter of two dimensions."""
+    """Do what `filters.upsample` does: insert zeros between samples, then apply one two-dimensional filter."""
     count, channels, height, width = maps.shape
     spread = maps.new_zeros(count, channels, (height - 1) * factor + 1, (width - 1) * factor + 1)
     spread[..., ::factor, ::factor] = maps
@@ -27,7 +27,7 @@ def plain_upsample(maps: Tensor, kernel: Tensor, factor: int) -> Tensor:
 
 
 def plain_downsample(maps: Tensor, kernel: Tensor, factor: int) -> Tensor:
-    """Do what `filters.downsample` does: one filter of two dimensions at full rate, of which few samples are kept."""
+    """Do what `filters.downsample` does: apply one two-dimensional filter at full rate, then discard samples."""
     square = (kernel if kernel.ndim == 2 else torch.outer(kernel, kernel)).to(maps.dtype)
     filtered = nnf.conv2d(maps, square.expand(maps.shape[1], 1, -1, -1), groups=maps.shape[1])
     return filtered[..., ::factor, ::factor]
@@ -35,7 +35,7 @@ def plain_downsample(maps: Tensor, kernel: Tensor, factor: int) -> Tensor:
 
 @contextmanager
 def plain_filters() -> Iterator[None]:
-    """Let generators filter the plain way meanwhile."""
+    """Make generators use the plain filters meanwhile."""
     ours = layers.upsample, layers.downsample
     layers.upsample, layers.downsample = plain_upsample, plain_downsample
     try:
@@ -45,10 +45,10 @@ def plain_filters() -> Iterator[None]:
 
 
 def generation(setting: Setting) -> dict[str, Any]:
-    """Generate the same pictures all ways.
+    """Generate the same images each way.
 
     Returns:
-        `ways` by name: `images_per_second` and `difference`, the mean absolute one to the plain pictures;
+        `ways` by name: `images_per_second` and `difference`, the mean absolute one from the plain images;
         `images_ratio` of the last to the first.
     """
     torch.manual_seed(0)
@@ -81,7 +81,7 @@ def _ways(generator: Generator, setting: Setting) -> dict[str, Callable[[Tensor]
 
 
 def _timed(run: Callable[[], Tensor], setting: Setting) -> tuple[Tensor, float]:
-    """Return what a call gives and its mean time, the first call and its compiling left out."""
+    """Return the result of a call and its mean time, without the first call, which compiles."""
     run()
     wait(setting.device)
     begin = time.perf_counter()

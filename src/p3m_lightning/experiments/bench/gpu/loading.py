@@ -1,4 +1,4 @@
-"""Training from packs, and the share of its time that a device computes in."""
+"""Training from packs, and the share of the time in which the device computes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def loading(setting: Setting) -> dict[str, Any]:
     """Train from packs of rendered portraits of 1080 x 1620.
 
     Returns:
-        `images_per_second`; `busy`: the part of the time in which the device computes steps, on its own clock on CUDA;
+        `images_per_second`; `busy`: the share of the time in which the device computes steps, by its own clock on CUDA;
         `workers`.
     """
     with tempfile.TemporaryDirectory(prefix="p3m-bench-") as folder:
@@ -42,11 +42,11 @@ def loading(setting: Setting) -> dict[str, Any]:
 
 
 def from_packs(root: Path, setting: Setting) -> dict[str, Any]:
-    """Train from a folder of packs; returns as `loading`."""
+    """Train from a folder of packs; return the same as `loading`."""
     torch.manual_seed(0)
     net = create_model(**setting.network).to(setting.device).to(memory_format=torch.channels_last)
     learner = Learner(net, P3MLoss(), "bf16", fused=True)
-    ahead = 2 * setting.workers  # batches that loaders make before anybody asks: they do not count
+    ahead = 2 * setting.workers  # batches that loaders make in advance, which do not count
     transform = TrainTransform(UnknownBandCrop(size=setting.size))
     dataset = MattingDataset(root, transform=transform, foreground="cached", packed=True)
     length = (ahead + setting.loaded) * setting.batch
@@ -76,7 +76,7 @@ def from_packs(root: Path, setting: Setting) -> dict[str, Any]:
 
 
 class _Clock:
-    """Adds up the time that the device takes for what is done inside `with`."""
+    """Sum of the device's time for the work inside `with`."""
 
     def __init__(self, device: torch.device) -> None:
         self.on_gpu = device.type == "cuda"
@@ -95,7 +95,7 @@ class _Clock:
             self.spans[-1].end.record()
 
     def seconds(self) -> float:
-        """Return the sum; on a GPU once it is done."""
+        """Return the sum in seconds; wait for the GPU first."""
         if not self.on_gpu:
             return self.spent
         return sum(span.begin.elapsed_time(span.end) for span in self.spans) / 1000

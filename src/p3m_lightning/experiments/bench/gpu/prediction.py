@@ -1,4 +1,4 @@
-"""Mattes of photographs: batches against one at a time."""
+"""Mattes of photographs: in batches, against one at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from p3m_lightning.models import create_model
 
 
 def prediction(setting: Setting) -> dict[str, Any]:
-    """Predict photographs of one size that are in memory, each way on all of them.
+    """Predict photographs of one size, held in memory, each way.
 
     Returns:
         `ways` by name: `images_per_second` and `sad` to the mattes of the first; `images_ratio` of the last to it.
@@ -47,7 +47,7 @@ def prediction(setting: Setting) -> dict[str, Any]:
 def _predict(
     predictor: Predictor, photos: Sequence[Photo], together: int, setting: Setting
 ) -> tuple[list[np.ndarray], float]:
-    predictor.batch(photos[:together])  # what is done once
+    predictor.batch(photos[:together])  # one-time work
     wait(setting.device)
     begin = time.perf_counter()
     groups = [photos[at : at + together] for at in range(0, len(photos), together)]

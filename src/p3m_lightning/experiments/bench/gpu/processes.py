@@ -1,4 +1,4 @@
-"""DDP in a single process: that the collectives of this device are there, and what they cost."""
+"""DDP in a single process: whether the collectives of this device work, and what they cost."""
 
 from __future__ import annotations
 

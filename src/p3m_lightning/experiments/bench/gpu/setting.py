@@ -1,4 +1,4 @@
-"""Extent and aims of the benchmark of a GPU."""
+"""Extent and targets of the GPU benchmark."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Setting(NamedTuple):
     loaded: int = 100  # steps from packs
     workers: int = 8  # loader processes
     generator: dict[str, Any] = {"resolution": 256}  # noqa: RUF012  # arguments of `Generator`
-    generated: int = 8  # pictures in a batch
-    repeats: int = 10  # batches of pictures
+    generated: int = 8  # images in a batch
+    repeats: int = 10  # batches of images
     backend: str | None = "inductor"  # of `torch.compile`; None: nothing is compiled
     tests: Sequence[str | Path] = ("tests",)  # where the tests marked `gpu` are
-    seconds: float = 570  # after which nothing more is begun
+    seconds: float = 570  # after which no further part is started
 
 
 def full(device: torch.device) -> Setting:
@@ -37,7 +37,7 @@ def full(device: torch.device) -> Setting:
 
 
 def small(device: torch.device) -> Setting:
-    """Return the extent of a rehearsal: about a minute on a processor."""
+    """Return the extent of a rehearsal: about a minute on a CPU."""
     return Setting(
         device,
         {"name": "p3mnet_r34", "width": 0.125},
@@ -64,7 +64,7 @@ AIMS = {
     "loading.busy": 0.95,
     "generator.images_ratio": 3.0,
 }
-"""Least values of results, by part and key."""
+"""Smallest acceptable results, by part and key."""
 
 CURVES_APART = 0.05
-"""By how much the losses of two ways to train may differ, relative, in the mean of a tenth of the steps."""
+"""Largest relative difference between the losses of two ways to train, averaged over a tenth of the steps."""

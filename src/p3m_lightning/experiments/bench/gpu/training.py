@@ -19,14 +19,14 @@ from p3m_lightning.training.optimization.compilation import compile_in_place
 
 
 class Learner:
-    """A network that learns, one way or another.
+    """A network with its optimizer and loss, trained in one of the compared ways.
 
     Args:
-        net: learns; in training mode from now on.
+        net: is trained; put into training mode.
         terms: of the loss.
         precision: of the forward pass, "32" or "bf16".
-        fused: update all parameters in one kernel; else as PyTorch does by itself.
-        backend: of `torch.compile`; None leaves the network as it is.
+        fused: update all parameters in one kernel; else PyTorch's default.
+        backend: of `torch.compile`; None: not compiled.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Learner:
         self.optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=fused or None)
 
     def __call__(self, batch: Sample) -> Tensor:
-        """Do one step; returns the loss before it, which nobody has waited for."""
+        """Do one step; return the loss before it, without waiting for the device."""
         with torch.autocast(batch["image"].device.type, self.dtype, enabled=self.dtype is not None):
             output = self.net(batch["image"])
         values = self.terms(output, batch)
@@ -50,7 +50,7 @@ class Learner:
 
 
 def training(setting: Setting) -> dict[str, Any]:
-    """Train one network all ways, each from the same weights on the same crops.
+    """Train one network each way, from the same weights on the same crops.
 
     Returns:
         `ways` by name: `images_per_second`, `peak_bytes` (on CUDA), `losses` of ten equal parts of the steps; of the
@@ -69,7 +69,7 @@ def training(setting: Setting) -> dict[str, Any]:
 
 
 def ways(net: nn.Module, setting: Setting) -> dict[str, Callable[[], Learner]]:
-    """Return what makes a learner each way; the published one comes first, the quickest last."""
+    """Return a factory of learners for each way; the published one comes first, the fastest last."""
 
     def ours(precision: str, backend: str | None = None) -> Learner:
         quick = deepcopy(net).to(memory_format=torch.channels_last)
@@ -86,7 +86,7 @@ def ways(net: nn.Module, setting: Setting) -> dict[str, Callable[[], Learner]]:
 
 
 def measure(make: Callable[[], Learner], batch: Sample, setting: Setting) -> dict[str, Any]:
-    """Do all steps of one way; the first ones are before the clock, and the compiler's."""
+    """Do all steps of one way; the first ones, which compile, are not timed."""
     on_gpu = setting.device.type == "cuda"
     learner = make()
     losses = [learner(batch) for _ in range(setting.warm)]
@@ -106,7 +106,7 @@ def measure(make: Callable[[], Learner], batch: Sample, setting: Setting) -> dic
 
 
 def on_device(batch: Mapping[str, Any], device: torch.device) -> Sample:
-    """Bring the tensors of a batch to a device."""
+    """Move the tensors of a batch to a device."""
     moved: Any = {
         key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for key, value in batch.items()
     }

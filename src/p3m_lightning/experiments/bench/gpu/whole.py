@@ -1,4 +1,4 @@
-"""All parts of the benchmark of a GPU, one after another, and how far they are from what was aimed at."""
+"""All parts of the GPU benchmark, one after another, and a comparison with the targets."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ PARTS: Mapping[str, Part] = {
 def bench(
     setting: Setting, keep: Callable[[dict[str, Any]], object], parts: Mapping[str, Part] = PARTS
 ) -> dict[str, Any]:
-    """Run all parts; one that fails leaves its error and the others go on.
+    """Run all parts; if one fails, its error is recorded and the others run.
 
     Args:
         setting: device and extent.
-        keep: is given all results so far after every part, so that a machine that goes away leaves them.
+        keep: called with all results so far after every part, so that they survive the loss of the machine.
         parts: by name.
 
     Returns:
@@ -49,7 +49,7 @@ def bench(
     for name, run in work.items():
         spent = time.monotonic() - begin
         if spent > setting.seconds:
-            results[name] = {"left_out": f"{spent:.0f} seconds were over"}
+            results[name] = {"left_out": f"no time left after {spent:.0f} seconds"}
             continue
         tell(f"bench gpu: {name}, after {spent:.0f} s")
         results[name] = _tried(run)
@@ -66,7 +66,7 @@ def _tried(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     begin = time.monotonic()
     try:
         found = run()
-    except Exception as error:  # whatever it is: a machine with a GPU is there for minutes only
+    except Exception as error:  # of any kind: a machine with a GPU is available for minutes only
         tell(f"bench gpu: {type(error).__name__}: {error}")
         found = {"error": f"{type(error).__name__}: {error}"}
     gc.collect()
@@ -76,7 +76,7 @@ def _tried(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def judged(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Compare with `AIMS` what there is."""
+    """Compare the available results with `AIMS`."""
     found = {}
     for name, least in AIMS.items():
         part, key = name.split(".")
@@ -87,7 +87,7 @@ def judged(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def described(device: torch.device) -> dict[str, Any]:
-    """Return the kind of a device, and of a GPU name, memory and versions."""
+    """Return the type of a device; for a GPU also its name, memory and versions."""
     if device.type != "cuda":
         return {"kind": device.type}
     properties = torch.cuda.get_device_properties(device)

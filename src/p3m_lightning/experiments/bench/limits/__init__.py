@@ -1,1 +1,1 @@
-"""Limits of a machine: its ceilings, the distance of networks from them, growth of cost, and the price of precision."""
+"""Limits of a machine: its peak rates, how close networks come to them, scaling, and the cost of precision."""

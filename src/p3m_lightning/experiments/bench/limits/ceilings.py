@@ -13,13 +13,13 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def ceilings(device: torch.device, side: int = 2048, megabytes: int = 256, repeats: int = 5) -> dict[str, Any]:
-    """Measure what nothing on this device exceeds.
+    """Measure the peak rates of a device.
 
     Args:
-        device: on the processor, as many threads as torch has.
+        device: on the CPU, torch's number of threads is used.
         side: of the square matrices that are multiplied.
         megabytes: copied; far more than the caches hold.
-        repeats: the best counts.
+        repeats: the best of these counts.
 
     Returns:
         `operations_per_second` by type of number, `bytes_per_second` read and written.
@@ -40,7 +40,7 @@ def _product(side: int, dtype: torch.dtype, device: torch.device) -> Callable[[]
 
 
 def _seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Return the shortest time of some; on the processor it is processor time, which others do not take part in."""
+    """Return the shortest time of several runs; on the CPU, processor time, unaffected by other programs."""
     clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     best = float("inf")

@@ -1,8 +1,8 @@
-"""The floor under a computation: its arithmetic over the machine's, below which no schedule gets.
+"""The lower bound on the time of a computation: its arithmetic over the peak rate of the machine.
 
 Beside it the roofline of its operations one by one (Williams, Waterman and Patterson, CACM 2009): each takes its
-arithmetic, or the bytes that it reads and writes from main memory, whichever is more; views are free. That is no bound:
-what stays in caches comes sooner, and operations can be joined.
+arithmetic, or the bytes that it reads and writes from main memory, whichever takes longer; views are free. That is no
+bound: data in caches arrives sooner, and operations can be fused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.utils.flop_counter import flop_registry
 
 
 class Floor(TorchDispatchMode):
-    """Counts what is computed while it is entered.
+    """Counts the operations computed inside `with`.
 
     Args:
         operations_per_second: ceiling of the arithmetic.
@@ -52,9 +52,9 @@ def floor_of(work: Callable[[], object], ceilings: Mapping[str, Any], dtype: str
     """Count what `work` computes; it is run once.
 
     Args:
-        work: to be counted.
+        work: the computation.
         ceilings: of `limits.ceilings`.
-        dtype: whose arithmetic is the ceiling.
+        dtype: the type whose peak rate applies.
 
     Returns:
         `operations` of convolutions and products, `bytes` read and written, `seconds`: the floor, and
@@ -73,7 +73,7 @@ def floor_of(work: Callable[[], object], ceilings: Mapping[str, Any], dtype: str
 def _operations(function: Any, args: Sequence, kwargs: Mapping[str, Any], result: Any) -> int:
     """Count multiplications and additions of convolutions and products."""
     if function.overloadpacket is torch.ops.aten.convolution_backward:
-        # torch's own count takes the weight's gradient of a convolution in groups for that of a whole one
+        # torch's own count ignores groups in the weight gradient of a convolution
         gradient, images, weight, transposed, wanted = args[0], args[1], args[2], args[7], args[10]
         places = images if transposed else gradient
         return 2 * places.numel() * weight[0].numel() * sum(wanted[:2])

@@ -1,4 +1,4 @@
-"""Benchmark of growth: photographs of a quarter of a megapixel to forty, batches of one image to many, the floor."""
+"""Benchmark of scaling: photographs from a quarter of a megapixel to forty, batches of one image to many."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODES = ("resize", "tiled")
 NETWORKS = ("box", "p3mnet_r34")
 ASPECT = 1.5
 RENDERED = 1080
-"""Side of the portrait that photographs of all sizes are enlarged from; how long one takes does not hang on it."""
+"""Side of the portrait that photographs of all sizes are enlarged from; the time does not depend on it."""
 
 
 def bench(
@@ -82,7 +82,7 @@ def photographs(megapixels: Sequence[float], repeats: int, folder: Path) -> list
 def batch_rows(
     networks: Sequence[str], batches: Sequence[int], size: int, repeats: int, found: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Measure forward passes and training steps of many sizes, and count what they cannot do without."""
+    """Measure forward passes and training steps of many sizes, with their lower bounds."""
     rows = []
     steps = [(network, count) for network in networks for count in batches]
     for network, count in track(steps, "batches", len(steps)):
@@ -107,7 +107,7 @@ def works(net: nn.Module, count: int, size: int) -> dict[str, Callable[[], Any]]
 
 
 def measured(work: Callable[[], Any], repeats: int) -> dict[str, float]:
-    """Do the same work several times, after once without the clock.
+    """Repeat the same work, after one untimed run.
 
     Returns:
         `cpu_seconds`, the smallest, and `wall_seconds`, the median.

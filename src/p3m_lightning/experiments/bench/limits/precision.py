@@ -19,13 +19,13 @@ from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 
 LIMIT = 0.1
-"""SAD of an image, in thousands of pixels, below which bfloat16 may stand for float32 unasked."""
+"""SAD of an image, in thousands of pixels, below which bfloat16 may be the default instead of float32."""
 
 FREE = {
     "astronaut": ("skimage", "data/astronaut.png"),
     "Grace Hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
 }
-"""Portraits of NASA and the US Navy, in the public domain, that come with packages."""
+"""Portraits of NASA and the US Navy, in the public domain, that ship with installed packages."""
 
 
 def bench(networks: Mapping[str, str | None], pictures: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
@@ -33,11 +33,11 @@ def bench(networks: Mapping[str, str | None], pictures: Mapping[str, Sequence[Pa
 
     Args:
         networks: a checkpoint by name; None is the network in the box.
-        pictures: files by the name of their group.
+        pictures: group name -> files.
 
     Returns:
         `rows`: by network and group `images`, `sad_mean` and `sad_worst` between both mattes, `within`: how many stay
-        below `LIMIT`, `cpu_seconds` of both; `default` by network: the precision that may be taken unasked.
+        below `LIMIT`, `cpu_seconds` of both; `default` by network: the precision that may be the default.
     """
     torch.set_num_threads(1)
     rows, default = [], {}
@@ -50,13 +50,13 @@ def bench(networks: Mapping[str, str | None], pictures: Mapping[str, Sequence[Pa
 
 
 def predictor(checkpoint: str | None, precision: str) -> Predictor:
-    """Make a predictor in torch."""
+    """Return a predictor that runs in torch."""
     keys: Any = {"device": "cpu", "engine": "torch", "precision": precision}
     return Predictor(**keys) if checkpoint is None else Predictor.from_checkpoint(checkpoint, **keys)
 
 
 def compare(ways: Mapping[str, Predictor], files: Sequence[Path]) -> dict[str, Any]:
-    """Apply both to every picture, in turns."""
+    """Apply both to every image, alternating."""
     sads, seconds = [], dict.fromkeys(ways, 0.0)
     for file in track(files, "pictures", len(files)):
         photo = read_photo(file)
@@ -80,7 +80,7 @@ def _alpha(way: Predictor, photo: Photo) -> np.ndarray:
 
 
 def free_pictures() -> dict[str, list[Path]]:
-    """Return the portraits in the public domain that installed packages bring."""
+    """Return the public-domain portraits that ship with installed packages."""
     found = {}
     for name, (package, inside) in FREE.items():
         spec = find_spec(package)
@@ -94,7 +94,7 @@ def listed(groups: Sequence[str]) -> dict[str, list[Path]]:
     """Read NAME=PATH, a photograph or a folder of them.
 
     Raises:
-        InputError: another form, or nothing there.
+        InputError: an argument of another form, or no images there.
     """
     found = {}
     for group in groups:

@@ -30,7 +30,7 @@ STATISTICS = ("running", "batch")
 class PastePlan:
     """Plan of the features pasted into one training batch."""
 
-    images: Tensor  # (B, 3, H, W) source pictures in [0, 1], as large as the targets
+    images: Tensor  # (B, 3, H, W) source images in [0, 1], of the size of the targets
     source_mask: Tensor  # (B, 1, H, W)
     target_mask: Tensor  # (N, 1, H, W)
     recording: bool = False  # the network is running on the source
@@ -45,27 +45,27 @@ class PastePlan:
 class FeatureCopyPaste(Callback):
     """Feature-level copy and paste: after given encoder stages, a source face's features replace the target's.
 
-    Ma et al., Rethinking Portrait Matting with Privacy Preserving (IJCV 2023), P3M-CP. In a batch that is drawn for it,
-    the network first sees source pictures without gradient; then, in the pass over the batch, the outputs of `stages`
-    are merged by `paste_features` and flow on. The batch needs `face`, the masks of the obfuscated faces.
+    Ma et al., Rethinking Portrait Matting with Privacy Preserving (IJCV 2023), P3M-CP. In a batch chosen for it,
+    the network first processes source images without gradient; then, in the pass over the batch, the outputs of
+    `stages` are merged by `paste_features`. The batch needs `face`, the masks of the obfuscated faces.
 
     Args:
         source: the faces to paste.
-        stages: names of submodules of the network whose outputs are merged, as `encoder.layer1`.
+        stages: names of submodules of the network whose outputs are merged, such as `encoder.layer1`.
         p: probability for each batch (authors: 0.5).
         start_epoch: first epoch with pasting (authors: 50).
-        source_batch: source pictures for a batch (authors: 1).
+        source_batch: source images per batch (authors: 1).
         face_scale: side of the source's frame as a share of the training crop's (authors, for CelebAMask-HQ: 0.3 to
             0.7).
-        frame: side of that frame in sizes of the face: a picture of CelebAMask-HQ is about 2 of its masks wide.
-        rotation: degrees by which the source is turned at most.
+        frame: side of that frame in face sizes: an image of CelebAMask-HQ is about 2 of its masks wide.
+        rotation: largest rotation of the source in degrees.
         p_flip: probability of mirroring the source.
         threshold: share of a feature cell that must lie in the face.
-        statistics: "running" normalizes the source with the running statistics and leaves them alone; "batch" runs it
+        statistics: "running" normalizes the source with the running statistics, without updating them; "batch" runs it
             in training mode.
         channels_last: stage outputs are (N, h, w, C), as in Swin and ViTAE.
         seed: of all draws.
-        folder: where `copy_paste_features.png` goes; None for no pictures.
+        folder: where `copy_paste_features.png` goes; None: no sheet.
         count: rows of that sheet.
     """
 
@@ -90,7 +90,7 @@ class FeatureCopyPaste(Callback):
         if statistics not in STATISTICS:
             raise InputError(f"statistics: {statistics!r} is not one of {', '.join(STATISTICS)}")
         if source_batch < 1 or not stages:
-            raise InputError("copy and paste of features needs at least one stage and one source picture")
+            raise InputError("copy and paste of features needs at least one stage and one source image")
         self.source, self.stages, self.p, self.start_epoch = source, list(stages), p, start_epoch
         self.source_batch, self.frame, self.threshold = source_batch, frame, threshold
         smallest, largest = face_scale
@@ -112,14 +112,14 @@ class FeatureCopyPaste(Callback):
         unknown = [stage for stage in self.stages if stage not in modules]
         if unknown:
             encoder = [name for name in modules if name.startswith("encoder.") and name.count(".") == 1]
-            raise InputError(f"stages: {unknown[0]} is no part of the network; choose from {', '.join(encoder)} ...")
+            raise InputError(f"stages: {unknown[0]} is not a part of the network; choose from {', '.join(encoder)} ...")
         if net.needs_trimap:
             raise InputError("stages: networks that take a trimap see no faces in the features worth pasting")
         self.handles = [modules[stage].register_forward_hook(partial(self._merge, stage)) for stage in self.stages]
         self.handles.append(net.register_forward_pre_hook(self._run_source))
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Sample, index: int) -> None:
-        """Decide about this batch, and draw the source pictures."""
+        """Decide whether to paste in this batch, and draw the source images."""
         self.plan = None
         generator = np.random.default_rng([self.seed, trainer.current_epoch, index, trainer.global_rank])
         if trainer.current_epoch >= self.start_epoch and generator.random() < self.p:
@@ -128,22 +128,22 @@ class FeatureCopyPaste(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Sample, index: int
     ) -> None:
-        """Disarm the hooks, and keep a picture."""
+        """Disable the hooks, and keep a row for the sheet."""
         if self.plan and self.plan.energy and len(self.rows) < self.count and trainer.is_global_zero and self.folder:
             self.rows.append(paste_panels(batch, self.plan, self.threshold))
             write_image(self.folder / "copy_paste_features.png", sheet(*zip(*self.rows, strict=True)))
         self.plan = None
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        """Take the hooks off."""
+        """Remove the hooks."""
         self._unhook()
 
     def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Take the hooks off."""
+        """Remove the hooks."""
         self._unhook()
 
     def draw(self, batch: Sample, generator: np.random.Generator) -> PastePlan:
-        """Draw source pictures for a batch.
+        """Draw source images for a batch.
 
         Raises:
             InputError: the batch has no face masks.
@@ -160,11 +160,11 @@ class FeatureCopyPaste(Callback):
             pictures.append(torch.from_numpy(picture).permute(2, 0, 1))
             masks.append(torch.from_numpy(mask)[None])
         images, faces = (torch.stack(maps).to(batch["image"]) / 255 for maps in (pictures, masks))
-        # networks pad so too: otherwise the masks would not lie on the feature maps
+        # padded as networks do, so that masks align with feature maps
         return PastePlan(images, pad_to_multiple(faces, 32), pad_to_multiple(batch["face"], 32))
 
     def _run_source(self, net: nn.Module, arguments: tuple[Any, ...]) -> None:
-        """Run the network on the source before it sees the batch, so that the stages' hooks can keep its features."""
+        """Run the network on the source before the batch, so that the hooks of the stages can keep its features."""
         plan = self.plan
         if plan is None or plan.recording or plan.features:
             return
@@ -185,7 +185,7 @@ class FeatureCopyPaste(Callback):
         if plan is None:
             return None
         if not isinstance(output, Tensor) or output.ndim != 4:
-            raise InputError(f"stages: {stage} does not give one map (N, C, h, w); name a stage of the encoder")
+            raise InputError(f"stages: {stage} does not return one map (N, C, h, w); name a stage of the encoder")
         maps = output.permute(0, 3, 1, 2) if self.channels_last else output  # (N, C, h, w)
         if plan.recording:
             plan.features[stage] = maps.detach()
@@ -207,7 +207,7 @@ def _energy(maps: Tensor) -> Tensor:
 
 
 def paste_panels(batch: Sample, plan: PastePlan, threshold: float) -> tuple[list[Panel], str]:
-    """Turn the pasting into the first portrait of a batch into pictures.
+    """Return images of the pasting into the first portrait of a batch.
 
     Returns:
         Target, source and, for each stage, the replaced cells and the mean absolute feature before and after; uint8
@@ -233,6 +233,6 @@ def paste_panels(batch: Sample, plan: PastePlan, threshold: float) -> tuple[list
 
 
 def _cells(maps: Tensor, height: int) -> np.ndarray:
-    """Picture of a feature map (1, h, w) of [0, 1], enlarged to about `height` rows with its cells visible."""
+    """Return an image of a feature map (1, h, w) in [0, 1], enlarged to about `height` rows with visible cells."""
     factor = max(1, height // maps.shape[-2])
     return to_picture(maps).repeat(factor, axis=0).repeat(factor, axis=1)

@@ -1,4 +1,4 @@
-"""Pictures of image-level copy and paste."""
+"""Image sheet of image-level copy and paste."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ImagePasteSheet(Callback):
     Args:
         folder: where `copy_paste_images.png` goes.
         count: rows of the sheet.
-        side: longer side of a picture, pixels.
+        side: longer side of an image, in pixels.
     """
 
     def __init__(self, folder: str | Path, count: int = 6, side: int = 320) -> None:
@@ -52,7 +52,7 @@ class ImagePasteSheet(Callback):
 
 
 def _steps(dataset: SplittableDataset | None) -> Sequence[Any]:
-    """Return the albumentations transforms of a training set; none where it has no such."""
+    """Return the albumentations transforms of a training set; none if it has no list of them."""
     if isinstance(dataset, MattingDataset) and isinstance(dataset.transform, TrainTransform | PipelineTransform):
         return dataset.transform.pipeline.transforms
     return ()
