@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from p3m_lightning.images import read_codes, read_deep, read_image, read_photo, to_uint8
+from p3m_lightning.images.decoding import declared_pixels, image_header
 from p3m_lightning.schema import InputError
 
 RNG = np.random.default_rng(0)
@@ -215,3 +216,13 @@ def test_a_truncated_file_is_refused_at_every_length(tmp_path, planes):
         (tmp_path / "a.tif").write_bytes(whole[:length])
         with pytest.raises(InputError, match=r"a\.tif"):
             read_photo(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "F"), (3, "RGB")])
+def test_deep_pages_have_a_header_also_where_pillow_knows_none(tmp_path, channels, mode):
+    pixels = np.full((6, 9, 3)[: 2 + channels // 3], 0.5, np.float32)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb" if channels == 3 else "minisblack")
+    with image_header(tmp_path / "a.tif") as header:
+        assert (header.size, header.mode, header.format) == ((9, 6), mode, "TIFF")
+    assert declared_pixels(tmp_path / "a.tif") == 54
+    assert read_image(tmp_path / "a.tif").shape == (6, 9, 3)

@@ -153,3 +153,10 @@ def test_a_missing_dlib_is_explained(monkeypatch):
             DlibFaceFinder("hog")(np.zeros((100, 100, 3), np.uint8))
     finally:
         dlib_faces._dlib.cache_clear()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 200), (200, 5), (30, 30), (79, 81)])
+def test_images_smaller_than_a_window_of_the_network_hold_no_face(size):
+    pytest.importorskip("dlib")
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    assert DlibFaceFinder("cnn", cnn_side=200)(noise) == []  # dlib itself fails on these, or writes out of bounds

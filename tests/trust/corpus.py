@@ -151,7 +151,7 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     )
     yield "bomb_minus.bmp", b"BM" + struct.pack("<IIIIiiHHIIIIII", 54, 0, 54, 40, -5, -5, 1, 24, 0, 0, 0, 0, 0, 0)
     yield "bomb_ppm.ppm", b"P6\n999999999 999999999\n255\n"
-    yield "bomb_minus.ppm", b"P6\n-5 -5\n255\n"
+    yield "bomb_minus_ppm.ppm", b"P6\n-5 -5\n255\n"
     yield "bomb_jpeg.jpg", encoded("JPEG").replace(struct.pack(">HH", 40, 48), b"\xff\xff\xff\xff", 1)
     grey = np.zeros((4, 4), np.uint8)
     for name, changes in {

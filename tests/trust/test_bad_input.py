@@ -14,6 +14,7 @@ from corpus import encoded, write_corpus
 from verbs import LONG, run_apart
 
 from p3m_lightning.images import (
+    IMAGE_SUFFIXES,
     declared_pixels,
     image_header,
     read_codes,
@@ -79,6 +80,9 @@ def hostile(tmp_path_factory) -> Path:
             os.link(path, set_ / "alpha" / path.name)
             (set_ / "image" / path.name).unlink()
             (set_ / "image" / path.name).write_bytes(encoded("PNG"))
+    for path in paths:
+        if path.suffix not in IMAGE_SUFFIXES:  # a folder has no image of that name, and a matte without one is refused
+            (set_ / "alpha" / f"{path.stem}.png").unlink(missing_ok=True)
     (set_ / "alpha" / "pipe.png").unlink()  # its image cannot be copied, and a matte without one is refused
     for folder in (root / "photos", set_ / "image"):
         (folder / "loop").unlink(missing_ok=True)
@@ -160,7 +164,7 @@ def test_training_and_evaluation_name_the_file_and_end_in_a_line(hostile, tmp_pa
                 (data / role).mkdir(parents=True, exist_ok=True)
                 shutil.copy(hostile / "set" / role / f"{GOOD}.png", data / role / f"{name}.png")
         shutil.copy(path, data / "image" / "b.png")
-        brief = [o for o in BRIEF if not o.startswith("data=")]
+        brief = [o for o in BRIEF if not o.startswith(("data=", "data.prepare="))]
         ended = run_apart(
             ["train", *brief, "data=folder", f"paths.data={data}", "~data.tests", f"hydra.run.dir={data}/r"]
         )

@@ -85,10 +85,12 @@ def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Iterat
 def image_header(source: str | Path | BinaryIO, name: str | None = None) -> Iterator[ImageFile.ImageFile]:
     """Open an image file for its size, mode and tags only; for a TIFF, those of its largest page.
 
+    A TIFF of deep pixels that Pillow does not know, as of three floats, has the mode that its color has in 8 bits.
+
     Raises:
         InputError: as `open_image`, for errors visible in the header.
     """
-    with _stream(source, name) as (stream, name), _opened(stream, name) as image:
+    with _stream(source, name) as (stream, name), _opened(stream, name, outline=True) as image:
         yield image
 
 
@@ -138,19 +140,25 @@ def _stream(source: str | Path | BinaryIO, name: str | None) -> Iterator[tuple[B
 
 
 @contextmanager
-def _opened(stream: BinaryIO, name: str) -> Iterator[ImageFile.ImageFile]:
-    """Open with Pillow, without decoding, and check the size."""
+def _opened(stream: BinaryIO, name: str, outline: bool = False) -> Iterator[ImageFile.ImageFile]:
+    """Open with Pillow, without decoding, and check the size; or a TIFF's outline, where Pillow knows no more of it."""
     head = _head(stream)
-    found = None
+    found, outlined = None, None
     if head[:4] in tiff.MAGIC:
         content = _content(stream, name)
-        alone, kind = _decoded(_main_page_alone, content, name)
-        found = f"{kind}, which is not supported; save it with LZW or without compression"
-        stream = io.BytesIO(alone)
+        alone, drawn, kind = _decoded(_main_page, content, name)
+        found = f"{kind}, which is not supported; save it with 8 or 16 bits, LZW or without compression"
+        stream, outlined = io.BytesIO(alone), io.BytesIO(drawn) if outline else None
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         _register_heif(name)
+    formats = [kind for kind in FORMATS if kind in Image.OPEN]
     try:
-        image = Image.open(stream, formats=[kind for kind in FORMATS if kind in Image.OPEN])
+        try:
+            image = Image.open(stream, formats=formats)
+        except UnidentifiedImageError:
+            if outlined is None:
+                raise
+            image = Image.open(outlined, formats=formats)
     except UnidentifiedImageError:
         raise InputError(f"{name}: {found or 'not an image file' + _what_it_is(head)}") from None
     except Image.DecompressionBombError:  # Pillow's own limit, if that is lower
@@ -195,9 +203,9 @@ def _deep_tiff(content: bytes, name: str) -> DeepImage | None:
     return None if pixels is None else DeepImage(turned(pixels, page.orientation), page.profile)
 
 
-def _main_page_alone(content: bytes, _: str) -> tuple[bytes, str]:
+def _main_page(content: bytes, _: str) -> tuple[bytes, bytes, str]:
     page = tiff.main_page(content)[0]
-    return tiff.alone(content, page), tiff.kind(page.tags)
+    return tiff.alone(content, page), tiff.outline(page), tiff.kind(page.tags)
 
 
 def _rounded(deep: DeepImage) -> Image.Image:

@@ -81,6 +81,15 @@ def alone(content: bytes, page: Page) -> bytes:
     return content[:4] + struct.pack(_order(content) + "L", page.offset) + content[8:]
 
 
+def outline(page: Page) -> bytes:
+    """Return a file of the same size and number of channels, of 8 bits and without pixels."""
+    channels = 3 if int(page.tags.get(_SAMPLES, 1)) > 2 else 1
+    entries = {tag: [int(page.tags[tag])] for tag in (_WIDTH, _HEIGHT) if tag in page.tags}
+    entries |= {_BITS: [8] * channels, _SAMPLES: [channels], _COMPRESSION: [1], _STRIPS: [8], _STRIP_SIZES: [0]}
+    entries |= {_PHOTOMETRIC: [_RGB if channels > 1 else _MIN_IS_BLACK]}
+    return _with_directory(b"II*\0" + bytes(4), entries)
+
+
 def deep_pixels(content: bytes, page: Page, name: str) -> np.ndarray | None:
     """Return gray or RGB pixels of 16 bits or floats as uint16 (H, W[, C]), not rotated; None leaves it to Pillow.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from p3m_lightning.inference.tiles import spans
+from p3m_lightning.messages import printable
 from p3m_lightning.schema import FOREGROUND, UNKNOWN, InputError, MattingOutput
 
 Array = Any
@@ -100,13 +101,14 @@ class Passes:
     def __post_init__(self) -> None:
         for key in ("cap", "multiple", "tile", "overlap"):
             if not isinstance(getattr(self, key), int):
-                raise InputError(f"{key}={getattr(self, key)}: give a whole number of pixels")
-        if not 0 < 2 * self.overlap <= self.tile:
-            raise InputError(f"overlap={self.overlap}: give 1 to half of tile={self.tile}")
+                raise InputError(f"{key}={printable(repr(getattr(self, key)))[:40]}: give a whole number of pixels")
         for key in ("scale", "detail_scale", "cap", "multiple", "short_side", "detail_short_side"):
             value = getattr(self, key)
-            if value is not None and not 0 < value < float("inf"):
-                raise InputError(f"{key}={value}: give a number above 0")
+            number = isinstance(value, int | float) and 0 < value < float("inf")
+            if not number and (value is not None or getattr(Passes, key) is not None):
+                raise InputError(f"{key}={printable(repr(value))[:40]}: give a number above 0")
+        if not 0 < 2 * self.overlap <= self.tile:
+            raise InputError(f"overlap={self.overlap}: give 1 to half of tile={self.tile}")
 
     @property
     def has_own_size(self) -> bool:

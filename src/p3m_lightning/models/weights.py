@@ -27,6 +27,8 @@ Weights = Mapping[str, Tensor]
 SHAPES = {
     "model.*": str | float | int | list | tuple | dict | None,
     "model.name": str,
+    "model.encoder_weights": str | None,
+    "model.pretrained": str | None,
     "inference": dict | None,
     "inference.mode": str | None,
     "data": dict | None,

@@ -127,6 +127,8 @@ class DlibFaceFinder:
     def _cnn(self, image: np.ndarray, where: str, scale: float) -> Iterator[FoundFace]:
         lowest = self.head_cnn_score if where == "head" else self.cnn_score
         turned, back = _turned(image, scale, 0)
+        missing = np.maximum(WINDOW - np.array(turned.shape[:2]), 0)  # smaller, it writes out of bounds
+        turned = cv2.copyMakeBorder(turned, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
         for found in _cnn_detector()(turned, 0):
             if found.confidence >= lowest:
                 yield FoundFace(_landmarks(turned, found.rect, back), "cnn", where, scale, 0, found.confidence)

@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from p3m_lightning.cli import main
@@ -121,6 +122,13 @@ def test_a_training_picture_in_a_test_set_is_leakage_under_any_name_and_file_siz
     [leak] = [finding for finding in check_dataset(copy, workers=1).findings if finding.fault == "leakage"]
     assert leak.file == str(target)
     assert "train_00003" in leak.detail
+
+
+def test_an_image_of_floats_is_checked_as_any_other(copy):
+    path = copy / "train/blurred_image/train_00001.jpg"
+    tifffile.imwrite(path.with_suffix(".tif"), read_image(path) / np.float32(255), photometric="rgb")
+    path.unlink()
+    assert found(copy) == {"small"}
 
 
 def test_a_text_file_named_jpg_and_an_empty_file_are_unreadable(copy):
