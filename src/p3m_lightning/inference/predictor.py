@@ -242,12 +242,16 @@ def recorded_inference(config: Mapping[str, Any], given: Iterable[str] = ()) -> 
         config: of a checkpoint, or the metadata of an exported file.
         given: keys that the caller sets; a given `scale` also replaces a recorded `short_side`, and a given
             `detail_scale` a recorded `detail_short_side`.
+
+    Raises:
+        InputError: a size that makes no sense.
     """
     recorded = config.get("inference") or {}
     sizes = {field.name: recorded[field.name] for field in fields(Passes) if recorded.get(field.name) is not None}
     for scale, short_side in (("scale", "short_side"), ("detail_scale", "detail_short_side")):
         if scale in given:
             sizes.pop(short_side, None)
+    make_passes(sizes)  # of a file that anybody may have written
     return recorded.get("mode"), sizes
 
 
