@@ -3,7 +3,8 @@
 import pytest
 
 from p3m_lightning.cli import main
-from p3m_lightning.configuration import compose_run, refuse_unread_keys
+from p3m_lightning.configuration import compose, compose_run, refuse_unread_keys
+from p3m_lightning.configuration.hydra_keys import SWEEPER
 from p3m_lightning.schema import InputError
 
 
@@ -25,6 +26,15 @@ from p3m_lightning.schema import InputError
         ("gan", ["+recipe.penalty.typo=1"], "+recipe.penalty.typo"),
         ("ppt", ["+foo=1"], "+foo"),
         ("cycle", ["+sampling.typo=1"], "+sampling.typo"),
+        ("train", ["+hydra.typo=1"], "+hydra.typo"),
+        ("eval", ["+hydra.typo.deeper=1"], "+hydra.typo.deeper"),
+        ("gan", ["++hydra.runn.dir=x"], "did you mean run?"),
+        ("ppt", ["+hydra.typo=1"], "+hydra.typo"),
+        ("cycle", ["++hydra.job.chdr=true"], "did you mean chdir?"),
+        ("train", ["++hydra.job.config.override_dirname.kv_sp=x"], "did you mean kv_sep?"),
+        ("train", ["+hydra.sweeper.trial=3"], "did you mean trials?"),
+        ("train", ["hydra/launcher=processes", "+hydra.launcher.n_job=3"], "did you mean n_jobs?"),
+        ("train", ["hydra/sweeper=tpe", "+hydra.sweeper.sampler.typo=3"], "+hydra.sweeper.sampler.typo"),
     ],
 )
 def test_an_added_key_that_nothing_reads_is_named_in_one_line(verb, overrides, named):
@@ -46,6 +56,11 @@ def test_an_added_key_that_nothing_reads_is_named_in_one_line(verb, overrides, n
         ),
         ("train", ["+callbacks.mine._target_=builtins.dict", "+data.tests.mine={_target_: builtins.dict, root: x}"]),
         ("ppt", ["+checkpoints.modnet.B2=x"]),
+        ("train", ["+hydra.job.env_set.NAME=1", "+hydra.callbacks.mine._target_=builtins.dict"]),
+        ("train", ["++hydra.run.dir=x", "++hydra.mode=MULTIRUN", "+hydra.job_logging.version=1"]),
+        ("train", ["+hydra.sweeper.params.seed=[1, 2]", "hydra/sweeper=random", "++hydra.sweeper.trials=3"]),
+        ("train", ["hydra/launcher=submitit", "+hydra.launcher.slurm_account=x"]),
+        ("train", ["hydra/launcher=processes", "++hydra.launcher.n_jobs=3"]),
     ],
 )
 def test_an_added_key_that_is_read_stays(verb, overrides):
@@ -64,3 +79,20 @@ def test_every_verb_with_a_configuration_refuses_it_with_exit_code_2(verb, capsy
 def test_a_composed_run_refuses_it_too(tmp_path):
     with pytest.raises(InputError, match="typo"):
         compose_run("train", ["+trainer.typo=3"], tmp_path)
+
+
+def test_a_sweep_refuses_them_too_before_a_job_runs(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "-m", "seed=1,2", "+hydra.launcher.typo=1"]) == 2
+    assert "+hydra.launcher.typo: Hydra reads no key of this name" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_keys_of_the_sweeper_are_those_of_its_files_and_of_the_sweep():
+    configured = [set(compose("train", [f"hydra/sweeper={name}"]).hydra.sweeper) for name in ("grid", "tpe", "optuna")]
+    assert set().union(*configured) == set(SWEEPER)
+
+
+def test_an_environment_variable_that_is_to_be_copied_and_is_not_there_is_named():
+    with pytest.raises(InputError, match="hydra.job.env_copy: there is no environment variable 'P3M_NOT_THERE'"):
+        compose("train", ["hydra.job.env_copy=[P3M_NOT_THERE]"])

@@ -107,18 +107,43 @@ def test_deep_grey_with_alpha_is_both(tmp_path, photometric, planes, keys):
     np.testing.assert_array_equal(read_codes(tmp_path / "a.tif"), pixels[..., 1])
 
 
+@pytest.mark.parametrize("big", [{}, {"bigtiff": True}, {"bigtiff": True, "byteorder": ">"}])
+@pytest.mark.parametrize("keys", [{}, {"compression": "zlib", "predictor": 2}, {"tile": (16, 16)}])
 @pytest.mark.parametrize("planes", ["contig", "separate"])
-def test_deep_colors_that_alpha_has_multiplied_are_divided_by_it(tmp_path, planes):
-    pixels = picture(4, np.uint16)
-    pixels[:3, :, 3], pixels[3:6, :, 3] = 0, 65535
-    multiplied = np.dstack([np.rint(pixels[..., :3] / 65535.0 * pixels[..., 3:]).astype(np.uint16), pixels[..., 3]])
-    stored = np.ascontiguousarray(np.moveaxis(multiplied, 2, 0)) if planes == "separate" else multiplied
-    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planes, extrasamples=["assocalpha"])
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("depth", DTYPES)
+def test_colors_that_alpha_has_multiplied_are_divided_by_it(tmp_path, depth, channels, planes, keys, big):
+    if depth == "float" and "predictor" in keys:
+        pytest.skip("differences of floats are another predictor")
+    pixels = picture(4, DTYPES[depth])[..., -channels:]
+    top = 1.0 if depth == "float" else np.iinfo(pixels.dtype).max
+    pixels[:3, :, -1], pixels[3:6, :, -1] = 0, top
+    multiplied = pixels[..., :-1] * (pixels[..., -1:] / top)
+    stored = np.dstack([multiplied if depth == "float" else np.rint(multiplied), pixels[..., -1]]).astype(pixels.dtype)
+    stored = np.ascontiguousarray(np.moveaxis(stored, 2, 0)) if planes == "separate" else stored
+    kind = {"photometric": "rgb" if channels == 4 else "minisblack", "extrasamples": ["assocalpha"]}
+    tifffile.imwrite(tmp_path / "a.tif", stored, planarconfig=planes, **kind, **keys, **big)
+    photo, wanted = read_photo(tmp_path / "a.tif"), as_codes(pixels)
+    colors = np.repeat(wanted[..., :1], 3, 2) if channels == 2 else wanted[..., :3]
+    np.testing.assert_array_equal(photo.alpha, wanted[..., -1])
+    seen = pixels[..., -1] > top / 10
+    assert np.abs(photo.pixels.astype(int) - colors)[seen].max() <= 6  # half a code through a tenth of alpha
+    np.testing.assert_array_equal(photo.pixels[3:6], colors[3:6])
+    np.testing.assert_array_equal(read_codes(tmp_path / "a.tif"), wanted[..., -1])
+
+
+@pytest.mark.parametrize("keys", [{}, {"compression": "zlib", "predictor": 2}, {"tile": (16, 16)}])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_shallow_grey_with_alpha_is_both(tmp_path, photometric, planes, keys):
+    pixels = picture(2, np.uint8)
+    stored = np.ascontiguousarray(np.moveaxis(pixels, 2, 0)) if planes == "separate" else pixels
+    kind = {"photometric": photometric, "planarconfig": planes, "extrasamples": ["unassalpha"]}
+    tifffile.imwrite(tmp_path / "a.tif", stored, **kind, **keys)
+    grey = pixels[..., 0] if photometric == "minisblack" else 255 - pixels[..., 0]
     photo = read_photo(tmp_path / "a.tif")
-    np.testing.assert_array_equal(photo.alpha, pixels[..., 3])
-    seen = pixels[..., 3] > 6553
-    assert np.abs(photo.pixels.astype(int) - pixels[..., :3])[seen].max() <= 6  # half a code through a tenth of alpha
-    np.testing.assert_array_equal(photo.pixels[3:6], pixels[3:6, :, :3])
+    np.testing.assert_array_equal(photo.pixels, np.repeat(grey[..., None], 3, 2))
+    np.testing.assert_array_equal(photo.alpha, pixels[..., 1])
 
 
 def test_a_kind_that_no_decoder_knows_is_said(tmp_path):

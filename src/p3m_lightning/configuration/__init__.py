@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from p3m_lightning.configuration.added_keys import refuse_unread
 from p3m_lightning.configuration.explanations import explained, one_line
+from p3m_lightning.configuration.hydra_keys import refuse_unread_by_hydra
 from p3m_lightning.configuration.quoting import with_quoted_paths
 from p3m_lightning.schema import InputError
 
@@ -50,10 +51,14 @@ def compose(verb: str, overrides: Sequence[str]) -> Any:
             return hydra_compose(verb, overrides=with_quoted_paths(overrides), return_hydra_config=True)
     except HydraException as error:
         raise InputError(explained(error, verb, partial(compose, verb), overrides)) from error
+    except KeyError as error:
+        if not any("hydra.job.env_copy" in override for override in overrides):
+            raise
+        raise InputError(f"hydra.job.env_copy: there is no environment variable {error}") from None
 
 
 def refuse_unread_keys(verb: str, overrides: Sequence[str], config: Any = None) -> None:
-    """Raise InputError in one line where `overrides` add a key to `conf/<verb>.yaml` that nothing reads.
+    """Raise InputError in one line where `overrides` add a key to `conf/<verb>.yaml`, or to Hydra's, that nothing reads.
 
     `config` is what they compose to, where that is known.
     """
@@ -61,17 +66,19 @@ def refuse_unread_keys(verb: str, overrides: Sequence[str], config: Any = None) 
     if not added:
         return
 
-    def plain(tree: Any) -> dict[str, Any]:
+    def plain(tree: Any, hydra: bool = False) -> dict[str, Any]:
         from omegaconf import OmegaConf
 
-        container = OmegaConf.to_container(OmegaConf.masked_copy(tree, [key for key in tree if key != "hydra"]))
+        container = OmegaConf.to_container(OmegaConf.masked_copy(tree, [k for k in tree if (k == "hydra") is hydra]))
         return cast("dict[str, Any]", container)
 
     def declared() -> dict[str, Any]:
         files = [o for o in overrides if not any(_within(o.lstrip("+~").split("=")[0], key) for key in added)]
         return plain(compose(verb, files))
 
-    refuse_unread(overrides, plain(config or compose(verb, overrides)), declared)
+    composed = config or compose(verb, overrides)
+    refuse_unread_by_hydra(overrides, plain(composed, hydra=True).get("hydra", {}))
+    refuse_unread(overrides, plain(composed), declared)
 
 
 def _within(key: str, other: str) -> bool:

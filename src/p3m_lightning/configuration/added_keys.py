@@ -55,6 +55,15 @@ def refuse_unread(overrides: Sequence[str], tree: Mapping[str, Any], declared: C
 
 def added_paths(overrides: Sequence[str]) -> Iterator[Path]:
     """Yield the keys that `+` and `++` add, those inside given mappings one by one, without Hydra's own and groups."""
+    return (path for path in _added(overrides) if path[0] != "hydra")
+
+
+def paths_below_hydra(overrides: Sequence[str]) -> Iterator[Path]:
+    """Yield the keys that `+` and `++` add below `hydra`, without it; groups are left out."""
+    return (path[1:] for path in _added(overrides) if path[0] == "hydra" and len(path) > 1)
+
+
+def _added(overrides: Sequence[str]) -> Iterator[Path]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     for line in overrides:
@@ -62,7 +71,7 @@ def added_paths(overrides: Sequence[str]) -> Iterator[Path]:
             continue
         override = OverridesParser.create().parse_override(line)
         key = override.key_or_group
-        if override.package is None and "/" not in key and "[" not in key and not key.startswith("hydra."):
+        if override.package is None and "/" not in key and "[" not in key:
             yield from (tuple(key.split(".")) + rest for rest in _leaves(override.value()))
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from p3m_lightning.images.pixels import from_unit, strips
@@ -24,8 +25,10 @@ _COLORS, _EXTRA, _PROFILE = 320, 338, 34675
 _REDUCED, _MASK = 1, 4  # bits of the subfile type
 _UNSIGNED, _SIGNED, _FLOATS = 1, 2, 3
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2
+_GREY = (_MIN_IS_WHITE, _MIN_IS_BLACK)
+_JPEG = (6, 7)  # compressions
 _MOSAICS = (32803, 34892)  # raw sensor data
-_PREMULTIPLIED = 1  # the kind of extra channel that colors have been multiplied by
+_PREMULTIPLIED, _ALPHA = 1, 2  # kinds of extra channel; colors have been multiplied by the first
 _BIG_MOTOROLA = b"MM\0+"  # 64-bit big-endian, which Pillow takes for 32-bit
 _SHORTS = (_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PREDICTOR, _FORMAT, _FILL_ORDER, _EXTRA, _COLORS, _PLANAR)
 _PLAIN = (_WIDTH, _HEIGHT, _COMPRESSION, _FILL_ORDER, _ROWS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT)
@@ -93,6 +96,9 @@ def outline(page: Page) -> bytes:
 def deep_pixels(content: bytes, page: Page, name: str) -> np.ndarray | None:
     """Return gray or RGB pixels of 16 bits or floats as uint16 (H, W[, C]), not rotated; None leaves it to Pillow.
 
+    So it returns 8 bits, as uint8, where colors have been multiplied by alpha or grey has one: of these Pillow knows
+    some layouts alone, and of planes it may lose the alpha.
+
     Args:
         content: a file whose first page is `page`.
         page: the page to decode.
@@ -106,19 +112,20 @@ def deep_pixels(content: bytes, page: Page, name: str) -> np.ndarray | None:
     _check_extent(content, tags)
     bits, formats = set(_sequence(tags.get(_BITS, 1))), set(_sequence(tags.get(_FORMAT, _UNSIGNED)))
     if formats == {_FLOATS}:
-        return _unit_codes(_samples(content, tags), name, inverted=tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE)
+        return _whole(_unit_codes(_samples(content, tags), name), tags)
     if _SIGNED in formats or (max(bits) > 8 and bits != {16}):
         kind = "signed integers" if _SIGNED in formats else f"integers of {max(bits)} bits"
         raise InputError(f"{name}: {kind}, whose range is unknown; save it with 8 or 16 bits")
     photometric, samples = tags.get(_PHOTOMETRIC), int(tags.get(_SAMPLES, 1))
-    if bits != {16} or not (samples <= 2 or photometric == _RGB):
+    extra = int(_sequence(tags.get(_EXTRA, 0))[0])
+    shallow = bits == {8} and (extra == _PREMULTIPLIED or (extra == _ALPHA and samples == 2))
+    shallow = shallow and int(tags.get(_COMPRESSION, 1)) not in _JPEG and photometric in (*_GREY, _RGB)
+    if not (bits == {16} or shallow) or not (samples <= 2 or photometric == _RGB):
         return None
     pixels = _samples(content, tags)
-    if pixels.dtype != np.uint16:
+    if pixels.dtype != (np.uint8 if shallow else np.uint16):
         raise OSError(f"decoded as {pixels.dtype}")
-    if photometric == _MIN_IS_WHITE:
-        pixels = np.invert(pixels) if samples == 1 else np.dstack([np.invert(pixels[..., 0]), pixels[..., 1]])
-    return pixels if samples in (1, 3) else _with_alpha(pixels, tags)
+    return _whole(pixels, tags)
 
 
 def kind(tags: Tags) -> str:
@@ -129,6 +136,13 @@ def kind(tags: Tags) -> str:
     floats = set(_sequence(tags.get(_FORMAT, _UNSIGNED))) == {_FLOATS}
     bits = f"{max(_sequence(tags.get(_BITS, 1)))} bits{' of floats' if floats else ''}"
     return f"a TIFF of {channels} channel{'s' if channels > 1 else ''}, {bits}, {named}"
+
+
+def _whole(pixels: np.ndarray, tags: Tags) -> np.ndarray:
+    """Return stored codes as they are meant: black at 0, colors not multiplied by alpha."""
+    if tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE:
+        pixels = np.invert(pixels) if pixels.ndim == 2 else np.dstack([np.invert(pixels[..., 0]), pixels[..., 1:]])
+    return _with_alpha(pixels, tags) if pixels.ndim == 3 and pixels.shape[2] in (2, 4) else pixels
 
 
 def _with_alpha(pixels: np.ndarray, tags: Tags) -> np.ndarray:
@@ -143,15 +157,14 @@ def _with_alpha(pixels: np.ndarray, tags: Tags) -> np.ndarray:
     return pixels
 
 
-def _unit_codes(values: np.ndarray, name: str, inverted: bool) -> np.ndarray:
+def _unit_codes(values: np.ndarray, name: str) -> np.ndarray:
     if not np.isfinite(values).all():
         raise InputError(f"{name}: an image of floats that holds NaN or infinity; save it with 8 or 16 bits")
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 1:
         span = f"{low:g} to {high:g}"
         raise InputError(f"{name}: an image of floats from {span}; they must lie in [0, 1], or save it with 16 bits")
-    codes = from_unit(values.astype(np.float64), np.uint16)
-    return np.invert(codes) if inverted else codes
+    return from_unit(values.astype(np.float64), np.uint16)
 
 
 def _samples(content: bytes, tags: Tags) -> np.ndarray:
@@ -164,9 +177,7 @@ def _samples(content: bytes, tags: Tags) -> np.ndarray:
     pixels = _decoded(_file_of(content, tags, samples), tags)
     if samples > 1 and pixels.shape[2:] != (samples,):
         raise OSError(f"{samples} channels of this kind are not supported")
-    if samples == 1:
-        return pixels
-    return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if samples == 4 else cv2.COLOR_BGR2RGB)
+    return pixels
 
 
 def _side_by_side(content: bytes, tags: Tags, samples: int) -> np.ndarray:
@@ -182,10 +193,16 @@ def _side_by_side(content: bytes, tags: Tags, samples: int) -> np.ndarray:
 
 
 def _decoded(content: bytes, tags: Tags) -> np.ndarray:
+    """Decode a file that `_file_of` made: 8 bits by Pillow, as OpenCV brings tiles of them to another layout."""
+    if set(_sequence(tags.get(_BITS, 1))) == {8}:
+        with Image.open(io.BytesIO(content), formats=["TIFF"]) as image:
+            return np.array(image)
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise OSError(f"{kind(tags)}: broken, or not supported")
-    return pixels
+    if pixels.ndim == 2:
+        return pixels
+    return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
 
 
 def _file_of(content: bytes, tags: Tags, samples: int, plane: int | None = None) -> bytes:
@@ -196,7 +213,7 @@ def _file_of(content: bytes, tags: Tags, samples: int, plane: int | None = None)
         entries[tag] = [int(_sequence(tags.get(tag, 1))[0])] * channels
     entries |= {_PHOTOMETRIC: [_RGB if channels > 1 else _MIN_IS_BLACK], _SAMPLES: [channels]}
     if channels > 3:
-        entries[_EXTRA] = [0] * (channels - 3)
+        entries[_EXTRA] = [_ALPHA] + [0] * (channels - 4)
     for tag in _PLACES:
         if tag in tags:
             values = [int(value) for value in _sequence(tags[tag])]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from p3m_lightning.configuration import as_hydra_job, compose, compose_run, one_line
+from p3m_lightning.configuration import as_hydra_job, compose, compose_run, one_line, refuse_unread_keys
 from p3m_lightning.configuration.quoting import with_quoted_paths
 from p3m_lightning.schema import InputError
 
@@ -45,6 +45,7 @@ def run_sweep(overrides: Sequence[str]) -> None:
     given = parse([HYDRAS_OWN.get(override, override) for override in overrides if override != "ckpt=last"])
     fixed = [str(override.input_line) for override in given if not override.is_sweep_override()]
     config = compose("train", fixed)
+    refuse_unread_keys("train", fixed, config)
     sweep = describe(config, fixed, given, resumed="ckpt=last" in overrides)
     compose_run(
         "train", [*sweep.overrides, *first_point(sweep)], sweep.folder / "0"
