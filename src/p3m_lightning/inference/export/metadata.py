@@ -70,7 +70,7 @@ def published_facts(name: str) -> Facts:
 
 
 def _training_set(config: Mapping[str, Any]) -> str | None:
-    train = config.get("data", {}).get("train") or {}
+    train = (config.get("data") or {}).get("train") or {}
     parts = train["datasets"].values() if "datasets" in train else [train]
     names = [part["name"] for part in parts if "name" in part]
     return ", ".join(dict.fromkeys(names)) or None
