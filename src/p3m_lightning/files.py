@@ -12,7 +12,7 @@ import tempfile
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -43,6 +43,29 @@ BEGINNINGS = {
 
 PROBED = 3  # results made in advance, to estimate the size of all
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FREE = "free some disk space and run the command again"
+CURES = {
+    errno.ENOSPC: FREE,
+    errno.EDQUOT: FREE,
+    errno.EFBIG: "files may not grow that large here: raise the limit (`ulimit -f`) or choose another folder",
+    errno.EROFS: "choose a folder of a file system that can be written to",
+    errno.EACCES: "check the permissions of the folder",
+    errno.EPERM: "check the permissions of the folder",
+}
+"""What to do where a file cannot be written, by the number of the error."""
+
+
+class NoRoomError(InputError):
+    """A file found no room: what comes after it would find none either."""
+
+
+def unwritable(path: str | Path, error: OSError) -> InputError:
+    """Return what to say of a file that could not be written: which, why, and what to do; no room: `NoRoomError`."""
+    kind = NoRoomError if error.errno in NO_ROOM else InputError
+    cure = CURES.get(error.errno or 0, "choose another folder")
+    return kind(f"{path}: cannot be written ({error.strerror or error}); {cure}")
+
 
 @contextmanager
 def atomic_path(path: str | Path, durable: bool = False) -> Iterator[Path]:
@@ -50,12 +73,18 @@ def atomic_path(path: str | Path, durable: bool = False) -> Iterator[Path]:
 
     Args:
         path: the file that is to appear whole or not at all.
-        durable: sync to disk first, so that a power cut after the renaming loses nothing; takes milliseconds.
+        durable: wait until the disk has it, so that a power cut after the renaming costs nothing; milliseconds a file.
+
+    Raises:
+        InputError: no right to write, or no room (`NoRoomError`); it names `path`. Errors of other files pass.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise unwritable(path, error) from error
     aside = Path(name)
     try:
         yield aside
@@ -64,8 +93,13 @@ def atomic_path(path: str | Path, durable: bool = False) -> Iterator[Path]:
                 os.fsync(file.fileno())
         os.chmod(aside, 0o666 & ~_UMASK)
         os.replace(aside, path)
+    except OSError as error:
+        if error.errno in NO_ROOM or error.filename in (name, aside):
+            raise unwritable(path, error) from error
+        raise
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # of a folder that is gone, or a file system that became read-only
+            aside.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
@@ -135,22 +169,20 @@ def check_space(tasks: Sequence[Task], size: Callable[[Task], int], folder: Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all.
+    """Write a file that appears whole or not at all; raises as `atomic_path` does."""
+    with atomic_path(path) as aside:
+        aside.write_bytes(content)
 
-    Raises:
-        InputError: no space or no permission; the message says which.
+
+def with_sorted_notes(header: bytes) -> bytes:
+    """Return the header of a safetensors file with its metadata in alphabetical order.
+
+    The library writes them in a random one, and the same content would not be the same file twice.
     """
-    try:
-        with atomic_path(path) as aside:
-            aside.write_bytes(content)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        cure = (
-            "free some disk space and run the command again to resume"
-            if full
-            else "check the permissions of the folder"
-        )
-        raise InputError(f"{path}: cannot be written ({error.strerror}); {cure}") from None
+    content = json.loads(header)
+    content["__metadata__"] = dict(sorted(content["__metadata__"].items()))
+    ordered = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode().ljust(len(header))
+    return ordered if len(ordered) == len(header) else header
 
 
 def plain_name(name: str) -> str:

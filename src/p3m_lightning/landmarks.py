@@ -104,11 +104,8 @@ def write_landmarks(path: str | Path, landmarks: Landmarks, **other: object) -> 
         InputError: the file cannot be written.
     """
     content = {**other, "landmarks": {stem: rounded(faces) for stem, faces in landmarks.items()}}
-    try:
-        with atomic_path(path) as aside:
-            aside.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    with atomic_path(path) as aside:
+        aside.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def rounded(faces: Sequence[np.ndarray]) -> list[list[list[float]]]:

@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from p3m_lightning.cli import main
 from p3m_lightning.configuration import compose_run
+from p3m_lightning.gan.callbacks import TickCheckpoints
 from p3m_lightning.gan.generator import load_generator
 from p3m_lightning.gan.module import gaussian_blur, step_seed
 from p3m_lightning.gan.run import build_gan
@@ -105,6 +106,27 @@ def test_a_resumed_run_ends_bit_by_bit_where_an_unbroken_one_ends(discs, tmp_pat
 def moments(checkpoint):
     """What Adam remembers of every parameter."""
     return [one["exp_avg_sq"] for state in checkpoint["optimizer_states"] for one in state["state"].values()]
+
+
+def test_a_kill_behind_the_checkpoint_of_a_tick_costs_no_row(discs, tmp_path, monkeypatch):
+    """What a tick measures is logged before it is saved: a resumed run begins with the next one."""
+    options = [*TINY, *SHORT, "images=32"]
+    assert main(["gan", "train", *options, *paths(discs, tmp_path / "whole")]) == 0
+    folder, save = tmp_path / "run", TickCheckpoints.tick
+
+    def die(*arguments):
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TickCheckpoints, "tick", die)
+        main(["gan", "train", *options, *paths(discs, folder)])
+    assert main(["gan", "train", *options, *paths(discs, folder), f"ckpt={folder}/checkpoints/last.ckpt"]) == 0
+    measured = [
+        [row["val/distance"] for row in rows(run) if row["val/distance"]] for run in (folder, tmp_path / "whole")
+    ]
+    assert len(measured[0]) == 2
+    assert measured[0] == measured[1]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import io
 import itertools
+import struct
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -25,6 +27,19 @@ def picture(channels, dtype):
 
 def as_codes(pixels):
     return np.rint(pixels.astype(np.float64) * 65535).astype(np.uint16) if pixels.dtype == np.float32 else pixels
+
+
+def test_a_few_bytes_that_speak_of_millions_of_channels_are_refused_without_making_lists_of_them(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", picture(1, np.float32), photometric="minisblack")
+    content, entry = (tmp_path / "a.tif").read_bytes(), struct.pack("<HHL", 277, 3, 1)  # channels, a short, one of them
+    at = content.index(entry)
+    (tmp_path / "a.tif").write_bytes(content[:at] + struct.pack("<HHLL", 277, 4, 1, 134_228_553) + content[at + 12 :])
+    tracemalloc.start()
+    with pytest.raises(InputError, match="134228553 channels are not known"):
+        read_deep(tmp_path / "a.tif")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 10e6
 
 
 @pytest.mark.parametrize("order", "<>")

@@ -103,6 +103,30 @@ def test_a_kill_in_the_epoch_after_one_that_was_resumed_costs_no_row(unbroken, p
     expect_equal(folder, unbroken)
 
 
+@pytest.mark.parametrize("moment", ["inside an epoch", "behind its checkpoint"])
+def test_a_kill_costs_nothing_of_what_an_epoch_logs_at_its_end(moment, portraits, tmp_path, monkeypatch):
+    options = ["trainer.max_epochs=2", "callbacks.gradient_shares.every_n_batches=2", "~data.tests"]
+    assert train(portraits, tmp_path / "whole", *options) == 0
+    folder, save = tmp_path / "run", LastCheckpoint.on_train_epoch_end
+
+    def die(callback=None, trainer=None, module=None):
+        if trainer is not None:
+            save(callback, trainer, module)
+        raise Kill
+
+    with monkeypatch.context() as patch:
+        if moment == "inside an epoch":
+            at_batch(patch, 0, 1, die)
+        else:
+            patch.setattr(LastCheckpoint, "on_train_epoch_end", die)
+        patch.setattr(LastCheckpoint, "on_exception", lambda *_: None)
+        with pytest.raises(Kill):
+            train(portraits, folder, *options, "callbacks.last.every_n_minutes=0")
+    assert train(portraits, folder, *options, f"ckpt={folder}/checkpoints/last.ckpt") == 0
+    expect_equal(folder, tmp_path / "whole")
+    assert sum(any("gradient_share" in key for key in row) for row in rows(folder)) == 2
+
+
 def test_a_run_that_was_killed_while_it_was_tested_is_tested_again_in_its_rows(unbroken, portraits, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(unbroken, folder)

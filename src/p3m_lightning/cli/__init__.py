@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import re
 import signal
@@ -66,9 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"p3m: {one_line(error)}", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        from p3m_lightning.files import NO_ROOM, unwritable
+
+        if error.errno in NO_ROOM:
+            print(f"p3m: {one_line(unwritable(error.filename or 'a file', error))}", file=sys.stderr)
+        elif error.filename is None:
             raise
-        print(f"p3m: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
+        else:
+            print(f"p3m: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
 
 

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from p3m_lightning.cli import AtLeast
-from p3m_lightning.schema import InputError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,9 +45,6 @@ def run(options: argparse.Namespace) -> None:
     runs = read_runs(options.runs)
     blocks = compare(runs, settings)
     page = options.out / "compare.html"
-    try:
-        write_html(page, f"p3m compare: {', '.join(run.label for run in runs)}", blocks)
-        write_markdown(options.out / "compare.md", blocks)
-    except OSError as error:
-        raise InputError(f"{options.out}: cannot be written ({error.strerror})") from None
+    write_html(page, f"p3m compare: {', '.join(run.label for run in runs)}", blocks)
+    write_markdown(options.out / "compare.md", blocks)
     print(page)

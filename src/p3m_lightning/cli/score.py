@@ -123,12 +123,7 @@ def _write(options: argparse.Namespace, reports: Mapping[str, dict[str, Any]], s
     for name, other in others:
         for row, more in zip(rows, other["images"], strict=True):
             row |= {f"{name}_{key}": value for key, value in more.items() if key != "name"}
-    try:
-        path = options.json
-        if path:
-            write_json(path, report | extra | dict(others))
-        path = options.csv
-        if path:
-            write_csv(path, rows)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    if options.json:
+        write_json(options.json, report | extra | dict(others))
+    if options.csv:
+        write_csv(options.csv, rows)

@@ -16,6 +16,7 @@ from p3m_lightning.gan.module import StyleMatteGANModule, over
 from p3m_lightning.gan.rgba import GANDataset, stack_pictures
 from p3m_lightning.images import write_image
 from p3m_lightning.sheets import to_picture
+from p3m_lightning.training.checkpointing import log_epoch
 
 GREY = 0.5
 """Backdrop of portraits for measuring distances; it is not generated."""
@@ -159,7 +160,8 @@ class TickCheckpoints(TickCallback):
         self.folder = Path(folder)
 
     def tick(self, trainer: Trainer, module: StyleMatteGANModule) -> None:
-        """Save the checkpoints; this callback must come after `Distance`."""
+        """Save, after what the tick has to log; this callback stands behind the measurement."""
+        log_epoch(trainer)
         trainer.save_checkpoint(self.folder / "last.ckpt")
         best = best_of(measured(trainer))
         if best is not None and best["images"] == int(module.seen):

@@ -252,8 +252,9 @@ def _head(stream: BinaryIO) -> bytes:
 
 def _content(stream: BinaryIO, name: str) -> bytes:
     most = BYTES_A_PIXEL * pixel_limit()
+    size = stream.seek(0, os.SEEK_END)  # as much is asked for as there is: room for all of it is made beforehand
     stream.seek(0)
-    content = stream.read(most + 1)
+    content = stream.read(min(size, most) + 1)
     if len(content) > most:
         raise InputError(f"{name}: longer than {most / 1e9:g} GB; --max-megapixels N allows larger ones")
     return content

@@ -79,6 +79,8 @@ def write_image(path: str | Path, pixels: np.ndarray, **options: Any) -> None:
                 aside.write_bytes(_deep_png(pixels, options.get("icc_profile")))
             else:
                 aside.write_bytes(_encoded(Image.fromarray(pixels), aside.suffix, options))
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: cannot be written ({error})") from None
 

@@ -17,6 +17,7 @@ from p3m_lightning.schema import InputError
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PAGES = 256  # most pages looked at
+CHANNELS = 32  # most channels decoded; a file of a few bytes may declare millions, of which lists are made
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 254, 256, 257, 258, 259, 262, 266
 _STRIPS, _STRIP_SIZES, _ORIENTATION, _SAMPLES, _ROWS, _PLANAR = 273, 279, 274, 277, 278, 284
@@ -110,6 +111,8 @@ def deep_pixels(content: bytes, page: Page, name: str) -> np.ndarray | None:
     """
     tags = page.tags
     _check_extent(content, tags)
+    if int(tags.get(_SAMPLES, 1)) > CHANNELS:
+        raise OSError(f"{tags[_SAMPLES]} channels are not known")
     bits, formats = set(_sequence(tags.get(_BITS, 1))), set(_sequence(tags.get(_FORMAT, _UNSIGNED)))
     if formats == {_FLOATS}:
         return _whole(_unit_codes(_samples(content, tags), name), tags)

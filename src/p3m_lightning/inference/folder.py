@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from p3m_lightning.files import NoRoomError
 from p3m_lightning.images import Photo, read_photo, read_trimap
 from p3m_lightning.inference.finder import Task
 from p3m_lightning.inference.matte import Matte, Products
@@ -196,8 +197,8 @@ def _failure(task: Task, future: Future[None]) -> str | None:
 
 
 def _reason(error: Exception, task: Task) -> str:
-    """Return one line that names the file; re-raise errors that are neither the file's fault nor lack of memory."""
-    if isinstance(error, RuntimeError) and "memory" not in str(error):
+    """Return one line that names the file; what is neither the file's fault nor lack of memory is raised again."""
+    if isinstance(error, NoRoomError) or (isinstance(error, RuntimeError) and "memory" not in str(error)):
         raise error
     line = " ".join(str(error).split()) or "not enough memory"
     return line if str(task.source) in line else f"{task.source}: {line}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 import re
 import warnings
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from p3m_lightning.configuration import current_targets
 from p3m_lightning.configuration.recorded import verify_shapes
-from p3m_lightning.files import atomic_path, weights_format
+from p3m_lightning.files import atomic_path, weights_format, with_sorted_notes
 from p3m_lightning.messages import no_such, shortened
 from p3m_lightning.models.keymaps import ENCODER_MAPS, KEY_MAPS, KeyMap
 from p3m_lightning.schema import InputError
@@ -24,6 +25,7 @@ from p3m_lightning.schema import InputError
 Weights = Mapping[str, Tensor]
 
 
+NUMBER = float | int | None
 SHAPES = {
     "model.*": str | float | int | list | tuple | dict | None,
     "model.name": str,
@@ -31,6 +33,14 @@ SHAPES = {
     "model.pretrained": str | None,
     "inference": dict | None,
     "inference.mode": str | None,
+    "inference.scale": NUMBER,
+    "inference.short_side": NUMBER,
+    "inference.detail_scale": NUMBER,
+    "inference.detail_short_side": NUMBER,
+    "inference.cap": NUMBER,
+    "inference.multiple": NUMBER,
+    "inference.tile": NUMBER,
+    "inference.overlap": NUMBER,
     "data": dict | None,
     "data.train": dict | None,
     "data.train.name": str,
@@ -130,12 +140,26 @@ def uncompiled(state: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 
 def save_weights(model: nn.Module, config: Mapping, path: str | Path) -> None:
-    """Write the weights of `model` as safetensors, and `config` (see `Checkpoint`) as JSON in the metadata."""
+    """Write the weights of `model` as safetensors, `config` (see `Checkpoint`) as JSON in the metadata.
+
+    Raises:
+        InputError: no room for the file, or no right to write it.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with atomic_path(path) as aside:
-        save_file(state, aside, metadata={"format": "pt", "config": json.dumps(config)})
+        try:
+            save_file(state, aside, metadata={"format": "pt", "config": json.dumps(config)})
+        except SafetensorError as error:  # of what went wrong with the disk it keeps the number in its text alone
+            if not (code := re.search(r"\(os error (\d+)\)", str(error))):
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(aside)) from error
+        with aside.open("r+b") as file:
+            header = file.read(int.from_bytes(file.read(8), "little"))
+            file.seek(8)
+            file.write(with_sorted_notes(header))
 
 
 def _format(path: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from p3m_lightning.files import atomic_path
+from p3m_lightning.files import atomic_path, write_json
 from p3m_lightning.images import write_image
 from p3m_lightning.landmarks import rounded
 from p3m_lightning.messages import refuse_other_settings
@@ -159,11 +159,7 @@ def _claim(root: Path, parameters: dict[str, Any], overwrite: bool) -> None:
             shutil.rmtree(root / folder, ignore_errors=True)
     elif root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise InputError(f"{root}: exists and was not made by this command (no {MANIFEST}); choose another folder")
-    try:
-        with atomic_path(manifest) as aside:
-            aside.write_text(json.dumps(parameters, indent=2) + "\n")
-    except OSError as error:
-        raise InputError(f"{root}: cannot be written ({error.strerror})") from None
+    write_json(manifest, parameters)
 
 
 def _read_manifest(path: Path) -> dict[str, object]:

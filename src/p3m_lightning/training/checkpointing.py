@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +14,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from p3m_lightning.configuration import relocated
 from p3m_lightning.configuration.places import with_places, without_places
-from p3m_lightning.files import atomic_path, clear_leftovers
+from p3m_lightning.files import NO_ROOM, NoRoomError, atomic_path, clear_leftovers
 from p3m_lightning.schema import InputError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BROKEN_OFF = ("No space", "unexpected pos", "write", "Write")
 """Messages of torch's writer about a full disk, depending on when it became full."""
 
@@ -39,6 +37,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         try:
             with atomic_path(path, durable=True) as aside:
                 torch.save(checkpoint, aside)
+        except NoRoomError as error:
+            raise _told(path, error.__cause__ or error) from error
         except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
             raise _told(path, error) from error
 
@@ -87,6 +87,11 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.strategy.reduce_boolean_decision(due, all=False):
             self._save_checkpoint(trainer, self.format_checkpoint_name({}, filename="last"))
 
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Save, after what the epoch has to log."""
+        log_epoch(trainer)
+        super().on_train_epoch_end(trainer, module)
+
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         """Save the state before an interrupt or an error, unless saving itself failed."""
         if self._kept_step is not None and not isinstance(exception, InputError):
@@ -102,6 +107,18 @@ class LastCheckpoint(ModelCheckpoint):
             super()._save_checkpoint(trainer, filepath)
             loop._batches_that_stepped += begun
             self._kept_step, self._saved_at = trainer.global_step, time.monotonic()
+
+
+def log_epoch(trainer: Trainer) -> None:
+    """Log at the end of an epoch what it has gathered, as Lightning does after the checkpoints.
+
+    A run that is killed in between goes on with the next epoch, and would never log it.
+    """
+    connector, loop = trainer._logger_connector, trainer.fit_loop.epoch_loop
+    connector.on_epoch_end()  # what callbacks monitor
+    loop._batches_that_stepped -= 1  # as Lightning: rows count from 0
+    connector.update_train_epoch_metrics()  # nothing is left for the second time
+    loop._batches_that_stepped += 1
 
 
 def _counts_once_more(trainer: Trainer) -> bool:
@@ -147,12 +164,12 @@ def take_home(checkpoint: dict[str, Any], path: str | Path | None) -> None:
         checkpoint["callbacks"] = with_places(checkpoint["callbacks"], {"run": run})
 
 
-def _told(path: str | Path, error: OSError | RuntimeError) -> InputError:
+def _told(path: str | Path, error: BaseException) -> InputError:
     code = getattr(error, "errno", None)
     broken_off = isinstance(error, RuntimeError) and any(part in str(error) for part in BROKEN_OFF)
     cure = (
         "free some disk space and resume with ckpt=last"
-        if broken_off or code in FULL
+        if broken_off or code in NO_ROOM
         else "check the permissions of the folder"
     )
     reason = "the disk is full" if broken_off else getattr(error, "strerror", None) or error

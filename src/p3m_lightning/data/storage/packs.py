@@ -19,6 +19,7 @@ from lz4 import block
 from safetensors import safe_open
 from safetensors.numpy import save
 
+from p3m_lightning.files import with_sorted_notes
 from p3m_lightning.schema import InputError
 
 SUFFIX = ".safetensors"
@@ -61,7 +62,9 @@ def encode_pack(maps: Mapping[str, np.ndarray], sources: Mapping[str, Sequence[i
         tensors[f"{role}.starts"] = np.cumsum([0, *map(len, blobs)], dtype=np.int64)
         tensors[f"{role}.relative"] = np.array(relative)
         layout[role] = {"shape": pixels.shape, "dtype": pixels.dtype.name, "tile": size, "source": sources.get(role)}
-    return save(tensors, metadata={"layout": LAYOUT, "roles": json.dumps(layout)})
+    content = save(tensors, metadata={"layout": LAYOUT, "roles": json.dumps(layout)})
+    start = 8 + int.from_bytes(content[:8], "little")
+    return content[:8] + with_sorted_notes(content[8:start]) + content[start:]
 
 
 def signature(path: Path) -> list[int]:

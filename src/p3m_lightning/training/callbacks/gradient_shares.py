@@ -37,6 +37,7 @@ class GradientShares(Callback):
         self.sums: dict[str, float] = {}
         self.measured = 0
         self.seen = 0
+        self.in_epoch: dict[str, list[float]] = {}  # of the one that is under way
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         """Refuse sharded parameters, of which only pieces would be measured."""
@@ -56,8 +57,14 @@ class GradientShares(Callback):
         self.measured += 1
         for name, share in shares.items():
             self.sums[name] = self.sums.get(name, 0.0) + share
-        logged = {f"train/gradient_share/{name}": share for name, share in shares.items()}
-        module.log_dict(logged, on_step=False, on_epoch=True, batch_size=1, rank_zero_only=True)
+            self.in_epoch.setdefault(name, []).append(share)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Log the means of the epoch; what Lightning gathers for them itself would not outlive a kill."""
+        means = {f"train/gradient_share/{name}": sum(found) / len(found) for name, found in self.in_epoch.items()}
+        if means:
+            module.log_dict(means, rank_zero_only=True)
+        self.in_epoch = {}
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Write the means of the run."""
@@ -66,12 +73,13 @@ class GradientShares(Callback):
             write_json(self.folder / "gradient_shares.json", means)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums, so that the means of a resumed run are those of the whole run."""
-        return {"sums": self.sums, "measured": self.measured, "seen": self.seen}
+        """Return the sums, so that a resumed run's means are those of the whole run."""
+        return {"sums": self.sums, "measured": self.measured, "seen": self.seen, "in_epoch": self.in_epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the sums."""
         self.sums, self.measured, self.seen = state["sums"], state["measured"], state["seen"]
+        self.in_epoch = state.get("in_epoch", {})  # older checkpoints lack it
 
 
 def gradient_shares(terms: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]) -> dict[str, float] | None:

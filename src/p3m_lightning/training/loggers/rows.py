@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
-from p3m_lightning.files import atomic_path
+from p3m_lightning.files import atomic_path, unwritable
 
 
 class _AppendingWriter(ExperimentWriter):
@@ -23,8 +23,15 @@ class _AppendingWriter(ExperimentWriter):
                 self.metrics_keys = file.readline().strip().split(",")
 
     def save(self) -> None:
-        """Write the metrics; the hyperparameters are in the run folder's config.yaml already."""
-        super(ExperimentWriter, self).save()
+        """Write the metrics; the hyperparameters are in the run folder's config.yaml already.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        try:
+            super(ExperimentWriter, self).save()
+        except OSError as error:
+            raise unwritable(self.metrics_file_path, error) from error
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         self.rewrite(fieldnames, lambda row: True)
