@@ -110,7 +110,7 @@ class AtLeast(argparse.Action):
         Raises:
             InputError: it is too small; a type could only raise errors that argparse rewords.
         """
-        smallest = min(values) if isinstance(values, list) else values
+        smallest = min(values, default=self.least) if isinstance(values, list) else values
         if smallest < self.least:
             raise InputError(f"{option_string} {smallest}: give {self.least} or more")
         setattr(namespace, self.dest, values)
