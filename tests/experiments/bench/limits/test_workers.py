@@ -23,9 +23,10 @@ def make_pairs(root):
     from p3m_lightning.images import write_image
     from p3m_lightning.synthetic import render_portrait
 
-    portrait = render_portrait(0, 128)
-    write_image(root / "train/blurred_image/a.jpg", portrait.image, quality=90)
-    write_image(root / "train/mask/a.png", portrait.alpha)
+    for seed in (0, 1):
+        portrait = render_portrait(seed, 128)
+        write_image(root / f"train/blurred_image/{seed}.jpg", portrait.image, quality=90)
+        write_image(root / f"train/mask/{seed}.png", portrait.alpha)
     cache_foregrounds(root, announce=lambda line: None)
     pack_dataset(root, announce=lambda line: None)
 
