@@ -114,7 +114,7 @@ class AtLeast(argparse.Action):
         Raises:
             InputError: the value is too small; argparse would reword the error of a `type`.
         """
-        smallest = min(values) if isinstance(values, list) else values
+        smallest = min(values, default=self.least) if isinstance(values, list) else values
         if smallest < self.least:
             raise InputError(f"{option_string} {smallest}: give {self.least} or more")
         setattr(namespace, self.dest, values)

@@ -124,16 +124,17 @@ class MattingDecoder(nn.Module):
         self.stages = nn.ModuleList([finest, *coarser])
         self.head = nn.Conv2d(channels[0], 1, 3, padding=1)
         self.tfi = nn.ModuleList(TFI(channels[k + 1]) for k in range(4 if tfi else 0))
-        self.sbfi = nn.ModuleList(SBFI(channels[k + 1], channels[0], 2 ** (k + 1)) for k in range(3 if sbfi else 0))
+        self.sbfi = nn.ModuleList(SBFI(channels[k + 1], channels[0], 2**k) for k in range(3 if sbfi else 0))
 
     def forward(self, features: EncoderFeatures, semantic_maps: Sequence[Tensor]) -> Tensor:
         """Return the logits (N, 1, H, W) of the detail matte; `semantic_maps` are those at strides 16 to 2."""
         detail = features.deepest
+        shallow = nnf.max_pool2d(features.skips[0], 2) if self.sbfi else features.skips[0]  # stride 2; unread
         for k in (4, 3, 2, 1, 0):
             if k < len(self.tfi):
                 detail = self.tfi[k](semantic_maps[3 - k], detail, features.skips[k + 1])
             if k < len(self.sbfi):
-                detail = self.sbfi[k](detail, features.skips[0])
+                detail = self.sbfi[k](detail, shallow)
             detail = unpool(self.stages[k](detail), features.indices[k])
         return self.head(detail)
 
@@ -154,20 +155,20 @@ class TFI(nn.Module):
 
 
 class SBFI(nn.Module):
-    """Shallow bipartite-feature integration: combines the detail map with the full-size encoder features."""
+    """Shallow bipartite-feature integration: the detail map also sees the pooled full-size encoder features."""
 
-    def __init__(self, channels: int, shallow_channels: int, stride: int):
+    def __init__(self, channels: int, shallow_channels: int, step: int):
         super().__init__()
-        self.stride = stride
+        self.step = step  # from the size of the pooled features to that of the map
         self.transform1 = nn.Conv2d(channels, channels // 2, 1, bias=False)
         self.transform2 = nn.Conv2d(shallow_channels, channels // 2, 1, bias=False)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
 
     def forward(self, detail: Tensor, shallow: Tensor) -> Tensor:
-        """Add to `detail` (N, C, h, w) its combination with `shallow` (N, c, stride h, stride w)."""
-        pooled = nnf.max_pool2d(shallow, 2, stride=self.stride)  # the top left 2 x 2 of each cell, as published
-        together = torch.cat([self.transform1(detail), self.transform2(pooled)], dim=1)
+        """Add to `detail` (N, C, h, w) its combination with `shallow` (N, c, step h, step w), pooled 2 x 2."""
+        corners = shallow[..., :: self.step, :: self.step]  # the top left 2 x 2 of each cell, as published
+        together = torch.cat([self.transform1(detail), self.transform2(corners)], dim=1)
         return detail + nnf.relu(self.bn1(self.conv1(together)))
 
 

@@ -87,7 +87,8 @@ def unpool(maps: Tensor, indices: Tensor) -> Tensor:
     """Put every value back at the position of its maximum: `max_unpool2d` with kernel 2 and stride 2.
 
     Implemented as a scatter on flattened positions, which every exporter supports. If overlapping pools give a position
-    several times, the last value in row-major order wins on the CPU; on CUDA the order is undefined.
+    several times, the last value in row-major order wins on the CPU for any number of threads (`max_unpool2d` does not
+    promise this); on CUDA the order is undefined. Maps in channels-last layout keep it.
 
     Args:
         maps: (N, C, H, W).
@@ -105,8 +106,11 @@ def unpool(maps: Tensor, indices: Tensor) -> Tensor:
                   [0., 0.]]]])
     """
     batch, channels, height, width = maps.shape
-    flat = maps.new_zeros(batch, channels, 4 * height * width)
-    flat = flat.scatter(2, indices.flatten(2), maps.flatten(2))
+    if maps.is_contiguous(memory_format=torch.channels_last):
+        values, places = (m.permute(0, 2, 3, 1).flatten(1, 2) for m in (maps, indices))
+        flat = maps.new_zeros(batch, 4 * height * width, channels).scatter_(1, places, values)
+        return flat.view(batch, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+    flat = maps.new_zeros(batch, channels, 4 * height * width).scatter_(2, indices.flatten(2), maps.flatten(2))
     return flat.view(batch, channels, 2 * height, 2 * width)
 
 

@@ -1,4 +1,4 @@
-"""`p3m bench growth`: time and memory over sizes of photographs and batches, with lower bounds."""
+"""`p3m bench growth`: photographs and batches of many sizes, the floor under them, workers and processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="of photographs (default: 0.25 1 4 12 40)",
     )
     parser.add_argument(
-        "--batches", action=AtLeast, nargs="+", default=[1, 2, 4, 8], metavar="N", help="(default: 1 2 4 8)"
+        "--batches",
+        action=AtLeast,
+        nargs="+",
+        default=[1, 2, 4, 8, 16, 32],
+        metavar="N",
+        help="(default: 1 2 4 ... 32)",
+    )
+    parser.add_argument(
+        "--workers",
+        action=AtLeast,
+        least=0,
+        nargs="*",
+        default=[0, 1, 2],
+        metavar="N",
+        help="of a loader (default: 0 1 2; none: leave them out)",
+    )
+    parser.add_argument(
+        "--processes", action=AtLeast, nargs="*", default=[1, 2], metavar="N", help="that predict (default: 1 2)"
     )
     parser.add_argument("--size", action=AtLeast, least=64, default=256, metavar="N", help="of crops (default: 256)")
     parser.add_argument("--repeats", action=AtLeast, default=3, metavar="N", help="turns (default: 3)")
@@ -39,7 +56,15 @@ def run(options: argparse.Namespace) -> None:
     from p3m_lightning.experiments.bench.timing import save
 
     with tempfile.TemporaryDirectory(prefix="p3m-bench-") as folder:
-        results = bench(options.megapixels, options.batches, options.size, options.repeats, Path(folder))
+        results = bench(
+            options.megapixels,
+            options.batches,
+            options.size,
+            options.repeats,
+            Path(folder),
+            workers=options.workers,
+            processes=options.processes,
+        )
     path = save("growth", results, options.output)
     print(path)
     print(json.dumps(json.loads(path.read_text())))

@@ -35,6 +35,9 @@ WAYS = ("published", "ours")
 NETWORKS = ("box", "p3mnet_r34")
 MODES = {"box": ("resize",), "p3mnet_r34": ("resize", "hybrid")}
 
+Way = Callable[[Path, Path], None]
+"""From a photograph to a matte file."""
+
 
 def bench(size: tuple[int, int], repeats: int, folder: Path, networks: tuple[str, ...] = NETWORKS) -> dict[str, Any]:
     """Measure photographs of `size` (height, width) on one thread, and the memory in processes of their own.
@@ -52,7 +55,8 @@ def bench(size: tuple[int, int], repeats: int, folder: Path, networks: tuple[str
             ways = {way: partial(make_way(way, network, mode), photograph, folder / f"{way}.png") for way in WAYS}
             measured, _ = alternate(ways, repeats)
             for way, row in measured.items():
-                row["peak_bytes"] = peak_of(way, network, mode, photograph, folder / f"{way}.png")
+                make = partial(make_way, way, network, mode)
+                row["peak_bytes"] = peak_of(make, photograph, folder / f"{way}.png")
             rows.append({"network": network, "mode": mode, **compared(measured), "sad": difference(folder)})
     return {"size": list(size), "threads": 1, "rows": rows}
 
@@ -66,7 +70,7 @@ def compared(measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {**measured, **ratios}
 
 
-def make_way(way: str, network: str, mode: str) -> Callable[[Path, Path], None]:
+def make_way(way: str, network: str, mode: str) -> Way:
     """Build the network and return a function from photograph to matte file."""
     torch.manual_seed(0)
     if way == "published":
@@ -129,17 +133,23 @@ def render_photograph(path: Path, size: tuple[int, int]) -> None:
     write_image(path, np.ascontiguousarray(image[top : top + height, left : left + width]), quality=90)
 
 
-def peak_of(way: str, network: str, mode: str, photograph: Path, matte: Path) -> int | None:
-    """Return by how much one photograph raises the memory of a fresh process with its network; None off Linux."""
+def peak_of(make: Callable[[], Way], photograph: Path, matte: Path) -> int | None:
+    """Return by how much one photograph raises the memory of a fresh process with its network; None off Linux.
+
+    Args:
+        make: builds the network and returns what turns a photograph into a matte file, see `make_way`.
+        photograph: to be read.
+        matte: to be written.
+    """
     if not sys.platform.startswith("linux"):
         return None
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_peak, way, network, mode, photograph, matte).result()
+        return pool.submit(_peak, make, photograph, matte).result()
 
 
-def _peak(way: str, network: str, mode: str, photograph: Path, matte: Path) -> int:
+def _peak(make: Callable[[], Way], photograph: Path, matte: Path) -> int:
     torch.set_num_threads(1)
-    run = make_way(way, network, mode)
+    run = make()
     before = _status("VmRSS:")
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     run(photograph, matte)

@@ -104,14 +104,27 @@ def _precisions(content: Mapping[str, Any]) -> Rows:
 
 def _growth(content: Mapping[str, Any]) -> Rows:
     for row in content["photographs"]:
-        per = row["cpu_seconds"] / row["megapixels"]
         work = f"box, `{row['mode']}`, {row['megapixels']:g} megapixels"
-        yield work, f"{row['cpu_seconds']:.2f}", f"{per:.2f} a megapixel", "", "", ""
+        yield work, *_each(row, row["megapixels"], "a megapixel"), "", "", ""
     for row in content["batches"]:
         work = f"{row['network']}, {row['work']}, {row['images']} x {content['size']} x {content['size']}"
-        per = f"{row['cpu_seconds'] / row['images']:.2f} an image"
         floor, roofline = (f"{row['floor'][key]:.3f}" for key in ("seconds", "roofline_seconds"))
-        yield work, f"{row['cpu_seconds']:.2f}", per, floor, f"{row['times_floor']:.1f}", roofline
+        yield work, *_each(row, row["images"], "an image"), floor, f"{row['times_floor']:.1f}", roofline
+    for kind, work in _SHARED.items():
+        for row in content[kind]:
+            name = f"{work.format(row['images'])}, {row[kind]} {kind}, {row['wall_seconds']:.1f} s on the clock"
+            yield name, *_each(row, row["images"], "an image"), "", "", ""
+
+
+def _each(row: Mapping[str, Any], count: float, unit: str) -> list[str]:
+    """Return seconds, and megabytes where there are any, of the whole and of each of `count`."""
+    seconds, memory = row["cpu_seconds"], row.get("peak_bytes") or row.get("memory_bytes")
+    megabytes = ["", ""] if memory is None else [f"{memory / 1e6:.0f}", f"{memory / 1e6 / count:.0f}"]
+    return [f"{seconds:.2f}", f"{seconds / count:.2f} {unit}", *megabytes]
+
+
+_SHARED = {"workers": "{} crops from packs", "processes": "`p3m predict` of {} photographs"}
+"""By key: work that workers or processes share."""
 
 
 def _gpu(content: Mapping[str, Any]) -> Rows:
@@ -133,7 +146,7 @@ TABLES: Mapping[str, tuple[str, tuple[str, ...], Callable[[Mapping[str, Any]], R
     "gpu": ("A GPU", ("work", "images/s", "times the first", "peak, MB", "aim"), _gpu),
     "growth": (
         "Growth, and the floor",
-        ("work", "s", "each", "floor, s", "times the floor", "operations one by one from memory, s"),
+        ("work", "s", "each", "MB", "each", "floor, s", "times the floor", "operations one by one from memory, s"),
         _growth,
     ),
     "precision": (

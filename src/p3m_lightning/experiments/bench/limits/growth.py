@@ -1,4 +1,7 @@
-"""Benchmark of scaling: photographs from a quarter of a megapixel to forty, batches of one image to many."""
+"""Benchmark of growth: photographs of a quarter of a megapixel to forty, batches of one image to many, the floor.
+
+Seconds and memory of both; then loader workers and processes, see `limits.workers`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from torch import nn
 
 from p3m_lightning.experiments.bench.limits.ceilings import ceilings
 from p3m_lightning.experiments.bench.limits.floor import floor_of
-from p3m_lightning.experiments.bench.photo import ours
+from p3m_lightning.experiments.bench.limits.workers import loader_workers, predicting_processes
+from p3m_lightning.experiments.bench.peak_memory import PeakMemory
+from p3m_lightning.experiments.bench.photo import Way, ours, peak_of
 from p3m_lightning.experiments.bench.step import build, make_step, random_batch
 from p3m_lightning.experiments.bench.timing import alternate
 from p3m_lightning.images import write_image
@@ -38,6 +43,8 @@ def bench(
     repeats: int,
     folder: Path,
     networks: Sequence[str] = NETWORKS,
+    workers: Sequence[int] = (),
+    processes: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Measure on one thread, in torch.
 
@@ -48,10 +55,13 @@ def bench(
         repeats: turns.
         folder: for files.
         networks: for the batches.
+        workers: numbers of loader workers; 0 loads in the process itself.
+        processes: numbers of processes that predict together.
 
     Returns:
-        `photographs`: `mode`, `megapixels`, `cpu_seconds` and `wall_seconds`. `batches`: `network`, `work`, `images`,
-        the same, `floor` and `times_floor`. `ceilings`: see there.
+        `photographs`: `mode`, `megapixels`, `cpu_seconds`, `wall_seconds`, and `peak_bytes` beyond a process with its
+        network. `batches`: `network`, `work`, `images`, seconds, `peak_bytes` of tensors, `floor` and `times_floor`.
+        `ceilings`, `workers` and `processes`: see there.
     """
     torch.set_num_threads(1)
     found = ceilings(torch.device("cpu"))
@@ -61,22 +71,31 @@ def bench(
         "ceilings": found,
         "photographs": photographs(megapixels, repeats, folder),
         "batches": batch_rows(networks, batches, size, repeats, found),
+        "workers": loader_workers(workers, folder),
+        "processes": predicting_processes(processes, folder),
     }
 
 
 def photographs(megapixels: Sequence[float], repeats: int, folder: Path) -> list[dict[str, Any]]:
     """Measure photographs of many sizes, from file to file."""
     portrait = render_portrait(3, RENDERED).image
-    predictors = {mode: Predictor(device="cpu", mode=mode, engine="torch", max_short_side=None) for mode in MODES}
+    predicting = {mode: make_predicting(mode) for mode in MODES}
     rows = []
     for count in track(sorted(megapixels), "photographs", len(megapixels)):
         height = round((1e6 * count * ASPECT) ** 0.5)
         photograph = folder / f"{count}.jpg"
         write_image(photograph, cv2.resize(portrait, (round(height / ASPECT), height)), quality=90)
-        for mode, predictor in predictors.items():
-            work = partial(ours, predictor, photograph, folder / "matte.png")
-            rows.append({"mode": mode, "megapixels": count, **measured(work, repeats)})
+        for mode, predict in predicting.items():
+            files = photograph, folder / "matte.png"
+            row = measured(partial(predict, *files), repeats)
+            row["peak_bytes"] = peak_of(partial(make_predicting, mode), *files)
+            rows.append({"mode": mode, "megapixels": count, **row})
     return rows
+
+
+def make_predicting(mode: str) -> Way:
+    """Load the network in the box, for photographs in their own size."""
+    return partial(ours, Predictor(device="cpu", mode=mode, engine="torch", max_short_side=None))
 
 
 def batch_rows(
@@ -88,6 +107,7 @@ def batch_rows(
     for network, count in track(steps, "batches", len(steps)):
         for work, run in works(build(network), count, size).items():
             row, floor = measured(run, repeats), floor_of(run, found)
+            row["peak_bytes"] = peak_of_tensors(run)
             times = {"floor": floor, "times_floor": row["cpu_seconds"] / floor["seconds"]}
             rows.append({"network": network, "work": work, "images": count, **row, **times})
     return rows
@@ -106,8 +126,15 @@ def works(net: nn.Module, count: int, size: int) -> dict[str, Callable[[], Any]]
     return {"forward": forward, "training step": make_step(net, P3MLoss(), batch, fused=True)}
 
 
-def measured(work: Callable[[], Any], repeats: int) -> dict[str, float]:
-    """Repeat the same work, after one untimed run.
+def peak_of_tensors(work: Callable[[], Any]) -> int:
+    """Return the most bytes of tensors that `work` holds at once."""
+    with PeakMemory() as memory:
+        work()
+    return memory.peak
+
+
+def measured(work: Callable[[], Any], repeats: int) -> dict[str, Any]:
+    """Do the same work several times, after once without the clock.
 
     Returns:
         `cpu_seconds`, the smallest, and `wall_seconds`, the median.

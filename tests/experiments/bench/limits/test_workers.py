@@ -1,0 +1,55 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+from p3m_lightning.experiments.bench.limits import workers
+from p3m_lightning.images import read_matte
+
+
+def test_the_workers_of_a_loader_share_the_crops(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "render_pairs", lambda root, count: make_pairs(root))
+    rows = workers.loader_workers([0, 1], tmp_path)
+    assert [(row["workers"], row["images"]) for row in rows] == [(0, workers.CROPS), (1, workers.CROPS)]
+    assert all(row["cpu_seconds"] > 0 and row["cores"] >= 1 for row in rows)
+    if sys.platform.startswith("linux"):
+        assert rows[1]["memory_bytes"] > rows[0]["memory_bytes"] > 1e7
+
+
+def make_pairs(root):
+    from p3m_lightning.data.prepare.foreground_cache import cache_foregrounds
+    from p3m_lightning.data.prepare.pack_folder import pack_dataset
+    from p3m_lightning.images import write_image
+    from p3m_lightning.synthetic import render_portrait
+
+    for seed in (0, 1):
+        portrait = render_portrait(seed, 128)
+        write_image(root / f"train/blurred_image/{seed}.jpg", portrait.image, quality=90)
+        write_image(root / f"train/mask/{seed}.png", portrait.alpha)
+    cache_foregrounds(root, announce=lambda line: None)
+    pack_dataset(root, announce=lambda line: None)
+
+
+def test_processes_predict_every_photograph(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "SIDE", 64)
+    monkeypatch.setattr(workers, "PHOTOGRAPHS", 3)
+    (row,) = workers.predicting_processes([1], tmp_path)
+    assert (row["processes"], row["images"]) == (1, 3)
+    assert row["cpu_seconds"] > 0
+    assert sorted(path.name for path in (tmp_path / "mattes_1").glob("*.png")) == ["0.png", "1.png", "2.png"]
+    assert read_matte(tmp_path / "mattes_1/0.png").shape == (64, 64)
+
+
+def test_the_memory_of_children_counts():
+    if not sys.platform.startswith("linux"):
+        return
+    before = workers._memory(os.getpid())
+    code = "x = bytearray(b'1') * 50_000_000; print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        with_child = workers._memory(os.getpid())
+        child.stdin.close()
+    assert with_child - before > 5e7
+    held = np.ones(10**7)
+    assert workers._memory(os.getpid()) - before > held.nbytes / 2
