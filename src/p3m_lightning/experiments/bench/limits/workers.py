@@ -81,7 +81,7 @@ def predicting_processes(counts: Sequence[int], folder: Path) -> list[dict[str, 
     """Predict the same photographs by `p3m predict --devices N`, start included.
 
     Returns:
-        `processes`, `images`, `cpu_seconds` and `wall_seconds` of all, `memory_bytes`, the most of all together, `cores`.
+        `processes`, `images`, `cpu_seconds` and `wall_seconds` of all, `memory_bytes`, their common peak, `cores`.
     """
     if not counts:
         return []
