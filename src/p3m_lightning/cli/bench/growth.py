@@ -24,7 +24,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="of photographs (default: 0.25 1 4 12 40)",
     )
     parser.add_argument(
-        "--batches", action=AtLeast, nargs="+", default=[1, 2, 4, 8, 16, 32], metavar="N", help="(default: 1 2 4 ... 32)"
+        "--batches",
+        action=AtLeast,
+        nargs="+",
+        default=[1, 2, 4, 8, 16, 32],
+        metavar="N",
+        help="(default: 1 2 4 8 16 32)",
     )
     parser.add_argument(
         "--workers",

@@ -1,4 +1,4 @@
-"""P3M-Net computed as it was published, to be measured against: the same weights and results, none of our short cuts."""
+"""P3M-Net computed as it was published, to be measured against: the same weights and results, no short cuts."""
 
 from __future__ import annotations
 

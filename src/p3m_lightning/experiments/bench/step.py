@@ -1,9 +1,9 @@
 """Benchmark of a network's forward pass and of a training step, against a plain transcription of the published one.
 
 The plain network pools and unpools as published, see `published_network`. The plain step keeps the usual memory layout,
-takes two Laplacian pyramids by 5 x 5 convolutions of one channel, and updates with a loop over tensors; ours lays weights
-channels last, filters separably, and fuses the update. Where the processor has bfloat16, ours is measured in it too,
-against the published one in float32.
+takes two Laplacian pyramids by 5 x 5 convolutions of one channel, and updates with a loop over tensors; ours lays
+weights channels last, filters separably, and fuses the update. Where the processor has bfloat16, ours is measured in it
+too, against the published one in float32.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def build(name: str) -> nn.Module:
 def forward(net: nn.Module, batch: Sample, repeats: int, precisions: Sequence[str] = ("32",)) -> list[dict[str, Any]]:
     """Measure the pass of a network over a batch."""
     engines = {precision: TorchEngine(optimize_for_inference(net), precision) for precision in precisions}
-    runs: dict[str, Callable[..., Any]] = {PUBLISHED: as_published(net)} | {p: engine.run for p, engine in engines.items()}
+    runs: dict[str, Callable[..., Any]] = {PUBLISHED: as_published(net)} | {
+        p: engine.run for p, engine in engines.items()
+    }
     ways: dict[str, Callable[[], Any]] = {
         name: partial(_without_gradients, run, batch["image"]) for name, run in runs.items()
     }

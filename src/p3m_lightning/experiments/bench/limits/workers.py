@@ -41,10 +41,10 @@ PAUSE = 0.1
 
 
 def loader_workers(counts: Sequence[int], folder: Path) -> list[dict[str, Any]]:
-    """Load training crops from packs with each number of workers, 0 for none.
+    """Load training crops from packs with each number of workers, 0 for none, their start included.
 
     Returns:
-        `workers`, `images`, `cpu_seconds` and `wall_seconds` of all, `memory_bytes` the most of loader and workers
+        `workers`, `images`, `cpu_seconds` and `wall_seconds` of all, `memory_bytes`, the most of loader and workers
         together, `cores`.
     """
     if not counts:
@@ -81,7 +81,8 @@ def predicting_processes(counts: Sequence[int], folder: Path) -> list[dict[str, 
     """Predict the same photographs by `p3m predict --devices N`, start included.
 
     Returns:
-        `processes`, `images`, `cpu_seconds` and `wall_seconds` of all, `memory_bytes`, the most of all together, `cores`.
+        `processes`, `images`, `cpu_seconds` and `wall_seconds` of all, `memory_bytes`, the most of all together,
+        `cores`.
     """
     if not counts:
         return []
