@@ -35,14 +35,16 @@ def connectivity_difference(
     """
     reached = np.zeros(pred.shape, np.uint8)
     for rows in strips(len(pred)):
-        common = np.minimum(pred[rows], target[rows]).astype(held_in)
+        common = np.minimum(pred[rows], target[rows]).astype(held_in, copy=False)
         for threshold in THRESHOLDS[1:]:
             reached[rows] += common >= threshold
     indices = _level_indices(reached, skip_empty)
     levels = THRESHOLDS.astype(np.float32)
     total = 0.0
     for rows in strips(len(pred)):
-        ours, truth = (matte[rows].astype(held_in).astype(np.float64) for matte in (pred, target))
+        ours, truth = (
+            matte[rows].astype(held_in, copy=False).astype(np.float64, copy=False) for matte in (pred, target)
+        )
         differing = ours != truth  # all others have equal degrees
         if region is not None:
             differing &= region[rows]

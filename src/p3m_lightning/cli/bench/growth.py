@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[1, 2, 4, 8, 16, 32],
         metavar="N",
-        help="(default: 1 2 4 ... 32)",
+        help="(default: 1 2 4 8 16 32)",
     )
     parser.add_argument(
         "--workers",

@@ -21,6 +21,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import nn
 
+from p3m_lightning.experiments.bench.published_network import as_published
 from p3m_lightning.experiments.bench.timing import alternate
 from p3m_lightning.images import read_photo, write_image
 from p3m_lightning.inference import Predictor
@@ -76,7 +77,7 @@ def make_way(way: str, network: str, mode: str) -> Way:
     if way == "published":
         net, config = load_box() if network == "box" else (create_model(network).eval(), {})
         short_side = config.get("inference", {}).get("short_side")
-        return partial(published, net, mode, Passes(short_side=short_side))
+        return partial(published, as_published(net), mode, Passes(short_side=short_side))
     predictor = (
         Predictor(device="cpu", mode=mode) if network == "box" else Predictor(create_model(network).eval(), "cpu", mode)
     )

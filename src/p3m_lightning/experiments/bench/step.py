@@ -1,8 +1,9 @@
 """Benchmark of a network's forward pass and of a training step, against a plain transcription of the published one.
 
-The plain step keeps the usual memory layout, computes two Laplacian pyramids by 5 x 5 convolutions of one channel,
-and updates with a loop over tensors; ours stores weights channels last, filters separably, and fuses the update. If the
-processor supports bfloat16, ours is measured in it too, against the published one in float32.
+The plain network pools and unpools as published, see `published_network`. The plain step keeps the usual memory layout,
+takes two Laplacian pyramids by 5 x 5 convolutions of one channel, and updates with a loop over tensors; ours lays
+weights channels last, filters separably, and fuses the update. Where the processor has bfloat16, ours is measured in it
+too, against the published one in float32.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from p3m_lightning.experiments.bench.peak_memory import PeakMemory
 from p3m_lightning.experiments.bench.photo import compared
+from p3m_lightning.experiments.bench.published_network import as_published
 from p3m_lightning.experiments.bench.timing import alternate, has_bfloat16
 from p3m_lightning.inference.engines.optimize import optimize_for_inference
 from p3m_lightning.inference.engines.torch_engine import PRECISIONS as PRECISION_TYPES
@@ -83,7 +85,9 @@ def build(name: str) -> nn.Module:
 def forward(net: nn.Module, batch: Sample, repeats: int, precisions: Sequence[str] = ("32",)) -> list[dict[str, Any]]:
     """Measure the pass of a network over a batch."""
     engines = {precision: TorchEngine(optimize_for_inference(net), precision) for precision in precisions}
-    runs: dict[str, Callable[..., Any]] = {PUBLISHED: net} | {p: engine.run for p, engine in engines.items()}
+    runs: dict[str, Callable[..., Any]] = {PUBLISHED: as_published(net)} | {
+        p: engine.run for p, engine in engines.items()
+    }
     ways: dict[str, Callable[[], Any]] = {
         name: partial(_without_gradients, run, batch["image"]) for name, run in runs.items()
     }
@@ -95,7 +99,7 @@ def forward(net: nn.Module, batch: Sample, repeats: int, precisions: Sequence[st
 
 def training(net: nn.Module, batch: Sample, repeats: int, precisions: Sequence[str] = ("32",)) -> list[dict[str, Any]]:
     """Measure a step of training: forward, loss, backward, update."""
-    ways = {PUBLISHED: make_step(deepcopy(net), published_terms, batch, fused=False)}
+    ways = {PUBLISHED: make_step(as_published(net), published_terms, batch, fused=False)}
     for precision in precisions:
         quick = deepcopy(net).to(memory_format=torch.channels_last)
         ways[precision] = make_step(quick, P3MLoss(), batch, fused=True, precision=precision)

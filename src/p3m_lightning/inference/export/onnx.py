@@ -23,6 +23,7 @@ from p3m_lightning.images import to_uint8, to_unit
 from p3m_lightning.inference.engines.exported import METADATA, OUTPUTS, OnnxEngine
 from p3m_lightning.inference.engines.torch_engine import TorchEngine
 from p3m_lightning.inference.export.open_sizes import open_sizes
+from p3m_lightning.inference.export.quantization import quantize
 from p3m_lightning.inference.export.shared_weights import share_weights
 from p3m_lightning.inference.modes import Passes
 from p3m_lightning.inference.predictor import make_passes, recorded_inference
@@ -65,11 +66,11 @@ def export_onnx(
         net: a network of `p3m_lightning.models`; moved to the CPU and put in `eval()`.
         path: the `.onnx` file.
         images: uint8 or uint16 (H, W, 3) to compare on, of several sizes.
-        metadata: further plain values to store; `inference` gives the mode and sizes of the evaluation, in which the
-            networks are compared, by default `native`.
-        precision: "32"; "fp16", half the size, for GPUs; "int8", convolutions with 8 bits, a quarter of the size,
-            calibrated on `images`.
-        tolerance: largest SAD of an image; by default `TOLERANCES`; the largest one found is recorded in any case.
+        metadata: what else to say in the file: plain values; under `inference` the mode and sizes of the evaluation, in
+            which it is compared, by default `native`.
+        precision: "32"; "fp16", half the size, for GPUs; "int8", a quarter of the size, calibrated on `images`, see
+            `quantization`.
+        tolerance: largest SAD of an image; by default `TOLERANCES`, the largest one found is in the file anyway.
         shares: safetensors of the network in the folder of `path`: the file refers to the weights there, see
             `shared_weights`.
 
@@ -93,7 +94,8 @@ def export_onnx(
         if shares is not None:
             share_weights(aside, shares)
         if precision == "int8":
-            quantize(aside, [_seen(image, passes) for image in images], bool(net.needs_trimap))
+            seen = [_inputs(_seen(image, passes), bool(net.needs_trimap)) for image in images]
+            facts["quantized_by"] = quantize(aside, seen)
         _write_facts(aside, facts)
         differences = [compare(net, OnnxEngine(aside, "cpu"), image, mode, passes) for image in images]
         worst = max(difference.sad for difference in differences)
@@ -124,30 +126,6 @@ def compare(net: nn.Module, engine: OnnxEngine, image: np.ndarray, mode: str, pa
     expected = TorchEngine(net).infer(torch.from_numpy(pixels), mode, passes, classes).numpy()
     error = np.abs(engine.infer(pixels, mode, passes, trimap).astype(np.float64) - expected)
     return Difference(image.shape[:2], float(error.sum() / 1000), float(error.max()))
-
-
-def quantize(path: Path, images: Sequence[np.ndarray], needs_trimap: bool) -> None:
-    """Quantize the convolutions of an ONNX file to 8 bits, calibrated on `images` at the sizes of use."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.inputs = (_inputs(image, needs_trimap) for image in images)
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            return next(self.inputs, None)
-
-    with _quiet():
-        quantize_static(
-            path,
-            path,
-            Reader(),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv"],
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
 
 
 class _Exported(nn.Module):

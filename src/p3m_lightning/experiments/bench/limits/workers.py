@@ -41,10 +41,10 @@ PAUSE = 0.1
 
 
 def loader_workers(counts: Sequence[int], folder: Path) -> list[dict[str, Any]]:
-    """Load training crops from packs with each number of workers, 0 for none.
+    """Load training crops from packs with each number of workers, 0 for none, their start included.
 
     Returns:
-        `workers`, `images`, `cpu_seconds` and `wall_seconds` of all, `memory_bytes` the most of loader and workers
+        `workers`, `images`, `cpu_seconds` and `wall_seconds` of all, `memory_bytes`, the most of loader and workers
         together, `cores`.
     """
     if not counts:
@@ -57,10 +57,10 @@ def loader_workers(counts: Sequence[int], folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _load(root: Path, workers: int) -> dict[str, Any]:
+def _load(root: Path, workers: int, crops: int = CROPS) -> dict[str, Any]:
     torch.set_num_threads(1)
     dataset = MattingDataset(root, transform=TrainTransform(), foreground="cached", packed=True)
-    mixed = MixedDataset({"packs": dataset}, length=CROPS)
+    mixed = MixedDataset({"packs": dataset}, length=crops)
     module = MattingDataModule(mixed, batch_size=BATCH, num_workers=workers, holdout=0)
     module.setup("fit")
     images, memory = 0, 0
