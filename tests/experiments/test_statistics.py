@@ -60,3 +60,9 @@ def test_runs_that_do_not_differ_are_not_told_apart(scores):
 def test_holms_correction_of_a_worked_example():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == [1, 1]
+
+
+def test_one_image_tells_of_no_difference():
+    found = paired_test(np.array([1.0]), np.array([2.0]))
+    assert (found.wilcoxon, found.permutation) == (1, 1)
+    assert found.mean == (1, 1, 1)

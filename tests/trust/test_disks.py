@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from processes import Zygote
 from test_kills import VERBS, broken_files, training, write_given_pictures, writing
 from verbs import Ended
 
-pytestmark = pytest.mark.slow  # not in make test before all of it has been seen green
+from fabricated_runs import write_run
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +44,12 @@ def small_disk(place: Path, kilobytes: int) -> Iterator[Callable[[], None]]:
         subprocess.run(["umount", "-l", place], check=True)
 
 
-def told(ended: Ended) -> str:
-    """Return what is wrong with how a verb took it: it must end with 2 and one line for people."""
+def told(ended: Ended, place: Path) -> str:
+    """Return what is wrong with how a verb took it: it must end with 2 and one line that names a file and a cure."""
     lines = [line for line in ended.err.splitlines() if line.startswith("p3m: ")]
-    return ended.faults((2,)) or ("" if lines else f"nothing was said: {ended.err[-200:]}")
+    fault = ended.faults((2,)) or ("" if len(lines) == 1 else f"{len(lines)} lines: {ended.err[-400:]}")
+    named = any(str(place) in line and re.search("cannot be written.*; .", line) for line in lines)
+    return fault or ("" if named else f"no file or no cure is named: {lines[0]}")
 
 
 @pytest.fixture
@@ -56,8 +61,54 @@ def command(verb: str, given: Path, out: Path, checkpoint: Path) -> list:
     return training(given / "set", out) if verb == "train" else writing(verb, given, out, checkpoint)
 
 
+def video(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width = stream.height = 64
+        for number in range(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((64, 64, 3), 40 * number, np.uint8))))
+        container.mux(stream.encode())
+    return path
+
+
+def single_files(given: Path, out: Path, checkpoint: Path) -> dict[str, list]:
+    """Return the command line of verbs that write one file, or a few, at their end."""
+    mattes, photos = given / "set" / "train" / "mask", given / "photos"
+    network = ["--ckpt", checkpoint, "--device", "cpu"]
+    return {
+        "score, JSON": ["score", mattes, mattes, "--json", out / "s.json", "--workers", 1],
+        "score, CSV": ["score", mattes, mattes, "--csv", out / "s.csv", "--workers", 1],
+        "data check": ["data", "check", given / "set", "--name", "p3m-10k", "--json", out / "c.json", "--workers", 1],
+        "export for the Hub": ["export", "--ckpt", checkpoint, "--hub", out / "hub"],
+        "weights average": ["weights", "average", checkpoint, checkpoint, out / "mean.safetensors"],
+        "compare": ["compare", write_run(given / "a", {"P": [1.0]}), write_run(given / "b", {"P": [2.0]}), "-o", out],
+        "quality rank": ["quality", "rank", mattes, given / "set/train/blurred_image", "--csv", out / "q.csv"],
+        "video": ["video", video(given / "v.mp4"), "-o", out / "v.mp4", *network],
+        "export": ["export", "--ckpt", checkpoint, "-o", out / "x.onnx"],
+        "data audit": ["data", "audit", photos, photos, "-o", out, "--detector", "hog"],
+        "data people": ["data", "people", photos, "--json", out / "people.json"],
+    }
+
+
+LATE = ("export", "data audit", "data people")  # they take a minute before they write
+SINGLE = ("score, JSON", "score, CSV", "data check", "export for the Hub", "weights average", "compare")
+SINGLE += ("quality rank", "video", *LATE)
+
+
+@pytest.mark.parametrize("name", [pytest.param(v, marks=pytest.mark.slow if v in LATE else ()) for v in SINGLE])
+def test_a_single_file_without_room_is_named(name, zygote, given, checkpoint, tmp_path, tally):
+    out, lost, sizes = tmp_path / "out", [], (0, 100)
+    arguments = single_files(given, out, checkpoint)[name]
+    for size in sizes:
+        outcome = zygote.run(arguments, RLIMIT_FSIZE=size)
+        left = [path.name for path in out.rglob("*") if path.is_file() and path.stat().st_size]
+        fault = told(outcome.ended, out) or (f"left {left}" if left else "")
+        lost += [f"{name}, {size} bytes: {fault}"] if fault else []
+    tally("limits of the file size", len(sizes), lost)
+
+
 EACH = pytest.mark.parametrize(
-    "verb", ["train", "predict", *(pytest.param(v, marks=pytest.mark.slow) for v in VERBS[1:])]
+    "verb", ["predict", *(pytest.param(v, marks=pytest.mark.slow) for v in ("train", *VERBS[1:]))]
 )
 
 
@@ -68,7 +119,7 @@ def test_a_full_disk(verb, zygote, given, checkpoint, tmp_path, tally):
         with small_disk(place, kilobytes):
             tried += 1
             outcome = zygote.run(command(verb, given, place / "out", checkpoint))
-            fault = told(outcome.ended) or "; ".join(broken_files(place))
+            fault = told(outcome.ended, place) or "; ".join(broken_files(place))
             lost += [f"{kilobytes} kB: {fault}"] if fault else []
     tally("full disks", tried, lost)
 
@@ -78,18 +129,19 @@ def test_a_limit_of_the_size_of_files(verb, zygote, given, checkpoint, tmp_path,
     lost, sizes = [], (200, 0) if verb != "train" else (2_000, 300_000)
     for size in sizes:
         outcome = zygote.run(command(verb, given, tmp_path / f"out{size}", checkpoint), RLIMIT_FSIZE=size)
-        fault = outcome.ended.faults((2,)) or "; ".join(broken_files(tmp_path / f"out{size}"))
+        fault = told(outcome.ended, tmp_path) or "; ".join(broken_files(tmp_path / f"out{size}"))
         lost += [f"{size} bytes: {fault}"] if fault else []
     tally("limits of the file size", len(sizes), lost)
 
 
+@pytest.mark.slow
 def test_the_last_checkpoint_outlives_a_limit_of_the_file_size(zygote, given, tmp_path, tally):
     folder = tmp_path / "run"
     assert zygote.run(training(given / "set", folder, "trainer.max_epochs=1")).ended.code == 0
     before = (folder / "checkpoints" / "last.ckpt").read_bytes()
     outcome = zygote.run(training(given / "set", folder), RLIMIT_FSIZE=len(before) // 2)
     intact = (folder / "checkpoints" / "last.ckpt").read_bytes() == before and not list(folder.rglob(".part-*"))
-    fault = told(outcome.ended) or ("" if intact else "the checkpoint before is gone")
+    fault = told(outcome.ended, folder) or ("" if intact else "the checkpoint before is gone")
     tally("limits of the file size", 1, [fault] if fault else [])
 
 
@@ -99,7 +151,7 @@ def test_a_read_only_folder(verb, zygote, given, checkpoint, tmp_path, tally):
     with small_disk(place, 30_000) as make_read_only:
         (place / "out").mkdir()
         make_read_only()
-        fault = told(zygote.run(command(verb, given, place / "out", checkpoint)).ended)
+        fault = told(zygote.run(command(verb, given, place / "out", checkpoint)).ended, place)
     tally("read-only folders", 1, [fault] if fault else [])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -61,10 +62,23 @@ def video_with_a_title_of_no_encoding(folder: Path) -> bytes:
     return (folder / "a.mkv").read_bytes().replace(b"TITLE", b"\xff\xfe\xfd\xfc\xfb")
 
 
+def video_of_a_frame_an_hour(folder: Path) -> bytes:
+    with av.open(str(folder / "a.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 16
+        for number in range(3):
+            frame = av.VideoFrame(16, 16, "yuv420p")
+            frame.pts, frame.time_base = number * 90_000, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return (folder / "a.mp4").read_bytes()
+
+
 FOUND = {
     "an archive with a name of no encoding": ("checkpoints", lambda _: zip_with_a_name_of_no_encoding()),
     "an encrypted archive": ("programs", lambda _: encrypted_zip()),
     "metadata of no encoding": ("onnx", lambda _: tiny_onnx("TEXT").replace(b"TEXT", b"\xff\xfe\xfd\xfc")),
+    "a frame an hour": ("videos", video_of_a_frame_an_hour),
     "a title of no encoding": ("videos", video_with_a_title_of_no_encoding),
     "a date that is none": ("cards", lambda _: b"a: 2001-99-99\n"),
     "a deep list": ("landmarks", lambda _: b"[" * 100_000),

@@ -114,6 +114,8 @@ def network_with_facts(options: argparse.Namespace) -> tuple[MattingNetwork, Fac
 
 
 def _save_for_hub(net: MattingNetwork, facts: Facts, folder: Path) -> None:
+    from p3m_lightning.files import unwritable
+
     try:
         from p3m_lightning.inference.export.hub import HubModel
     except ModuleNotFoundError as error:
@@ -121,5 +123,5 @@ def _save_for_hub(net: MattingNetwork, facts: Facts, folder: Path) -> None:
     try:
         HubModel(net, facts).save_pretrained(folder)
     except OSError as error:
-        raise InputError(f"--hub {folder}: cannot be written ({error.strerror})") from None
+        raise unwritable(folder, error) from None
     print(folder)

@@ -100,7 +100,7 @@ def paired_test(first: np.ndarray, second: np.ndarray, samples: int = SAMPLES, s
     """
     differences = np.asarray(second, np.float64) - np.asarray(first, np.float64)
     signed_rank = permutation = 1.0
-    if differences.any():
+    if len(differences) > 1 and differences.any():  # of one image both signs are as likely
         signed_rank = float(stats.wilcoxon(differences).pvalue)
         permutation = float(
             stats.permutation_test(

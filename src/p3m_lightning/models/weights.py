@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from p3m_lightning.configuration import current_targets
 from p3m_lightning.configuration.recorded import verify_shapes
-from p3m_lightning.files import atomic_path, weights_format, with_sorted_notes
+from p3m_lightning.file_kinds import weights_format
+from p3m_lightning.files import atomic_path, with_sorted_notes
 from p3m_lightning.messages import no_such, shortened
 from p3m_lightning.models.keymaps import ENCODER_MAPS, KEY_MAPS, KeyMap
 from p3m_lightning.schema import InputError
@@ -25,7 +26,7 @@ from p3m_lightning.schema import InputError
 Weights = Mapping[str, Tensor]
 
 
-NUMBER = float | int | None
+SIZES = ("scale", "short_side", "detail_scale", "detail_short_side", "cap", "multiple", "tile", "overlap")
 SHAPES = {
     "model.*": str | float | int | list | tuple | dict | None,
     "model.name": str,
@@ -33,14 +34,7 @@ SHAPES = {
     "model.pretrained": str | None,
     "inference": dict | None,
     "inference.mode": str | None,
-    "inference.scale": NUMBER,
-    "inference.short_side": NUMBER,
-    "inference.detail_scale": NUMBER,
-    "inference.detail_short_side": NUMBER,
-    "inference.cap": NUMBER,
-    "inference.multiple": NUMBER,
-    "inference.tile": NUMBER,
-    "inference.overlap": NUMBER,
+    **{f"inference.{key}": float | int | None for key in SIZES},
     "data": dict | None,
     "data.train": dict | None,
     "data.train.name": str,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from p3m_lightning.files import unwritable
 from p3m_lightning.images import Photo, to_unit
 from p3m_lightning.inference.predictor import Predictor
 from p3m_lightning.inference.video.formats import Painter, Product, choose_format
@@ -131,7 +132,9 @@ def _kept_parts(target: Path, described: Mapping[str, object], resume: bool) -> 
         if parts:
             parts.finished.clear()
         raise
-    except (OSError, av.FFmpegError) as error:
+    except OSError as error:
+        raise unwritable(target, error) from None
+    except av.FFmpegError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
     else:
         parts.remove()

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 HD = 720
 """Lines from which a file that does not declare its color space counts as BT.709, as in players; BT.601 below."""
 
+SLOWEST = Fraction(1, 1001)
+"""Frames per second: where they are hours apart, the nearest fraction of the usual kind would be none."""
+
 
 class Frame(NamedTuple):
     """One frame, upright."""
@@ -56,7 +59,8 @@ class VideoReader:
             self.time_base = stream.time_base or Fraction(1, 1000)
             rivals = [other for other in container.streams.video if other.index != stream.index]
             self.choice = f"stream {stream.index} of {len(rivals) + 1} video streams is taken" if rivals else ""
-            self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25).limit_denominator(1001)
+            rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+            self.rate = max(rate.limit_denominator(1001), SLOWEST)
             self.count, self.seconds = survey(self.path, container, stream)
         with self._open() as (container, stream):
             try:
