@@ -59,7 +59,10 @@ PASTING = "p3m_lightning.training.callbacks.copy_paste.features.FeatureCopyPaste
         ({"loss": {"weighting": "gradnorm", "shared": ["typo.*"]}}, "loss.shared: no parameter that learns is called"),
         ({"loss": {"weighting": "gradnorm", "shared": "typo.*"}}, "loss.shared: 'typo.*' is no list"),
         ({"stages": {"a": {"lr_factors": {"typo.*": 0.1}}}}, "stages.a: lr_factors: no parameter is called"),
-        ({"callbacks": {"cp": {"_target_": PASTING, "source": None, "stages": ["encoder.typo"]}}}, "encoder.typo is no"),
+        (
+            {"callbacks": {"cp": {"_target_": PASTING, "source": None, "stages": ["encoder.typo"]}}},
+            "encoder.typo is no",
+        ),
     ],
 )
 def test_patterns_of_names_that_match_nothing_are_refused_before_data_are_rendered(changes, reason, tmp_path):
