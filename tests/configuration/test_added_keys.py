@@ -94,5 +94,5 @@ def test_the_keys_of_the_sweeper_are_those_of_its_files_and_of_the_sweep():
 
 
 def test_an_environment_variable_that_is_to_be_copied_and_is_not_there_is_named():
-    with pytest.raises(InputError, match="hydra.job.env_copy: there is no environment variable 'P3M_NOT_THERE'"):
+    with pytest.raises(InputError, match=r"hydra\.job\.env_copy: there is no environment variable 'P3M_NOT_THERE'"):
         compose("train", ["hydra.job.env_copy=[P3M_NOT_THERE]"])

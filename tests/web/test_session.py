@@ -85,7 +85,7 @@ def test_an_upload_without_bytes_is_to_be_sent_again(session):
     (session.folder / "empty.png").touch()
     for asked in (Request("empty.png"), Request("photo.png", "picture", picture=session.folder / "empty.png")):
         asked = asked._replace(photograph=str(session.folder / asked.photograph))
-        with pytest.raises(InputError, match="^(photograph|background): the file arrived empty; send it again$"):
+        with pytest.raises(InputError, match=r"^(photograph|background): the file arrived empty; send it again$"):
             session.fulfill(asked)
 
 

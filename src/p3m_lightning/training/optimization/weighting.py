@@ -39,7 +39,7 @@ class Weighting(nn.Module, ABC):
             net: the network that they are of.
         """
 
-    def verify(self, net: nn.Module) -> None:  # noqa: B027  # most methods fit every network
+    def verify(self, net: nn.Module) -> None:  # most methods fit every network
         """Raise InputError where the method looks for parameters that `net` does not have."""
 
 
