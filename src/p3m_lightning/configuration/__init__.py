@@ -58,7 +58,7 @@ def compose(verb: str, overrides: Sequence[str]) -> Any:
 
 
 def refuse_unread_keys(verb: str, overrides: Sequence[str], config: Any = None) -> None:
-    """Raise InputError in one line where `overrides` add a key to `conf/<verb>.yaml` or below `hydra` that nothing reads.
+    """Raise InputError in one line where `overrides` add a key that nothing reads, also below `hydra`.
 
     `config` is what they compose to, where that is known.
     """
