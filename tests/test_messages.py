@@ -77,3 +77,10 @@ def test_what_is_no_whole_number_of_the_span_is_refused_by_its_key(value):
 def test_a_broken_link_is_said_to_be_one(tmp_path):
     (tmp_path / "photo.jpg").symlink_to(tmp_path / "moved.jpg")
     assert no_such(tmp_path / "photo.jpg") == f"{tmp_path}/photo.jpg: a link to {tmp_path}/moved.jpg, where no file is"
+
+
+@pytest.mark.parametrize("address", ["https://x.org/a.ckpt", "s3://bucket/a.ckpt", "file://x/a.ckpt"])
+def test_an_address_in_place_of_a_file_is_told_from_a_missing_file(address):
+    wanted = f"{address}: an address, not a file here; download it, and give the path of the file"
+    assert no_such(address) == no_such(Path(address)) == wanted
+    assert no_such("c:x/gone.ckpt") == "c:x/gone.ckpt: no such file"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
@@ -44,6 +45,9 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 def no_such(path: str | Path, what: str = "file") -> str:
     """Return the message for a missing file, with the most similar name beside it, or the target of a broken link."""
     path = Path(path)
+    if address := re.match(r"([A-Za-z][\w+.-]+):/+(?=\w)", str(path)):  # a Path holds one of the two slashes
+        shown = f"{address[1]}://{str(path)[address.end() :]}"
+        return f"{shown}: an address, not a {what} here; download it, and give the path of the {what}"
     if path.is_symlink():
         return f"{path}: a link to {path.readlink()}, where no {what} is"
     try:

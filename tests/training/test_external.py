@@ -83,7 +83,10 @@ def test_images_that_it_was_trained_on_are_told_from_its_card(portraits, tmp_pat
 
 def test_what_is_missing_or_cannot_be_is_one_line(tmp_path, evaluated, capsys):
     assert "needs weights=FILE.onnx" in evaluated(None, code=2)
-    assert "no such card" in evaluated(tmp_path / "gone.onnx", code=2)
+    assert "gone.onnx: no such file" in evaluated(tmp_path / "gone.onnx", code=2)  # before its card
+    path = grey_onnx(tmp_path / "bare.onnx")
+    path.with_suffix(".yaml").unlink()
+    assert "bare.yaml: no such card" in evaluated(path, code=2)
     path = grey_onnx(tmp_path / "net.onnx")
     path.unlink()
     assert "net.onnx: no such file" in evaluated(path, code=2)

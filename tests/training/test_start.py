@@ -44,3 +44,33 @@ def test_what_does_not_fit_is_refused_before_data_are_rendered(key, stages, miss
     with pytest.raises(InputError, match="no such file" if missing else f"{key}: .* is made for another network"):
         train(config)
     assert not (tmp_path / "rendered").exists()
+
+
+PASTING = "p3m_lightning.training.callbacks.copy_paste.features.FeatureCopyPaste"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"lr_factors": {"typo.*": 0.1}}, "lr_factors: no parameter is called 'typo"),
+        ({"lr_factors": 3}, "lr_factors: 3 is no table"),
+        ({"frozen": ["typo.*"]}, "frozen: no parameter is called 'typo"),
+        ({"frozen": "typo.*"}, "frozen: 'typo.*' is no list"),
+        ({"loss": {"weighting": "gradnorm", "shared": ["typo.*"]}}, "loss.shared: no parameter that learns is called"),
+        ({"loss": {"weighting": "gradnorm", "shared": "typo.*"}}, "loss.shared: 'typo.*' is no list"),
+        ({"stages": {"a": {"lr_factors": {"typo.*": 0.1}}}}, "stages.a: lr_factors: no parameter is called"),
+        (
+            {"callbacks": {"cp": {"_target_": PASTING, "source": None, "stages": ["encoder.typo"]}}},
+            "encoder.typo is no",
+        ),
+    ],
+)
+def test_patterns_of_names_that_match_nothing_are_refused_before_data_are_rendered(changes, reason, tmp_path):
+    config = compose_run("train", ["model=modnet", "model.width=0.125", "loss=modnet", "trainer=cpu"], tmp_path / "run")
+    opened = {"_target_": "builtins.open", "_partial_": True, "file": str(tmp_path / "rendered"), "mode": "w"}
+    config |= {key: {**config[key], **one} if key == "loss" else one for key, one in changes.items()}
+    config |= {"data": {**config["data"], "prepare": opened}}
+    with pytest.raises(InputError) as caught:
+        train(config)
+    assert reason in str(caught.value)
+    assert not list(tmp_path.iterdir())

@@ -59,7 +59,7 @@ def test_only_what_the_page_asks_for_exists(tmp_path, method, path, status):
 def test_files_are_served_from_the_folder_only(tmp_path):
     (tmp_path / "folder").mkdir()
     for name in ("folder/a b.png", "outside.png"):
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(b"x")
     folder = tmp_path / "folder"
     assert ask(folder, "GET", f"{FILE}{folder}/a b.png")[0] == 200
     assert ask(folder, "GET", f"{FILE}{folder}/a%20b.png")[0] == 200
@@ -201,3 +201,58 @@ def test_an_upload_that_is_renamed_while_files_are_counted_does_not_end_another(
     monkeypatch.setattr(os, "stat", renamed_meanwhile)
     assert Quota(tmp_path, Limits(total_megabytes=0.0059)).reserve("1000") == (507, FULL)
     assert Quota(tmp_path, Limits(total_megabytes=0.006)).reserve("1000") == 1000
+
+
+def upload(folder, paths, late=None):
+    """Send an upload that is answered with `paths`, and calls `late` after the answer.
+
+    Return its status, its body, and whether the files were there when it was answered.
+    """
+    sent, there = [], []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": json.dumps([str(path) for path in paths]).encode()})
+        if late:
+            late()
+
+    async def receive():
+        return {"type": "http.request"}
+
+    async def send(message):
+        there.append(all(path.exists() for path in paths))
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": UPLOAD, "headers": [(b"host", b"localhost"), LENGTH]}
+    asyncio.run(Guard(app, folder)(scope, receive, send))
+    return sent[0]["status"], sent[1]["body"], all(there)
+
+
+def test_an_upload_is_answered_when_its_file_is_there(tmp_path):
+    path = tmp_path / "a.png"
+    status, body, was_there = upload(tmp_path, [path], late=lambda: path.write_bytes(b"x"))
+    assert (status, json.loads(body)) == (200, [str(path)])
+    assert was_there
+
+
+@pytest.mark.parametrize("written", [b"", None])
+def test_an_upload_that_is_empty_or_missing_is_to_be_sent_again(tmp_path, written):
+    if written is not None:
+        (tmp_path / "a.png").write_bytes(written)
+    assert upload(tmp_path, [tmp_path / "a.png"])[:2] == (400, b"the file arrived empty; send it again")
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_an_empty_file_is_not_served(tmp_path):
+    (tmp_path / "a.png").touch()
+    assert ask(tmp_path, "GET", f"{FILE}{tmp_path}/a.png")[0] == 404
+    (tmp_path / "a.png").write_bytes(b"x")
+    assert ask(tmp_path, "GET", f"{FILE}{tmp_path}/a.png")[0] == 200
+
+
+def test_an_answer_to_an_upload_never_makes_a_file_outside_go(tmp_path):
+    outside, folder = tmp_path / "outside", tmp_path / "folder"
+    outside.touch()
+    folder.mkdir()
+    assert upload(folder, [outside])[0] == 400
+    assert outside.exists()

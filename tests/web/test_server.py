@@ -45,6 +45,16 @@ def test_the_server_takes_uploads_and_opens_nothing_else(client):
         assert client.get(FILE + path).status_code == 404
 
 
+def test_an_empty_upload_is_refused_in_a_line_and_not_kept(client):
+    answer = client.post("/gradio_api/upload", files={"files": ("a.png", b"")})
+    assert (answer.status_code, answer.text) == (400, "the file arrived empty; send it again")
+    both = {"files": ("a.png", b"")}, {"files": ("b.png", encoded(scene()))}
+    answer = client.post("/gradio_api/upload", files=[item for one in both for item in one.items()])
+    assert answer.status_code == 400
+    whole = client.post("/gradio_api/upload", files=both[1]).json()
+    assert client.get(f"{FILE}{whole[0]}").content == encoded(scene())
+
+
 def test_uploads_are_gone_when_the_page_ends():
     pytest.importorskip("gradio")
     from p3m_lightning.web import serve

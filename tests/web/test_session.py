@@ -81,6 +81,14 @@ def test_what_is_too_large_is_refused_before_it_is_decoded(session, monkeypatch)
         Session(predictors(), session.folder, Limits(megabytes=1e-5)).open(photo, "photograph")
 
 
+def test_an_upload_without_bytes_is_to_be_sent_again(session):
+    (session.folder / "empty.png").touch()
+    for asked in (Request("empty.png"), Request("photo.png", "picture", picture=session.folder / "empty.png")):
+        asked = asked._replace(photograph=str(session.folder / asked.photograph))
+        with pytest.raises(InputError, match=r"^(photograph|background): the file arrived empty; send it again$"):
+            session.fulfill(asked)
+
+
 def test_messages_name_no_path_of_this_machine(session):
     (session.folder / "text.jpg").write_text("hello")
     whole = (session.folder / "photo.png").read_bytes()

@@ -40,6 +40,9 @@ def verify_trainer(trainer: Mapping[str, Any]) -> None:
     for key, least in LEAST.items():
         if trainer.get(key) is not None:
             whole_number(f"trainer.{key}", trainer[key], least)
+    duration = trainer.get("max_time")
+    if duration is not None and not isinstance(duration, str | Mapping):  # Lightning fails on it with a traceback
+        raise InputError(f"trainer.max_time={duration}: give days, hours, minutes, seconds as 00:12:00:00")
     for key in NUMBERS:
         value = trainer.get(key)
         if value is not None and type(value) not in (int, float):

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from p3m_lightning.images import tiff
-from p3m_lightning.images.pixels import EXIF_ORIENTATION, to_uint8, turned
+from p3m_lightning.images.pixels import EXIF_ORIENTATION, strips, to_uint8, turned
 from p3m_lightning.messages import no_such, tell
 from p3m_lightning.schema import InputError
 
@@ -186,11 +186,14 @@ def _read_deep(stream: BinaryIO, name: str) -> DeepImage | None:
         content = _content(stream, name)
         with _opened(io.BytesIO(content), name) as image:
             _load(image, name)  # raises where OpenCV would return half an image
-            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-            if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
-                return None
-            pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-            return DeepImage(turned(pixels, image.getexif().get(EXIF_ORIENTATION, 1)), image.info.get("icc_profile"))
+            orientation, profile = image.getexif().get(EXIF_ORIENTATION, 1), image.info.get("icc_profile")
+        # afterwards, so that only one of the two decoded images is held
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+            return None
+        for rows in strips(len(pixels)):  # BGR to RGB in place
+            pixels[rows, :, :3] = pixels[rows, :, 2::-1].copy()
+        return DeepImage(turned(pixels, orientation), profile)
     return None
 
 

@@ -15,7 +15,7 @@ from p3m_lightning.data.cards import DATASETS
 from p3m_lightning.data.storage.layout import split_folder
 from p3m_lightning.models.checkpoints import PUBLISHED
 from p3m_lightning.models.encoders.pretrained import pretraining
-from p3m_lightning.models.external import EXTERNAL, card_path, read_card
+from p3m_lightning.models.external import EXTERNAL, card_of_weights
 from p3m_lightning.models.weights import SHAPES, read_checkpoint
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.quoted_figures import figures_of_recipe
@@ -51,7 +51,7 @@ def recorded_history(ckpt: str | None, weights: str | None, model: Mapping[str, 
         history = with_local_places(read_checkpoint(ckpt).config, ckpt)
         entries = [PUBLISHED[name] for name in (history.get("published_as"),) if name in PUBLISHED]
     elif weights and model and model["name"] == EXTERNAL:
-        card = read_card(model.get("card") or card_path(weights))
+        card = card_of_weights(weights, model.get("card"))
         return {"trained_on": list(card.trained_on or ()), "inference": card.usual_inference}
     elif weights and model:
         entries = [entry for entry in PUBLISHED.values() if entry.model == model["name"] and not entry.encoder_only]

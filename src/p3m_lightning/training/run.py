@@ -36,6 +36,7 @@ from p3m_lightning.training.loggers import ForgetRepeatedRows, RunWandbLogger
 from p3m_lightning.training.module import MattingModule
 from p3m_lightning.training.optimization.compilation import as_input_error, compile_in_place
 from p3m_lightning.training.optimization.cores import ShareCores
+from p3m_lightning.training.optimization.parameter_groups import parameter_groups
 from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
 from p3m_lightning.training.resume import verify_resume
@@ -63,11 +64,15 @@ def train_once(config: Mapping[str, Any]) -> dict[str, Any]:
     start_from(net, config["init_from"])
     config = with_pretraining(config)
     freeze(net, config["frozen"])
+    parameter_groups(net, config["lr_factors"] or {})
     verify_length(config)
     config = with_mode(config, net)
     module = build_module(config, net)
     data = build(config["data"])
     trainer = build_trainer(config)
+    for callback in callbacks_of(trainer):
+        if isinstance(callback, RunCallback):
+            callback.verify(net)
     if trainer.is_global_zero:
         save_config(config, Path(config["paths"]["run"]))
     fit(trainer, module, data, config["ckpt"])
@@ -168,7 +173,7 @@ def build_module(config: Mapping[str, Any], net: MattingNetwork) -> MattingModul
         net = net.to(memory_format=torch.channels_last)
     if config.get("compile"):
         compile_in_place(net, config["compile_backend"])
-    return MattingModule(
+    module = MattingModule(
         net=net,
         infer=build_inference(config, net),
         loss=build(config["loss"]["function"]),
@@ -181,6 +186,8 @@ def build_module(config: Mapping[str, Any], net: MattingNetwork) -> MattingModul
         config=config,
         weighting=config["loss"],
     )
+    module.weighting.verify(net)
+    return module
 
 
 def build_trainer(config: Mapping[str, Any]) -> Trainer:

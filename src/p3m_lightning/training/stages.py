@@ -17,6 +17,7 @@ from p3m_lightning.training.finetuning.start import with_recorded_start
 from p3m_lightning.training.module import verify_weights
 from p3m_lightning.training.optimization.averaging import average_checkpoints
 from p3m_lightning.training.optimization.parameter_groups import parameter_groups
+from p3m_lightning.training.optimization.weighting import build_weighting
 from p3m_lightning.training.results import save_config
 from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build, build_inference, train_once
@@ -116,12 +117,13 @@ def list_stages(config: Mapping[str, Any]) -> list[Stage]:
             verify_start(net, ready(stage, None)["ckpt"], None)
             verify_resume(ready(stage, None))
             frozen_names(net, stage.config["frozen"])
-            parameter_groups(net, stage.config["lr_factors"])
+            parameter_groups(net, stage.config["lr_factors"] or {})
             for node in (stage.config[key] for key in ("data", "optimizer", "scheduler")):
                 build(node)
             build_inference(stage.config, net)
             loss = build(stage.config["loss"]["function"])
             verify_weights(loss.names, stage.config["loss"].get("weights", {}))
+            build_weighting(loss, stage.config["loss"]).verify(net)
         except InputError as error:
             raise InputError(f"stages.{name}: {error}") from None
         stages.append(stage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -40,6 +40,8 @@ PROXY = (b"x-forwarded", b"forwarded", b"x-gradio-server", b"x-original", b"x-re
 
 MOST_JSON = 1_000_000
 """Largest message in bytes; images come as uploads, not in messages."""
+
+EMPTY = "the file arrived empty; send it again"
 
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
@@ -100,10 +102,32 @@ class Guard:
             await send(message)
 
         headers = [(name, value) for name, value in scope["headers"] if not name.lower().startswith(PROXY)]
+        app = self._upload if scope["path"].rstrip("/") == UPLOAD else self.app
         try:
-            await self.app({**scope, "headers": headers}, receive, with_policy)
+            await app({**scope, "headers": headers}, receive, with_policy)
         finally:
             self.quota.release(reserved)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer an upload once its files lie where the answer says, which Gradio can say before; empty ones with 400.
+
+        Files arrive under other names and are renamed; where that cannot be done, they are copied after the answer.
+        """
+        messages: list[MutableMapping[str, Any]] = []
+
+        async def keep(message: MutableMapping[str, Any]) -> None:
+            messages.append(message)
+
+        await self.app(scope, receive, keep)
+        empty = [path for path in _named_in(messages) if not _has_bytes(path)]
+        for path in empty:
+            if path.resolve().is_relative_to(self.folder):
+                path.unlink(missing_ok=True)
+        if empty:
+            await _answer(send, 400, EMPTY)
+            return
+        for message in messages:
+            await send(message)
 
     def _refusal(self, scope: Scope) -> Refusal | None:
         headers = _headers(scope)
@@ -115,7 +139,10 @@ class Guard:
         if method == "POST":
             known = path.rstrip("/") in WRITE
         elif path.startswith(FILE):
-            known = self._is_ours(unquote(path.removeprefix(FILE)))
+            name = unquote(path.removeprefix(FILE))
+            known = self._is_ours(name)
+            if known and not _has_bytes(Path(name)):
+                return 404, EMPTY
         else:
             known = method in ("GET", "HEAD") and (path == "/" or path.startswith(READ))
         return None if known else (404, "no such page")
@@ -200,6 +227,24 @@ def _files_in(content: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(content, list):
         for part in content:
             yield from _files_in(part)
+
+
+def _named_in(messages: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """Return the files that the answer to an upload names; none where it refuses the upload."""
+    if not messages or messages[0].get("status") != 200:
+        return []
+    try:
+        names = json.loads(b"".join(message.get("body", b"") for message in messages))
+    except ValueError:
+        return []
+    return [Path(name) for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
+def _has_bytes(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 async def _answer(send: Send, status: int, text: str) -> None:

@@ -96,6 +96,8 @@ class Session:
         if upload is None:
             raise InputError(f"{what}: none is given; choose a file first")
         path = self._inside(upload, what)
+        if path.stat().st_size == 0:
+            raise InputError(f"{what}: the file arrived empty; send it again")
         if path.stat().st_size > self.limits.megabytes * 1e6:
             raise InputError(f"{what}: the file is larger than {self.limits.megabytes:g} MB")
         try:

@@ -146,5 +146,8 @@ def test_files_that_are_none_are_refused_in_one_line(tmp_path):
         with warnings.catch_warnings(), pytest.raises(InputError, match=name) as caught:
             load_external(tmp_path / name)
         assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=r"gone\.yaml: no such card"):
+    with pytest.raises(InputError, match=r"gone\.onnx: no such file"):
         load_external(tmp_path / "gone.onnx")
+    (tmp_path / "net.yaml").unlink()
+    with pytest.raises(InputError, match=r"net\.yaml: no such card"):
+        load_external(tmp_path / "net.onnx")

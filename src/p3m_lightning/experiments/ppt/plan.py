@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from p3m_lightning.messages import no_such
 from p3m_lightning.models import MODELS, model_card
 from p3m_lightning.models.classical import METHODS
 from p3m_lightning.models.external import card_path, read_card
@@ -82,7 +83,7 @@ class Plan:
             if name in MODELS or self.models.count(name) > 1:
                 raise InputError(f"rivals.{name}: a method of this package has that name; choose another")
             if not Path(path).is_file():
-                raise InputError(f"rivals.{name}: {path}: no such file")
+                raise InputError(f"rivals.{name}: {no_such(path)}")
             read_card(card_path(path))
         for name in (name for name in self.models if name not in self.rivals):
             model_card(name)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import yaml
 
 from p3m_lightning.configuration.recorded import verify_shapes
+from p3m_lightning.messages import no_such
 from p3m_lightning.schema import InputError
 
 NUMBER = int | float
@@ -151,6 +152,17 @@ Part = TypeVar("Part")
 def card_path(weights: str | Path) -> Path:
     """Return the default path of the card of a file: beside it, with the suffix .yaml."""
     return Path(weights).with_suffix(".yaml")
+
+
+def card_of_weights(weights: str | Path, card: str | Path | None = None) -> Card:
+    """Read the card of a file of weights, that beside it unless another one is named.
+
+    Raises:
+        InputError: no file of weights, which is said first; or as `read_card`.
+    """
+    if not Path(weights).exists():
+        raise InputError(no_such(weights))
+    return read_card(card or card_path(weights))
 
 
 def read_card(path: str | Path) -> Card:

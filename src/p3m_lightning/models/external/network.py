@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from p3m_lightning.models.blocks import MattingNetwork
-from p3m_lightning.models.external.card import Card, Constant, Output, card_path, read_card
+from p3m_lightning.models.external.card import Card, Constant, Output, card_of_weights
 from p3m_lightning.models.external.programs import OnnxProgram, Outputs, Program, read_program
 from p3m_lightning.ops import crop_to, pad_to_multiple, resize_smooth
 from p3m_lightning.schema import InputError, MattingOutput
@@ -164,7 +164,7 @@ def load_external(weights: str | Path, card: str | Path | Card | None = None) ->
     Raises:
         InputError: a file that is missing, of another kind, or able to run code; a card that does not fit.
     """
-    described = card if isinstance(card, Card) else read_card(card or card_path(weights))
+    described = card if isinstance(card, Card) else card_of_weights(weights, card)
     program = read_program(weights)
     if isinstance(program, OnnxProgram):
         for name, output in described.outputs.items():

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 from pytorch_lightning import Callback, Trainer
 
+from p3m_lightning.models.blocks import MattingNetwork
+
 
 def callbacks_of(trainer: Trainer) -> list[Callback]:
     """Return the callbacks of a trainer."""
@@ -17,6 +19,9 @@ class RunCallback(Callback):
 
     replaces_mattes: ClassVar[bool] = False
     """Whether training batches need no mattes of their own with this callback."""
+
+    def verify(self, net: MattingNetwork) -> None:
+        """Raise InputError where the callback does not fit the network; asked before data are read or rendered."""
 
     def results(self) -> dict[str, Any]:
         """Return additional entries for `results.json`, after the test."""

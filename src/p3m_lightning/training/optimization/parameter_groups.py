@@ -43,8 +43,10 @@ def parameter_groups(net: nn.Module, factors: Mapping[str, float]) -> list[dict[
         A group for the rest and each pattern, `params` and `name`; none without parameters.
 
     Raises:
-        InputError: a pattern that matches nothing, or a factor that is not positive.
+        InputError: factors that are no table, a pattern that matches nothing, or a factor that is not positive.
     """
+    if not isinstance(factors, Mapping):
+        raise InputError(f"lr_factors: {factors!r} is not a table; write +lr_factors={{'encoder.*': 0.1}}")
     groups: dict[str, list[nn.Parameter]] = {"rest": [], **{pattern: [] for pattern in factors}}
     names = [name for name, _ in net.named_parameters()]
     for pattern, factor in factors.items():

@@ -39,6 +39,9 @@ class Weighting(nn.Module, ABC):
             net: the network that they were computed with.
         """
 
+    def verify(self, net: nn.Module) -> None:  # most methods fit every network
+        """Raise InputError where the method looks for parameters that `net` does not have."""
+
 
 class Fixed(Weighting):
     """The sum of the weighted terms."""
@@ -105,6 +108,10 @@ class GradNorm(Weighting):
         self.factors = nn.Parameter(torch.ones(len(self.names)))
         self.register_buffer("initial", torch.full((len(self.names),), torch.nan))
 
+    def verify(self, net: nn.Module) -> None:
+        """Raise InputError where no parameter is shared."""
+        shared_parameters(net, self.shared)
+
     def forward(self, terms: Mapping[str, Tensor], net: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the total; its gradient with respect to the factors is that of the paper's L_grad."""
         values = torch.stack([terms[name] for name in self.names])
@@ -142,6 +149,10 @@ class UPGrad(Weighting):
         super().__init__()
         self.names, self.shared = tuple(names), shared or ["*"]
         self.weigh = upgrad_weights()
+
+    def verify(self, net: nn.Module) -> None:
+        """Raise InputError where no parameter is shared."""
+        shared_parameters(net, self.shared)
 
     def forward(self, terms: Mapping[str, Tensor], net: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the terms multiplied by the weights from the projections."""
@@ -187,6 +198,8 @@ def shared_parameters(net: nn.Module, patterns: Sequence[str] | None) -> list[nn
     Raises:
         InputError: there are none.
     """
+    if patterns is not None and (isinstance(patterns, str) or not isinstance(patterns, Sequence)):
+        raise InputError(f"loss.shared: {patterns!r} is no list; write loss.shared=['{patterns}']")
     learning = {name: one for name, one in net.named_parameters() if one.requires_grad}
     found = [one for name, one in learning.items() if any(fnmatchcase(name, p) for p in patterns or ENCODERS)]
     if patterns is None:

@@ -11,16 +11,18 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from p3m_lightning.data.image_copy_paste import FaceJitter, FaceSource, place_face
 from p3m_lightning.images import write_image
+from p3m_lightning.models.blocks import MattingNetwork
 from p3m_lightning.ops import pad_to_multiple
 from p3m_lightning.ops.feature_paste import paste_features, pasted_region
 from p3m_lightning.schema import InputError, Sample
 from p3m_lightning.sheets import Panel, outlined, sheet, to_picture
+from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.module import MattingModule
 
 STATISTICS = ("running", "batch")
@@ -42,7 +44,7 @@ class PastePlan:
         return maps[torch.arange(len(self.target_mask), device=maps.device) % len(maps)]
 
 
-class FeatureCopyPaste(Callback):
+class FeatureCopyPaste(RunCallback):
     """Feature-level copy and paste: after given encoder stages, a source face's features replace the target's.
 
     Ma et al., Rethinking Portrait Matting with Privacy Preserving (IJCV 2023), P3M-CP. In a batch chosen for it,
@@ -101,13 +103,12 @@ class FeatureCopyPaste(Callback):
         self.rows: list[tuple[list[Panel], str]] = []
         self.handles: list[RemovableHandle] = []
 
-    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Hook the stages.
+    def verify(self, net: MattingNetwork) -> None:
+        """Find out whether the network has the stages.
 
         Raises:
-            InputError: a stage that the network does not have, or a network that takes a trimap.
+            InputError: a stage that it does not have, or a network that takes a trimap.
         """
-        net = MattingModule.of(module).net
         modules = dict(net.named_modules())
         unknown = [stage for stage in self.stages if stage not in modules]
         if unknown:
@@ -115,6 +116,12 @@ class FeatureCopyPaste(Callback):
             raise InputError(f"stages: {unknown[0]} is not a part of the network; choose from {', '.join(encoder)} ...")
         if net.needs_trimap:
             raise InputError("stages: networks that take a trimap see no faces in the features worth pasting")
+
+    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Hook the stages; raises as `verify`."""
+        net = MattingModule.of(module).net
+        self.verify(net)
+        modules = dict(net.named_modules())
         self.handles = [modules[stage].register_forward_hook(partial(self._merge, stage)) for stage in self.stages]
         self.handles.append(net.register_forward_pre_hook(self._run_source))
 
