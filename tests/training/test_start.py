@@ -53,7 +53,7 @@ PASTING = "p3m_lightning.training.callbacks.copy_paste.features.FeatureCopyPaste
     ("changes", "reason"),
     [
         ({"lr_factors": {"typo.*": 0.1}}, "lr_factors: no parameter is called 'typo"),
-        ({"lr_factors": 3}, "lr_factors: 3 is no table"),
+        ({"lr_factors": 3}, "lr_factors: 3 is not a table"),
         ({"frozen": ["typo.*"]}, "frozen: no parameter is called 'typo"),
         ({"frozen": "typo.*"}, "frozen: 'typo.*' is no list"),
         ({"loss": {"weighting": "gradnorm", "shared": ["typo.*"]}}, "loss.shared: no parameter that learns is called"),
