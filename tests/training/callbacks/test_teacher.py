@@ -6,7 +6,9 @@ import yaml
 
 from p3m_lightning import compose_run
 from p3m_lightning.cli import main
+from p3m_lightning.inference import infer
 from p3m_lightning.models import create_model
+from p3m_lightning.models.weights import save_weights
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 from p3m_lightning.training import train
 from p3m_lightning.training.callbacks.teacher import Teacher, certain_trimap
@@ -70,6 +72,15 @@ def test_the_teacher_scores_as_evaluating_it_does(taught, portraits, teacher, tm
     results = json.loads(next(tmp_path.rglob("results.json")).read_text())
     for name, scores in taught[1]["distillation"]["teacher"]["sets"].items():
         assert scores["sad"] == pytest.approx(results["sets"][name]["mean"]["sad"], rel=1e-5)
+
+
+def test_a_teacher_of_exported_weights_is_applied_as_they_record(tmp_path):
+    net = create_model(**SMALL).eval()
+    applied = {"mode": "resize", "short_side": 64}
+    save_weights(net, {"model": SMALL, "inference": applied}, tmp_path / "teacher.safetensors")
+    teacher = Teacher(tmp_path / "teacher.safetensors", tmp_path)
+    image = torch.rand(1, 3, 96, 128)
+    torch.testing.assert_close(teacher.infer(teacher.net.eval(), image), infer(net, image, **applied))
 
 
 def test_only_the_student_travels_in_the_checkpoint(taught):

@@ -27,6 +27,10 @@ from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.module import MattingModule
 
 
+INFER = {"_target_": "p3m_lightning.inference.infer", "_partial_": True}
+"""How networks are applied; exported weights record the arguments alone."""
+
+
 def certain_trimap(alpha: Tensor, kernel: int, certain: float) -> Tensor:
     """Make a trimap from a predicted matte, which is nowhere exactly 0 or 1.
 
@@ -71,7 +75,7 @@ class Teacher(RunCallback):
         if self.net.needs_trimap:
             raise InputError(f"teacher: {ckpt} is a {self.net.name}, which needs trimaps; use a network without")
         recorded = read_checkpoint(ckpt).config.get("inference")
-        self.infer = build_recorded(recorded, self.ckpt) if recorded else _native
+        self.infer = build_recorded({**INFER, **recorded}, self.ckpt) if recorded else _native
         self.metrics: dict[str, MattingMetrics] = {}
         self.seconds: dict[str, list[float]] = {"teacher": [], "student": []}
         self.found: dict[str, Any] = {}
