@@ -26,7 +26,6 @@ from p3m_lightning.schema import InputError, Sample
 from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.module import MattingModule
 
-
 INFER = {"_target_": "p3m_lightning.inference.infer", "_partial_": True}
 """How networks are applied; exported weights record the arguments alone."""
 
