@@ -24,7 +24,7 @@ class PublishedDecoder(MattingDecoder):
                 detail = self.tfi[k](semantic_maps[3 - k], detail, features.skips[k + 1])
             if k < len(self.sbfi):
                 detail = self.sbfi[k](detail, nnf.max_pool2d(features.skips[0], 2, stride=2 ** (k + 1)))
-            detail = nnf.max_unpool2d(self.stages[k](detail), features.indices[k], 2)
+            detail = nnf.max_unpool2d(self.stages[k](detail), features.indices[k], (2, 2))
         return self.head(detail)
 
 
