@@ -1,6 +1,7 @@
 import io
 import json
 import pickle
+import resource
 import tarfile
 import zipfile
 from pathlib import Path
@@ -266,6 +267,25 @@ def test_a_cut_safetensors_file_and_a_folder_are_refused(source, tmp_path):
             load_model(path)
     with pytest.raises(InputError, match="a folder"):
         load_model(tmp_path)
+
+
+def test_the_same_weights_are_the_same_bytes_and_a_disk_without_room_is_named(tmp_path):
+    net, config = torch.nn.Linear(2, 3), {"model": {"name": "ä"}}
+    paths = [tmp_path / f"{number}.safetensors" for number in range(8)]
+    for path in paths:
+        save_weights(net, config, path)
+    assert len({path.read_bytes() for path in paths}) == 1
+    with safe_open(paths[0], "pt") as file:
+        assert json.loads(file.metadata()["config"]) == config
+        assert torch.equal(file.get_tensor("weight"), net.weight)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+    try:
+        with pytest.raises(InputError, match=r"0\.safetensors: cannot be written \(File too large\); .*ulimit"):
+            save_weights(net, config, paths[0])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 @pytest.mark.parametrize("protocol", ["zip", "legacy"])

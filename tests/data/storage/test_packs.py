@@ -81,6 +81,10 @@ def test_a_file_cut_short_is_not_taken_for_whole(path, kept):
         Pack(path)
 
 
+def test_the_same_maps_are_the_same_bytes(maps):
+    assert len({encode_pack(maps, {}) for _ in range(8)}) == 1  # the library writes metadata in a random order
+
+
 def test_a_file_with_a_hole_is_named_when_the_hole_is_read(path):
     content = bytearray(path.read_bytes())
     length = 8 + int.from_bytes(content[:8], "little")
