@@ -1,4 +1,4 @@
-"""What a file that is given for weights is, by what is in it."""
+"""Kinds of files that are given as weights, judged by their content."""
 
 from __future__ import annotations
 

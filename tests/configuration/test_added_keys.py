@@ -57,7 +57,7 @@ def test_an_added_key_that_nothing_reads_is_named_in_one_line(verb, overrides, n
         ("train", ["+callbacks.mine._target_=builtins.dict", "+data.tests.mine={_target_: builtins.dict, root: x}"]),
         ("ppt", ["+checkpoints.modnet.B2=x"]),
         ("train", ["+hydra.job.env_set.NAME=1", "+hydra.callbacks.mine._target_=builtins.dict"]),
-        ("train", ["++hydra.run.dir=x", "++hydra.mode=MULTIRUN", "+hydra.job_logging.version=1"]),
+        ("train", ["++hydra.run.dir=x", "++hydra.mode=MULTIRUN", "++hydra.job_logging.version=1"]),
         ("train", ["+hydra.sweeper.params.seed=[1, 2]", "hydra/sweeper=random", "++hydra.sweeper.trials=3"]),
         ("train", ["hydra/launcher=submitit", "+hydra.launcher.slurm_account=x"]),
         ("train", ["hydra/launcher=processes", "++hydra.launcher.n_jobs=3"]),

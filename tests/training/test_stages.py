@@ -141,7 +141,7 @@ def test_two_processes_go_through_the_stages_together(portraits, tmp_path):
         ("+stages.fine.seed=3", "stages.fine: seed"),
         ("stages.rough.frozen=[encodr.*]", "stages.rough: frozen"),
         ("stages.rough.frozen=[*]", "nothing to learn"),
-        ("stages.rough.frozen=encoder.*", "no list"),
+        ("stages.rough.frozen=encoder.*", "not a list"),
         ("+stages.fine.data.batchsize=3", "stages.fine"),
         ("+stages.third=3", "stages.third"),
         ("+stages.fine.loss.weights.lapacian=1", "lapacian"),

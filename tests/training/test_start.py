@@ -55,9 +55,9 @@ PASTING = "p3m_lightning.training.callbacks.copy_paste.features.FeatureCopyPaste
         ({"lr_factors": {"typo.*": 0.1}}, "lr_factors: no parameter is called 'typo"),
         ({"lr_factors": 3}, "lr_factors: 3 is not a table"),
         ({"frozen": ["typo.*"]}, "frozen: no parameter is called 'typo"),
-        ({"frozen": "typo.*"}, "frozen: 'typo.*' is no list"),
-        ({"loss": {"weighting": "gradnorm", "shared": ["typo.*"]}}, "loss.shared: no parameter that learns is called"),
-        ({"loss": {"weighting": "gradnorm", "shared": "typo.*"}}, "loss.shared: 'typo.*' is no list"),
+        ({"frozen": "typo.*"}, "frozen: 'typo.*' is not a list"),
+        ({"loss": {"weighting": "gradnorm", "shared": ["typo.*"]}}, "loss.shared: no trained parameter is called"),
+        ({"loss": {"weighting": "gradnorm", "shared": "typo.*"}}, "loss.shared: 'typo.*' is not a list"),
         ({"stages": {"a": {"lr_factors": {"typo.*": 0.1}}}}, "stages.a: lr_factors: no parameter is called"),
         (
             {"callbacks": {"cp": {"_target_": PASTING, "source": None, "stages": ["encoder.typo"]}}},

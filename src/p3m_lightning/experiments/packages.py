@@ -69,7 +69,7 @@ class Need(NamedTuple):
 
     @property
     def is_met(self) -> bool:
-        """Whether it is installed in an acceptable version."""
+        """True if it is installed in an acceptable version."""
         from packaging.specifiers import SpecifierSet
 
         return self.installed is not None and SpecifierSet(self.wanted).contains(self.installed, prereleases=True)

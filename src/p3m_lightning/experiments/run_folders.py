@@ -65,7 +65,7 @@ class Run:
 
     @property
     def is_trained_or_tested(self) -> bool:
-        """Whether this package made the mattes; it only scored those of `p3m score`."""
+        """True if this package made the mattes; it only scored those of `p3m score`."""
         return self.results["inference"]["mode"] != GIVEN
 
     def curves(self) -> dict[str, Curve]:

@@ -32,7 +32,7 @@ class Engine(ABC):
     @property
     @abstractmethod
     def needs_trimap(self) -> bool:
-        """Whether `run` takes a trimap."""
+        """True if `run` takes a trimap."""
 
     @property
     @abstractmethod
@@ -112,12 +112,12 @@ class Passes:
 
     @property
     def has_own_size(self) -> bool:
-        """Whether the pass over the whole image differs from that of the P3M authors."""
+        """True if the pass over the whole image differs from that of the P3M authors."""
         return self.short_side is not None or self.scale != Passes.scale
 
     @property
     def has_own_detail(self) -> bool:
-        """Whether the size of the detail pass was set."""
+        """True if the size of the detail pass was set."""
         return self.detail_short_side is not None or self.detail_scale is not None
 
     def semantic_size(self, size: tuple[int, int]) -> tuple[int, int]:

@@ -60,7 +60,7 @@ class AuditedFace:
 
     @property
     def recognized(self) -> bool:
-        """Whether it is detected again and recognized as the same person."""
+        """True if it is detected again and recognized as the same person."""
         return self.found_again and self.distance < SAME_PERSON
 
 

@@ -73,7 +73,7 @@ def test_a_checkpoint_of_another_network_is_refused(files):
 
     graph, checkpoint = files
     save_file({"width": np.zeros(3, np.float16)}, checkpoint)
-    with pytest.raises(InputError, match=r"net\.onnx: has the weight scale, of which .*net\.safetensors has none"):
+    with pytest.raises(InputError, match=r"net\.onnx: has the weight scale, which .*net\.safetensors lacks"):
         share_weights(graph, checkpoint)
 
 

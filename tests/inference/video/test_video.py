@@ -250,9 +250,9 @@ def test_prefetch_and_backlog_hand_errors_on():
         ("text.mp4", "not a video"),
         ("sound.mp4", "no video stream"),
         ("index_lost.mov", "not a video"),
-        ("cut.mp4", "cut off"),
-        ("cut.mkv", "cut off"),
-        ("cut.webm", "cut off"),
+        ("cut.mp4", "truncated"),
+        ("cut.mkv", "truncated"),
+        ("cut.webm", "truncated"),
         (".", "is a folder"),
     ],
 )

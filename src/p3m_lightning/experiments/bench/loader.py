@@ -34,7 +34,7 @@ from p3m_lightning.data.prepare.foreground_cache import cache_foregrounds
 from p3m_lightning.data.prepare.pack_folder import pack_dataset
 from p3m_lightning.data.storage.layout import PACK, find_samples
 from p3m_lightning.data.transforms import TrainTransform
-from p3m_lightning.experiments.bench.reference_loader import ROLES, ReferenceDataset
+from p3m_lightning.experiments.bench.published.loader import ROLES, ReferenceDataset
 from p3m_lightning.images import write_image
 from p3m_lightning.parallel import run_parallel
 from p3m_lightning.progress import track

@@ -21,7 +21,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import nn
 
-from p3m_lightning.experiments.bench.published_network import as_published
+from p3m_lightning.experiments.bench.published.network import as_published
 from p3m_lightning.experiments.bench.timing import alternate
 from p3m_lightning.images import read_photo, write_image
 from p3m_lightning.inference import Predictor

@@ -1,6 +1,6 @@
 """Benchmark of a network's forward pass and of a training step, against a plain transcription of the published one.
 
-The plain network pools and unpools as published, see `published_network`. The plain step keeps the usual memory layout,
+The plain network pools and unpools as published, see `published.network`. The plain step keeps the usual memory layout,
 takes two Laplacian pyramids by 5 x 5 convolutions of one channel, and updates with a loop over tensors; ours lays
 weights channels last, filters separably, and fuses the update. Where the processor has bfloat16, ours is measured in it
 too, against the published one in float32.
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from p3m_lightning.experiments.bench.peak_memory import PeakMemory
 from p3m_lightning.experiments.bench.photo import compared
-from p3m_lightning.experiments.bench.published_network import as_published
+from p3m_lightning.experiments.bench.published.network import as_published
 from p3m_lightning.experiments.bench.timing import alternate, has_bfloat16
 from p3m_lightning.inference.engines.optimize import optimize_for_inference
 from p3m_lightning.inference.engines.torch_engine import PRECISIONS as PRECISION_TYPES

@@ -56,7 +56,7 @@ class ArrayEngine(Engine):
 
     @property
     def needs_trimap(self) -> bool:
-        """Whether `run` takes a trimap."""
+        """True if `run` takes a trimap."""
         return self.metadata["needs_trimap"]
 
     @property

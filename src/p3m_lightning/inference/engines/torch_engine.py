@@ -38,7 +38,7 @@ class TorchEngine(Engine):
 
     @property
     def needs_trimap(self) -> bool:
-        """Whether the network takes a trimap."""
+        """True if the network takes a trimap."""
         return getattr(self.net, "needs_trimap", False)
 
     @cached_property

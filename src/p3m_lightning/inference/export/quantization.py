@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 Inputs = Sequence[dict[str, np.ndarray]]
-"""What the network takes, one photograph after another, sized as in use."""
+"""Inputs of the network, one photograph after another, at the sizes of use."""
 
 
 def quantize(path: Path, inputs: Inputs) -> str:

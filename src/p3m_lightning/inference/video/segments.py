@@ -192,7 +192,7 @@ class Parts:
 
     @property
     def ended(self) -> bool:
-        """Whether the last segment is finished."""
+        """True if the last segment is finished."""
         return bool(self.finished) and self._read(len(self.finished) - 1)["last"]
 
     @property

@@ -18,7 +18,7 @@ class RunCallback(Callback):
     """A callback with additional information for the run; the defaults change nothing."""
 
     replaces_mattes: ClassVar[bool] = False
-    """Whether training batches need no mattes of their own with this callback."""
+    """True if training batches need no mattes of their own with this callback."""
 
     def verify(self, net: MattingNetwork) -> None:
         """Raise InputError where the callback does not fit the network; asked before data are read or rendered."""

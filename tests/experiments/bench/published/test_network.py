@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as nnf
 
-from p3m_lightning.experiments.bench import published_network
-from p3m_lightning.experiments.bench.published_network import as_published
+from p3m_lightning.experiments.bench.published import network as published_network
+from p3m_lightning.experiments.bench.published.network import as_published
 from p3m_lightning.models import create_model
 
 

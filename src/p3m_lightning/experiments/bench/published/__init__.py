@@ -1,0 +1,1 @@
+"""Transcriptions of what the published code does, which the benchmarks compare with."""
