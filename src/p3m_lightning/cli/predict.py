@@ -193,7 +193,8 @@ def report(outcomes: Iterable[Outcome], options: argparse.Namespace) -> int:
                 failures.append(outcome)
     finally:  # after Ctrl-C too
         failures.sort()
-        manifest.unlink(missing_ok=True)
+        if manifest.exists():  # in a folder that is not to be written to, what fails to be written says more
+            manifest.unlink()
         if failures and many:
             with atomic_path(manifest) as aside:
                 aside.write_text(json.dumps([{"file": str(f.source), "reason": f.reason} for f in failures], indent=1))

@@ -11,8 +11,8 @@ from p3m_lightning.data.datasets import MattingDataset, SeededIndex
 from p3m_lightning.data.loading.batches import to_sample
 from p3m_lightning.data.transforms import TrainTransform
 from p3m_lightning.experiments.bench import loader as bench_loader
-from p3m_lightning.experiments.bench.published import loader as reference_loader
 from p3m_lightning.experiments.bench.loader import LOADERS, Setting, copy_pairs
+from p3m_lightning.experiments.bench.published import loader as reference_loader
 from p3m_lightning.images import read_image, read_matte, write_image
 from p3m_lightning.ops import trimap_from_alpha
 from p3m_lightning.schema import InputError

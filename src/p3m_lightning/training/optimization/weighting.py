@@ -199,7 +199,7 @@ def shared_parameters(net: nn.Module, patterns: Sequence[str] | None) -> list[nn
         InputError: there are none.
     """
     if patterns is not None and (isinstance(patterns, str) or not isinstance(patterns, Sequence)):
-        raise InputError(f"loss.shared: {patterns!r} is no list; write loss.shared=['{patterns}']")
+        raise InputError(f"loss.shared: {patterns!r} is not a list; write loss.shared=['{patterns}']")
     learning = {name: one for name, one in net.named_parameters() if one.requires_grad}
     found = [one for name, one in learning.items() if any(fnmatchcase(name, p) for p in patterns or ENCODERS)]
     if patterns is None:
