@@ -1,4 +1,4 @@
-"""What a file that is given for weights is, by what is in it."""
+"""Kinds of the files that are given for weights, told by what is in them."""
 
 from __future__ import annotations
 
