@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """Kinds of files that are given as weights, judged by their content."""
+=======
+"""Kinds of the files that are given for weights, told by what is in them."""
+>>>>>>> h16
 
 from __future__ import annotations
 

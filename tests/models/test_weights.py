@@ -22,7 +22,7 @@ from p3m_lightning.models import (
 )
 from p3m_lightning.models.checkpoints import PUBLISHED
 from p3m_lightning.models.keymaps import ENCODER_MAPS, KEY_MAPS
-from p3m_lightning.models.weights import read_weights, save_weights
+from p3m_lightning.models.weights import read_checkpoint, read_weights, save_weights
 from p3m_lightning.schema import InputError
 
 WIDTH = 0.125
@@ -267,6 +267,14 @@ def test_a_cut_safetensors_file_and_a_folder_are_refused(source, tmp_path):
             load_model(path)
     with pytest.raises(InputError, match="a folder"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["scale", "short_side", "detail_scale", "detail_short_side", "cap", "multiple", "tile"])
+def test_sizes_of_a_stored_inference_that_are_no_numbers_are_refused_by_name(tmp_path, key):
+    config = {"model": {"name": "p3mnet_r34"}, "inference": {"mode": "resize", key: "text"}}
+    save_weights(torch.nn.Linear(2, 3), config, tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=rf"inference\.{key} is 'text', which is invalid"):
+        read_checkpoint(tmp_path / "a.safetensors")
 
 
 def test_the_same_weights_are_the_same_bytes_and_a_disk_without_room_is_named(tmp_path):
