@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Kinds of files that are given as weights, judged by their content."""
-=======
-"""Kinds of the files that are given for weights, told by what is in them."""
->>>>>>> h16
 
 from __future__ import annotations
 
