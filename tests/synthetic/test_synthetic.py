@@ -309,3 +309,15 @@ def test_the_command_prints_the_folder_and_refuses_in_one_line(tmp_path, capsys)
     assert capsys.readouterr().out.strip().endswith("set")
     assert main([*command, "--seed", "1"]) == 2
     assert capsys.readouterr().err.strip().count("\n") == 0
+
+
+def test_a_set_that_is_continued_keeps_no_half_written_files(tmp_path):
+    options = {"train": 1, "test": 0, "size": 64, "workers": 1}
+    root = synthesize(tmp_path / "set", **options)
+    missing, leftover = root / "train/mask/train_00000.png", root / "train/mask/.part-of-a-killed-run.png"
+    assert missing.is_file()
+    missing.unlink()
+    leftover.write_bytes(b"half")
+    synthesize(root, **options)
+    assert missing.is_file()
+    assert not leftover.exists()

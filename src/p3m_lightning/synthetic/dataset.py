@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from p3m_lightning.files import atomic_path, write_json
+from p3m_lightning.files import atomic_path, clear_leftovers, write_json
 from p3m_lightning.images import write_image
 from p3m_lightning.landmarks import rounded
 from p3m_lightning.messages import refuse_other_settings
@@ -98,6 +98,7 @@ def synthesize(
     ]
     missing = [task for task in tasks if not all(path.exists() for path in task.files().values())]
     if missing:
+        clear_leftovers(root, "**")
         for _ in track(run_parallel(_render, missing, workers), "rendering portraits", len(missing)):
             pass
     return root
