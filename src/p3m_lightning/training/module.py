@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from p3m_lightning.data.datamodule import MattingDataModule
+from p3m_lightning.data.declared_labels import warn_of_masks
 from p3m_lightning.losses import Loss
 from p3m_lightning.losses.base import exact_region
 from p3m_lightning.metrics import MattingMetrics
@@ -102,6 +103,8 @@ class MattingModule(LightningModule):
         does_without = any(isinstance(c, RunCallback) and c.replaces_mattes for c in callbacks_of(self.trainer))
         if stage == "fit" and not does_without and data.train_set is not None and not data.train_set.has_mattes:
             raise InputError("data: images without mattes, there is nothing to learn from; use data=p3m10k or another")
+        if stage == "fit" and self.trainer.is_global_zero:
+            warn_of_masks(data.train_set)
         if self.loss is not None and isinstance(self.weighting, UPGrad) and self.trainer.world_size > 1:
             raise InputError("loss.weighting=upgrad: every process would project for itself; use trainer.devices=1")
         names = {"val": data.val_names, "test": data.test_names}

@@ -12,11 +12,11 @@ import yaml
 from p3m_lightning.cli import main
 from p3m_lightning.cli.finetune import without_new_test
 from p3m_lightning.data.datasets import MattingDataset
+from p3m_lightning.data.declared_labels import hard_parts
 from p3m_lightning.images import read_matte, write_image
 from p3m_lightning.models.box import BOX_FILE
 from p3m_lightning.models.weights import read_checkpoint
 from p3m_lightning.schema import InputError
-from p3m_lightning.training.finetuning.forgetting import hard_parts
 from p3m_lightning.training.finetuning.start import with_recorded_start
 
 BRIEF = [

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pytorch_lightning import LightningModule, Trainer
 
-from p3m_lightning.data.datamodule import MattingDataModule
-from p3m_lightning.data.datasets import MattingDataset
-from p3m_lightning.data.mixtures import MixedDataset
-from p3m_lightning.data.storage.readers import SampleFiles
 from p3m_lightning.files import atomic_path, write_json
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.finetuning.report import forgetting_page
 from p3m_lightning.training.module import MattingModule
-
-LOOKED_AT = 8  # number of labels of a part that are examined
-HARD = 0.002  # a matte with a smaller part of fractional pixels has no hair in it
 
 
 class ForgettingReport(RunCallback):
@@ -49,19 +40,9 @@ class ForgettingReport(RunCallback):
         self.report: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        """Refuse a training without scores to compare with; warn about masks given as mattes."""
-        if stage != "fit":
-            return
-        if trainer.num_sanity_val_steps != float("inf"):
+        """Refuse a training without scores to compare with."""
+        if stage == "fit" and trainer.num_sanity_val_steps != float("inf"):
             raise InputError("trainer.num_sanity_val_steps: give -1, so that the start is scored; or null the callback")
-        data = MattingDataModule.of(trainer)
-        if trainer.is_global_zero and data.train_set is not None:
-            for name in hard_parts(data.train_set):
-                warnings.warn(
-                    f"data.train{name}: its mattes are practically binary; as mattes they unteach hair. Set"
-                    f" data.train{name}.labels=mask",
-                    stacklevel=2,
-                )
 
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Record the scores before the module resets them."""
@@ -135,24 +116,3 @@ def shares(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str,
         "better": sum(after[name] < before[name] for name in names),
         "worse": sum(after[name] > before[name] for name in names),
     }
-
-
-def hard_parts(dataset: Any) -> list[str]:
-    """Return the parts of a training set whose labels are masks but declared as mattes, as dotted keys; "" is the set.
-
-    Up to `LOOKED_AT` labels of each are read; they count as masks if none has fractional pixels.
-    """
-    if isinstance(dataset, MixedDataset):
-        seen = {name: one for name, one in dataset.datasets.items() if dataset.weights[name] > 0}
-        return [f".datasets.{name}" for name, one in seen.items() if hard_parts(one)]
-    if not isinstance(dataset, MattingDataset) or dataset.labels != "matte":
-        return []
-    return [""] if all(fraction_between(dataset, name) < HARD for name in dataset.names[:LOOKED_AT]) else []
-
-
-def fraction_between(dataset: MattingDataset, name: str) -> float:
-    """Return the share of the pixels of a label between background and foreground."""
-    values = SampleFiles(dataset.files[name]).alpha()
-    most = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1
-    part = values / np.float32(most)
-    return float(np.mean((part > 0.1) & (part < 0.9)))
