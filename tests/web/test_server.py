@@ -89,18 +89,19 @@ def test_wrong_arguments_are_answered_in_a_line_and_leave_no_traceback(client, c
     assert "Traceback" not in capfd.readouterr().err + caplog.text
 
 
-def test_a_hundred_requests_leave_memory_flat(client):
+def test_requests_leave_memory_flat(client):
+    def growth():
+        before = memory()
+        for _ in range(40):
+            assert client.get("/").status_code == 200
+        return memory() - before
+
     def memory():
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
     if not Path("/proc/self/statm").exists():
         pytest.skip("no /proc")
-    for _ in range(20):
-        client.get("/")
-    before = memory()
-    for _ in range(100):
-        assert client.get("/").status_code == 200
-    assert memory() - before < 20e6
+    assert min(growth() for _ in range(4)) < 4e6  # what is lost is lost every time; other threads grow now and then
 
 
 @pytest.mark.parametrize(
