@@ -6,11 +6,14 @@ import csv
 import errno
 import json
 import os
+import platform
 import shutil
 import tempfile
 import unicodedata
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +36,12 @@ CURES = {
     errno.EPERM: "check the permissions of the folder",
 }
 """What to do where a file cannot be written, by the number of the error."""
+
+
+PART = ".part-"
+"""Beginning of the names of files and folders that are half-written."""
+
+_LOOKED_INTO: set[Path] = set()
 
 
 class NoRoomError(InputError):
@@ -60,7 +69,8 @@ def atomic_path(path: str | Path, durable: bool = False) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+        _clear_abandoned(path.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{_parts()}{os.getpid()}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
     except OSError as error:
         raise unwritable(path, error) from error
@@ -79,6 +89,31 @@ def atomic_path(path: str | Path, durable: bool = False) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # of a folder that is gone, or a file system that became read-only
             aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: Path, last: str) -> Iterator[Path]:
+    """Yield a folder inside `folder` to fill; its files are moved out at the end, `last` after all others.
+
+    Where `last` is, the others are too.
+
+    Raises:
+        InputError: no right to write, or no room (`NoRoomError`); it names `folder`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _clear_abandoned(folder)
+        aside = Path(tempfile.mkdtemp(prefix=f"{_parts()}{os.getpid()}-", dir=folder))
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    try:
+        yield aside
+        for path in sorted(aside.iterdir(), key=lambda path: path.name == last):
+            path.replace(folder / path.name)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    finally:
+        _remove(aside)
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
@@ -116,8 +151,45 @@ def prepare_folders(folders: Sequence[Path]) -> None:
 def clear_leftovers(folder: Path, *places: str) -> None:
     """Remove half-written files of killed runs from a folder and from `places` below it, which may be patterns."""
     for place in (".", *places):
-        for leftover in folder.glob(f"{place}/.part-*"):
-            leftover.unlink(missing_ok=True)
+        for leftover in folder.glob(f"{place}/{PART}*"):
+            _remove(leftover)
+
+
+def _clear_abandoned(folder: Path) -> None:
+    """Remove what killed processes of this machine left half-written in a folder, the first time this one writes there.
+
+    Other processes may be writing into it just now: theirs stays, and so does that of other machines.
+    """
+    if os.name != "posix" or folder in _LOOKED_INTO:
+        return
+    _LOOKED_INTO.add(folder)
+    for leftover in folder.glob(f"{_parts()}*"):
+        process = leftover.name.removeprefix(_parts()).partition("-")[0]
+        if process.isdecimal() and not _is_running(int(process)):
+            _remove(leftover)
+
+
+def _remove(leftover: Path) -> None:
+    with suppress(OSError):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+
+
+@cache
+def _parts() -> str:
+    """Return how the names of this machine's half-written files begin; containers count as machines."""
+    with suppress(OSError):
+        return f"{PART}{zlib.crc32((platform.node() + os.readlink('/proc/self/ns/pid')).encode()):08x}-"
+    return f"{PART}{zlib.crc32(platform.node().encode()):08x}-"
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        pass
+    return True
 
 
 def check_space(tasks: Sequence[Task], size: Callable[[Task], int], folder: Path, what: str, cure: str) -> str:
@@ -153,15 +225,16 @@ def write_whole(path: Path, content: bytes) -> None:
         aside.write_bytes(content)
 
 
-def with_sorted_notes(header: bytes) -> bytes:
-    """Return the header of a safetensors file with its metadata in alphabetical order.
+def with_sorted_notes(content: bytes) -> list[bytes | memoryview]:
+    """Return a safetensors file, in parts that follow each other, with its metadata in alphabetical order.
 
     The library writes them in a random one, and the same content would not be the same file twice.
     """
-    content = json.loads(header)
-    content["__metadata__"] = dict(sorted(content["__metadata__"].items()))
-    ordered = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode().ljust(len(header))
-    return ordered if len(ordered) == len(header) else header
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    ordered = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(start - 8)
+    return [content[:8], ordered if len(ordered) == start - 8 else content[8:start], memoryview(content)[start:]]
 
 
 def plain_name(name: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p3m_lightning.cli.shared.network import add_checkpoint, check_checkpoint, published_network
+from p3m_lightning.files import PART, atomic_folder
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # imported where used, so that --help is quick
@@ -14,6 +15,9 @@ if TYPE_CHECKING:  # imported where used, so that --help is quick
 
     from p3m_lightning.inference.export.metadata import Facts
     from p3m_lightning.models.blocks import MattingNetwork
+
+HUB_FILES = ("model.safetensors", "config.json")
+"""What a folder for the Hub holds beside README.md, which comes last: without it the folder is to be made again."""
 
 PORTRAITS = ((0, 512, 512), (1, 470, 333), (2, 350, 401))  # seed, height, width of the default comparison images
 
@@ -60,7 +64,7 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"-o {options.output}: give a file that ends in .onnx")
     if options.share_weights:
         _check_sharing(options)
-    if options.hub is not None and options.hub.exists() and (not options.hub.is_dir() or any(options.hub.iterdir())):
+    if options.hub is not None and _is_filled(options.hub):
         raise InputError(f"--hub {options.hub}: exists already; give a new or empty folder")
     net, facts = network_with_facts(options)
     if options.hub is not None:
@@ -113,15 +117,18 @@ def network_with_facts(options: argparse.Namespace) -> tuple[MattingNetwork, Fac
     return net, facts | {key: value for key, value in stated.items() if value}
 
 
-def _save_for_hub(net: MattingNetwork, facts: Facts, folder: Path) -> None:
-    from p3m_lightning.files import unwritable
+def _is_filled(folder: Path) -> bool:
+    """Tell whether a folder holds more than what an export that was killed has left there."""
+    if not folder.is_dir():
+        return folder.exists()
+    return any(path.name not in HUB_FILES and not path.name.startswith(PART) for path in folder.iterdir())
 
+
+def _save_for_hub(net: MattingNetwork, facts: Facts, folder: Path) -> None:
     try:
         from p3m_lightning.inference.export.hub import HubModel
     except ModuleNotFoundError as error:
         raise InputError(f"--hub needs {error.name}: pip install 'p3m_lightning[hub]'") from None
-    try:
-        HubModel(net, facts).save_pretrained(folder)
-    except OSError as error:
-        raise unwritable(folder, error) from None
+    with atomic_folder(folder, last="README.md") as aside:
+        HubModel(net, facts).save_pretrained(aside)
     print(folder)

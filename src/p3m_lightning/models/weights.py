@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 import re
 import warnings
@@ -139,21 +138,12 @@ def save_weights(model: nn.Module, config: Mapping, path: str | Path) -> None:
     Raises:
         InputError: no room for the file, or no right to write it.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    with atomic_path(path) as aside:
-        try:
-            save_file(state, aside, metadata={"format": "pt", "config": json.dumps(config)})
-        except SafetensorError as error:  # of what went wrong with the disk it keeps the number in its text alone
-            if not (code := re.search(r"\(os error (\d+)\)", str(error))):
-                raise
-            raise OSError(int(code[1]), os.strerror(int(code[1])), str(aside)) from error
-        with aside.open("r+b") as file:
-            header = file.read(int.from_bytes(file.read(8), "little"))
-            file.seek(8)
-            file.write(with_sorted_notes(header))
+    content = save(state, metadata={"format": "pt", "config": json.dumps(config)})  # to a file it writes by a third one
+    with atomic_path(path) as aside, aside.open("wb") as file:
+        file.writelines(with_sorted_notes(content))
 
 
 def _format(path: Path) -> str:

@@ -7,6 +7,7 @@ import torch
 
 from p3m_lightning import Predictor, create_model
 from p3m_lightning.cli import main
+from p3m_lightning.cli.export import HUB_FILES
 from p3m_lightning.inference.export import metadata
 from p3m_lightning.inference.export.metadata import checkpoint_facts, published_facts
 from p3m_lightning.models import weights
@@ -147,3 +148,19 @@ def test_the_command_writes_the_folder(run, tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
     assert main(["export", "--ckpt", "a.ckpt"]) == 2
     assert "give -o FILE.onnx, or --hub DIR" in capsys.readouterr().err
+
+
+def test_an_export_that_was_killed_is_made_again_and_one_that_was_not_is_kept(run, tmp_path, capsys):
+    folder = tmp_path / "hub"
+    call = ["export", "--ckpt", str(run / "checkpoints/best.ckpt"), "--hub", str(folder)]
+    assert main(call) == 0
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert whole.keys() == {"README.md", *HUB_FILES}
+    assert main(call) == 2
+    assert f"--hub {folder}: exists already; give a new or empty folder" in capsys.readouterr().err
+    (folder / "README.md").unlink()  # the last file to come
+    (folder / HUB_FILES[0]).write_bytes(b"of another network")
+    assert main(call) == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+    (folder / "README.md").rename(folder / "mine.txt")
+    assert main(call) == 2

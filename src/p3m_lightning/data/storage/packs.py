@@ -62,9 +62,7 @@ def encode_pack(maps: Mapping[str, np.ndarray], sources: Mapping[str, Sequence[i
         tensors[f"{role}.starts"] = np.cumsum([0, *map(len, blobs)], dtype=np.int64)
         tensors[f"{role}.relative"] = np.array(relative)
         layout[role] = {"shape": pixels.shape, "dtype": pixels.dtype.name, "tile": size, "source": sources.get(role)}
-    content = save(tensors, metadata={"layout": LAYOUT, "roles": json.dumps(layout)})
-    start = 8 + int.from_bytes(content[:8], "little")
-    return content[:8] + with_sorted_notes(content[8:start]) + content[start:]
+    return b"".join(with_sorted_notes(save(tensors, metadata={"layout": LAYOUT, "roles": json.dumps(layout)})))
 
 
 def signature(path: Path) -> list[int]:
