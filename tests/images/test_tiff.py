@@ -245,6 +245,21 @@ def test_a_truncated_file_is_refused_at_every_length(tmp_path, planes):
             read_photo(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("pieces", [{"rowsperstrip": 7}, {"tile": (16, 16)}], ids=["strips", "tiles"])
+def test_a_page_without_all_its_strips_or_tiles_is_refused(tmp_path, dtype, planes, pieces):
+    stored = np.moveaxis(picture(3, dtype), 2, 0) if planes == "separate" else picture(3, dtype)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planes, **pieces)
+    content = (tmp_path / "a.tif").read_bytes()
+    height = struct.pack("<HHL", 257, 4, 1)
+    at = content.index(height) + len(height)
+    assert content[at : at + 4] == struct.pack("<L", 37)
+    (tmp_path / "a.tif").write_bytes(content[:at] + struct.pack("<L", 74) + content[at + 4 :])
+    with pytest.raises(InputError, match=r"a\.tif: cannot be decoded \(only the first \d+ of its strips or tiles"):
+        read_photo(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize(("channels", "mode"), [(1, "F"), (3, "RGB")])
 def test_deep_pages_have_a_header_also_where_pillow_knows_none(tmp_path, channels, mode):
     pixels = np.full((6, 9, 3)[: 2 + channels // 3], 0.5, np.float32)

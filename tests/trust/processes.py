@@ -64,6 +64,8 @@ class Zygote:
         """
         self.number += 1
         files = {name: self.folder / f"{self.number}.{name}" for name in ("out", "err")}
+        for path in files.values():
+            path.touch()  # a kill may come before the command has opened them
         order = {"arguments": [str(a) for a in arguments], "limits": limits, **{k: str(v) for k, v in files.items()}}
         started = time.monotonic()
         self.process.stdin.write(json.dumps(order) + "\n")

@@ -8,7 +8,7 @@ import stat
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from p3m_lightning.images import tiff
+from p3m_lightning.images import png, tiff
 from p3m_lightning.images.pixels import EXIF_ORIENTATION, strips, to_uint8, turned
 from p3m_lightning.messages import no_such, tell
 from p3m_lightning.schema import InputError
@@ -78,6 +78,7 @@ def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Iterat
             return
         with _opened(stream, name) as image:
             _decoded(_load, image, name)
+            _decoded(partial(_check_rows, image), stream, name)
             yield image
 
 
@@ -172,20 +173,31 @@ def _opened(stream: BinaryIO, name: str, outline: bool = False) -> Iterator[Imag
 
 def _load(image: Image.Image, name: str) -> None:
     image.load()
+    if image.mode in ("P", "PA") and image.palette is None:
+        raise OSError("its palette is missing")
     if image.mode == "F":  # PFM; TIFF is read elsewhere
         raise InputError(f"{name}: an image of floats of unknown range; save it with 8 or 16 bits")
     if getattr(image, "is_animated", False) and image.format not in ("TIFF", "MPO"):
         tell(f"{name}: an animation of {getattr(image, 'n_frames', 'several')} frames; the first one is read")
 
 
+def _check_rows(image: Image.Image, stream: BinaryIO, name: str) -> None:
+    if image.format != "PNG":
+        return
+    last = image.crop((0, image.height - 1, image.width, image.height))
+    if (image.info.get("interlace") or last.getbbox(alpha_only=False) is None) and not png.is_complete(stream):
+        raise InputError(f"{name}: cannot be decoded (its data end before its last row); save it again")
+
+
 def _read_deep(stream: BinaryIO, name: str) -> DeepImage | None:
     head = _head(stream)
     if head[:4] in tiff.MAGIC:
         return _deep_tiff(_content(stream, name), name)
-    if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) > 25 and head[24] == 16 and head[25] in (2, 6):
+    if head[:8] == png.MAGIC and len(head) > 25 and head[24] == 16 and head[25] in (2, 6):
         content = _content(stream, name)
         with _opened(io.BytesIO(content), name) as image:
             _load(image, name)  # raises where OpenCV would return half an image
+            _check_rows(image, io.BytesIO(content), name)
             orientation, profile = image.getexif().get(EXIF_ORIENTATION, 1), image.info.get("icc_profile")
         # afterwards, so that only one of the two decoded images is held
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -267,11 +267,17 @@ def _pages(content: bytes) -> Iterator[Page]:
 
 
 def _check_extent(content: bytes, tags: Tags) -> None:
-    """Refuse a file that ends before its strips do, for which decoders return uninitialized memory."""
+    """Refuse a file that lacks strips or ends before they do; decoders return black or uninitialized memory there."""
+    width, height = (int(tags.get(tag, 0)) for tag in (_WIDTH, _HEIGHT))
+    across = -(-width // max(1, int(tags.get(_TILE_WIDTH, 0)))) if _TILES in tags else 1
+    rows = int(tags.get(_TILE_HEIGHT if _TILES in tags else _ROWS, height))
+    planes = int(tags.get(_SAMPLES, 1)) if int(tags.get(_PLANAR, 1)) == 2 else 1
     for places, sizes in ((_STRIPS, _STRIP_SIZES), (_TILES, _TILE_SIZES)):
-        pairs = zip(_sequence(tags.get(places, ())), _sequence(tags.get(sizes, ())), strict=False)
+        pairs = list(zip(_sequence(tags.get(places, ())), _sequence(tags.get(sizes, ())), strict=False))
         if any(place + size > len(content) for place, size in pairs):
             raise OSError("the file is truncated")
+        if pairs and len(pairs) < across * -(-height // max(1, rows)) * planes:
+            raise OSError(f"only the first {len(pairs)} of its strips or tiles are there")
 
 
 def _is_big(content: bytes) -> bool:
