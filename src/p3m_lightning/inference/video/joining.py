@@ -39,6 +39,9 @@ def join_video(
     ):
         stream = output.add_stream_from_template(first.streams.video[0])
         stream.time_base = time_base
+        stream.codec_context.sample_aspect_ratio = (
+            first.streams.video[0].sample_aspect_ratio or 1
+        )  # not in the template
         mark_alpha(stream, encoding)
         tracks = {track.stream: add_track(track, original, output) for track in sound}
         pictures = _video_packets(parts, paths, stream, time_base)
