@@ -48,7 +48,8 @@ def uneven_times(frames: int) -> list[int]:
 def write_video(path: Path, images: list[np.ndarray], times: list[int] | None = None, **keys) -> Path:
     """Write RGB frames without loss (PNG in .mov, FFV1 in .mkv) at `times` in milliseconds.
 
-    Keys: `rotation` in degrees, `matrix` of FFmpeg, `sound` as a codec that gets a tone, another `codec`, `options`.
+    Keys: `rotation` in degrees, `matrix` of FFmpeg, `aspect` of a pixel, `sound` as a codec that gets a tone, another
+    `codec`, `options`.
     """
     times = times or [40 * i for i in range(len(images))]
     base = Fraction(1, 1000)
@@ -60,6 +61,7 @@ def write_video(path: Path, images: list[np.ndarray], times: list[int] | None = 
         stream.time_base = stream.codec_context.time_base = base
         if "rotation" in keys:
             stream.set_display_rotation(keys["rotation"])
+        stream.codec_context.sample_aspect_ratio = keys.get("aspect", 1)
         if "matrix" in keys:
             stream.set_display_matrix(keys["matrix"])
         track = container.add_stream(keys["sound"], rate=RATE, layout="mono") if "sound" in keys else None

@@ -1,5 +1,7 @@
 """Sound: copied, encoded in a layout that the encoder supports, dropped, or refused, before any frame."""
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 from p3m_lightning import Predictor
 from p3m_lightning.inference.video import Product, matte_video
 from p3m_lightning.schema import InputError
-from video_clips import RATE, RedIsAlpha, sound_packets, write_streams
+from video_clips import RATE, RedIsAlpha, moving_disc, sound_packets, write_streams
 
 torch.set_num_threads(1)
 
@@ -101,3 +103,61 @@ def test_sound_that_fails_at_the_end_costs_no_frame(tmp_path, monkeypatch):
     monkeypatch.undo()
     matted(source, tmp_path / "a.mp4", alive=0, resume=True, sound="drop")  # no frame goes through the network
     assert (tmp_path / "a.mp4").is_file()
+
+
+def write_gap(path, codec, layout="mono", gap=0.5):
+    """A video with a tone that lasts 0.3 s, is missing for `gap` seconds, and lasts again; in two languages."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("ffv1", rate=25)
+        video.width, video.height, video.pix_fmt = 96, 64, "bgr0"
+        tracks = [container.add_stream(codec, rate=RATE, layout=layout) for _ in range(2)]
+        packets = []
+        for track, language in zip(tracks, ("eng", "fra"), strict=True):
+            track.metadata["language"] = language
+            for begin in (0, round((0.3 + gap) * RATE)):
+                tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(round(0.3 * RATE)) / RATE)
+                samples = np.repeat(tone.astype(np.float32), len(track.layout.channels))[None]
+                frame = av.AudioFrame.from_ndarray(samples, format="flt", layout=layout)
+                frame.sample_rate, frame.pts, frame.time_base = RATE, begin, Fraction(1, RATE)
+                packets += track.encode(frame)
+            packets += track.encode()
+        for i, image in enumerate(moving_disc(30)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgr0")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            packets += video.encode(frame)
+        packets += video.encode()
+        for packet in sorted((p for p in packets if p.size), key=lambda p: p.dts * p.time_base):
+            container.mux(packet)
+    return path
+
+
+def loudness(path, begin, end):
+    """The largest sample of the first track between two times, by the times of its packets."""
+    largest = 0.0
+    with av.open(str(path)) as container:
+        track = container.streams.audio[0]
+        resampler = av.AudioResampler("flt", "mono", RATE)
+        for frame in container.decode(track):
+            for heard in resampler.resample(frame):
+                times = float(heard.pts * heard.time_base) + np.arange(heard.samples) / RATE
+                chosen = np.abs(heard.to_ndarray()[0])[(times >= begin) & (times < end)]
+                largest = max(largest, float(chosen.max(initial=0)))
+    return largest
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_u8", "pcm_s24le", "pcm_f32le", "flac"])
+@pytest.mark.parametrize("name", ["a.mov", "a.mp4", "a.mkv"])
+def test_sound_after_a_gap_stays_at_its_time(tmp_path, codec, name):
+    source = write_gap(tmp_path / "in.mkv", codec, "stereo" if codec == "pcm_s24le" else "mono", gap=1.5)
+    matted(source, tmp_path / name)
+    assert loudness(tmp_path / name, 0.1, 0.2) > 0.4
+    assert loudness(tmp_path / name, 0.4, 1.7) < 0.05
+    assert loudness(tmp_path / name, 1.9, 2) > 0.4
+
+
+@pytest.mark.parametrize("name", ["a.mov", "a.mp4", "a.mkv", "a.webm"])
+def test_tracks_keep_their_languages(tmp_path, name):
+    source = write_gap(tmp_path / "in.mkv", "pcm_s16le", gap=0.1)
+    matted(source, tmp_path / name)
+    with av.open(str(tmp_path / name)) as container:
+        assert [track.metadata.get("language") for track in container.streams.audio] == ["eng", "fra"]

@@ -1,10 +1,14 @@
 """Which stream is the video, whatever else the file holds and however it is called."""
 
+import io
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from p3m_lightning import Predictor
 from p3m_lightning.inference.video import Product, matte_video
@@ -78,8 +82,6 @@ def test_a_relative_target_is_no_address(tmp_path, monkeypatch, name, format):
 @pytest.mark.parametrize(("name", "codec", "pixels"), [("a.mov", "png", "rgba"), ("a.webm", "libvpx-vp9", "yuva420p")])
 @pytest.mark.parametrize("smoothing", ["none", "one_frame_delay"])
 def test_the_own_alpha_of_a_video_limits_the_matte(tmp_path, name, codec, pixels, smoothing):
-    import av
-
     opacity = np.zeros((64, 96), np.uint8)
     opacity[:, 40:] = 255
     with av.open(str(tmp_path / name), "w") as container:
@@ -96,3 +98,60 @@ def test_the_own_alpha_of_a_video_limits_the_matte(tmp_path, name, codec, pixels
     expected = np.stack(moving_disc(6))[..., 0] / 255
     assert alphas[:, :, :36].max() < 0.02
     assert np.abs(alphas - expected)[:, :, 44:].mean() < 0.02
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+@pytest.mark.parametrize("name", ["a.webm", "a.mkv"])
+def test_a_video_with_alpha_is_turned_as_any_other(tmp_path, name, rotation):
+    images = moving_disc(2)
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("libvpx-vp9", rate=25, options={"auto-alt-ref": "0"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuva420p"
+        stream.metadata["alpha_mode"] = "1"
+        stream.set_display_rotation(rotation)
+        for image in images:
+            frame = av.VideoFrame.from_ndarray(np.dstack([image, image[..., :1]]), format="rgba")
+            container.mux(stream.encode(frame.reformat(format="yuva420p")))
+        container.mux(stream.encode())
+    reader = VideoReader(tmp_path / name)
+    frame = next(reader.frames())
+    upright = np.rot90(images[0], rotation // 90)
+    assert reader.size == upright.shape[:2]
+    assert np.abs(frame.pixels.astype(int) - upright).mean() < 6
+    assert np.abs(frame.opacity.astype(int) - upright[..., 0]).mean() < 6
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_frames_with_exif_of_which_pyav_knows_no_kind_are_read_and_turned(tmp_path, orientation, turns):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = moving_disc(1)[0]
+    coded = io.BytesIO()
+    Image.fromarray(image).save(coded, "JPEG", exif=exif, quality=95, subsampling=0)
+    with av.open(str(tmp_path / "camera.mov"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj444p"
+        container.start_encoding()
+        for time in range(3):
+            packet = av.Packet(coded.getvalue())
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, time, time, Fraction(1, 25)
+            container.mux(packet)
+    frames = list(VideoReader(tmp_path / "camera.mov").frames())
+    assert len(frames) == 3
+    assert np.abs(frames[0].pixels.astype(int) - np.rot90(image, turns)).mean() < 2
+
+
+@pytest.mark.parametrize(("codec", "between"), [("h264", 0), ("h264", 3), ("mpeg4", 2)])
+def test_frames_of_avi_follow_each_other_evenly(tmp_path, codec, between):
+    with av.open(str(tmp_path / "in.avi"), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.max_b_frames = between
+        for image in moving_disc(8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")))
+        container.mux(stream.encode())
+    reader = VideoReader(tmp_path / "in.avi")
+    frames = list(reader.frames())
+    assert [frame.time * reader.time_base for frame in frames] == [Fraction(i, 25) for i in range(8)]
+    difference = np.abs(np.stack([f.pixels for f in frames]).astype(int) - np.stack(moving_disc(8)))
+    assert difference[..., 0].mean(axis=(1, 2)).max() < 5

@@ -1,8 +1,10 @@
 """Videos in, videos out: frames, times, rotation, sound, alpha, breaks, wrong files."""
 
 import weakref
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -126,6 +128,22 @@ def test_a_mirrored_display_matrix_mirrors(tmp_path):
     unit = 1 << 16
     source = write_video(tmp_path / "in.mov", images, matrix=[-unit, 0, 0, 0, unit, 0, 0, 0, 1 << 30])
     assert np.array_equal(next(VideoReader(source).frames()).pixels, images[0][:, ::-1])
+
+
+@pytest.mark.parametrize("aspect", [Fraction(4, 3), Fraction(1, 2)])
+@pytest.mark.parametrize("rotation", [0, 90])
+@pytest.mark.parametrize(
+    ("name", "format"), [("a.mp4", "matte"), ("a.mov", "prores"), ("a.webm", "vp9"), ("a.mkv", "prores")]
+)
+def test_a_video_is_shown_in_its_proportions(tmp_path, name, format, rotation, aspect):
+    """Where a file cannot say that pixels are not square, they are made square."""
+    source = write_video(tmp_path / "in.mov", moving_disc(2), rotation=rotation, aspect=aspect)
+    matte_video(predictor(), source, tmp_path / name, Product(format))
+    with av.open(str(tmp_path / name)) as container:
+        stream = container.streams.video[0]
+        shown = stream.width / stream.height * (stream.sample_aspect_ratio or 1)
+        assert min(stream.width, stream.height) >= 64
+    assert shown == pytest.approx(float(1 / (aspect * 96 / 64) if rotation else aspect * 96 / 64), rel=0.01)
 
 
 def test_sound_is_copied_where_the_container_takes_it(clip, tmp_path):
@@ -277,8 +295,6 @@ def test_what_is_no_whole_video_is_refused_and_leaves_nothing(tmp_path, broken, 
 
 
 def _write_sound(path: Path) -> None:
-    import av
-
     with av.open(str(path), "w") as container:
         track = container.add_stream("aac", rate=48000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.int16), format="s16", layout="mono")

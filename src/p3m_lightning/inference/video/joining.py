@@ -37,8 +37,10 @@ def join_video(
         open_container(source) as original,
         av.open(media_address(paths[0])) as first,
     ):
-        stream = output.add_stream_from_template(first.streams.video[0])
+        template = first.streams.video[0]
+        stream = output.add_stream_from_template(template)
         stream.time_base = time_base
+        stream.codec_context.sample_aspect_ratio = template.sample_aspect_ratio or Fraction(1)  # not in the template
         mark_alpha(stream, encoding)
         tracks = {track.stream: add_track(track, original, output) for track in sound}
         pictures = _video_packets(parts, paths, stream, time_base)

@@ -91,8 +91,8 @@ def matte_video(
     reader = VideoReader(source)
     painter = product.painter(reader.size)
     _check_target(source, target, encoding)
-    if reader.choice:
-        announce(f"{source}: {reader.choice}")
+    for message in filter(None, (reader.choice, reader.doubt)):
+        announce(f"{source}: {message}")
     tracks = [] if encoding is None else plan_sound(source, target.suffix.lower(), sound, announce)
     described = _describe(source, product, smoothing, batch_size, segment) | dict(parameters or {})
     with _kept_parts(target, described, resume) as parts:

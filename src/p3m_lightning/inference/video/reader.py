@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from p3m_lightning.inference.video.streams import VideoError, choose_stream, decode, open_container
+from p3m_lightning.inference.video.survey import doubt, survey
 
 if TYPE_CHECKING:
     import av
@@ -46,6 +47,7 @@ class VideoReader:
         count: frames, as far as can be known before decoding.
         seconds: length of the video.
         choice: a message about the chosen stream; empty if there is only one.
+        doubt: a message about a file that seems to be truncated, but may not be; empty for others.
 
     Raises:
         VideoError: missing, not a video, or truncated; the message names the file.
@@ -61,18 +63,22 @@ class VideoReader:
             self.choice = f"stream {stream.index} of {len(rivals) + 1} video streams is taken" if rivals else ""
             rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             self.rate = max(rate.limit_denominator(1001), SLOWEST)
-            self.count, self.seconds = survey(self.path, container, stream)
-        with self._open() as (container, stream):
-            try:
+            self.count, begin, end = survey(self.path, container, stream)
+            self.seconds = end - begin
+            self.doubt = doubt(self.path, stream, end)
+        try:
+            with self._open() as (container, stream):
                 first = next(decode(container, stream))
-            except (av.FFmpegError, StopIteration):
-                raise VideoError(f"{path}: no frame in it can be decoded") from None
-            self.begin = first.pts or 0
-            self._size = (first.height, first.width)
-            turned = _is_turned(_display_matrix(first))
-            self.size = self._size[::-1] if turned else self._size
-            aspect = stream.sample_aspect_ratio or Fraction(1)
-            self.pixel_aspect = 1 / aspect if turned else aspect
+            with self._open() as (container, stream):
+                self._matrix = _display_matrix(next(container.decode(stream)))
+                aspect = stream.sample_aspect_ratio or Fraction(1)
+        except (av.FFmpegError, StopIteration):
+            raise VideoError(f"{path}: no frame in it can be decoded") from None
+        self.begin = first.pts or 0
+        self._size = (first.height, first.width)
+        turned = _is_turned(self._matrix)
+        self.size = self._size[::-1] if turned else self._size
+        self.pixel_aspect = 1 / aspect if turned else aspect
 
     def frames(self, skip: int = 0) -> Iterator[Frame]:
         """Decode from the beginning, without the first `skip` frames.
@@ -92,7 +98,8 @@ class VideoReader:
                     time = _next_time(time, frame.pts, step)
                     if index >= skip:
                         self._check_size(frame, index)
-                        yield Frame(_pixels(frame), time, frame.duration or 0, _opacity(frame))
+                        pixels, opacity = _pixels(frame, self._matrix), _opacity(frame, self._matrix)
+                        yield Frame(pixels, time, frame.duration or 0, opacity)
             except av.FFmpegError as error:
                 at = float((time or 0) * self.time_base)
                 raise VideoError(f"{self.path}: cannot be decoded after {at:.2f} s ({error.strerror})") from None
@@ -113,61 +120,19 @@ class VideoReader:
             yield container, stream
 
 
-def survey(path: Path, container: av.container.InputContainer, stream: av.VideoStream) -> tuple[int, float]:
-    """Return frames and seconds of a stream; refuse a truncated file, which FFmpeg would read without an error.
-
-    If the container has no index of its frames, the whole file is read, but not decoded.
-    """
-    length = float((stream.duration or 0) * (stream.time_base or 0))
-    last = max((entry.pos + entry.size for entry in stream.index_entries), default=0) if stream.frames else 0
-    if max(last, matroska_end(path)) > path.stat().st_size:
-        raise VideoError(f"{path}: is truncated; its frames continue beyond the end of the file")
-    if stream.frames:
-        return stream.frames, length
-    count, end = 0, 0.0
-    for packet in container.demux(stream):
-        count += packet.size > 0
-        if packet.pts is not None:
-            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-    return count, length or end
-
-
-def matroska_end(path: Path) -> int:
-    """Return the declared size in bytes of a Matroska or WebM file, 0 if it has none or is of another kind.
-
-    The file is an EBML header and one segment (RFC 9559), each a number of 1 to 4 bytes, a size, and content.
-    """
-    with path.open("rb") as file:
-        head = file.read(256)
-    if not head.startswith(b"\x1a\x45\xdf\xa3"):
-        return 0
-    begin, size = _ebml_content(head, 0)
-    begin, size = _ebml_content(head, begin + size)
-    return begin + size
-
-
-def _ebml_content(head: bytes, at: int) -> tuple[int, int]:
-    """Return the offset and length of the content of the element at `at`; 0 for an open length, as in live streams."""
-    at += 9 - head[at].bit_length()  # leading zeros give the number of bytes
-    width = 9 - head[at].bit_length()
-    largest = (1 << 7 * width) - 1
-    size = int.from_bytes(head[at : at + width], "big") & largest
-    return at + width, 0 if size == largest else size
-
-
-def _pixels(frame: av.VideoFrame) -> np.ndarray:
+def _pixels(frame: av.VideoFrame, matrix: np.ndarray | None) -> np.ndarray:
     unnamed = frame.colorspace in _UNNAMED
     colors = ("ITU709" if frame.height >= HD else "ITU601") if unnamed else None
-    return upright(frame.reformat(format="rgb24", src_colorspace=colors).to_ndarray(), _display_matrix(frame))
+    return upright(frame.reformat(format="rgb24", src_colorspace=colors).to_ndarray(), matrix)
 
 
-def _opacity(frame: av.VideoFrame) -> np.ndarray | None:
+def _opacity(frame: av.VideoFrame, matrix: np.ndarray | None) -> np.ndarray | None:
     """Return a frame's own alpha, uint8 (H, W), or uint16 if it has more than 8 bits."""
     alpha = next((part for part in frame.format.components if part.is_alpha), None)
     if alpha is None:
         return None
     pixels = frame.reformat(format="rgba64le" if alpha.bits > 8 else "rgba").to_ndarray()
-    return upright(pixels[..., 3:], _display_matrix(frame))[..., 0]
+    return upright(pixels[..., 3:], matrix)[..., 0]
 
 
 def upright(pixels: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
@@ -202,6 +167,17 @@ def _is_turned(matrix: np.ndarray | None) -> bool:
     return matrix is not None and abs(int(matrix[1])) > abs(int(matrix[0]))
 
 
-def _display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
-    data = frame.side_data.get("DISPLAYMATRIX")
+def _display_matrix(first: av.VideoFrame) -> np.ndarray | None:
+    """Return the display matrix of a stream, from its first frame as decoded by FFmpeg itself.
+
+    One for all frames, since all have the same size; decoders of `ALPHA_DECODERS` do not pass on the container's.
+    """
+    try:
+        data = first.side_data.get("DISPLAYMATRIX")
+    except (
+        ValueError
+    ):  # beside it lies data of a kind that PyAV does not know, such as EXIF; it tells the rotation only
+        turn = np.deg2rad(first.rotation)
+        cos, sin = round(np.cos(turn)), round(np.sin(turn))
+        return np.array([cos, -sin, 0, sin, cos, 0, 0, 0, 1], np.int32) << 16
     return None if data is None else np.frombuffer(bytes(data), np.int32)  # type: ignore[call-overload]  # a buffer, which PyAV types as object

@@ -84,6 +84,7 @@ class VideoSegment:
     def __init__(self, path: Path, encoding: Encoding, rate: Fraction, pixel_aspect: Fraction) -> None:
         self.path = path
         self._encoding, self._rate, self._aspect = encoding, rate, pixel_aspect
+        self._squares = pixel_aspect != 1 and path.suffix in MATROSKA and encoding.codec != "h264"
         self._output: tuple[av.container.OutputContainer, av.VideoStream] | None = None
         self._count = 0
 
@@ -91,6 +92,7 @@ class VideoSegment:
         """Encode one frame, uint8 or uint16 (H, W, 3 or 4)."""
         import av
 
+        pixels = square(pixels, self._aspect) if self._squares else pixels
         pixels = even(pixels) if self._encoding.codec == "h264" else pixels
         if self._output is None:
             self._output = self._open(*pixels.shape[:2])
@@ -120,7 +122,7 @@ class VideoSegment:
         context.thread_count = THREADS
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED
-        context.sample_aspect_ratio = self._aspect
+        context.sample_aspect_ratio = Fraction(1) if self._squares else self._aspect
         mark_alpha(stream, self._encoding)
         return container, stream
 
@@ -148,6 +150,17 @@ def mark_alpha(stream: av.VideoStream, encoding: Encoding) -> None:
     """Tell the WebM muxer that the packets have alpha, which players check."""
     if encoding.pixel_format == "yuva420p":
         stream.metadata["alpha_mode"] = "1"
+
+
+MATROSKA = (".webm", ".mkv")
+"""Files in which PyAV cannot store the shape of pixels; H.264 stores it in its own header."""
+
+
+def square(pixels: np.ndarray, aspect: Fraction) -> np.ndarray:
+    """Stretch pixels of the shape `aspect`, width over height, to squares; neither side becomes shorter."""
+    height, width = pixels.shape[:2]
+    wanted = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+    return cv2.resize(pixels, wanted, interpolation=cv2.INTER_LINEAR)
 
 
 def even(pixels: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
@@ -21,6 +22,12 @@ MUXERS = {".mov": "mov", ".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}
 
 LAYOUTS = ("", "mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
 """Layouts that FFmpeg assumes for numbers of channels without declared positions."""
+
+NAMES = ("language", "title")
+"""Keys of a track's metadata that are kept."""
+
+GAP = 0.02
+"""Seconds without samples that count as a gap; Matroska rounds times to milliseconds."""
 
 TRIED = 30
 """Packets of a track that are written as a trial."""
@@ -87,6 +94,12 @@ def add_track(track: Track, original: av.container.InputContainer, output: av.co
     return _encoded(track, stream, output) if track.codec else _copied(stream, output)
 
 
+def _name(track: av.AudioStream, original: av.AudioStream) -> None:
+    """Give a track the language, title and role of the original, which players show for the choice among several."""
+    track.metadata.update({key: value for key, value in original.metadata.items() if key in NAMES})
+    track.disposition = original.disposition
+
+
 def _plan_track(source: Path, track: av.AudioStream, suffix: str, wanted: str | None) -> Track | None:
     """Return the treatment of a track, or None if the container accepts none that was requested."""
     copy = Track(track.index)
@@ -135,16 +148,48 @@ def _succeeds(track: Track, source: Path, suffix: str) -> bool:
 
 def _copied(stream: av.AudioStream, output: av.container.OutputContainer) -> Convert:
     copy = output.add_stream_from_template(stream)
+    _name(copy, stream)
+    fill = _make_fill(stream) if output.format.name in ("mov", "mp4") else None
     last: int | None = None
 
     def convert(packet: av.Packet) -> Iterator[av.Packet]:
         nonlocal last
         if packet.dts is not None and (last is None or packet.dts > last):  # muxers refuse times that go back
             last = packet.dts
-            packet.stream = copy
-            yield packet
+            for part in (*(fill(packet) if fill else ()), packet):
+                part.stream = copy
+                yield part
 
     return convert
+
+
+def _make_fill(stream: av.AudioStream) -> Convert | None:
+    """Return a function that yields the silence missing before a packet; None if the samples have no fixed size.
+
+    MOV and MP4 store samples of fixed size without times, so that after a gap everything would come too early.
+    """
+    import av
+
+    plain = re.fullmatch(r"pcm_(u(?=8)|[sf])(8|16|24|32|64)(?:le|be)?", stream.codec_context.name)
+    if not plain:
+        return None
+    silence = b"\x80" if plain[1] == "u" else b"\0"
+    frame, rate = int(plain[2]) // 8 * stream.layout.nb_channels, stream.rate
+    end: float | None = None
+
+    def fill(packet: av.Packet) -> Iterator[av.Packet]:
+        nonlocal end
+        time = float((packet.dts or 0) * packet.time_base)
+        while end is not None and time - end > GAP:
+            count = round(min(time - end, 1) * rate)  # a gap may be long
+            lacking = av.Packet(silence * (count * frame))
+            lacking.time_base = packet.time_base
+            lacking.pts = lacking.dts = round(end / packet.time_base)
+            yield lacking
+            end += count / rate
+        end = (time if end is None else end) + packet.size / frame / rate
+
+    return fill
 
 
 def _encoded(track: Track, stream: av.AudioStream, output: av.container.OutputContainer) -> Convert:
@@ -152,6 +197,7 @@ def _encoded(track: Track, stream: av.AudioStream, output: av.container.OutputCo
 
     encoder = output.add_stream(track.codec, rate=track.rate, layout=track.layout)
     assert isinstance(encoder, av.AudioStream)
+    _name(encoder, stream)
     if track.given != stream.layout.name:
         stream.codec_context.layout = track.given
     resampler: av.AudioResampler | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,7 +64,28 @@ def choose_stream(container: av.container.InputContainer, path: str | Path) -> a
 
 
 def decode(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """Yield the frames of a stream from the current position, with their alpha if it is coded separately."""
+    """Yield the frames of a stream from the current position, with their alpha if it is coded separately.
+
+    AVI stores no presentation times, and what FFmpeg makes of the order of coding goes back and forth where frames are
+    coded out of order. There the frames get the times of the packets, in order.
+    """
+    if container.format.name == "avi":
+        yield from _in_order(container, stream)
+    else:
+        yield from _decode(container, stream)
+
+
+def _in_order(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    times: deque[int] = deque()
+    for packet in container.demux(stream):
+        if packet.size and packet.dts is not None:
+            times.append(packet.dts)
+        for frame in stream.decode(packet):
+            frame.pts = times.popleft() if times else None
+            yield frame
+
+
+def _decode(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
     import av
 
     tags = {name.lower(): value for name, value in stream.metadata.items()}
