@@ -26,6 +26,7 @@ Task = TypeVar("Task")
 PROBED = 3  # results made in advance, to estimate the size of all
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+ONLY_OF_WRITING = (*NO_ROOM, errno.EROFS)  # numbers of errors that reading does not raise
 FREE = "free some disk space and run the command again"
 CURES = {
     errno.ENOSPC: FREE,
@@ -53,6 +54,35 @@ def unwritable(path: str | Path, error: OSError) -> InputError:
     kind = NoRoomError if error.errno in NO_ROOM else InputError
     cure = CURES.get(error.errno or 0, "choose another folder")
     return kind(f"{path}: cannot be written ({error.strerror or error}); {cure}")
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Turn errors that name no file, as those of writing to an open one, into errors that name `path`.
+
+    Raises:
+        NoRoomError: there is no room for what is written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in NO_ROOM:
+            raise unwritable(path, error) from error
+        raise
+
+
+def make_folder(path: str | Path) -> Path:
+    """Make a folder, and those around it, unless it exists; return it.
+
+    Raises:
+        InputError: it cannot be made; the message names it.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return path
 
 
 @contextmanager

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import fcntl
+import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from p3m_lightning.files import FREE, NoRoomError, make_folder, naming, unwritable
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+
+BLOCK = 65_536  # bytes of a journal that are read at a time, from its end
+
+FULL = ("disk is full", "disk I/O error")
+UNWRITABLE = ("readonly database", "unable to open database file")
+"""What SQLite says where it finds no room, and where it may not write."""
 
 TRIAL = "P3M_TRIAL"
 """Environment variable that points a run to its trial. Not a key of the configuration, since the URL of a database may
@@ -76,16 +86,88 @@ def open_storage(storage: str) -> Any:
     """
     need_optuna()
     from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
 
+    if "://" not in storage:
+        make_folder(Path(storage).parent)
+        with naming(storage):
+            return JournalStorage(_journal(storage))
     try:
-        if "://" in storage:
-            return RDBStorage(storage)
-        Path(storage).parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(storage))
-    except Exception as error:  # raised by a driver, SQLAlchemy or the file system
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"hydra.sweeper.storage: {without_password(storage)} cannot be opened ({reason})") from error
+        opened = RDBStorage(storage)
+    except Exception as error:  # raised by a driver or SQLAlchemy
+        raise _refused(storage, error) from error
+    if storage.startswith("sqlite:///"):
+        _name_in_errors(opened, storage)
+    return opened
+
+
+def _journal(storage: str) -> Any:
+    """Return a journal file that a full disk or a kill cannot break: what was half-written is cut off again.
+
+    Optuna refuses to read a journal in which a line follows one that is not whole.
+    """
+    from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+    from optuna.storages.journal._file import get_lock_file
+
+    class Journal(JournalFileBackend):
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+            try:
+                with get_lock_file(lock), open(storage, "r+b", buffering=0) as file:
+                    _append_whole(file, lines)
+            except OSError as error:
+                raise unwritable(storage, error) from error
+            except RuntimeError as error:  # the lock is gone, and the folder with it
+                raise InputError(f"{storage}: cannot be written ({error}); is its folder still there?") from error
+
+    lock = JournalFileSymlinkLock(storage)
+    return Journal(storage, lock_obj=lock)
+
+
+def _append_whole(file: FileIO, lines: bytes) -> None:
+    """Write lines behind the last one that is whole, all of them or none."""
+    end = _length_of_whole_lines(file)
+    file.truncate(end)
+    file.seek(end)
+    try:
+        while lines:  # room for a part only: the next attempt says why
+            lines = lines[file.write(lines) :]
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(end)
+        raise
+
+
+def _length_of_whole_lines(file: FileIO) -> int:
+    """Return the place behind the last line that ends as a line does."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        begin = max(0, end - BLOCK)
+        file.seek(begin)
+        found = file.read(end - begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        end = begin
+    return 0
+
+
+def _name_in_errors(opened: Any, storage: str) -> None:
+    """Let an open database that cannot be written to say so in a line; Optuna itself handles other errors, and retries."""
+    from sqlalchemy import event
+
+    @event.listens_for(opened.engine, "handle_error")
+    def say(context: Any) -> None:
+        if any(reason in str(context.original_exception) for reason in (*FULL, *UNWRITABLE)):
+            raise _refused(storage, context.original_exception)
+
+
+def _refused(storage: str, error: Exception) -> InputError:
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    place = f"hydra.sweeper.storage: {without_password(storage)}"
+    if not storage.startswith("sqlite:///"):
+        return InputError(f"{place} cannot be opened ({reason})")
+    full = any(text in reason for text in FULL)
+    cure = FREE if full else "give a file in a folder that exists and can be written to"
+    return (NoRoomError if full else InputError)(f"{place} cannot be written ({reason}); {cure}")
 
 
 @contextmanager

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from processes import Zygote
 from test_kills import VERBS, broken_files, training, write_given_pictures, writing
-from verbs import Ended
+from verbs import Ended, environment
+from verbs import command as command_line
+from writers import WRITERS, write_all_given
 
 from fabricated_runs import write_run
 
@@ -46,7 +48,7 @@ def small_disk(place: Path, kilobytes: int) -> Iterator[Callable[[], None]]:
 
 def told(ended: Ended, place: Path) -> str:
     """Return what is wrong with how a verb took it: it must end with 2 and one line that names a file and a cure."""
-    cure = re.compile("cannot be written .*; .|disk space in .*; free some")
+    cure = re.compile("cannot be written .*; .|disk space in .*; free some|is the disk full")
     said = [line for line in ended.err.splitlines() if cure.search(line)]
     fault = ended.faults((2,)) or ("" if len(said) == 1 else f"{len(said)} lines: {ended.err[-400:]}")
     named = any(line.startswith("p3m: ") and str(place) in line for line in said)
@@ -108,6 +110,20 @@ def test_a_single_file_without_room_is_named(name, zygote, given, checkpoint, tm
     tally("limits of the file size", len(sizes), lost)
 
 
+def delete_once_begun(out: Path) -> Callable[[], bool]:
+    """Return what deletes a folder as soon as a file is in it, and tells whether it did."""
+
+    def delete() -> bool:
+        begun = out.is_dir() and any(path.is_file() for path in out.rglob("*"))
+        if begun:
+            for _ in range(5):
+                with suppress(OSError):
+                    shutil.rmtree(out)
+        return begun
+
+    return delete
+
+
 EACH = pytest.mark.parametrize(
     "verb", ["predict", *(pytest.param(v, marks=pytest.mark.slow) for v in ("train", *VERBS[1:]))]
 )
@@ -160,15 +176,116 @@ def test_a_read_only_folder(verb, zygote, given, checkpoint, tmp_path, tally):
 def test_a_folder_deleted_under_way(verb, zygote, given, checkpoint, tmp_path, tally):
     """What was deleted may be made again or be missed in a line; a traceback it is not worth."""
     out = tmp_path / "out"
-
-    def delete() -> bool:
-        begun = out.is_dir() and any(path.is_file() for path in out.rglob("*"))
-        if begun:
-            for _ in range(5):
-                with suppress(OSError):
-                    shutil.rmtree(out)
-        return begun
-
-    outcome = zygote.run(command(verb, given, out, checkpoint), meanwhile=delete)
+    outcome = zygote.run(command(verb, given, out, checkpoint), meanwhile=delete_once_begun(out))
     fault = outcome.ended.faults()
     tally("folders deleted under way", 1, [f"{verb}: {fault}"] if fault else [])
+
+
+@pytest.fixture(scope="module")
+def all_given(tmp_path_factory, portraits, checkpoint) -> Path:
+    given = write_all_given(tmp_path_factory.mktemp("all") / "given", portraits, checkpoint)
+    video(given / "v.mp4")
+    return given
+
+
+QUICK = ("gan sample", "sweep wandb", "bench upsamplers")
+EACH_WRITER = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in WRITERS]
+)
+
+
+def kept_whole(out: Path, targets: tuple[str, ...]) -> str:
+    """Return what is wrong with the files of a verb that found no room: half-written ones, and targets that changed."""
+    changed = [name for name in targets if (out / name).read_bytes() != b"before"]
+    left = [path.name for path in out.rglob(".part-*") if path.stat().st_size]
+    broken = [fault for fault in broken_files(out) if not fault.startswith(targets)] if targets else broken_files(out)
+    return "; ".join([*broken, *(f"{name} is gone" for name in changed), *(f"{name} is left" for name in left)])
+
+
+def write_targets(out: Path, targets: tuple[str, ...]) -> None:
+    for name in targets:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(b"before")
+
+
+@EACH_WRITER
+def test_every_writer_names_what_may_not_grow(name, zygote, all_given, tmp_path, tally):
+    writer, lost = WRITERS[name], []
+    for size in writer.sizes:
+        out = tmp_path / str(size) / "out"
+        write_targets(out, writer.targets)
+        fault = told(zygote.run(writer.command(all_given, out), RLIMIT_FSIZE=size).ended, tmp_path)
+        fault = fault or kept_whole(out, writer.targets)
+        lost += [f"{name}, {size} bytes: {fault}"] if fault else []
+    tally("limits of the file size", len(writer.sizes), lost)
+
+
+@EACH_WRITER
+def test_every_writer_names_what_has_no_room_on_a_disk(name, zygote, all_given, tmp_path, tally):
+    writer, place, lost = WRITERS[name], tmp_path / "disk", []
+    for kilobytes in writer.kilobytes:
+        with small_disk(place, kilobytes):
+            write_targets(place / "out", writer.targets)
+            fault = told(zygote.run(writer.command(all_given, place / "out")).ended, place)
+            fault = fault or kept_whole(place / "out", writer.targets)
+        lost += [f"{name}, {kilobytes} kB: {fault}"] if fault else []
+    if writer.kilobytes:
+        tally("full disks", len(writer.kilobytes), lost)
+
+
+@EACH_WRITER
+def test_every_writer_names_a_folder_that_is_read_only(name, zygote, all_given, tmp_path, tally):
+    writer, place, lost = WRITERS[name], tmp_path / "disk", []
+    for exists in (False, True):
+        with small_disk(place, 30_000) as make_read_only:
+            if exists:
+                (place / "out").mkdir()
+                write_targets(place / "out", writer.targets)
+            make_read_only()
+            fault = told(zygote.run(writer.command(all_given, place / "out")).ended, place)
+            fault = fault or (kept_whole(place / "out", writer.targets) if exists else "")
+        lost += [f"{name}, {'there' if exists else 'to be made'}: {fault}"] if fault else []
+    tally("read-only folders", 2, lost)
+
+
+@EACH_WRITER
+def test_every_writer_bears_that_its_folder_is_deleted(name, zygote, all_given, tmp_path, tally):
+    out = tmp_path / "out"
+    outcome = zygote.run(WRITERS[name].command(all_given, out), meanwhile=delete_once_begun(out))
+    fault = outcome.ended.faults()
+    tally("folders deleted under way", 1, [f"{name}: {fault}"] if fault else [])
+
+
+PRINTING = {
+    "licenses": ["licenses", "--json"],
+    "weights": ["weights", "list"],
+    "completion": ["completion", "bash"],
+    "a configuration": ["train", "--cfg", "job"],
+    "help": ["--help"],
+}
+
+
+@pytest.mark.parametrize("name", PRINTING)
+def test_what_is_printed_onto_a_full_disk_is_one_line_and_2(name, tally):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    env = {key: value for key, value in environment().items() if key != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command_line(PRINTING[name]), stdout=full, stderr=subprocess.PIPE, text=True, env=env, check=False
+        )
+    ended = Ended(done.returncode, "", done.stderr)
+    fault = told(ended, Path("standard output")) or ("" if done.stderr.count("\n") == 1 else done.stderr)
+    tally("full disks", 1, [f"{name}: {fault}"] if fault else [])
+
+
+@pytest.mark.slow
+def test_a_sweep_that_found_no_room_goes_on_where_there_is_some(zygote, all_given, tmp_path, tally):
+    """A line of the journal that a full disk cuts short makes all those after it unreadable, unless it is cut off."""
+    lost = []
+    for name, size in {"sweep": 500, "sweep in SQLite": 40_000}.items():
+        arguments = WRITERS[name].command(all_given, tmp_path / name.replace(" ", "_"))
+        first = zygote.run(arguments, RLIMIT_FSIZE=size).ended
+        fault = told(first, tmp_path) or zygote.run(arguments).ended.faults((0,))
+        lost += [f"{name}: {fault}"] if fault else []
+    tally("limits of the file size", 2, lost)

@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -41,6 +42,8 @@ VERBS = {
 ROOMS = {"doctor": "about", "licenses": "about", "completion": "about"}
 """Verbs whose module lies in a package inside this one."""
 
+OUTPUT = "standard output"
+
 READS_FOLDERS = ("data", "export")
 """Verbs that read folders of images and keep the messages of C libraries off the terminal; predict and score do so
 themselves."""
@@ -54,26 +57,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--traceback" in arguments:
         return _run([a for a in arguments if a != "--traceback"])
     try:
-        return _run(arguments)
+        try:
+            return _run(arguments)
+        finally:
+            _flush_output()
     except KeyboardInterrupt as interrupt:
-        print("p3m: interrupted", file=sys.stderr)
+        _say("interrupted")
         return 128 + getattr(interrupt, "number", signal.SIGINT)
     except BrokenPipeError:  # the reader of the pipe has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon(sys.stdout)
         return 0
     except InputError as error:
-        print(f"p3m: {one_line(error)}", file=sys.stderr)
+        _say(one_line(error))
         return 2
     except OSError as error:
-        from p3m_lightning.files import NO_ROOM, unwritable
+        from p3m_lightning.files import ONLY_OF_WRITING, unwritable
 
-        if error.errno in NO_ROOM:
-            print(f"p3m: {one_line(unwritable(error.filename or 'a file', error))}", file=sys.stderr)
+        if error.errno in ONLY_OF_WRITING:
+            _say(one_line(unwritable(error.filename or f"{OUTPUT} or an open file", error)))
         elif error.filename is None:
             raise
         else:
-            print(f"p3m: {error.filename}: {error.strerror}", file=sys.stderr)
+            _say(one_line(ValueError(f"{error.filename}: {error.strerror}")))
         return 2
+
+
+def _flush_output() -> None:
+    """Write what was printed while a failure can still be told; at its end the interpreter would do so in its own way.
+
+    Raises:
+        OSError: it cannot be written, and nothing else has gone wrong; it names standard output.
+    """
+    for stream in filter(None, (sys.stderr, sys.stdout)):  # None: closed by whoever started this
+        try:
+            stream.flush()
+        except OSError as error:
+            _abandon(stream)
+            before = error.__context__
+            if stream is sys.stderr:
+                continue
+            if before is None or isinstance(before, SystemExit):
+                error.filename = OUTPUT
+                raise
+            if isinstance(before, OSError) and before.filename is None:
+                before.filename = OUTPUT
+
+
+def _say(message: str) -> None:
+    """Print a line on stderr, if it can still be written to."""
+    try:
+        print(f"p3m: {message}", file=sys.stderr, flush=True)
+    except OSError:
+        _abandon(sys.stderr)
+
+
+def _abandon(stream: Any) -> None:
+    """Let the rest of a stream go nowhere, so that the interpreter does not stumble over it at its end."""
+    with suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Parser(argparse.ArgumentParser):

@@ -14,6 +14,7 @@ from p3m_lightning.cli.shared.processes import shared_run_folder
 from p3m_lightning.configuration import compose, refuse_unread_keys, resolve
 from p3m_lightning.configuration.explanations import explained
 from p3m_lightning.configuration.quoting import with_quoted_paths
+from p3m_lightning.files import unwritable
 from p3m_lightning.messages import did_you_mean
 from p3m_lightning.schema import InputError
 
@@ -59,6 +60,10 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
             hydra.run(config_name=name, task_function=job, overrides=overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explained(error, name, partial(compose, name), overrides)) from error
+    except OSError as error:  # of Hydra itself, which makes the run folder; those of the task are in `failures`
+        if str(error.filename).endswith(".yaml"):  # a configuration that cannot be read
+            raise
+        raise unwritable(error.filename or "the run folder", error) from error
     finally:
         sys.argv = saved
     if failures:

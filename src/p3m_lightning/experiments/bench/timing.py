@@ -61,7 +61,6 @@ def has_bfloat16() -> bool:
 def save(name: str, results: Mapping[str, Any], folder: Path) -> Path:
     """Write `results` with the machine as FOLDER/<name>.json."""
     path = folder / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"benchmark": name, "machine": machine(), **results})
     return path
 

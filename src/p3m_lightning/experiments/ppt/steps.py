@@ -16,6 +16,7 @@ from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.experiments.ppt.images import hide_faces
 from p3m_lightning.experiments.ppt.plan import NOT_TRAINED, Cell, Plan
 from p3m_lightning.experiments.run_folders import Run, flatten, read_run
+from p3m_lightning.files import make_folder, naming
 from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.progress import progress_bar
 from p3m_lightning.schema import InputError
@@ -103,7 +104,8 @@ def test_cell(plan: Plan, cell: Cell) -> None:
 @contextlib.contextmanager
 def quiet(folder: Path) -> Iterator[None]:
     """Redirect the output and warnings of a run to `log.txt` in its folder: only the final table is printed."""
-    with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), warnings.catch_warnings():
+    path = folder / "log.txt"
+    with naming(path), path.open("a") as log, contextlib.redirect_stdout(log), warnings.catch_warnings():
 
         def show(message: Warning | str, *_: object, **__: object) -> None:
             log.write(f"warning: {message}\n")
@@ -125,7 +127,7 @@ def is_finished(folder: Path, config: Mapping[str, Any], ignored: Sequence[str] 
     Raises:
         InputError: it has results, or a checkpoint to resume from, of other settings.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if not (folder / "config.yaml").is_file():
         return False
     stored = current_targets(yaml.safe_load((folder / "config.yaml").read_text()))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from p3m_lightning.configuration.quoting import quoted
+from p3m_lightning.files import make_folder
 from p3m_lightning.study import TRIAL
 
 LOG = "log.txt"
@@ -83,7 +84,7 @@ def try_lock(folder: Path) -> BinaryIO | None:
 
     The lock is the kernel's: it is released when the last of these processes ends, however it ends.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     handle = (folder / "lock").open("ab")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,7 +136,9 @@ def last_line(log: Path, code: int) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if code < 0:
         return f"ended by signal {-code}"
-    return lines[-1].removeprefix("p3m: ")[:300] if lines else f"ended with code {code}"
+    if not lines:
+        return f"ended with code {code} and wrote nothing to {log}: is the disk full?"
+    return lines[-1].removeprefix("p3m: ")[:300]
 
 
 def start(job: Job, environment: Mapping[str, str]) -> subprocess.Popen:

@@ -11,6 +11,7 @@ from typing import Any
 from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
+from p3m_lightning.files import write_whole
 from p3m_lightning.schema import InputError
 
 
@@ -78,6 +79,5 @@ class RunMLFlowLogger(MLFlowLogger):
         """Return MLflow's client; the run is created at first use."""
         client = super().experiment
         if not self._kept.is_file():
-            self._kept.parent.mkdir(parents=True, exist_ok=True)
-            self._kept.write_text(f"{self._run_id}\n")
+            write_whole(self._kept, f"{self._run_id}\n".encode())
         return client

@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
+from p3m_lightning.files import write_whole
 from p3m_lightning.metrics.report import keys_of
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.loggers.trackers import require
@@ -158,6 +159,5 @@ def run_id(folder: Path) -> str:
     kept = file.read_text().strip() if file.is_file() else None
     chosen = given or kept or secrets.token_hex(4)
     if chosen != kept and getattr(rank_zero_only, "rank", 0) == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(chosen + "\n")
+        write_whole(file, f"{chosen}\n".encode())
     return chosen
