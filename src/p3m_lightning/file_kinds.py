@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
+from p3m_lightning.messages import no_such
 from p3m_lightning.schema import InputError
 
 FETCH = "fetch it again"
@@ -23,8 +24,11 @@ BEGINNINGS = {
     rb"\x89HDF": ("an HDF5 file, as Keras writes them", "only PyTorch and safetensors files are read"),
     rb"GGUF|(?s:.{4}TFL3)": ("a model of another framework", "only PyTorch and safetensors files are read"),
     rb"\x93NUMPY": ("a NumPy array", "only PyTorch and safetensors files are read"),
-    rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF|II\*\x00|MM\x00\*|(?s:.{4}ftyp)": ("an image or a video", "give a checkpoint"),
-    rb"%PDF": ("a PDF", "give a checkpoint"),
+    rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF|II\*\x00|MM\x00\*|(?s:.{4}ftyp)": (
+        "an image or a video, not a checkpoint",
+        "give a file of weights",
+    ),
+    rb"%PDF": ("a PDF, not a checkpoint", "give a file of weights"),
 }
 """Beginnings of files that are given as weights by mistake: what they are, and what to do."""
 
@@ -38,7 +42,7 @@ def weights_format(path: Path) -> Literal["safetensors", "torch"]:
     if path.is_dir():
         raise InputError(f"{path}: a folder; give a file in it")
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(no_such(path))
     with open(path, "rb") as file:
         start = file.read(512)
     if start[8:9] == b"{" and (path.suffix == ".safetensors" or start[4:8] == bytes(4)):
@@ -66,7 +70,7 @@ def _kind(path: Path, start: bytes) -> tuple[str, str]:
         return "neither a PyTorch nor a safetensors file", FETCH
     line = text.strip().partition("\n")[0][:40]
     return (
-        "a text" if text.isprintable() or line.isprintable() else "not a file of weights"
+        "a text file" if text.isprintable() or line.isprintable() else "not a file of weights"
     ), f"it begins with {line!r}"
 
 

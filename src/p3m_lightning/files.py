@@ -174,7 +174,7 @@ def prepare_folders(folders: Sequence[Path]) -> None:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            cure = "--out DIR writes elsewhere"
+            cure = "-o DIR writes to another folder"
             raise InputError(f"{folder}: cannot be written to ({error.strerror}); {cure}") from None
 
 

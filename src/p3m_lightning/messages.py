@@ -42,12 +42,21 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {printable(near[0])}?" if near else ""
 
 
+def choose_from(name: str, names: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name: the nearest of `names`, if one is near, and all of them."""
+    names = list(names)
+    hint = did_you_mean(name, names)
+    return f"{hint} Choose from {', '.join(names)}" if hint else f"; choose from {', '.join(names)}"
+
+
 def no_such(path: str | Path, what: str = "file") -> str:
     """Return the message for a missing file, with the most similar name beside it, or the target of a broken link."""
     path = Path(path)
     if address := re.match(r"([A-Za-z][\w+.-]+):/+(?=\w)", str(path)):  # a Path holds one of the two slashes
         shown = f"{address[1]}://{str(path)[address.end() :]}"
         return f"{shown}: an address, not a {what} here; download it, and give the path of the {what}"
+    if path.is_file() and what == "folder":
+        return f"{path}: a file; give a folder"
     if path.is_symlink():
         return f"{path}: a link to {path.readlink()}, where no {what} is"
     try:

@@ -12,12 +12,13 @@ from p3m_lightning.schema import InputError
         ("loger=csv", "did you mean logger?"),
         (
             "experiment=p3m_quik",
-            "p3m_quik: no such file in conf/experiment; did you mean p3m_quick?; there are ",
+            "p3m_quik: no such file in conf/experiment; did you mean p3m_quick? Choose from ",
         ),
         (
             "lr_factors={encoder.*: 0.1}",
             "conf/train.yaml lacks some keys of this value; +lr_factors=VALUE",
         ),
+        ("p3m_quick", "p3m_quick: settings are given as KEY=VALUE; did you mean experiment=p3m_quick?"),
         ("model=p3mnet_r43", "did you mean p3mnet_r34?"),
         ("qqqq=1", "qqqq: conf/train.yaml has no such key; +qqqq=VALUE adds one that a constructor takes"),
     ],

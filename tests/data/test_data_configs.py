@@ -91,4 +91,4 @@ def test_training_on_images_without_mattes_is_refused_in_one_line(samples, tmp_p
     (tmp_path / "images1024x1024").symlink_to(samples / "p3m/image")
     keys = ["trainer=cpu", "logger=none", "model.width=0.25", "data.num_workers=0"]
     assert main(["train", "data=ffhq", f"paths.data={tmp_path}", f"paths.output={tmp_path / 'out'}", *keys]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("p3m: data: images without mattes")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("p3m: data: its images have no mattes")

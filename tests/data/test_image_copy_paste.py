@@ -202,7 +202,7 @@ def test_wrong_sources_are_refused(tmp_path, source):
     with pytest.raises(InputError, match="either landmarks or masks"):
         FaceSource(tmp_path / "faces")
     write_landmarks(tmp_path / "other.json", {"blue": [face_points()]})
-    with pytest.raises(InputError, match="are the names the same"):
+    with pytest.raises(InputError, match="do the file names match"):
         FaceSource(tmp_path / "faces", landmarks=tmp_path / "other.json")
     for name in ("red.tif", "red.png"):
         write_image(tmp_path / "masks" / name, box_mask(120, 150, 10, 10, 40, 40))

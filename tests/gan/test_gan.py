@@ -135,7 +135,7 @@ def test_a_kill_behind_the_checkpoint_of_a_tick_costs_no_row(discs, tmp_path, mo
         ("optimizers.generator.lr=1", "optimizers.generator.lr was 0.0015, is now 1"),
         ("discriminator.max_channels=8", "discriminator.max_channels was 16, is now 8"),
         ("recipe.penalty.gamma=9", "recipe.penalty.gamma was 1, is now 9"),
-        ("images=16", "is in epoch 3 of its training, beyond images=16"),
+        ("images=16", "its training is in epoch 3, beyond images=16"),
     ],
 )
 def test_a_resume_that_does_not_fit_is_refused_and_writes_nothing(discs, trained, tmp_path, capsys, override, named):

@@ -111,4 +111,4 @@ def test_an_opaque_cutout_given_as_a_matte_gets_a_word(tmp_path, caplog):
     rgba = np.full((2, 3, 4), 255, np.uint8)
     rgba[..., 0] = 7
     assert (read_matte(saved(tmp_path / "a.png", rgba)) == 7).all()
-    assert "a.png: given as a matte, its alpha is opaque everywhere" in caplog.text
+    assert "a.png: its alpha channel is opaque everywhere" in caplog.text

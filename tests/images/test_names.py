@@ -25,7 +25,9 @@ def test_what_is_left_out_is_counted_by_name(tmp_path, caplog):
     for name in ("a.JPG", "b.jfif", "c.avif", "movie.mov", "notes.txt", ".DS_Store", "Thumbs.db"):
         (tmp_path / name).touch()
     assert [path.name for path in list_images(tmp_path)] == ["a.JPG", "b.jfif", "c.avif"]
-    assert caplog.messages == [f"p3m: {tmp_path}: 2 files are left out, no image by the name: movie.mov, notes.txt"]
+    assert caplog.messages == [
+        f"p3m: {tmp_path}: left out 2 files without the suffix of an image: movie.mov, notes.txt"
+    ]
 
 
 def test_many_files_left_out_are_one_line(tmp_path, caplog):
@@ -34,7 +36,7 @@ def test_many_files_left_out_are_one_line(tmp_path, caplog):
     (tmp_path / "a.png").touch()
     list_images(tmp_path)
     shown = "0.txt, 1.txt, 10.txt, 11.txt, 12.txt, ... (.txt 30)"
-    assert caplog.messages[0].endswith(f"30 files are left out, no image by the name: {shown}")
+    assert caplog.messages[0].endswith(f"left out 30 files without the suffix of an image: {shown}")
 
 
 def test_two_files_of_one_stem_are_refused_by_both_names(tmp_path):

@@ -236,7 +236,7 @@ def test_wrong_arguments_are_named_before_anything_is_written(folder, change, me
 
 
 def test_the_source_itself_is_refused_as_destination(folder):
-    with pytest.raises(InputError, match="the originals would be lost"):
+    with pytest.raises(InputError, match="whose originals would be lost"):
         anonymize_folder(folder / "src", folder / "src", Recipe(find_faces), workers=1)
 
 

@@ -50,8 +50,8 @@ def contents(folder):
         ("seed=5", "seed was 0, is now 5"),
         ("trainer.precision=bf16-mixed", "trainer.precision was '32-true'"),
         ("model.width=0.25", "is made for another network"),
-        ("trainer.max_epochs=1", "is in epoch 2 of its training, beyond trainer.max_epochs=1"),
-        ("trainer.max_steps=2", "is in step 4 of its training, beyond trainer.max_steps=2"),
+        ("trainer.max_epochs=1", "its training is in epoch 2, beyond trainer.max_epochs=1"),
+        ("trainer.max_steps=2", "its training is in step 4, beyond trainer.max_steps=2"),
     ],
 )
 def test_a_change_that_would_not_take_effect_is_refused_and_nothing_is_written(resume, trained, override, named):

@@ -121,9 +121,9 @@ def cases(root: Path, out: Path, checkpoint: Path) -> dict[str, tuple[list, Call
             ["data", "check", data, "--json", out / "c.json", *folder],
             lambda: holds(out / "c.json", "unreadable"),
         ),
-        "data pack": (["data", "pack", data, "--out", out / "packs", *folder], lambda: any(out.rglob(f"{GOOD}*"))),
+        "data pack": (["data", "pack", data, "--output", out / "packs", *folder], lambda: any(out.rglob(f"{GOOD}*"))),
         "data foregrounds": (
-            ["data", "foregrounds", data, "--out", out / "fg", *folder],
+            ["data", "foregrounds", data, "--output", out / "fg", *folder],
             lambda: any(out.rglob(f"{GOOD}*")),
         ),
         "data anonymize": (

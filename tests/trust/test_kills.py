@@ -128,8 +128,8 @@ def writing(verb: str, given: Path, out: Path, checkpoint: Path) -> list:
     bare = given / "bare"
     return {
         "predict": ["predict", photos, "-o", out, "--ckpt", checkpoint, "--cutout", "--resume", "--device", "cpu"],
-        "data foregrounds": ["data", "foregrounds", bare, "--name", "p3m-10k", "--out", out, "--workers", 1],
-        "data pack": ["data", "pack", data, "--name", "p3m-10k", "--out", out, "--workers", 1],
+        "data foregrounds": ["data", "foregrounds", bare, "--name", "p3m-10k", "--output", out, "--workers", 1],
+        "data pack": ["data", "pack", data, "--name", "p3m-10k", "--output", out, "--workers", 1],
         "data anonymize": [
             "data",
             "anonymize",

@@ -16,26 +16,26 @@ from p3m_lightning.schema import InputError
 
 VERBS = {
     "train": "train and evaluate a network (Hydra overrides; -m sweeps)",
-    "sweep": "a sweep that W&B's agents run",
-    "finetune": "train a network further on your own images, and measure what it forgets",
+    "sweep": "write sweeps for other programs to run",
+    "finetune": "train a network further on your own images and measure what it forgets",
     "eval": "evaluate a checkpoint on a data set",
-    "predict": "mattes for photographs and folders",
-    "video": "matte, cut-out or composite of a video",
-    "score": "the metrics for anyone's predicted mattes",
-    "quality": "a score without truth: which mattes of a folder look wrong",
+    "predict": "compute mattes of photographs and folders of them",
+    "video": "compute the matte, cut-out or composite of a video",
+    "score": "score predicted mattes, by any program, against true ones",
+    "quality": "find mattes that look wrong, without ground truth",
     "data": "build and inspect data sets",
     "models": "list the networks",
     "weights": "list and convert published checkpoints",
-    "export": "a network as an ONNX file, compared with the original, or for the Hub",
-    "compare": "a report of runs side by side, HTML and Markdown",
-    "demo": "a page on this machine that cuts out photographs",
-    "ppt": "the table of training and testing on blurred and on normal faces",
-    "gan": "train StyleMatteGAN, and sample portraits with mattes from it",
-    "cycle": "photographs, mattes, a generator, its portraits, a better network",
-    "bench": "benchmarks, JSON on the last line",
-    "doctor": "what is installed, what is missing, and the command that mends it",
-    "licenses": "the licenses of the installation, or of a run: code, weights, data",
-    "completion": "completion of verbs, options and overrides for bash, zsh and fish",
+    "export": "export a network as an ONNX file, checked against the original, or for the Hugging Face Hub",
+    "compare": "compare runs side by side in an HTML and a Markdown report",
+    "demo": "serve a web page on this machine that cuts out photographs",
+    "ppt": "fill the table of training and testing on blurred and on normal faces",
+    "gan": "train StyleMatteGAN and sample portraits with mattes from it",
+    "cycle": "cut out photographs, train a generator on them, and train a network on its portraits",
+    "bench": "run benchmarks; the last line of output is JSON",
+    "doctor": "check what is installed and what is missing, with the command that installs it",
+    "licenses": "list the licenses of the installation, or of the code, weights and data of a run",
+    "completion": "print the completion script for bash, zsh or fish",
 }
 """Each verb is a module of this package: with `VERBS` of its own, or `configure(parser)` and `run(options)`."""
 
@@ -117,8 +117,22 @@ def _abandon(stream: Any) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+class HelpFormatter(argparse.HelpFormatter):
+    """A formatter that never breaks an example, so that it can be pasted from any window."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines = text.splitlines()
+        return "\n".join(
+            line if line.startswith(("example:", "  ")) else super(HelpFormatter, self)._fill_text(line, width, indent)
+            for line in lines
+        )
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors fit in one line and suggest the name that was probably meant."""
+
+    def __init__(self, *names: Any, **keys: Any) -> None:
+        super().__init__(*names, **{"formatter_class": HelpFormatter, **keys})
 
     def known_options(self) -> list[str]:
         """Return the names of all options."""
@@ -133,6 +147,8 @@ class Parser(argparse.ArgumentParser):
             hint = did_you_mean(found[1], re.findall(r"[^\s',]+", found[2]))
         elif found := re.search(r"unrecognized arguments: (-\S+)", message):
             hint = did_you_mean(found[1].partition("=")[0], self.known_options())
+            if not hint and any(action.dest == "overrides" for action in self._actions):
+                hint = f"; settings are given as KEY=VALUE, such as {found[1].lstrip('-')}=VALUE"
         self.exit(2, f"{self.prog}: {one_line(ValueError(message))}{hint} ({self.prog} --help)\n")
 
 
@@ -188,8 +204,8 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """Return the parser of `p3m`; only the verb in `arguments` is imported and gets its options."""
     parser = Parser(
         prog="p3m",
-        description="Portrait matting: train, compare, use.",
-        epilog="example: p3m train experiment=p3m_synthetic",
+        description="Portrait matting: cut out people; train and compare networks.",
+        epilog="example: p3m predict photo.jpg -o mattes --cutout\n`p3m VERB --help` explains a verb.",
     )
     parser.add_argument("--traceback", action="store_true", help="show where an error came from")
     parser.add_argument(
@@ -232,12 +248,13 @@ def _add_verbs(parser: argparse.ArgumentParser, package: str, verbs: dict[str, s
     subparsers = parser.add_subparsers(metavar="VERB")
     wanted = next((i for i, a in enumerate(arguments) if not a.startswith("-")), None)
     for verb, purpose in verbs.items():
-        subparser = subparsers.add_parser(verb, help=purpose, description=purpose)
+        subparser = subparsers.add_parser(verb, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
         if wanted is None or arguments[wanted] != verb:
             continue
         place = f"{ROOMS[verb]}.{verb}" if package == __name__ and verb in ROOMS else verb
         module = import_module(f"{package}.{place}")
         if hasattr(module, "VERBS"):
+            subparser.epilog = f"`{subparser.prog} VERB --help` explains one of them, with an example."
             _add_verbs(subparser, module.__name__, module.VERBS, arguments[wanted + 1 :])
         else:
             module.configure(subparser)

@@ -19,18 +19,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "-o",
-        "--out",
+        "--output",
         type=Path,
         default=Path("outputs/compare"),
         metavar="DIR",
-        help="for compare.html and compare.md (default: outputs/compare)",
+        help="folder for compare.html and compare.md (default: outputs/compare)",
     )
     parser.add_argument("--set", metavar="NAME", help="a single test set (default: all that the runs share)")
-    parser.add_argument("--metrics", nargs="+", metavar="KEY", help="metrics to test (default: the usual ones)")
-    parser.add_argument("--samples", action=AtLeast, default=10_000, metavar="N", help="resamples (default: 10000)")
-    parser.add_argument("--seed", action=AtLeast, least=0, default=0, metavar="N", help="of the resamples (default: 0)")
+    parser.add_argument("--metrics", nargs="+", metavar="KEY", help="metrics to test (default: the ten usual ones)")
     parser.add_argument(
-        "--images", action=AtLeast, least=0, default=6, metavar="N", help="portraits to show a set (default: 6)"
+        "--samples", action=AtLeast, default=10_000, metavar="N", help="bootstrap resamples (default: 10000)"
+    )
+    parser.add_argument(
+        "--seed", action=AtLeast, least=0, default=0, metavar="N", help="seed of the resampling (default: 0)"
+    )
+    parser.add_argument(
+        "--images", action=AtLeast, least=0, default=6, metavar="N", help="portraits to show per set (default: 6)"
     )
 
 
@@ -44,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
     settings = Settings(options.set, tested, options.samples, options.seed, options.images)
     runs = read_runs(options.runs)
     blocks = compare(runs, settings)
-    page = options.out / "compare.html"
+    page = options.output / "compare.html"
     write_html(page, f"p3m compare: {', '.join(run.label for run in runs)}", blocks)
-    write_markdown(options.out / "compare.md", blocks)
+    write_markdown(options.output / "compare.md", blocks)
     print(page)

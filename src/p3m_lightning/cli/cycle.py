@@ -11,8 +11,8 @@ from p3m_lightning.cli.shared.overrides import add_overrides, given_overrides, p
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = (
-        "example: p3m cycle experiment=cycle_synthetic. After an interruption the same command resumes; finished steps"
-        " are skipped."
+        "example: p3m cycle experiment=cycle_synthetic\n"
+        "After an interruption, the same command resumes; finished steps are skipped."
     )
     add_overrides(parser, "cycle")
 

@@ -15,14 +15,20 @@ from p3m_lightning.schema import InputError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.epilog = "example: p3m demo --ckpt outputs/RUN/checkpoints/best.ckpt"
+    parser.epilog = "example: p3m demo --port 8000"
     add_network(parser)
     group = parser.add_argument_group("page")
     group.add_argument("--compare", type=Path, metavar="PATH", help="a second checkpoint, shown beside the first")
     group.add_argument("--port", type=int, metavar="N", help="on 127.0.0.1 (default: the first free one from 7860)")
-    group.add_argument("--megapixels", type=float, default=25, metavar="N", help="largest image accepted (default 25)")
     group.add_argument(
-        "--quota", type=float, default=500, metavar="MB", help="space for all images kept at a time (default 500)"
+        "--megapixels", type=float, default=25, metavar="N", help="largest image accepted, in megapixels (default: 25)"
+    )
+    group.add_argument(
+        "--quota",
+        type=float,
+        default=500,
+        metavar="MB",
+        help="space for uploaded and finished images, in MB (default: 500)",
     )
 
 

@@ -11,7 +11,7 @@ from p3m_lightning.cli.shared.overrides import add_overrides, given_overrides, p
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.epilog = "example: p3m eval ckpt=outputs/p3m_synthetic/RUN/checkpoints/best.ckpt data=p3m10k paths.data=DIR"
+    parser.epilog = "example: p3m eval ckpt=RUN/checkpoints/best.ckpt data=p3m10k paths.data=P3M-10k"
     add_overrides(parser, "eval")
 
 

@@ -24,7 +24,7 @@ PORTRAITS = ((0, 512, 512), (1, 470, 333), (2, 350, 401))  # seed, height, width
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.epilog = "example: p3m export --ckpt outputs/RUN/checkpoints/best.ckpt -o matting.onnx"
+    parser.epilog = "example: p3m export --ckpt RUN/checkpoints/best.ckpt -o matting.onnx"
     add_checkpoint(parser, "checkpoint of this package")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.onnx", help="the file to write")
     parser.add_argument(

@@ -13,7 +13,7 @@ NEW_TEST = "data.tests.new"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.epilog = "example: p3m finetune paths.new=PICTURES data.train.datasets.new.labels=mask"
+    parser.epilog = "example: p3m finetune paths.new=my_images data.train.datasets.new.labels=mask"
     add_overrides(parser, "train")
 
 

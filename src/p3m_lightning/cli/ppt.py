@@ -9,7 +9,9 @@ from p3m_lightning.cli.shared.overrides import add_overrides, given_overrides, p
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.epilog = "example: p3m ppt models=[closed_form,p3mnet_r34] checkpoints.p3mnet_r34.B=outputs/RUN/best.ckpt"
+    parser.epilog = (
+        "example: p3m ppt 'models=[closed_form,p3mnet_r34]' checkpoints.p3mnet_r34.B=RUN/checkpoints/best.ckpt"
+    )
     add_overrides(parser, "ppt")
 
 

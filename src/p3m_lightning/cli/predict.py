@@ -27,10 +27,14 @@ SHOWN = 20  # failures listed one by one
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.epilog = "example: p3m predict photos/ -o mattes/ --ckpt outputs/RUN/checkpoints/last.ckpt --cutout"
+    parser.epilog = "example: p3m predict photos/ -o mattes/ --cutout"
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="photographs and folders of them")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where DIR/<name>.png goes")
-    parser.add_argument("--trimaps", type=Path, metavar="DIR", help="trimaps <name>.png, for networks that need one")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the mattes, as <name>.png"
+    )
+    parser.add_argument(
+        "--trimaps", type=Path, metavar="DIR", help="folder of trimaps <name>.png, for networks that need them"
+    )
     add_network(parser)
     _add_products(parser)
     _add_work(parser)
@@ -58,20 +62,33 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--recursive", action="store_true", help="search subfolders too and keep their structure")
     group.add_argument("--resume", action="store_true", help="skip photographs whose results exist")
     group.add_argument(
-        "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N parts: one process each"
+        "--shard",
+        type=_shard,
+        default=(1, 1),
+        metavar="I/N",
+        help="process only part I of N, to share the work by hand",
     )
     group.add_argument(
-        "--batch-size", action=AtLeast, default=1, metavar="N", help="photographs of equal size per pass"
+        "--batch-size", action=AtLeast, default=1, metavar="N", help="photographs of equal size per pass (default: 1)"
     )
-    group.add_argument("--workers", action=AtLeast, default=2, metavar="N", help="threads that read, and that write")
+    group.add_argument(
+        "--workers",
+        action=AtLeast,
+        default=2,
+        metavar="N",
+        help="threads that read, and as many that write (default: 2)",
+    )
     group.add_argument(
         "--devices",
         type=_devices,
         default=1,
         metavar="N|auto",
-        help="N processes share the work, each on a GPU of its own, or on the CPU where there are none; auto: all GPUs",
+        help="processes that share the work, each on its own GPU, or on the CPU where there is none; auto: all GPUs "
+        "(default: 1)",
     )
-    group.add_argument("--nodes", action=AtLeast, default=1, metavar="N", help="machines, under torchrun or srun")
+    group.add_argument(
+        "--nodes", action=AtLeast, default=1, metavar="N", help="machines, under torchrun or srun (default: 1)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from p3m_lightning.cli.shared.overrides import add_overrides, given_overrides, p
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.epilog = "example: p3m train experiment=p3m_synthetic model.width=0.5 trainer.max_epochs=3"
+    parser.epilog = "example: p3m train experiment=p3m_quick trainer.max_epochs=3"
     add_overrides(parser, "train", sweeps=True)
 
 

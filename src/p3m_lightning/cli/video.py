@@ -22,8 +22,8 @@ SOUNDS = ("copy", "encode", "drop")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.epilog = "example: p3m video talk.mp4 -o talk.mov --ckpt outputs/RUN/checkpoints/last.ckpt --smoothing flow"
-    parser.add_argument("input", type=Path, metavar="IN", help="a video of any kind; its sound is kept")
+    parser.epilog = "example: p3m video talk.mp4 -o talk.mov --smoothing flow"
+    parser.add_argument("input", type=Path, metavar="IN", help="a video; its sound is kept")
     parser.add_argument(
         "-o",
         "--output",
@@ -59,9 +59,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("long videos")
     group.add_argument("--resume", action="store_true", help="continue an interrupted run (OUT.parts)")
     group.add_argument(
-        "--segment", action=AtLeast, default=250, metavar="N", help="frames that an interruption may cost (default 250)"
+        "--segment",
+        action=AtLeast,
+        default=250,
+        metavar="N",
+        help="frames in a segment, the most that an interruption can cost (default: 250)",
     )
-    group.add_argument("--batch-size", action=AtLeast, default=1, metavar="N", help="frames that share a pass")
+    group.add_argument("--batch-size", action=AtLeast, default=1, metavar="N", help="frames per pass (default: 1)")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from p3m_lightning.configuration.options import groups
-from p3m_lightning.messages import did_you_mean
+from p3m_lightning.configuration.options import group_options, groups
+from p3m_lightning.messages import choose_from, did_you_mean
 
 _NO_KEY = re.compile(r"Could not override '([^']+)'\.")
+_NO_VALUE = re.compile(r"Error parsing override '([^'=]+)'\s*missing EQUAL")
 _NO_FILE = re.compile(r"Could not find '(?:([^']*)/)?([^'/]+)'")
 
 
@@ -25,6 +26,9 @@ def explained(error: BaseException, verb: str, compose: Callable[[Sequence[str]]
     text = str(error)
     if found := _NO_KEY.search(text):
         return _no_key(found[1], verb, compose, given)
+    if found := _NO_VALUE.search(text):
+        near = did_you_mean(f"experiment={found[1]}", [f"experiment={name}" for name in group_options("experiment")])
+        return f"{found[1]}: settings are given as KEY=VALUE{near}"
     if (found := _NO_FILE.search(text)) and "Available options" in text:
         return _no_file(found[1] or "", found[2], text)
     return one_line(error)
@@ -53,7 +57,7 @@ def _no_file(group: str, name: str, text: str) -> str:
     listed = text.split("Available options")[1].split("Config search path")[0].splitlines()[1:]
     names = [line.strip() for line in listed if line.strip()]
     visible = [one for one in names if not one.startswith("_")]
-    return f"{group}={name}: no such file in conf/{group}{did_you_mean(name, visible)}; there are {', '.join(visible)}"
+    return f"{group}={name}: no such file in conf/{group}{choose_from(name, visible)}"
 
 
 def _keys(tree: Any, prefix: str = "") -> Iterator[str]:

@@ -157,7 +157,7 @@ class MattingDataset(NamedDataset):
         if foreground not in FOREGROUNDS:
             raise InputError(f"foreground: {foreground!r} is not one of {', '.join(FOREGROUNDS)}")
         if dataset_card(name).images_only:
-            raise InputError(f"{name}: has images only, there is nothing to learn mattes from")
+            raise InputError(f"{name}: has images only, without mattes to learn from")
         self.labels = labels or dataset_card(name).labels
         if self.labels not in LABELS:
             raise InputError(f"labels: {labels!r} is not one of {', '.join(LABELS)}")
@@ -242,7 +242,7 @@ def names_to_hold_out(names: Sequence[str], size: float) -> list[str]:
         InputError: fewer than two names, or a negative size.
     """
     if len(names) < 2:
-        raise InputError(f"holdout: {len(names)} training image leaves none to validate on; two are the least")
+        raise InputError(f"holdout: {len(names)} training image leaves none to validate on; at least two are needed")
     if size < 0:
         raise InputError(f"holdout: {size} is negative")
     count = round(size * len(names)) if size < 1 else int(size)

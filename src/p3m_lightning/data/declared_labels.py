@@ -19,7 +19,7 @@ def warn_of_masks(dataset: Any) -> None:
     """Warn about every part of a training set whose masks are declared as mattes."""
     for name in hard_parts(dataset):
         warnings.warn(
-            f"data.train{name}: its mattes are practically binary; as mattes they unteach hair. Set"
+            f"data.train{name}: its mattes are practically binary, which teaches the network to cut hair hard; set"
             f" data.train{name}.labels=mask",
             stacklevel=2,
         )

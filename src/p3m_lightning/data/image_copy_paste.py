@@ -64,7 +64,9 @@ class FaceSource:
             files = images_by_stem(masks)
             self.faces = [(path, files[stem]) for stem, path in paths.items() if stem in files]
         if not self.faces:
-            raise InputError(f"{images}: no face listed in {landmarks or masks}; are the names the same?")
+            raise InputError(
+                f"{images}: none of its images has a face in {landmarks or masks}; do the file names match?"
+            )
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -76,7 +78,7 @@ class FaceSource:
             return SourceFace(image, private_area(known, image.shape))
         mask = read_matte(known)
         if mask.shape != image.shape[:2]:
-            raise InputError(f"{known}: another size than {path}; they must be equal")
+            raise InputError(f"{known}: its size differs from that of {path}; they must be equal")
         return SourceFace(image, _largest_part(mask > np.iinfo(mask.dtype).max // 2))
 
     def draw(self, generator: np.random.Generator) -> SourceFace:

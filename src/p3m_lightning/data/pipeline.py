@@ -30,9 +30,11 @@ class PipelineTransform:
 
     def __init__(self, steps: Sequence[A.BasicTransform], kernels: Sequence[int] = (15, 30)) -> None:
         if not steps:
-            raise InputError("transform.steps: there are none; crop at least, so that samples form batches")
+            raise InputError(
+                "transform.steps: the list is empty; include a crop at least, so that samples form batches"
+            )
         if len(kernels) != 2 or not 1 <= kernels[0] <= kernels[1]:
-            raise InputError(f"transform.kernels: {list(kernels)} is not a smallest and a largest size")
+            raise InputError(f"transform.kernels: {list(kernels)} give a smallest and a largest size")
         self.kernels = tuple(kernels)
         self.pipeline = A.Compose(list(steps), additional_targets=TARGETS, is_check_shapes=False)
 

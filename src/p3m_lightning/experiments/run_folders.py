@@ -85,7 +85,9 @@ class Run:
                         if value and key not in ("step", "epoch"):
                             found.setdefault(key, []).append((int(row["step"]), float(value)))
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            raise InputError(f"{path}: no metrics of a training ({_told(error)}); delete it or run again") from None
+            raise InputError(
+                f"{path}: not the metrics of a training ({_told(error)}); delete it or run again"
+            ) from None
         return found
 
     def matte(self, test: str, stem: str) -> Path | None:
@@ -112,7 +114,7 @@ def read_runs(named: Sequence[str]) -> list[Run]:
     labels = _labels(pairs)
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
-        raise InputError(f"{twice[0]}: two runs have this name; label them, as in first=RUN second=RUN")
+        raise InputError(f"{twice[0]}: two runs have this label; tell them apart, as in first=RUN second=RUN")
     found = [(label, folder) for label, (_, folder) in zip(labels, pairs, strict=True)]
     return with_sets([read_scores(path, label) if path.is_file() else read_run(path, label) for label, path in found])
 
@@ -124,7 +126,7 @@ def read_run(folder: Path, label: str) -> Run:
         InputError: it is not a run folder, or its run has not finished.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give run folders, the last line that p3m train or p3m eval prints")
+        raise InputError(f"{folder}: no such folder; give run folders, which p3m train and p3m eval print last")
     if not (folder / "config.yaml").is_file():
         raise InputError(f"{folder}: not a run folder (there is no config.yaml in it)")
     if not (folder / "results.json").is_file():

@@ -61,7 +61,7 @@ class RGBADataset(Dataset):
         else:
             found = find_samples(root, name, split, images, {"foreground"} if foreground else ())
             if any("alpha" not in files for files in found.values()):
-                raise InputError(f"{name}: has images only, there is nothing to learn mattes from")
+                raise InputError(f"{name}: has images only, without mattes to learn from")
         self.names = sorted(found)[:limit]
         self.files, self.size, self.outside, self.foreground = found, size, outside, foreground
         self.kept: dict[int, np.ndarray] | None = {} if cache else None

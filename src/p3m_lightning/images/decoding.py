@@ -8,7 +8,7 @@ import stat
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -78,7 +78,7 @@ def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Iterat
             return
         with _opened(stream, name) as image:
             _decoded(_load, image, name)
-            _decoded(partial(_check_rows, image), stream, name)
+            _decoded(lambda opened, _: png.check_rows(image, opened), stream, name)
             yield image
 
 
@@ -181,14 +181,6 @@ def _load(image: Image.Image, name: str) -> None:
         tell(f"{name}: an animation of {getattr(image, 'n_frames', 'several')} frames; the first one is read")
 
 
-def _check_rows(image: Image.Image, stream: BinaryIO, name: str) -> None:
-    if image.format != "PNG":
-        return
-    last = image.crop((0, image.height - 1, image.width, image.height))
-    if (image.info.get("interlace") or last.getbbox(alpha_only=False) is None) and not png.is_complete(stream):
-        raise InputError(f"{name}: cannot be decoded (its data end before its last row); save it again")
-
-
 def _read_deep(stream: BinaryIO, name: str) -> DeepImage | None:
     head = _head(stream)
     if head[:4] in tiff.MAGIC:
@@ -197,7 +189,7 @@ def _read_deep(stream: BinaryIO, name: str) -> DeepImage | None:
         content = _content(stream, name)
         with _opened(io.BytesIO(content), name) as image:
             _load(image, name)  # raises where OpenCV would return half an image
-            _check_rows(image, io.BytesIO(content), name)
+            png.check_rows(image, io.BytesIO(content))
             orientation, profile = image.getexif().get(EXIF_ORIENTATION, 1), image.info.get("icc_profile")
         # afterwards, so that only one of the two decoded images is held
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -131,7 +131,7 @@ def _matte_channel(pixels: np.ndarray, path: str | Path, colors: bool) -> np.nda
         alpha = pixels[..., -1]
         if alpha.min() < np.iinfo(alpha.dtype).max:
             return alpha
-        tell(f"{path}: given as a matte, its alpha is opaque everywhere; its first channel is read")
+        tell(f"{path}: its alpha channel is opaque everywhere; its first channel is taken as the matte")
     if not colors and pixels.shape[2] > 2 and (pixels[..., :1] != pixels[..., 1:3]).any():
-        raise InputError(f"{path}: a trimap in colors, which have no meaning here; {TRIMAP_CURE}")
+        raise InputError(f"{path}: a trimap in color; only gray levels have a meaning; {TRIMAP_CURE}")
     return pixels[..., 0]

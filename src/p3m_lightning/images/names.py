@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from p3m_lightning.files import plain_name
-from p3m_lightning.messages import tell
+from p3m_lightning.messages import no_such, tell
 from p3m_lightning.schema import InputError
 
 IMAGE_SUFFIXES = frozenset(
@@ -36,7 +36,7 @@ def list_images(folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
+        raise InputError(no_such(folder, "folder"))
     try:
         files = sorted(path for path in folder.iterdir() if not path.is_dir())
     except OSError as error:
@@ -72,5 +72,9 @@ def tell_left_out(folder: str | Path, names: Iterable[str]) -> None:
     if len(counted) > SHOWN:
         kinds = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in counted)
         shown += ", ... (" + ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(SHOWN)) + ")"
-    files = "1 file is" if len(counted) == 1 else f"{len(counted)} files are"
-    tell(f"{folder}: {files} left out, no image by the name: {shown}")
+    files = (
+        "1 file without the suffix of an image"
+        if len(counted) == 1
+        else f"{len(counted)} files without the suffix of an image"
+    )
+    tell(f"{folder}: left out {files}: {shown}")

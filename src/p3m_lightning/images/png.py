@@ -7,6 +7,8 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from PIL import Image
+
 MAGIC = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Channels by the type of color."""
@@ -15,6 +17,19 @@ PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 """Adam7, the interlacing of PNG: first column and row of each pass, and the steps between two."""
 
 _BLOCK = 1 << 20  # bytes that are unpacked at a time
+
+
+def check_rows(image: Image.Image, stream: BinaryIO) -> None:
+    """Refuse a decoded image if its file, a PNG, has fewer rows; only where the last is black need they be counted.
+
+    Raises:
+        OSError: rows are missing.
+    """
+    if image.format != "PNG":
+        return
+    last = image.crop((0, image.height - 1, image.width, image.height))
+    if (image.info.get("interlace") or last.getbbox(alpha_only=False) is None) and not is_complete(stream):
+        raise OSError("its data end before its last row")
 
 
 def is_complete(stream: BinaryIO) -> bool:

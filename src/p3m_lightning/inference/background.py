@@ -127,4 +127,6 @@ def _as_color(background: Background) -> tuple[int, ...] | None:
     except ValueError:
         if Path(background).exists():
             return None
-        raise InputError(f"background={background}: neither a color (white, #00ff00) nor a file") from None
+        raise InputError(
+            f"background={background}: neither a color (such as white or '#00ff00') nor an image file"
+        ) from None

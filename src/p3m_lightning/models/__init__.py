@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from p3m_lightning.messages import choose_from
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:  # reading the table and finding the network in the box works without torch
@@ -211,5 +212,5 @@ def model_card(name: str) -> ModelCard:
             "model=external: an external network can only be evaluated: p3m eval model=external weights=FILE.onnx"
         )
     if name not in MODELS:
-        raise InputError(f"model={name}: no such network; choose from {', '.join(MODELS)}")
+        raise InputError(f"model={name}: no such network{choose_from(name, MODELS)}")
     return MODELS[name]

@@ -108,7 +108,9 @@ def anonymize_folder(
     if output_format not in FORMATS:
         raise InputError(f"format: {output_format!r} is not one of {', '.join(FORMATS)}")
     if destination.resolve() == Path(source).resolve():
-        raise InputError(f"{destination}: is the source itself; the originals would be lost")
+        raise InputError(
+            f"{destination}: is the source folder, whose originals would be lost; choose another output folder"
+        )
     given = read_landmarks(landmarks) if landmarks else {}
     tasks = list(_tasks(Path(source), destination, mattes, masks, given, output_format))
     with Report.open(report, recipe.settings(), [task.target for task in tasks], overwrite) as record:

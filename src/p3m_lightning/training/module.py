@@ -102,7 +102,7 @@ class MattingModule(LightningModule):
         data = MattingDataModule.of(self.trainer)
         does_without = any(isinstance(c, RunCallback) and c.replaces_mattes for c in callbacks_of(self.trainer))
         if stage == "fit" and not does_without and data.train_set is not None and not data.train_set.has_mattes:
-            raise InputError("data: images without mattes, there is nothing to learn from; use data=p3m10k or another")
+            raise InputError("data: its images have no mattes to learn from; use data=p3m10k or another")
         if stage == "fit" and self.trainer.is_global_zero:
             warn_of_masks(data.train_set)
         if self.loss is not None and isinstance(self.weighting, UPGrad) and self.trainer.world_size > 1:
@@ -196,7 +196,7 @@ class MattingModule(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimizer over the trained parameters, and its schedule; report batch size and rate."""
         if self.optimizer_factory is None:
-            raise InputError("optimizer: there is none to train with; use optimizer=adam or another")
+            raise InputError("optimizer: none is given; use optimizer=adam or another")
         try:
             optimizer = build_optimizer(self.optimizer_factory, self.net, self.lr_factors)
         except InputError:

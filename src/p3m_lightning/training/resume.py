@@ -86,8 +86,8 @@ def verify_resume(config: Mapping[str, Any]) -> None:
         told = "; ".join(f"{key} was {old!r}, is now {new!r}" for key, old, new in changes[:SHOWN])
         more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
         raise InputError(
-            f"ckpt={path}: a run goes on as it began, but {told}{more}. Leave the change out, or start a new run with"
-            f" these weights by init_from={path}"
+            f"ckpt={path}: a run keeps its settings, but {told}{more}. Leave the change out, or start a new run"
+            f" with these weights by init_from={path}"
         )
     _verify_length(config, content)
 
@@ -101,8 +101,8 @@ def _verify_length(config: Mapping[str, Any], content: Mapping[str, Any]) -> Non
         if most is not None and 0 <= most < done:
             given = f"images={config['images']}" if "images" in config else f"trainer.{key}={most}"
             raise InputError(
-                f"ckpt={config['ckpt']}: is in {what} {done} of its training, beyond {given}; give more, or evaluate"
-                " what is there with p3m eval"
+                f"ckpt={config['ckpt']}: its training is in {what} {done}, beyond {given}; give a larger number,"
+                " or evaluate it with p3m eval"
             )
 
 

@@ -102,7 +102,9 @@ def evaluate(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(net, External):
         config = with_card(config, net)
     for name in seen_in_training(history, config["data"]):
-        warnings.warn(f"data.tests.{name}: the network was trained on these images; scores flatter it", stacklevel=2)
+        warnings.warn(
+            f"data.tests.{name}: the network was trained on these images, so its scores are too good", stacklevel=2
+        )
     module = MattingModule(net, infer=build_inference(config, net), config=config)
     data = build(config["data"])
     trainer = build_trainer(config)

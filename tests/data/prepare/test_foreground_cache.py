@@ -151,13 +151,13 @@ def test_a_disk_that_fills_up_ends_in_one_line_and_leaves_whole_files_only(root,
 def test_a_read_only_destination_is_named(root, capsys):
     (root / "train").chmod(0o500)
     assert main(["data", "foregrounds", str(root)]) == 2
-    assert "--out" in capsys.readouterr().err
+    assert "-o DIR" in capsys.readouterr().err
 
 
 def test_a_destination_that_is_a_file_is_named(root, capsys):
     (root / "train/fg_blurred").write_text("in the way")
     assert main(["data", "foregrounds", str(root)]) == 2
-    assert "--out" in capsys.readouterr().err
+    assert "-o DIR" in capsys.readouterr().err
 
 
 def test_a_killed_run_leaves_whole_files_only_and_is_taken_up(root, quick_estimates):

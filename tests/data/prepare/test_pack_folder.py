@@ -206,14 +206,14 @@ def test_a_killed_run_leaves_whole_files_only_and_is_taken_up(root):
 def test_a_destination_that_is_a_file_is_named(root, capsys):
     (root / "train/pack").write_text("in the way")
     assert main(["data", "pack", str(root), "--name", "synthetic"]) == 2
-    assert "--out" in capsys.readouterr().err
+    assert "-o DIR" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser writes everywhere")
 def test_a_read_only_destination_is_named(root, capsys):
     (root / "train").chmod(0o500)
     assert main(["data", "pack", str(root), "--name", "synthetic"]) == 2
-    assert "--out" in capsys.readouterr().err
+    assert "-o DIR" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [{"workers": 0}, {"name": "bg-20k"}, {"name": "none"}, {"split": "none"}])

@@ -85,7 +85,7 @@ def test_command_measures_a_folder_and_ends_with_json(folder, capsys):
         (["--only", "nearest"], "no such upsampler"),
         (["--data", "nowhere"], "nowhere: no such folder"),
         (["--device", "abacus"], "device=abacus"),
-        (["--out", "sheet.txt"], "must end in .png or .jpg"),
+        (["--output", "sheet.txt"], "must end in .png or .jpg"),
     ],
 )
 def test_wrong_calls_are_refused_in_a_line(wrong, reason, capsys):

@@ -77,10 +77,10 @@ def test_torchscript_that_acts_while_it_is_loaded_or_opens_files_is_refused(tmp_
 def test_a_pickle_in_place_of_torchscript_is_refused_unread(tmp_path):
     mark = tmp_path / "mark"
     torch.save(Trap(mark), tmp_path / "net.pt")
-    refused(tmp_path / "net.pt", "no TorchScript program")
+    refused(tmp_path / "net.pt", "not a TorchScript program")
     script = grey_script(tmp_path / "script.pt")
     rewritten(script, lambda name, content: pickle.dumps(Trap(mark), 2) if name.endswith("/data.pkl") else content)
-    refused(script, "it brings posix mkdir|it brings nt mkdir")
+    refused(script, "it names posix mkdir|it names nt mkdir")
     assert not mark.exists()
 
 
@@ -117,7 +117,7 @@ def test_a_graph_that_names_what_it_should_not_is_refused(tmp_path, key, value):
             module["module_call_graph"][0]["signature"][key] = value
         return json.dumps(graph)
 
-    refused(rewritten(path, change), f"refused, loading it could run code: {key}")
+    refused(rewritten(path, change), f"refused, because loading it could run code: {key}")
 
 
 def test_compiled_code_in_an_archive_is_refused(tmp_path):

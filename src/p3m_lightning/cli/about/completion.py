@@ -60,7 +60,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Print a script that makes a shell complete verbs, options, groups, experiments, models and keys."
     )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "example:\n" + "\n".join(f"  {line}" for line in WHERE.values())
     parser.add_argument(
         "shell", choices=[*SCRIPTS, "words"], help="words: completions of the end of LINE, used by the scripts"

@@ -12,8 +12,8 @@ from p3m_lightning.schema import InputError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.description = (
-        "Training steps, batches of photographs, the generator of StyleGAN3, NCCL, loaders and the tests marked gpu, "
-        "on the GPU of this machine, in ten minutes; results are kept after every part."
+        "Measure training steps, batches of photographs, the generator of StyleGAN3, NCCL, loaders and the tests "
+        "marked gpu on the GPU of this machine, in ten minutes; results are kept after every part."
     )
     parser.epilog = "example: p3m bench gpu -o benchmarks/results"
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1, ... (default: cuda)")

@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     parser.add_argument(
         "-o",
-        "--out",
+        "--output",
         type=Path,
         default=Path("upsamplers.png"),
         metavar="FILE",
@@ -53,8 +53,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure and print; the last line is JSON."""
-    if options.out.suffix.lower() not in (".png", ".jpg"):
-        raise InputError(f"--out {options.out}: must end in .png or .jpg")
+    if options.output.suffix.lower() not in (".png", ".jpg"):
+        raise InputError(f"-o {options.output}: must end in .png or .jpg")
     from p3m_lightning.experiments.bench.upsamplers import bench, read_pairs, save_comparison, synthetic_pairs
     from p3m_lightning.inference.engines.torch_engine import choose_device
     from p3m_lightning.models.upsamplers import LEARNABLE, UPSAMPLERS
@@ -72,9 +72,9 @@ def run(options: argparse.Namespace) -> None:
     training = synthetic_pairs(TRAINING_PORTRAITS, options.size, TRAINING_SEED) if learns else []
     pairs, training = ([pair.to(device) for pair in group] for group in (pairs, training))
     results = bench(pairs, training, names, options.train_steps, options.repeats)
-    save_comparison(options.out, pairs, results)
+    save_comparison(options.output, pairs, results)
     _print(results)
-    print(f"picture: {options.out}")
+    print(f"picture: {options.output}")
     summary = {name: result.summary for name, result in results.items()}
     print(json.dumps({"benchmark": "upsamplers", "pairs": [pair.name for pair in pairs], "upsamplers": summary}))
 

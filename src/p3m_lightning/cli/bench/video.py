@@ -13,11 +13,9 @@ MEASURES = {"dtssd": "dtSSD", "messddt": "MESSDdt", "sad": "SAD"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.epilog = "example: p3m bench video --ckpt outputs/RUN/checkpoints/last.ckpt --clips 3"
+    parser.epilog = "example: p3m bench video --clips 3"
     parser.add_argument("--ckpt", type=Path, metavar="PATH", help="network to matte with (default: simulated flicker)")
-    parser.add_argument(
-        "--mode", help="how the network is applied, see p3m predict (default: as it was evaluated, else resize)"
-    )
+    parser.add_argument("--mode", help="see p3m predict (default: the mode recorded in the checkpoint, else resize)")
     parser.add_argument("--clips", action=AtLeast, default=3, metavar="N", help="how many (default: 3)")
     parser.add_argument(
         "--frames", action=AtLeast, least=2, default=24, metavar="N", help="length of each (default: 24)"

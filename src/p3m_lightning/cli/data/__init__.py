@@ -5,7 +5,7 @@ VERBS = {
     "check": "find faults in a data set: missing pairs, broken files, wrong ranges, leakage",
     "people": "find people in photographs meant as backgrounds",
     "foregrounds": "estimate and cache the foreground and background of every training image",
-    "pack": "keep decoded pixels, in tiles, for a faster loader",
-    "anonymize": "obfuscate faces the P3M way",
+    "pack": "store decoded pixels in tiles for faster loading",
+    "anonymize": "obfuscate faces the way P3M-10k does",
     "audit": "measure how anonymous anonymized faces are",
 }

@@ -16,9 +16,9 @@ BARELY = 0.5
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.epilog = (
-        "example: p3m data anonymize photos blurred --mattes mattes --masks facemask. "
+        "example: p3m data anonymize photos blurred --mattes mattes --masks facemask\n"
         "Faces are found by dlib (pip install 'p3m_lightning[face]'); its 68-point model was trained on 300-W, which "
-        "is licensed for research only: for other work give --landmarks. No detector is perfect: look at the result."
+        "is licensed for research only: for other work, give --landmarks. No detector is perfect: look at the result."
     )
     parser.add_argument("source", type=Path, metavar="SRC", help="folder of images")
     parser.add_argument("destination", type=Path, metavar="DST", help="folder for the anonymized images")
@@ -31,29 +31,39 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='landmarks by hand or of another detector: {"landmarks": {"photo": [[[x, y], ... 68], ... faces]}}, '
         "[] for no face; images not listed go to dlib",
     )
-    parser.add_argument("--mode", default="blur", help="blur, mosaic or zero (blur)")
+    parser.add_argument("--mode", default="blur", help="blur, mosaic or zero (default: blur)")
     sizes = parser.add_argument_group("sizes, in units of the face (longer side of the box around its landmarks)")
-    sizes.add_argument("--blur-sigma", type=float, metavar="S", help="standard deviation of the Gaussian (0.12)")
-    sizes.add_argument("--mosaic-cell", type=float, metavar="S", help="side of a mosaic cell (0.16)")
-    sizes.add_argument("--transition-margin", type=float, metavar="S", help="widening of the transition area (0.03)")
+    sizes.add_argument(
+        "--blur-sigma", type=float, metavar="S", help="standard deviation of the Gaussian (default: 0.12)"
+    )
+    sizes.add_argument("--mosaic-cell", type=float, metavar="S", help="side of a mosaic cell (default: 0.16)")
+    sizes.add_argument(
+        "--transition-margin", type=float, metavar="S", help="widening of the transition area (default: 0.03)"
+    )
     finder = parser.add_argument_group("finding faces")
     finder.add_argument(
         "--detector",
         default="auto",
         help="hog (frontal), cnn (also profiles; slow), both; auto: hog, and the rest only where a person of the "
-        "mattes, or an image without a matte, has no face yet (auto)",
+        "mattes, or an image without a matte, has no face yet (default: auto)",
     )
     finder.add_argument(
-        "--smallest-face", type=float, default=0.04, metavar="S", help="share of the longer side of the image (0.04)"
+        "--smallest-face",
+        type=float,
+        default=0.04,
+        metavar="S",
+        help="smallest face, as a share of the longer side of the image (default: 0.04)",
     )
     parser.add_argument(
         "--format",
         default="same",
-        help="same: a JPEG stays one, with its own quantization tables; png: lossless (same)",
+        help="same: a JPEG stays a JPEG, with its own quantization tables; png: lossless (default: same)",
     )
     parser.add_argument("--copy-unfound", action="store_true", help="also write images in which no face was found")
-    parser.add_argument("--report", type=Path, metavar="JSON", help="what was done (DST.anonymize.json, beside DST)")
-    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
+    parser.add_argument(
+        "--report", type=Path, metavar="JSON", help="report of what was done (default: DST.anonymize.json, beside DST)"
+    )
+    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--overwrite", action="store_true", help="discard what was done before")
 
 

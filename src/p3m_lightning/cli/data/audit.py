@@ -17,25 +17,36 @@ SHOWN = 20
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     parser.epilog = (
-        "example: p3m data audit photos blurred --mattes mattes -o audit. "
+        "example: p3m data audit photos blurred --mattes mattes -o audit\n"
         "Faces are found and described by dlib (pip install 'p3m_lightning[face]'); its 68-point model was trained on "
         "300-W, which is licensed for research only."
     )
     parser.add_argument("source", type=Path, metavar="SRC", help="folder of the originals")
     parser.add_argument("destination", type=Path, metavar="DST", help="folder of the anonymized images")
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="for audit.json and worst.png (DST.audit)")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="folder for audit.json and worst.png (default: DST.audit)"
+    )
     parser.add_argument(
         "--mattes", type=Path, metavar="DIR", help="mattes by stem: nothing may change in their soft pixels"
     )
     parser.add_argument(
-        "--landmarks", type=Path, metavar="JSON", help="faces of the originals (DST.anonymize.json if it is there)"
+        "--landmarks",
+        type=Path,
+        metavar="JSON",
+        help="faces of the originals (default: DST.anonymize.json, if it exists)",
     )
-    parser.add_argument("--detector", default="both", help="hog (frontal), cnn (also profiles; slow) or both (both)")
     parser.add_argument(
-        "--smallest-face", type=float, default=0.04, metavar="S", help="share of the longer side of the image (0.04)"
+        "--detector", default="both", help="hog (frontal), cnn (also profiles; slow) or both (default: both)"
     )
-    parser.add_argument("--worst", type=int, default=8, metavar="N", help="faces shown in worst.png (8)")
-    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
+    parser.add_argument(
+        "--smallest-face",
+        type=float,
+        default=0.04,
+        metavar="S",
+        help="smallest face, as a share of the longer side of the image (default: 0.04)",
+    )
+    parser.add_argument("--worst", type=int, default=8, metavar="N", help="faces shown in worst.png (default: 8)")
+    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (default: one per core)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help=f"list every file on a terminal too, not only {SHOWN} of each fault"
     )
-    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
+    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (default: one per core)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -21,12 +21,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: p3m data foregrounds P3M-10k --split train"
     parser.add_argument("root", type=Path, metavar="DIR", help="folder of the data set")
     parser.add_argument("--name", default="p3m-10k", help="layout: p3m-10k (default), am-2k, folder, ...")
-    parser.add_argument("--split", default="train", help="part of the data set (train)")
+    parser.add_argument("--split", default="train", help="part of the data set (default: train)")
     parser.add_argument("--images", metavar="FOLDER", help="such as original_image (default: the first that exists)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write elsewhere; train with data.train.cache=DIR")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="folder to write to instead; train with data.train.cache=DIR"
+    )
     parser.add_argument("--method", default="multilevel", help="multilevel (default) or closed_form (slow)")
     parser.add_argument("--format", default="png", help="of the foregrounds: png (default) or jpg (smaller)")
-    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
+    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (default: one per core)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         options.name,
         options.split,
         images=options.images,
-        out=options.out,
+        out=options.output,
         method=options.method,
         suffix=options.format,
         workers=options.workers,

@@ -22,10 +22,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: p3m data pack P3M-10k --split train"
     parser.add_argument("root", type=Path, metavar="DIR", help="folder of the data set")
     parser.add_argument("--name", default="p3m-10k", help="layout: p3m-10k (default), am-2k, folder, ...")
-    parser.add_argument("--split", default="train", help="part of the data set (train)")
+    parser.add_argument("--split", default="train", help="part of the data set (default: train)")
     parser.add_argument("--images", metavar="FOLDER", help="such as original_image (default: the first that exists)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write elsewhere; train with data.train.cache=DIR")
-    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (one per core)")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="folder to write to instead; train with data.train.cache=DIR"
+    )
+    parser.add_argument("--workers", action=AtLeast, metavar="N", help="processes (default: one per core)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         options.name,
         options.split,
         images=options.images,
-        out=options.out,
+        out=options.output,
         workers=options.workers,
         announce=lambda line: print(line, file=sys.stderr),
     )

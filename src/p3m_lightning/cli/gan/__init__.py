@@ -1,6 +1,6 @@
 """`p3m gan`: train StyleMatteGAN, and sample from it."""
 
 VERBS = {
-    "train": "learn to generate RGBA portraits (Hydra overrides)",
-    "sample": "generate RGBA portraits by the authors' protocol",
+    "train": "train a generator of RGBA portraits (Hydra overrides)",
+    "sample": "generate RGBA portraits with the protocol of the authors",
 }

@@ -25,23 +25,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="where seed<n>_psi<psi>.png go; run again to resume",
     )
     protocol = parser.add_argument_group("protocol (the defaults are the authors')")
-    protocol.add_argument("--count", action=AtLeast, default=10_000, metavar="N", help="portraits in total (10000)")
+    protocol.add_argument(
+        "--count", action=AtLeast, default=10_000, metavar="N", help="portraits in total (default: 10000)"
+    )
     protocol.add_argument(
         "--psi",
         type=float,
         nargs=3,
         default=(-0.9, 0.9, 0.1),
         metavar=("FROM", "TO", "STEP"),
-        help="truncation, one value after another (-0.9 0.9 0.1); 1: none",
+        help="truncation, one value after another; 1: none (default: -0.9 0.9 0.1)",
     )
     protocol.add_argument(
-        "--shift", type=float, default=0.05, metavar="PART", help="largest shift, as a part of the side (0.05)"
+        "--shift", type=float, default=0.05, metavar="PART", help="largest shift, as a part of the side (default: 0.05)"
     )
     protocol.add_argument(
-        "--rotation", type=float, default=10.0, metavar="DEGREES", help="rotation from 0 to this (10)"
+        "--rotation", type=float, default=10.0, metavar="DEGREES", help="largest rotation (default: 10)"
     )
-    protocol.add_argument("--seed", action=AtLeast, least=0, default=0, metavar="N", help="of the first portrait (0)")
-    parser.add_argument("--batch-size", action=AtLeast, default=16, metavar="N", help="portraits at a time (16)")
+    protocol.add_argument(
+        "--seed", action=AtLeast, least=0, default=0, metavar="N", help="of the first portrait (default: 0)"
+    )
+    parser.add_argument(
+        "--batch-size", action=AtLeast, default=16, metavar="N", help="portraits at a time (default: 16)"
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
 
 

@@ -1,6 +1,6 @@
-"""`p3m quality`: a score without truth for mattes."""
+"""`p3m quality`: finding mattes that look wrong without ground truth."""
 
 VERBS = {
     "rank": "rank a folder of mattes by how wrong they look, worst first",
-    "train": "learn to tell how wrong a matte is (Hydra overrides)",
+    "train": "train the network that judges mattes (Hydra overrides)",
 }

@@ -89,7 +89,7 @@ def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resum
     params = sweeper.pop("params") or {}
     if "storage" not in sweeper or not config.hydra.launcher["_target_"].startswith("p3m_lightning."):
         raise InputError(
-            "-m: hydra/sweeper is one of grid, random, tpe; hydra/launcher one of local, processes, submitit"
+            "-m: hydra/sweeper must be one of grid, random, tpe, and hydra/launcher one of local, processes, submitit"
         )
     if subdir != "${hydra.job.num}":
         raise InputError(f"hydra.sweep.subdir: {subdir!r} cannot be set, since job folders are numbered")
@@ -98,7 +98,7 @@ def describe(config: Any, fixed: Sequence[str], given: Sequence[Override], resum
     check_counts(sweeper, config.hydra.launcher)
     if config.get("stages") and sweeper.get("pruner"):
         raise InputError(
-            "hydra.sweeper.pruner: every stage restarts its count of epochs; set hydra.sweeper.pruner=null"
+            "hydra.sweeper.pruner: jobs in stages count epochs anew in every stage; set hydra.sweeper.pruner=null"
         )
     if resumed:
         folder = newest_sweep(folder.parent)

@@ -85,7 +85,7 @@ def take_box() -> Path:
     """Return the network in the box for calls that name none, and say so on stderr."""
     from p3m_lightning.models.box import BOX, BOX_FILE
 
-    print(f"p3m: network: {BOX}, the one that comes with the package; --ckpt PATH uses another", file=sys.stderr)
+    print(f"p3m: network: {BOX}, which comes with the package; --ckpt PATH uses another", file=sys.stderr)
     return BOX_FILE
 
 
@@ -119,5 +119,5 @@ def published_network(name: str, weights: Path | None) -> MattingNetwork:
     if weights is not None:
         load_reference_weights(net, read_weights(weights), str(weights))
     elif any(True for _ in net.parameters()):
-        raise InputError(f"--model {name}: give --weights, or a checkpoint by --ckpt; see `p3m weights list`")
+        raise InputError(f"--model {name}: also give --weights FILE, or use --ckpt PATH instead; `p3m weights list` shows published files")
     return net

@@ -14,8 +14,8 @@ METHODS = ("grid", "random", "bayes")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.epilog = (
-        "example: p3m sweep wandb experiment=p3m_quick 'loss.weights.semantic=interval(0.1,10)' -o sweep.yaml;"
-        " then wandb sweep sweep.yaml, and wandb agent on every machine"
+        "example: p3m sweep wandb experiment=p3m_quick 'loss.weights.semantic=interval(0.1,10)' -o sweep.yaml\n"
+        "Then run `wandb sweep sweep.yaml`, and `wandb agent` on every machine."
     )
     add_overrides(parser, "train")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the YAML file")

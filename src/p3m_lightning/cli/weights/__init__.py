@@ -3,5 +3,5 @@
 VERBS = {
     "list": "list the published checkpoints of the networks",
     "convert": "turn a published checkpoint into one of this package",
-    "average": "the mean of several trainings of one network",
+    "average": "average the weights of several trainings of one network",
 }

@@ -15,6 +15,7 @@ from p3m_lightning.data.prepare.genuine import Copy, compare_with_published
 from p3m_lightning.data.storage.layout import add_packs, dataset_card, pack_folder, role_folders, split_folder
 from p3m_lightning.files import plain_name, write_whole
 from p3m_lightning.images import is_image_name
+from p3m_lightning.messages import no_such
 from p3m_lightning.parallel import run_parallel
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
@@ -80,7 +81,7 @@ def check_dataset(root: str | Path, name: str | None = None, workers: int | None
         tasks += [(split, files) for files in samples]
         images[split] = sum("image" in files for files in samples)
     if not tasks:
-        raise InputError(f"{root}: contains nothing of {name}; --name gives another layout")
+        raise InputError(f"{root}: contains nothing of {name}; give another layout by --name")
     findings += _count_findings(card, images, root)
     digests: dict[str, list[Finding]] = defaultdict(list)
     pixels: dict[tuple[str, str], str] = {}
@@ -117,13 +118,13 @@ def recognize(root: Path) -> str:
         InputError: no such folder, or no layout fits.
     """
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder")
+        raise InputError(no_such(root, "folder"))
     if (root / "synthetic.json").is_file():
         return "synthetic"
     scores = {name: _likeness(root, name) for name in DATASETS if name != "synthetic"}
     best = max(scores, key=lambda name: scores[name])
     if scores[best] == 0:
-        raise InputError(f"{root}: looks like none of {', '.join(DATASETS)}; --name gives the layout")
+        raise InputError(f"{root}: its folders fit none of {', '.join(DATASETS)}; give its layout by --name")
     return best
 
 

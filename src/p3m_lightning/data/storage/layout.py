@@ -10,6 +10,7 @@ from p3m_lightning.data.cards import DATASETS, DatasetCard
 from p3m_lightning.data.storage.packs import SUFFIX
 from p3m_lightning.files import plain_name
 from p3m_lightning.images import images_by_stem, is_image_name, tell_left_out
+from p3m_lightning.messages import choose_from
 from p3m_lightning.schema import InputError
 
 PACK = "pack"
@@ -71,7 +72,7 @@ def dataset_card(name: str) -> DatasetCard:
         InputError: unknown name.
     """
     if name not in DATASETS:
-        raise InputError(f"{name}: no such data set; there are {', '.join(DATASETS)}")
+        raise InputError(f"{name}: no such data set{choose_from(name, DATASETS)}")
     return DATASETS[name]
 
 
@@ -83,7 +84,7 @@ def split_folder(root: str | Path, name: str, split: str) -> Path:
     """
     root, card = Path(root), dataset_card(name)
     if split not in card.splits:
-        raise InputError(f"{split}: {name} has no such split; there are {', '.join(card.splits)}")
+        raise InputError(f"{split}: {name} has no such split{choose_from(split, card.splits)}")
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; to get {name}: {card.source}")
     candidates = [root / candidate for candidate in card.splits[split].folders if (root / candidate).is_dir()]
@@ -141,7 +142,7 @@ def first_folder(folder: Path, candidates: Iterable[str], what: str, card: Datas
     for candidate in candidates:
         if (folder / candidate).is_dir():
             return folder / candidate
-    raise InputError(f"{folder}: no folder of {what} (looked for {', '.join(candidates)}), as {card.title} has it")
+    raise InputError(f"{folder}: no folder of {what} (looked for {', '.join(candidates)}, as in {card.title})")
 
 
 def by_stem(folder: Path, nested: bool = False, optional: bool = False) -> dict[str, Path]:

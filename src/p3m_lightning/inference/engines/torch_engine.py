@@ -154,6 +154,8 @@ def choose_device(device: str) -> torch.device:
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
+        if "device type" in reason:  # PyTorch lists a score of accelerators
+            raise InputError(f"device={device}: no such device; choose from auto, cpu, cuda, cuda:1, ...") from None
         raise InputError(f"device={device}: not usable here ({reason})") from None
     return chosen
 

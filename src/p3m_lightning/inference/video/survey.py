@@ -64,16 +64,25 @@ def _tagged_seconds(stream: av.VideoStream) -> float:
     return 3600 * hours + 60 * minutes + seconds
 
 
+_HEAD = 256
+"""Bytes that hold the header of an EBML file and the beginning of its segment."""
+
+_LONGEST = 9
+"""Bytes of a number of EBML, at most, where its first one is broken."""
+
+
 def matroska_end(path: Path) -> int:
     """Return the declared size in bytes of a Matroska or WebM file, 0 if it has none or is of another kind.
 
     The file is an EBML header and one segment (RFC 9559), each a number of 1 to 4 bytes, a size, and content.
     """
     with path.open("rb") as file:
-        head = file.read(256)
+        head = file.read(_HEAD).ljust(_HEAD, b"\0")
     if not head.startswith(b"\x1a\x45\xdf\xa3"):
         return 0
     begin, size = _ebml_content(head, 0)
+    if begin + size > _HEAD - 2 * _LONGEST:
+        return 0
     begin, size = _ebml_content(head, begin + size)
     return begin + size
 

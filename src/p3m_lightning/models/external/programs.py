@@ -69,7 +69,7 @@ class OnnxProgram(Program):
             found = self.sessions[device.type].run(None, arrays)
         except Exception as error:  # likewise
             text = " ".join(str(error).split())[:200]
-            raise InputError(f"{self.path}: ONNX Runtime cannot run it on this ({text})") from None
+            raise InputError(f"{self.path}: ONNX Runtime cannot run it on this image ({text})") from None
         return {name: torch.from_numpy(value) for name, value in zip(self.outputs, found, strict=True)}
 
     def _near(self, device: torch.device) -> Any:

@@ -53,16 +53,16 @@ def verify_torchscript(path: Path) -> None:
     Raises:
         InputError: another kind of file, or an unsafe one.
     """
-    archive = _archive(path, "constants.pkl", "TorchScript program (torch.jit.save)")
+    archive = _archive(path, "constants.pkl", "a TorchScript program (torch.jit.save)")
     for name, content in archive.items():
         if name.endswith(".pkl") and not name.endswith("debug_pkl"):
             for named in _globals(content, path):
                 if not SCRIPT_GLOBALS.fullmatch(named):
-                    raise InputError(f"{path}: refused, loading it could run code: it brings {named}")
+                    raise InputError(f"{path}: refused, because loading it could run code: it names {named}")
         if "/code/" in name and name.endswith(".py"):
             for pattern, why in SCRIPT_REFUSED:
                 if re.search(pattern, content.decode(errors="replace")):
-                    raise InputError(f"{path}: refused, it {why}; export the network to ONNX")
+                    raise InputError(f"{path}: refused, because it {why}; export the network to ONNX")
 
 
 def verify_exported(path: Path) -> None:
@@ -71,15 +71,15 @@ def verify_exported(path: Path) -> None:
     Raises:
         InputError: another kind of file, or an unsafe one.
     """
-    archive = _archive(path, "archive_format", "exported program (torch.export.save)")
+    archive = _archive(path, "archive_format", "an exported program (torch.export.save)")
     for name, content in archive.items():
         inner = name.partition("/")[2]
         if "aotinductor" in inner or inner.endswith((".so", ".cubin", ".cpp")):
-            raise InputError(f"{path}: refused, it holds compiled code ({inner})")
+            raise InputError(f"{path}: refused, because it holds compiled code ({inner})")
         if inner.endswith(".json"):
             _verify_graph(_json(content, path), path)
         elif content.startswith((b"PK", b"\x80")) and not _is_plain(content):
-            raise InputError(f"{path}: refused, loading it could run code: {inner} holds more than tensors")
+            raise InputError(f"{path}: refused, because loading it could run code: {inner} holds more than tensors")
 
 
 def _archive(path: Path, mark: str, what: str) -> dict[str, bytes]:
@@ -87,16 +87,16 @@ def _archive(path: Path, mark: str, what: str) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if len(set(names)) < len(names):
-                raise InputError(f"{path}: refused, two of its parts have the same name")
+                raise InputError(f"{path}: refused, because two of its parts have the same name")
             content = {name: archive.read(name) for name in names}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except InputError:
         raise
     except Exception as error:  # a broken archive fails in many ways
-        raise InputError(f"{path}: no {what}, or an incomplete one ({error})") from None
+        raise InputError(f"{path}: incomplete, or not {what} ({error})") from None
     if not any(name.partition("/")[2] == mark for name in names):
-        raise InputError(f"{path}: no {what}; if it holds weights only, give model=NAME")
+        raise InputError(f"{path}: not {what}; if it holds weights only, give model=NAME")
     return content
 
 
@@ -133,7 +133,9 @@ def _json(content: bytes, path: Path) -> Any:
 def _verify_graph(node: Any, path: Path) -> None:
     for key, value in _strings(node):
         if not CHECKS.get(key, _is_name)(value):
-            raise InputError(f"{path}: refused, loading it could run code: {key} is {' '.join(value.split())[:60]!r}")
+            raise InputError(
+                f"{path}: refused, because loading it could run code: {key} is {' '.join(value.split())[:60]!r}"
+            )
 
 
 def _strings(node: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -154,7 +154,7 @@ def run_id(folder: Path) -> str:
     """
     given = os.environ.get("WANDB_RUN_ID")
     if given is not None and (not given.strip() or set(given) & set(":;,#?/'")):
-        raise InputError(f"WANDB_RUN_ID={given!r}: not an id of a run; unset it, or use letters and digits")
+        raise InputError(f"WANDB_RUN_ID={given!r}: not a valid run ID; unset it, or use letters and digits")
     file = folder / "wandb_id.txt"
     kept = file.read_text().strip() if file.is_file() else None
     chosen = given or kept or secrets.token_hex(4)
