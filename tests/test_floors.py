@@ -11,8 +11,8 @@ PACKAGE = Path(p3m_lightning.__file__).parent
 
 FLOORS = [
     {"schema"},
-    {"file_kinds", "files", "markdown", "messages", "progress"},
-    {"images", "tables"},
+    {"files", "markdown", "messages", "progress"},
+    {"file_kinds", "images", "tables"},
     {"ops", "landmarks", "parallel", "configuration", "study", "sheets"},
     {"losses", "metrics", "models", "synthetic"},
     {"data"},

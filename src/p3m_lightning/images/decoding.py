@@ -78,7 +78,8 @@ def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Iterat
             return
         with _opened(stream, name) as image:
             _decoded(_load, image, name)
-            _decoded(lambda opened, _: png.check_rows(image, opened), stream, name)
+            if image.format == "PNG":
+                _decoded(lambda opened, _: png.check_rows(image, opened), stream, name)
             yield image
 
 

@@ -1,4 +1,4 @@
-"""Whether a PNG holds all the rows that it declares: decoders leave those that are missing black, and say nothing."""
+"""Rows that a PNG declares and lacks: decoders leave them black, and say nothing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,11 @@ _BLOCK = 1 << 20  # bytes that are unpacked at a time
 
 
 def check_rows(image: Image.Image, stream: BinaryIO) -> None:
-    """Refuse a decoded image if its file, a PNG, has fewer rows; only where the last is black need they be counted.
+    """Refuse a decoded image if its file has fewer rows; they are counted only where the last one is black.
 
     Raises:
         OSError: rows are missing.
     """
-    if image.format != "PNG":
-        return
     last = image.crop((0, image.height - 1, image.width, image.height))
     if (image.info.get("interlace") or last.getbbox(alpha_only=False) is None) and not is_complete(stream):
         raise OSError("its data end before its last row")
