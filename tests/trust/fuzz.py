@@ -10,9 +10,11 @@ import argparse
 import importlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +27,10 @@ WATCHED += ["PIL.Image", "PIL.ImageFile", "torch._weights_only_unpickler"]
 """Modules beside the package by whose branches the fuzzer is guided, where they are loaded."""
 PATIENCE = 120  # seconds for one file, on a busy machine
 MEMORY = 4096  # megabytes of the process, torch and what the fuzzer keeps among them
+ROUND = 60
+"""Seconds until another process goes on with what has been found: atheris keeps the results of comparisons, megabytes
+each where images are compared."""
+QUICK = Path("/dev/shm")  # files in memory, where there are such, are written a hundred times as fast
 LONGEST = 16384  # bytes of a file; what is wrong with longer ones is wrong with these
 FRAMES = 4  # of a video, at most
 
@@ -41,8 +47,19 @@ class Findings(NamedTuple):
 
 
 def fuzz(name: str, seconds: float, folder: Path, seed: int = 1) -> Findings:
-    """Attack one reader in a process of its own; what crashes it lies in `folder` afterwards."""
-    command = [sys.executable, __file__, name, "--seconds", seconds, "--seed", seed, "--folder", folder]
+    """Attack one reader in processes of their own; what crashes it lies in `folder` afterwards."""
+    begin, tried, covered, fault = time.monotonic(), 0, 0, ""
+    with tempfile.TemporaryDirectory(dir=QUICK if QUICK.is_dir() else None) as place:
+        while not fault and (left := begin + seconds - time.monotonic()) > 0 and (left > 1 or not tried):
+            more, reached, fault = _round(name, min(left, ROUND), Path(place), seed)
+            tried, covered, seed = tried + more, max(covered, reached), seed + 1
+        for kept in Path(place).glob("*-*"):  # crash-, oom-, timeout-
+            shutil.copy(kept, folder)
+    return Findings(tried, covered, fault)
+
+
+def _round(name: str, seconds: float, place: Path, seed: int) -> Findings:
+    command = [sys.executable, __file__, name, "--seconds", seconds, "--seed", seed, "--folder", place]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, errors="replace")
     tried = re.findall(r"^#(\d+)\t|stat::number_of_executed_units: (\d+)", done.stderr, re.MULTILINE)
     covered = re.findall(r" cov: (\d+) ", done.stderr)

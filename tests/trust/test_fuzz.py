@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zipfile
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -74,7 +76,24 @@ def video_of_a_frame_an_hour(folder: Path) -> bytes:
     return (folder / "a.mp4").read_bytes()
 
 
+def png_without_a_palette() -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 3, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(20))) + chunk(b"IEND", b"")
+
+
+def video_with_a_long_header(folder: Path) -> bytes:
+    content = video_with_a_title_of_no_encoding(folder)
+    magic, size, rest = content[:4], content[4] & 0x7F, content[5:]
+    padding = b"\xec" + (0x4000 | 300).to_bytes(2, "big") + bytes(300)  # EBML's element for nothing
+    return magic + (0x4000 | size + len(padding)).to_bytes(2, "big") + rest[:size] + padding + rest[size:]
+
+
 FOUND = {
+    "a palette that is missing": ("mattes", lambda _: png_without_a_palette()),
+    "a header of Matroska longer than others": ("videos", video_with_a_long_header),
     "an archive with a name of no encoding": ("checkpoints", lambda _: zip_with_a_name_of_no_encoding()),
     "an encrypted archive": ("programs", lambda _: encrypted_zip()),
     "metadata of no encoding": ("onnx", lambda _: tiny_onnx("TEXT").replace(b"TEXT", b"\xff\xfe\xfd\xfc")),
@@ -90,6 +109,11 @@ FOUND = {
 @pytest.mark.parametrize(("name", "content"), FOUND.values(), ids=FOUND)
 def test_what_was_found_stays_mended(name, content, tmp_path):
     READERS[name]()(content(tmp_path), tmp_path / "file")
+
+
+def test_a_video_with_a_long_header_is_read_all_the_same(tmp_path):
+    (tmp_path / "b.mkv").write_bytes(video_with_a_long_header(tmp_path))
+    assert VideoReader(tmp_path / "b.mkv").size == (16, 16)
 
 
 def test_a_video_with_a_title_of_no_encoding_is_read_all_the_same(tmp_path):
