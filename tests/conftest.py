@@ -1,4 +1,6 @@
 import os
+import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,17 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side: threads would wait for each other
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin every test, and what it sets up for others, with the same random numbers, whatever ran before it."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 REDUCED = Path(__file__).parent / "golden"
