@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -46,4 +47,18 @@ def test_a_folder_of_large_pictures_stays_below_the_ceiling(tmp_path, tally, ver
     usual = peak([verb, small, *({"score": [small]}.get(verb, rest))])
     more = (peak([verb, large, *rest]) - usual - FIXED) / (MEGAPIXELS * 1e6)
     lost = [f"{verb}: {more:.1f} bytes a pixel"] if more > CEILING[verb] else []
+    tally("memory, folders of large pictures", 1, lost)
+
+
+def test_color_of_16_bits_with_alpha_stays_below_the_ceiling_too(tmp_path, tally):
+    """Its pixels alone take 8 bytes, and OpenCV would decode them into twice as much."""
+    small, large = write_pictures(tmp_path / "small", 1, 2), tmp_path / "large"
+    large.mkdir()
+    side = round((MEGAPIXELS * 1e6) ** 0.5) - 1
+    pixels = np.full((side, side, 4), 40000, np.uint16)
+    cv2.imwrite(str(large / "a.png"), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    del pixels
+    usual = peak(["predict", small, "-o", tmp_path / "out"])
+    more = (peak(["predict", large, "-o", tmp_path / "out"]) - usual - FIXED) / (MEGAPIXELS * 1e6)
+    lost = [f"predict: {more:.1f} bytes a pixel of 16-bit RGBA"] if more > CEILING["predict"] else []
     tally("memory, folders of large pictures", 1, lost)

@@ -12,12 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from p3m_lightning.images import png, tiff
-from p3m_lightning.images.pixels import EXIF_ORIENTATION, strips, to_uint8, turned
+from p3m_lightning.images.pixels import EXIF_ORIENTATION, to_uint8, turned
+from p3m_lightning.images.png_rows import check_rows
 from p3m_lightning.messages import no_such, tell
 from p3m_lightning.schema import InputError
 
@@ -79,7 +79,7 @@ def open_image(source: str | Path | BinaryIO, name: str | None = None) -> Iterat
         with _opened(stream, name) as image:
             _decoded(_load, image, name)
             if image.format == "PNG":
-                _decoded(lambda opened, _: png.check_rows(image, opened), stream, name)
+                _decoded(lambda opened, _: check_rows(image, opened), stream, name)
             yield image
 
 
@@ -186,19 +186,14 @@ def _read_deep(stream: BinaryIO, name: str) -> DeepImage | None:
     head = _head(stream)
     if head[:4] in tiff.MAGIC:
         return _deep_tiff(_content(stream, name), name)
-    if head[:8] == png.MAGIC and len(head) > 25 and head[24] == 16 and head[25] in (2, 6):
+    if png.is_deep(head):
         content = _content(stream, name)
         with _opened(io.BytesIO(content), name) as image:
             _load(image, name)  # raises where OpenCV would return half an image
-            png.check_rows(image, io.BytesIO(content))
+            check_rows(image, io.BytesIO(content))
             orientation, profile = image.getexif().get(EXIF_ORIENTATION, 1), image.info.get("icc_profile")
-        # afterwards, so that only one of the two decoded images is held
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-        if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
-            return None
-        for rows in strips(len(pixels)):  # BGR to RGB in place
-            pixels[rows, :, :3] = pixels[rows, :, 2::-1].copy()
-        return DeepImage(turned(pixels, orientation), profile)
+        pixels = png.deep_pixels(content)  # afterwards, so that only one of the two decoded images is held
+        return None if pixels is None else DeepImage(turned(pixels, orientation), profile)
     return None
 
 

@@ -130,8 +130,8 @@ def _matte_channel(pixels: np.ndarray, path: str | Path, colors: bool) -> np.nda
     if pixels.shape[2] in (2, 4):
         alpha = pixels[..., -1]
         if alpha.min() < np.iinfo(alpha.dtype).max:
-            return alpha
+            return np.ascontiguousarray(alpha)  # a view would keep the colors in memory
         tell(f"{path}: its alpha channel is opaque everywhere; its first channel is taken as the matte")
     if not colors and pixels.shape[2] > 2 and (pixels[..., :1] != pixels[..., 1:3]).any():
         raise InputError(f"{path}: a trimap in color; only gray levels have a meaning; {TRIMAP_CURE}")
-    return pixels[..., 0]
+    return np.ascontiguousarray(pixels[..., 0])

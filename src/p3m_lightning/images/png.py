@@ -1,70 +1,105 @@
-"""Rows that a PNG declares and lacks: decoders leave them black, and say nothing."""
+"""PNG color of 16 bits, which Pillow rounds to 8: decoded in strips, as OpenCV holds a whole picture twice."""
 
 from __future__ import annotations
 
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
 
-from PIL import Image
+import cv2
+import numpy as np
 
-MAGIC = b"\x89PNG\r\n\x1a\n"
-CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Channels by the type of color."""
+from p3m_lightning.images.pixels import strips
 
-PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""Adam7, the interlacing of PNG: first column and row of each pass, and the steps between two."""
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+STRIP_PIXELS = 4_000_000  # a strip of these takes 32 MB
 
-_BLOCK = 1 << 20  # bytes that are unpacked at a time
-
-
-def check_rows(image: Image.Image, stream: BinaryIO) -> None:
-    """Refuse a decoded image if its file has fewer rows; they are counted only where the last one is black.
-
-    Raises:
-        OSError: rows are missing.
-    """
-    last = image.crop((0, image.height - 1, image.width, image.height))
-    if (image.info.get("interlace") or last.getbbox(alpha_only=False) is None) and not is_complete(stream):
-        raise OSError("its data end before its last row")
+_PIECE = 16 << 10  # compressed bytes at once, which unpack to 16 MB at most
+_RGB, _RGBA = 2, 6  # color types
 
 
-def is_complete(stream: BinaryIO) -> bool:
-    """Tell whether the image data of a PNG fill all its rows.
+def is_deep(head: bytes) -> bool:
+    """Return whether a file that begins with `head` (32 bytes) is a PNG of 16-bit color."""
+    return head[:8] == SIGNATURE and len(head) > 25 and head[24] == 16 and head[25] in (_RGB, _RGBA)
+
+
+def deep_pixels(content: bytes) -> np.ndarray | None:
+    """Decode a complete file of 16-bit color as uint16 (H, W, 3 or 4), RGB order; None if OpenCV cannot.
 
     Args:
-        stream: a PNG that can be decoded, at any position; it is left at another one.
+        content: the file; what it lacks must have been found out before, as OpenCV returns half an image.
     """
-    stream.seek(len(MAGIC))
-    chunks = _chunks(stream)
-    _, header = next(chunks)
-    expected, unpacker, found = _expected_bytes(header), zlib.decompressobj(), 0
-    for _, content in chunks:
-        while content and not unpacker.eof and found < expected:
-            found += len(unpacker.decompress(content, _BLOCK))
-            content = unpacker.unconsumed_tail
-    return found >= expected
+    width, height, *_, interlaced = struct.unpack(">LLBBBBB", content[16:29])
+    rows = max(1, STRIP_PIXELS // max(width, 1))
+    if interlaced or rows >= height:  # the rows of an interlaced file come in seven passes
+        return _decoded(content)
+    pixels, end = None, 0
+    for top, strip in _strips(content, rows):
+        if strip is None:
+            return None
+        if pixels is None:
+            pixels = np.empty((height, *strip.shape[1:]), np.uint16)
+        end = top + len(strip)
+        pixels[top:end] = strip
+    return pixels if end == height else None  # never uninitialized rows
 
 
-def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the names and contents of the chunks that hold the size and the pixels."""
-    while len(head := stream.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if kind in (b"IHDR", b"IDAT"):
-            yield kind, stream.read(length)
-            stream.seek(4, 1)
-        else:
-            stream.seek(length + 4, 1)
+def _strips(content: bytes, rows: int) -> Iterator[tuple[int, np.ndarray | None]]:
+    """Yield strips with the number of their first row, each decoded as a picture of its own.
+
+    A row is stored as its difference from the one above; so every picture begins with the last row of the one before.
+    """
+    header, extra = content[16:29], b"".join(_chunk(b"tRNS", data) for data in _chunks(content, b"tRNS"))
+    width, height = struct.unpack(">LL", header[:8])
+    channels = 4 if header[9] == _RGBA else 3
+    length = 1 + 2 * channels * width
+    top, above = 0, b""
+    for lines in _lines(content, rows * length):
+        count = min(len(lines) // length, height - top)
+        if count < 1:
+            return
+        data = zlib.compress(above + lines[: count * length], 0)
+        size = struct.pack(">LL", width, count + bool(above))
+        alone = _chunk(b"IHDR", size + header[8:]) + extra + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+        strip = _decoded(SIGNATURE + alone)
+        if strip is None:
+            yield top, None
+            return
+        yield top, strip[1:] if above else strip
+        above = b"\0" + strip[-1, :, :channels].astype(">u2").tobytes()
+        top += count
 
 
-def _expected_bytes(header: bytes) -> int:
-    """Return the number of bytes that all rows of all passes fill, each with the byte that names its filter."""
-    width, height, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", header[:13])
-    bits = depth * CHANNELS[color]
-    total = 0
-    for left, top, across, down in PASSES if interlaced else ((0, 0, 1, 1),):
-        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
-        if columns > 0:
-            total += max(0, rows) * (1 + -(-columns * bits // 8))
-    return total
+def _lines(content: bytes, size: int) -> Iterator[bytes]:
+    """Unpack the rows, `size` bytes at a time; the last may be fewer."""
+    unpack, waiting = zlib.decompressobj(), bytearray()
+    for data in _chunks(content, b"IDAT"):
+        for begin in range(0, len(data), _PIECE):
+            waiting += unpack.decompress(data[begin : begin + _PIECE])
+            while len(waiting) >= size:
+                yield bytes(waiting[:size])
+                del waiting[:size]
+    yield bytes(waiting)
+
+
+def _chunks(content: bytes, wanted: bytes) -> Iterator[memoryview]:
+    at, whole = len(SIGNATURE), memoryview(content)
+    while at + 12 <= len(content):
+        length, kind = struct.unpack_from(">L4s", content, at)
+        if kind == wanted:
+            yield whole[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def _chunk(kind: bytes, data: bytes | memoryview) -> bytes:
+    body = kind + data
+    return struct.pack(">L", len(data)) + body + struct.pack(">L", zlib.crc32(body))
+
+
+def _decoded(content: bytes) -> np.ndarray | None:
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+        return None
+    for rows in strips(len(pixels)):  # BGR to RGB in place
+        pixels[rows, :, :3] = pixels[rows, :, 2::-1].copy()
+    return pixels

@@ -145,8 +145,9 @@ class Writing:
             if isinstance(result, str):
                 yield Outcome(task.source, result)
             else:
-                future = self._pool.submit(self._products.write, result, task)
-                self.pixels.add(future, result.alpha.size)
+                matte = self._products.needed(result)
+                future = self._pool.submit(self._products.write, matte, task)
+                self.pixels.add(future, matte.alpha.size)
                 self._under_way.append((task, future))
         yield from self._settled(2 * self._workers)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from p3m_lightning.images import from_unit, to_unit, write_image
+from p3m_lightning.images import from_unit, strips, to_unit, write_image
 from p3m_lightning.inference.background import Background, blurred_background, make_background, match_light
 from p3m_lightning.inference.finder import Task
 from p3m_lightning.inference.foreground import estimate_foreground
@@ -25,6 +26,7 @@ class Matte:
         method: how foreground colors are estimated, see `foreground.estimate_foreground`.
         opacity: (H, W) of the image's dtype, the photograph's own alpha; None if it is opaque. Hidden pixels stay
             hidden: the matte's alpha is at most this, and they do not count as background.
+        owned: whether the alpha may be changed and kept, which saves a copy.
     """
 
     def __init__(
@@ -34,11 +36,14 @@ class Matte:
         profile: bytes | None = None,
         method: str = "ml",
         opacity: np.ndarray | None = None,
+        owned: bool = False,
     ) -> None:
         self.image = image
-        self.alpha = np.clip(alpha, 0, 1, dtype=np.float32, order="C")
+        fits = owned and alpha.dtype == np.float32 and alpha.flags.c_contiguous and alpha.flags.writeable
+        self.alpha = np.clip(alpha, 0, 1, out=alpha) if fits else np.clip(alpha, 0, 1, dtype=np.float32, order="C")
         if opacity is not None:
-            np.minimum(self.alpha, to_unit(opacity), out=self.alpha)
+            for rows in strips(len(opacity)):
+                np.minimum(self.alpha[rows], to_unit(opacity[rows]), out=self.alpha[rows])
         self.opacity = opacity
         self.profile = profile
         self.method = method
@@ -120,6 +125,14 @@ class Products:
     def finished(self, name: str) -> bool:
         """Return whether all files of one photograph exist; they are written atomically."""
         return all(path.exists() for path in self.paths(name).values())
+
+    def needed(self, matte: Matte) -> Matte:
+        """Return what `write` needs of a matte: where no colors are written, its photograph takes no memory."""
+        if self.cutout or self.background is not None:
+            return matte
+        alone = copy(matte)
+        alone.image, alone.opacity = np.broadcast_to(matte.image.dtype.type(0), matte.image.shape), None
+        return alone
 
     def write(self, matte: Matte, task: Task) -> None:
         """Write the files of one photograph, with 16 bits per channel if it has 16, and its ICC profile for colors.

@@ -143,7 +143,7 @@ class Predictor:
         trimap = None if trimaps is None else self._trimap(trimaps, size, (images.shape[-2], images.shape[-1]))
         alpha = self.engine.numpy(self.engine.infer(images, mode, self.passes, trimap, self.flips))
         return [
-            Matte(photo.pixels, _enlarge(values, size), photo.profile, opacity=photo.alpha)
+            Matte(photo.pixels, _enlarge(values, size), photo.profile, opacity=photo.alpha, owned=True)
             for photo, values in zip(photos, alpha[:, 0], strict=True)
         ]
 
