@@ -151,7 +151,7 @@ def _length_of_whole_lines(file: FileIO) -> int:
 
 
 def _name_in_errors(opened: Any, storage: str) -> None:
-    """Let a database that cannot be written to say so in a line; Optuna itself handles other errors, and retries."""
+    """Let an open database that cannot be written to say so in a line; Optuna retries after other errors."""
     from sqlalchemy import event
 
     @event.listens_for(opened.engine, "handle_error")

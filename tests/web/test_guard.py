@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from p3m_lightning.web.guard import FILE, MESSAGES, MOST_JSON, UPLOAD, Guard
+from p3m_lightning.web.guard import API, FILE, MESSAGES, MOST_JSON, UPLOAD, Guard
 from p3m_lightning.web.quota import FULL, Quota
 from p3m_lightning.web.session import Limits
 
@@ -31,7 +31,9 @@ def ask(folder, method, path, body=b"", host=b"127.0.0.1:7860", headers=(), seen
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "headers": [(b"host", host), LENGTH, *headers]}
+    own = {name.lower() for name, _ in headers}
+    length = () if own & {b"content-length", b"transfer-encoding"} else (LENGTH,)
+    scope = {"type": "http", "method": method, "path": path, "headers": [(b"host", host), *length, *headers]}
     asyncio.run(Guard(app, folder, **keys)(scope, receive, send))
     return sent[0]["status"], arrived
 
@@ -139,7 +141,7 @@ def test_what_a_proxy_would_add_does_not_reach_the_page(tmp_path):
     ],
 )
 def test_a_message_has_the_arguments_of_a_function_of_the_page(tmp_path, content, status):
-    assert ask(tmp_path, "POST", JOIN, json.dumps(content).encode(), arguments={0: 2})[0] == status
+    assert ask(tmp_path, "POST", JOIN, json.dumps(content).encode(), arguments={0: [False, False]})[0] == status
 
 
 def test_uploads_end_at_the_quota_of_bytes_and_of_files(tmp_path):
@@ -199,11 +201,11 @@ def test_an_upload_that_is_renamed_while_files_are_counted_does_not_end_another(
         return found(path, *more, **keys)
 
     monkeypatch.setattr(os, "stat", renamed_meanwhile)
-    assert Quota(tmp_path, Limits(total_megabytes=0.0059)).reserve("1000") == (507, FULL)
-    assert Quota(tmp_path, Limits(total_megabytes=0.006)).reserve("1000") == 1000
+    assert Quota(tmp_path, Limits(total_megabytes=0.0059)).reserve({"content-length": "1000"}) == (507, FULL)
+    assert Quota(tmp_path, Limits(total_megabytes=0.006)).reserve({"content-length": "1000"}) == 1000
 
 
-def upload(folder, paths, late=None):
+def upload(folder, paths, late=None, **keys):
     """Send an upload that is answered with `paths`, and calls `late` after the answer.
 
     Return its status, its body, and whether the files were there when it was answered.
@@ -224,7 +226,7 @@ def upload(folder, paths, late=None):
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": UPLOAD, "headers": [(b"host", b"localhost"), LENGTH]}
-    asyncio.run(Guard(app, folder)(scope, receive, send))
+    asyncio.run(Guard(app, folder, **keys)(scope, receive, send))
     return sent[0]["status"], sent[1]["body"], all(there)
 
 
@@ -256,3 +258,77 @@ def test_an_answer_to_an_upload_never_makes_a_file_outside_go(tmp_path):
     folder.mkdir()
     assert upload(folder, [outside])[0] == 400
     assert outside.exists()
+
+
+@pytest.mark.parametrize(
+    "host", [b"localhost:evil.example", b"127.0.0.1:7860/evil.example", b'localhost:"><script>', b"localhost:", b""]
+)
+def test_a_port_is_a_number(tmp_path, host):
+    assert ask(tmp_path, "GET", "/", host=host)[0] == 403
+
+
+@pytest.mark.parametrize("name", [b"Origin", b"host", b"sec-fetch-site", b"Referer", b"content-length"])
+def test_a_deciding_header_given_twice_is_refused(tmp_path, name):
+    twice = [(name, OWN.encode()), (name.lower(), b"https://evil.example")]
+    assert ask(tmp_path, "POST", UPLOAD, headers=twice)[0] == 400
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+@pytest.mark.parametrize("name", ["origin", "referer"])
+def test_all_headers_that_say_where_a_request_comes_from_have_to_agree(tmp_path, site, name):
+    pairs = [(b"sec-fetch-site", site.encode()), (name.encode(), b"https://evil.example/")]
+    assert ask(tmp_path, "POST", UPLOAD, headers=pairs)[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/", {"sec-fetch-site": "cross-site"}, 200),  # a link to the page
+        ("/", {"referer": "https://evil.example/"}, 200),
+        ("/", {"origin": "http://localhost:9999"}, 403),  # its scripts may read it: Gradio allows local ones to
+        ("/theme.css", {"origin": OWN}, 200),
+        ("/theme.css", {"origin": "http://localhost:9999"}, 403),
+        ("/theme.css", {"sec-fetch-site": "cross-site"}, 403),
+        ("/theme.css", {"sec-fetch-site": "same-origin", "referer": "https://evil.example"}, 200),
+    ],
+)
+def test_another_page_may_link_to_this_one_and_reads_nothing(tmp_path, path, headers, status):
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    assert ask(tmp_path, "GET", path, headers=pairs)[0] == status
+
+
+def test_an_upload_in_chunks_has_no_length_whatever_it_says(tmp_path):
+    for headers in ([(b"transfer-encoding", b"chunked")], [(b"Transfer-Encoding", b"chunked"), LENGTH]):
+        assert ask(tmp_path, "POST", UPLOAD, headers=headers)[0] == 411
+
+
+def test_an_upload_of_more_files_than_are_allowed_is_not_kept(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+
+    def arrive():
+        for path in paths:
+            path.write_bytes(b"x")
+
+    assert upload(tmp_path, paths, late=arrive, limits=Limits(files=2))[:2] == (507, FULL.encode())
+    assert not list(tmp_path.iterdir())
+    assert upload(tmp_path, paths, late=arrive, limits=Limits(files=3))[0] == 200
+
+
+def test_a_cancellation_is_short_and_names_a_visit_a_function_and_an_event(tmp_path):
+    cancel = f"{API}/cancel"
+    good = {"session_hash": "a", "fn_index": 1, "event_id": "b"}
+    assert ask(tmp_path, "POST", cancel, json.dumps(good).encode())[0] == 200
+    for bad in ({}, [], {**good, "fn_index": "1"}, {**good, "event_id": None}, {**good, "session_hash": "\ud800"}):
+        assert ask(tmp_path, "POST", cancel, json.dumps(bad).encode())[0] == 400
+    assert ask(tmp_path, "POST", cancel, b" " * (MOST_JSON + 1))[0] == 413
+
+
+def test_a_socket_is_closed_and_not_opened(tmp_path):
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "websocket", "path": JOIN, "headers": [(b"host", b"localhost"), (b"origin", OWN.encode())]}
+    asyncio.run(Guard(None, tmp_path)(scope, None, send))
+    assert sent == [{"type": "websocket.close", "code": 1008}]

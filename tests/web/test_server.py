@@ -1,6 +1,8 @@
 """The served page: uploads, files, memory, and cleanup at the end."""
 
 import logging
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 
 from p3m_lightning.cli import main
 from p3m_lightning.images import write_image
-from p3m_lightning.web.guard import FILE, MESSAGES
+from p3m_lightning.web.guard import FILE, MESSAGES, UPLOAD
 from p3m_lightning.web.session import Limits
 from page_visits import encoded, predictors, scene
 
@@ -120,3 +122,67 @@ def test_wrong_calls_are_one_line(tmp_path, monkeypatch, capsys, arguments, mess
     assert message in said
     assert said.count("\n") == 1
     assert list(Path().iterdir()) == []
+
+
+def raw(served, lines, body=b"", wait=5.0):
+    """Send a request as it stands; return the answer."""
+    host, port = served.removeprefix("http://").split(":")
+    head = "\r\n".join([lines[0], f"Host: {host}:{port}", *lines[1:], "Connection: close", "", ""])
+    answer = b""
+    with socket.create_connection((host, int(port)), timeout=wait) as connection:
+        connection.sendall(head.encode() + body)
+        with suppress(OSError):  # a connection that is reset has been answered
+            while part := connection.recv(65536):
+                answer += part
+    return answer
+
+
+def test_odd_requests_are_answered_in_a_line_and_leave_no_traceback(served, client, capfd, caplog):
+    form = "Content-Type: multipart/form-data; boundary=x"
+    text = b'--x\r\nContent-Disposition: form-data; name="files"\r\n\r\nhello\r\n--x--\r\n'
+    upload = [f"POST {UPLOAD} HTTP/1.1", form]
+    requests = {
+        "a text instead of a file": ([*upload, f"Content-Length: {len(text)}"], text),
+        "no files": ([*upload, "Content-Length: 7"], b"--x--\r\n"),
+        "chunks that claim a length": (
+            [*upload, "Transfer-Encoding: chunked", "Content-Length: 5"],
+            b"%x\r\n%s\r\n0\r\n\r\n" % (len(text), text),
+        ),
+        "a name too long for a file": ([f"GET /static/{'a' * 300} HTTP/1.1"], b""),
+        "no visit": (["GET /gradio_api/queue/data?session_hash=nobody HTTP/1.1"], b""),
+        "a part that ends early": ([*upload, "Content-Length: 30"], b"--x\r\nContent-Disposition\r\n\r\nabc"),
+        "a socket": (
+            ["GET / HTTP/1.1", "Upgrade: websocket", "Sec-WebSocket-Key: YQ==", "Origin: http://a.example"],
+            b"",
+        ),
+        "two hosts": (["GET / HTTP/1.1", "Host: a.example"], b""),
+        "http/1.0": (["GET / HTTP/1.0"], b""),
+        "another host in its first line": (["GET http://a.example/ HTTP/1.1"], b""),
+    }
+    for name, (lines, body) in requests.items():
+        answer = raw(served, lines, body)
+        assert answer.startswith(b"HTTP/1.1 "), name
+        assert not any(secret in answer for secret in (b"Traceback", b"site-packages", b"a.example")), name
+    said = capfd.readouterr().err + caplog.text
+    assert "Traceback" not in said
+    assert client.get("/").status_code == 200
+
+
+def test_arguments_of_other_kinds_are_answered_in_a_line_and_leave_no_traceback(client, capfd, caplog):
+    uploaded = client.post(UPLOAD, files={"files": ("a.png", encoded(scene()))}).json()[0]
+    file = {"path": uploaded, "meta": {"_type": "gradio.FileData"}}
+    call = {"fn_index": 1, "data": [file, "color", "#ffffff", None, 0], "session_hash": "odd"}
+    assert client.post(JOIN, json=call).status_code == 200
+    changes = [
+        {"data": ["/etc/hostname", "color", "#ffffff", None, 0]},
+        {"data": [[file], "color", "#ffffff", None, 0]},
+        {"data": [{**file, "size": "x"}, "color", "#ffffff", None, 0]},
+        {"data": [file, {"a": 1}, "#ffffff", None, 0]},
+        {"session_hash": ["odd"]},
+        {"trigger_id": "a"},
+    ]
+    for change in changes:
+        assert client.post(JOIN, json={**call, **change}).status_code == 400
+    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": "odd"}, timeout=60) as stream:
+        assert any("process_completed" in line for line in stream.iter_lines())
+    assert "Traceback" not in capfd.readouterr().err + caplog.text

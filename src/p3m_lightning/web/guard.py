@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from p3m_lightning.web.quota import Quota, Refusal
+from p3m_lightning.web.answers import App, Receive, Scope, Send, answer, answering, patient
+from p3m_lightning.web.calls import Kinds, cancels, is_call
+from p3m_lightning.web.origin import headers_of, is_contradictory, is_for, is_from_own_page, is_read_by_own_page
+from p3m_lightning.web.quota import FULL, Quota, Refusal
 from p3m_lightning.web.session import Limits
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 API = "/gradio_api"
 FILE = f"{API}/file="
@@ -64,7 +62,7 @@ class Guard:
         folder: of uploads and results.
         hosts: names of this machine, without port.
         limits: of messages and uploads.
-        arguments: number of values that each function of the page takes, by its index.
+        arguments: whether each argument of the functions of the page is a file, by their index; None: not looked at.
     """
 
     def __init__(
@@ -73,27 +71,31 @@ class Guard:
         folder: Path,
         hosts: tuple[str, ...] = ("127.0.0.1", "localhost"),
         limits: Limits | None = None,
-        arguments: Mapping[int, int] | None = None,
+        arguments: Kinds | None = None,
     ) -> None:
         self.app, self.folder, self.hosts = app, folder.resolve(), hosts
-        self.quota, self.arguments = Quota(self.folder, limits or Limits()), dict(arguments or {})
+        self.quota, self.arguments = Quota(self.folder, limits or Limits()), arguments
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward a request, or answer it with 400, 403, 404, 411, 413, 429 or 507."""
+        """Forward a request, or answer it with 400, 403, 404, 408, 411, 413, 429, 500 or 507."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
-            return
-        refusal = self._refusal(scope)
-        reserved = 0
+        elif scope["type"] == "websocket":  # the page opens none
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await answering(self._guarded, scope, patient(receive) if scope["method"] == "POST" else receive, send)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal, path, reserved = self._refusal(scope), scope["path"].rstrip("/"), 0
         if refusal is None and scope["method"] == "POST":
             refusal = self.quota.count_post()
-            if refusal is None and scope["path"].rstrip("/") in MESSAGES:
-                refusal, receive = await self._read_message(receive)
-            elif refusal is None and scope["path"].rstrip("/") == UPLOAD:
-                room = self.quota.reserve(_headers(scope).get("content-length", ""))
+            if refusal is None and path == UPLOAD:
+                room = self.quota.reserve(headers_of(scope))
                 refusal, reserved = (None, room) if isinstance(room, int) else (room, 0)
+            elif refusal is None:
+                refusal, receive = await self._read_message(path, receive)
         if refusal is not None:
-            await _answer(send, *refusal)
+            await answer(send, *refusal)
             return
 
         async def with_policy(message: MutableMapping[str, Any]) -> None:
@@ -102,7 +104,7 @@ class Guard:
             await send(message)
 
         headers = [(name, value) for name, value in scope["headers"] if not name.lower().startswith(PROXY)]
-        app = self._upload if scope["path"].rstrip("/") == UPLOAD else self.app
+        app = self._upload if path == UPLOAD else self.app
         try:
             await app({**scope, "headers": headers}, receive, with_policy)
         finally:
@@ -119,22 +121,25 @@ class Guard:
             messages.append(message)
 
         await self.app(scope, receive, keep)
-        empty = [path for path in _named_in(messages) if not _has_bytes(path)]
-        for path in empty:
+        arrived = _named_in(messages)
+        empty = [path for path in arrived if not _has_bytes(path)]
+        too_many = self.quota.has_too_many_files()
+        for path in arrived if too_many else empty:
             if path.resolve().is_relative_to(self.folder):
                 path.unlink(missing_ok=True)
-        if empty:
-            await _answer(send, 400, EMPTY)
+        if empty or too_many:
+            await answer(send, *((507, FULL) if too_many else (400, EMPTY)))
             return
         for message in messages:
             await send(message)
 
     def _refusal(self, scope: Scope) -> Refusal | None:
-        headers = _headers(scope)
-        if scope["type"] != "http" or headers.get("host", "").rsplit(":", 1)[0] not in self.hosts:
+        headers, path, method = headers_of(scope), scope["path"], scope["method"]
+        if is_contradictory(scope):
+            return 400, "a header is given twice"
+        if not is_for(headers, self.hosts):
             return 403, "not for this host"
-        path, method = scope["path"], scope["method"]
-        if method == "POST" and not _is_same_origin(headers):
+        if not (is_from_own_page(headers) if method == "POST" else is_read_by_own_page(headers, path)):
             return 403, "not from another page"
         if method == "POST":
             known = path.rstrip("/") in WRITE
@@ -154,8 +159,8 @@ class Guard:
         path = Path(name).resolve()
         return path.is_relative_to(self.folder) and path.is_file()
 
-    async def _read_message(self, receive: Receive) -> tuple[Refusal | None, Receive]:
-        """Read the whole body; return why it is refused, if so, and a function that replays it."""
+    async def _read_message(self, path: str, receive: Receive) -> tuple[Refusal | None, Receive]:
+        """Read a whole message to an address; return why it is refused, if so, and a function that replays it."""
         read, more = b"", True
         while more:
             message = await receive()
@@ -170,7 +175,9 @@ class Guard:
             harmless = all(self._is_harmless(part) for part in _files_in(content))
         except (ValueError, RecursionError):
             harmless = False
-        if harmless and not self._has_arguments(content):
+        if not harmless:
+            return (400, "only uploaded files are opened"), receive
+        if not self._is_known(path, content):
             return (400, "not a message of the page"), receive
 
         body: bytes | None = read
@@ -180,16 +187,13 @@ class Guard:
             taken, body = body, None
             return {"type": "http.request", "body": taken} if taken is not None else await receive()
 
-        return (None, again) if harmless else ((400, "only uploaded files are opened"), receive)
+        return None, again
 
-    def _has_arguments(self, content: Any) -> bool:
-        """Return whether a message calls a function of the page with the right number of values; batches never do."""
-        if not isinstance(content, dict) or content.get("batched") or content.get("simple_format"):
-            return False
-        number, data = content.get("fn_index"), content.get("data")
-        if not isinstance(number, int) or not isinstance(data, list):
-            return not self.arguments
-        return not self.arguments or self.arguments.get(number) == len(data)
+    def _is_known(self, path: str, content: Any) -> bool:
+        """Return whether the page itself sends such messages to an address."""
+        if path not in MESSAGES:
+            return cancels(content)
+        return self.arguments is None or is_call(content, self.arguments)
 
     def _is_harmless(self, file: Mapping[str, Any]) -> bool:
         path, url = file.get("path"), file.get("url")
@@ -203,19 +207,6 @@ class Guard:
         if scheme != "http" or host.rsplit(":", 1)[0] not in self.hosts:
             return False
         return f"/{path}".startswith(FILE) and self._is_ours(unquote(f"/{path}".removeprefix(FILE)))
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
-
-
-def _is_same_origin(headers: Mapping[str, str]) -> bool:
-    """Return whether a request comes from the page itself, by the first relevant header; programs send none."""
-    if site := headers.get("sec-fetch-site"):
-        return site in ("same-origin", "none")
-    address = headers.get("origin") or headers.get("referer")
-    own = f"http://{headers.get('host', '')}"
-    return address is None or address == own or address.startswith(f"{own}/")
 
 
 def _files_in(content: Any) -> Iterator[Mapping[str, Any]]:
@@ -245,9 +236,3 @@ def _has_bytes(path: Path) -> bool:
         return path.stat().st_size > 0
     except OSError:
         return False
-
-
-async def _answer(send: Send, status: int, text: str) -> None:
-    headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(text)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": text.encode()})

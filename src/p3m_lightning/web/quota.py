@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,9 +40,13 @@ class Quota:
         self._posts.append(now)
         return None
 
-    def reserve(self, length: str) -> Refusal | int:
-        """Reserve space for an upload with a declared length; return its bytes, or the reason for refusal."""
-        if not length.isascii() or not length.isdigit() or len(length) > 15:
+    def reserve(self, headers: Mapping[str, str]) -> Refusal | int:
+        """Reserve space for an upload with a declared length; return its bytes, or the reason for refusal.
+
+        One that comes in chunks has any length, whatever else it declares.
+        """
+        length = headers.get("content-length", "")
+        if "transfer-encoding" in headers or not length.isascii() or not length.isdigit() or len(length) > 15:
             return 411, "an upload says how long it is"
         sizes = list(_sizes(self._folder))
         full = sum(sizes) + self._arriving + int(length) > self._limits.total_megabytes * 1e6
@@ -50,6 +54,10 @@ class Quota:
             return 507, FULL
         self._arriving += int(length)
         return int(length)
+
+    def has_too_many_files(self) -> bool:
+        """Return whether there are more files than allowed: how many an upload brings is known only afterwards."""
+        return sum(1 for _ in _sizes(self._folder)) > self._limits.files
 
     def release(self, reserved: int) -> None:
         """Release reserved space after the upload has arrived or failed."""

@@ -17,6 +17,7 @@ from p3m_lightning.web.page import build_page
 from p3m_lightning.web.session import Limits, Session
 
 HOST = "127.0.0.1"
+WAITING = 50  # clicks, after which more are refused
 EXAMPLES = (9001, 9004, 9010)
 """Seeds of the rendered portraits that the page offers."""
 
@@ -49,9 +50,13 @@ def serve(
             raise InputError("p3m demo needs Gradio: pip install 'p3m_lightning[demo]'") from None
         session = Session(predictors, Path(folder), limits)
         page = build_page(session, render_examples(Path(folder) / "examples"))
-        arguments = {number: len(function.inputs) for number, function in page.fns.items()}
+        # what has a model is described by it, as files are; the rest are plain values
+        arguments = {
+            number: [getattr(part, "data_model", None) is not None for part in function.inputs]
+            for number, function in page.fns.items()
+        }
         try:
-            _, address, _ = page.queue(default_concurrency_limit=1, api_open=False).launch(
+            _, address, _ = page.queue(default_concurrency_limit=1, max_size=WAITING, api_open=False).launch(
                 server_name=HOST,
                 server_port=port,
                 prevent_thread_lock=True,
