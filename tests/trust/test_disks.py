@@ -105,7 +105,7 @@ def test_a_single_file_without_room_is_named(name, zygote, given, checkpoint, tm
         left = [path.name for path in out.rglob("*") if path.is_file() and path.stat().st_size]
         fault = told(outcome.ended, out) or (f"left {left}" if left else "")
         lost += [f"{name}, {size} bytes: {fault}"] if fault else []
-    tally("limits of the file size", len(sizes), lost)
+    tally("limits on the file size", len(sizes), lost)
 
 
 EACH = pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_limit_of_the_size_of_files(verb, zygote, given, checkpoint, tmp_path,
         outcome = zygote.run(command(verb, given, tmp_path / f"out{size}", checkpoint), RLIMIT_FSIZE=size)
         fault = told(outcome.ended, tmp_path) or "; ".join(broken_files(tmp_path / f"out{size}"))
         lost += [f"{size} bytes: {fault}"] if fault else []
-    tally("limits of the file size", len(sizes), lost)
+    tally("limits on the file size", len(sizes), lost)
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_the_last_checkpoint_outlives_a_limit_of_the_file_size(zygote, given, tm
     outcome = zygote.run(training(given / "set", folder), RLIMIT_FSIZE=len(before) // 2)
     intact = (folder / "checkpoints" / "last.ckpt").read_bytes() == before and not list(folder.rglob(".part-*"))
     fault = told(outcome.ended, folder) or ("" if intact else "the checkpoint before is gone")
-    tally("limits of the file size", 1, [fault] if fault else [])
+    tally("limits on the file size", 1, [fault] if fault else [])
 
 
 @EACH
@@ -171,4 +171,4 @@ def test_a_folder_deleted_under_way(verb, zygote, given, checkpoint, tmp_path, t
 
     outcome = zygote.run(command(verb, given, out, checkpoint), meanwhile=delete)
     fault = outcome.ended.faults()
-    tally("folders deleted under way", 1, [f"{verb}: {fault}"] if fault else [])
+    tally("folders deleted during the work", 1, [f"{verb}: {fault}"] if fault else [])

@@ -46,4 +46,4 @@ def test_a_folder_of_large_pictures_stays_below_the_ceiling(tmp_path, tally, ver
     usual = peak([verb, small, *({"score": [small]}.get(verb, rest))])
     more = (peak([verb, large, *rest]) - usual - FIXED) / (MEGAPIXELS * 1e6)
     lost = [f"{verb}: {more:.1f} bytes a pixel"] if more > CEILING[verb] else []
-    tally("memory, folders of large pictures", 1, lost)
+    tally("memory, folders of large images", 1, lost)
