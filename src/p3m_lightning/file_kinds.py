@@ -7,7 +7,6 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
-from p3m_lightning.messages import no_such
 from p3m_lightning.schema import InputError
 
 FETCH = "fetch it again"
@@ -42,7 +41,7 @@ def weights_format(path: Path) -> Literal["safetensors", "torch"]:
     if path.is_dir():
         raise InputError(f"{path}: a folder; give a file in it")
     if not path.is_file():
-        raise InputError(no_such(path))
+        raise InputError(f"{path}: no such file")
     with open(path, "rb") as file:
         start = file.read(512)
     if start[8:9] == b"{" and (path.suffix == ".safetensors" or start[4:8] == bytes(4)):

@@ -68,7 +68,7 @@ def _round(name: str, seconds: float, place: Path, seed: int) -> Findings:
     return Findings(int("".join(tried[-1])) if tried else 0, int(covered[-1]) if covered else 0, fault)
 
 
-def pictures() -> Read:
+def images() -> Read:
     from p3m_lightning.images import declared_pixels, read_image, read_photo
 
     return written_to_file(read_photo, read_image, declared_pixels)
@@ -175,7 +175,7 @@ def careless() -> Read:
 
 READERS: dict[str, Callable[[], Read]] = {
     read.__name__: read
-    for read in (pictures, mattes, tiffs, checkpoints, pickles, packs, runs, landmarks, cards, programs, onnx, videos)
+    for read in (images, mattes, tiffs, checkpoints, pickles, packs, runs, landmarks, cards, programs, onnx, videos)
 }
 """What is attacked; the package is imported in each, so that the fuzzer can watch it, and no more than is needed."""
 

@@ -214,7 +214,7 @@ def video_seeds(folder: Path) -> list[bytes]:
 
 
 SEEDS = {
-    "pictures": photograph_seeds,
+    "images": photograph_seeds,
     "mattes": matte_seeds,
     "tiffs": tiff_seeds,
     "checkpoints": lambda folder: [*checkpoint_seeds(folder), *safetensors_seeds(folder)],

@@ -113,7 +113,7 @@ def cases(root: Path, out: Path, checkpoint: Path) -> dict[str, tuple[list, Call
                 f'"{GOOD}"' in json.dumps([row["name"] for row in json.loads((out / "s.json").read_text())["images"]])
             ),
         ),
-        "score, hostile truth": (
+        "score, hostile ground truth": (
             ["score", alpha, photos, "--trimap-kernel", 9, "--json", out / "t.json", "--workers", 2],
             lambda: holds(out / "t.json", GOOD),
         ),

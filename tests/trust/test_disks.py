@@ -107,7 +107,7 @@ def test_a_single_file_without_room_is_named(name, zygote, given, checkpoint, tm
         left = [path.name for path in out.rglob("*") if path.is_file() and path.stat().st_size]
         fault = told(outcome.ended, out) or (f"left {left}" if left else "")
         lost += [f"{name}, {size} bytes: {fault}"] if fault else []
-    tally("limits of the file size", len(sizes), lost)
+    tally("limits on the file size", len(sizes), lost)
 
 
 def delete_once_begun(out: Path) -> Callable[[], bool]:
@@ -148,7 +148,7 @@ def test_a_limit_of_the_size_of_files(verb, zygote, given, checkpoint, tmp_path,
         outcome = zygote.run(command(verb, given, tmp_path / f"out{size}", checkpoint), RLIMIT_FSIZE=size)
         fault = told(outcome.ended, tmp_path) or "; ".join(broken_files(tmp_path / f"out{size}"))
         lost += [f"{size} bytes: {fault}"] if fault else []
-    tally("limits of the file size", len(sizes), lost)
+    tally("limits on the file size", len(sizes), lost)
 
 
 @pytest.mark.slow
@@ -159,7 +159,7 @@ def test_the_last_checkpoint_outlives_a_limit_of_the_file_size(zygote, given, tm
     outcome = zygote.run(training(given / "set", folder), RLIMIT_FSIZE=len(before) // 2)
     intact = (folder / "checkpoints" / "last.ckpt").read_bytes() == before and not list(folder.rglob(".part-*"))
     fault = told(outcome.ended, folder) or ("" if intact else "the checkpoint before is gone")
-    tally("limits of the file size", 1, [fault] if fault else [])
+    tally("limits on the file size", 1, [fault] if fault else [])
 
 
 @EACH
@@ -178,7 +178,7 @@ def test_a_folder_deleted_under_way(verb, zygote, given, checkpoint, tmp_path, t
     out = tmp_path / "out"
     outcome = zygote.run(command(verb, given, out, checkpoint), meanwhile=delete_once_begun(out))
     fault = outcome.ended.faults()
-    tally("folders deleted under way", 1, [f"{verb}: {fault}"] if fault else [])
+    tally("folders deleted during the work", 1, [f"{verb}: {fault}"] if fault else [])
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +217,7 @@ def test_every_writer_names_what_may_not_grow(name, zygote, all_given, tmp_path,
         fault = told(zygote.run(writer.command(all_given, out), RLIMIT_FSIZE=size).ended, tmp_path)
         fault = fault or kept_whole(out, writer.targets)
         lost += [f"{name}, {size} bytes: {fault}"] if fault else []
-    tally("limits of the file size", len(writer.sizes), lost)
+    tally("limits on the file size", len(writer.sizes), lost)
 
 
 @EACH_WRITER
@@ -253,7 +253,7 @@ def test_every_writer_bears_that_its_folder_is_deleted(name, zygote, all_given, 
     out = tmp_path / "out"
     outcome = zygote.run(WRITERS[name].command(all_given, out), meanwhile=delete_once_begun(out))
     fault = outcome.ended.faults()
-    tally("folders deleted under way", 1, [f"{name}: {fault}"] if fault else [])
+    tally("folders deleted during the work", 1, [f"{name}: {fault}"] if fault else [])
 
 
 PRINTING = {
@@ -288,4 +288,4 @@ def test_a_sweep_that_found_no_room_goes_on_where_there_is_some(zygote, all_give
         first = zygote.run(arguments, RLIMIT_FSIZE=size).ended
         fault = told(first, tmp_path) or zygote.run(arguments).ended.faults((0,))
         lost += [f"{name}: {fault}"] if fault else []
-    tally("limits of the file size", 2, lost)
+    tally("limits on the file size", 2, lost)

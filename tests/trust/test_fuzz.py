@@ -25,7 +25,7 @@ SECONDS = float(os.environ.get("P3M_TRUST_FUZZ", 300 if LONG else 60 / len(READE
 def test_a_reader_answers_whatever_the_bytes(name, tmp_path, tally):
     pytest.importorskip("atheris")  # has wheels for Linux alone
     found = fuzz(name, SECONDS, tmp_path)
-    tally(f"files made by the fuzzer, {name}", found.tried, [found.fault] if found.fault else [])
+    tally(f"fuzzed files, {name}", found.tried, [found.fault] if found.fault else [])
     assert found.covered > 0, "the fuzzer has seen nothing of the reader"
 
 

@@ -165,7 +165,7 @@ def test_no_configuration_of_a_checkpoint_builds_anything(tmp_path, state, photo
             fault = ended.faults((2,) if verb in ("eval", "teacher", "resume") else (0, 2))
             fault = fault or ("it ran" if mark.exists() else "")
             lost += [f"{name}, {verb}: {fault}"] if fault else []
-    tally("configurations in checkpoints that build things", tried, lost)
+    tally("checkpoints whose configuration builds other objects", tried, lost)
 
 
 def test_no_configuration_of_a_run_folder_builds_anything(tmp_path, tally):
@@ -188,7 +188,7 @@ def test_no_configuration_of_a_run_folder_builds_anything(tmp_path, tally):
         tried += 1
         fault = ended.faults((2,)) or ("it ran" if mark.exists() else "")
         lost += [f"{tag}: {fault}"] if fault else []
-    tally("run folders that build things", tried, lost)
+    tally("run folders whose configuration builds other objects", tried, lost)
 
 
 def test_checkpoints_with_configurations_of_other_shapes_are_refused_in_a_line(
@@ -206,7 +206,7 @@ def test_checkpoints_with_configurations_of_other_shapes_are_refused_in_a_line(
             arguments += ["data.tests.P3M-500-P.limit=1", "~data.tests.P3M-500-NP"] if verb == "eval" else []
             fault = run_here(arguments).faults()
             lost += [f"{name}, {verb}: {fault}"] if fault else []
-    tally("checkpoints of odd shapes", tried, lost)
+    tally("malformed checkpoints", tried, lost)
 
 
 def test_run_folders_of_other_shapes_are_refused_in_a_line(tmp_path, tally):
@@ -240,7 +240,7 @@ def test_run_folders_of_other_shapes_are_refused_in_a_line(tmp_path, tally):
         )
         lost += [f"{name} = {text[:60]!r}: {fault}"] if fault else []
         (good / name).write_text(texts[name])
-    tally("run folders of odd shapes", len(cases), lost)
+    tally("malformed run folders", len(cases), lost)
 
 
 def test_names_in_reports_act_neither_on_pages_nor_on_files(tmp_path, tally):
@@ -274,4 +274,4 @@ def test_names_in_reports_act_neither_on_pages_nor_on_files(tmp_path, tally):
         stray = [p for p in tmp_path.rglob("*evil*") if out not in p.parents and folder.parent not in p.parents]
         fault = ended.faults() or (f"the page holds {bad}" if bad else "") or (f"wrote {stray}" if stray else "")
         lost += [f"{name!r}: {fault}"] if fault else []
-    tally("names that act in reports", len(names), lost)
+    tally("file names with markup or control characters", len(names), lost)

@@ -103,7 +103,7 @@ def test_odd_metadata_of_an_exported_file_is_refused_in_a_line(photo, tmp_path, 
     for number, (name, metadata) in enumerate(cases):
         fault = predict(tiny_onnx(metadata), photo, tmp_path / str(number)).faults()
         lost += [f"{name}: {fault}"] if fault else []
-    tally("ONNX files with odd metadata", len(cases), lost)
+    tally("ONNX files with malformed metadata", len(cases), lost)
 
 
 def test_odd_graphs_are_refused_in_a_line_and_read_no_other_file(photo, tmp_path, tally, monkeypatch):

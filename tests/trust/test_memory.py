@@ -47,7 +47,7 @@ def test_a_folder_of_large_pictures_stays_below_the_ceiling(tmp_path, tally, ver
     usual = peak([verb, small, *({"score": [small]}.get(verb, rest))])
     more = (peak([verb, large, *rest]) - usual - FIXED) / (MEGAPIXELS * 1e6)
     lost = [f"{verb}: {more:.1f} bytes a pixel"] if more > CEILING[verb] else []
-    tally("memory, folders of large pictures", 1, lost)
+    tally("memory, folders of large images", 1, lost)
 
 
 def test_color_of_16_bits_with_alpha_stays_below_the_ceiling_too(tmp_path, tally):
@@ -61,4 +61,4 @@ def test_color_of_16_bits_with_alpha_stays_below_the_ceiling_too(tmp_path, tally
     usual = peak(["predict", small, "-o", tmp_path / "out"])
     more = (peak(["predict", large, "-o", tmp_path / "out"]) - usual - FIXED) / (MEGAPIXELS * 1e6)
     lost = [f"predict: {more:.1f} bytes a pixel of 16-bit RGBA"] if more > CEILING["predict"] else []
-    tally("memory, folders of large pictures", 1, lost)
+    tally("memory, folders of large images", 1, lost)

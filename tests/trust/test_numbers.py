@@ -50,7 +50,7 @@ def test_a_network_in_evaluation_does_not_look_at_the_neighbors_in_the_batch(nam
             found = _alpha(net, torch.cat(batch), trimap.expand(len(batch), -1, -1, -1))[place : place + 1]
             if not torch.allclose(found, alone, atol=2e-5):
                 lost.append(f"{name}, batch {number}: {float((found - alone).abs().max()):.2g}")
-    tally("networks beside neighbors in a batch", 4, lost)
+    tally("networks, influence of other images in a batch", 4, lost)
 
 
 def _alpha(net, images, trimap):
@@ -104,7 +104,7 @@ def test_the_curve_in_bfloat16_is_that_of_32_bits(portraits, tmp_path, tally):
     apart, *usual = (float(np.sqrt(np.mean((curve / exact - 1) ** 2))) for curve in (rounded, *controls))
     print(f"apart: bf16 {apart:.4f}, noise of its size {', '.join(f'{value:.4f}' for value in usual)}")
     lost = [f"apart by {apart:.4f}, noise of that size by {usual}"] if not apart < 2 * max(usual) else []
-    tally("curves in bfloat16 beside those in 32 bits", 1, lost)
+    tally("loss curves in bfloat16 against float32", 1, lost)
 
 
 MATTES = arrays(np.float32, (9, 11), elements=st.floats(0, 1, width=32))

@@ -99,7 +99,7 @@ def test_what_travels_says_nothing_of_the_machine(trained, home, told, tmp_path,
     files = [*trained.glob("checkpoints/*.ckpt"), *(p for p in out.rglob("*") if p.is_file())]
     files += [*trained.glob("*.csv"), *trained.glob("metrics_*.json"), trained / "results.json"]
     lost = [f"{path.name}: {found}" for path in files if (found := secrets_in(path, home))]
-    tally("files that could give the machine away", len(files), lost)
+    tally("files searched for paths, user and host names", len(files), lost)
 
 
 def test_a_checkpoint_alone_still_resumes_and_its_run_folder_still_knows_its_images(trained, home, told, tally):
@@ -145,7 +145,7 @@ def test_no_verb_reaches_for_the_network_unasked(trained, home, told, checkpoint
         done = run(home, told, *arguments)
         lost += [f"{arguments[0]}: {done.stderr[-300:]}"] if done.returncode not in (0, 2) else []
     lost += told.read_text().splitlines() if told.is_file() else []
-    tally("verbs without a network", len(verbs) + 1, lost)
+    tally("verbs without network access", len(verbs) + 1, lost)
 
 
 def test_what_wants_the_network_says_what_it_wanted(home, told, portraits, tmp_path, tally):
@@ -158,7 +158,7 @@ def test_what_wants_the_network_says_what_it_wanted(home, told, portraits, tmp_p
         if done.returncode == 2 and "Traceback" not in done.stderr and said.startswith("p3m: ")
         else done.stderr[-400:]
     )
-    tally("verbs without a network", 1, [fault] if fault else [])
+    tally("verbs without network access", 1, [fault] if fault else [])
 
 
 def test_the_refusal_of_sockets_is_seen(home, told):

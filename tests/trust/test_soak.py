@@ -68,7 +68,7 @@ def test_photographs_through_predict(checkpoint, temporary, tally):
         for k in range(each):
             predict(images[k % 3]).rgba()
 
-    tally(f"slopes over {each * ROUNDS} photographs", 4, judged(slopes(work, temporary)))
+    tally(f"growth over {each * ROUNDS} photographs", 4, judged(slopes(work, temporary)))
 
 
 @pytest.mark.slow
@@ -82,7 +82,7 @@ def test_epochs_of_a_training(portraits, tmp_path, temporary, tally):
         resumed = [f"ckpt={last}"] if last.is_file() else []
         assert train(portraits, folder, f"trainer.max_epochs={2 * number + 2}", "~data.tests", *resumed) == 0
 
-    tally(f"slopes over {2 * ROUNDS + 2} epochs", 4, judged(slopes(work, temporary)))
+    tally(f"growth over {2 * ROUNDS + 2} epochs", 4, judged(slopes(work, temporary)))
 
 
 def test_requests_to_the_page(temporary, tally):
@@ -102,4 +102,4 @@ def test_requests_to_the_page(temporary, tally):
 
         found = slopes(work, temporary)
     found["temporary files"] = sum(1 for _ in temporary.rglob("*"))  # all are gone when the page ends
-    tally(f"slopes over {each * ROUNDS} requests", 4, judged(found))
+    tally(f"growth over {each * ROUNDS} requests", 4, judged(found))
