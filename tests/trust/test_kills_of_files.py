@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from processes import Zygote
-from test_disks import LATE, SINGLE, single_files
+from test_disks import LATE, SINGLE, single_files, video
 from test_kills import SHARE, contents, write_given_pictures
 from verbs import LONG
+from writers import WRITERS, write_all_given
 
 KILLS = max(2, round(10 * SHARE)) if LONG else 2  # of each verb
 LATE_KILLS = max(2, round(4 * SHARE))  # of those that take long before they write
+FURTHER = ("gan sample", "sweep wandb", "weights convert", "quality rank, maps", "video, pictures")
 BEFORE = b"the file before"
 
 
@@ -40,11 +42,16 @@ def faults_after_a_kill(out: Path, whole: dict[str, bytes], before: dict[str, by
             yield f"{name}: {len(found.get(name, b''))} of {len(whole.get(name, b''))} bytes"
 
 
-@pytest.mark.parametrize("name", [pytest.param(v, marks=pytest.mark.slow) for v in SINGLE])
+@pytest.mark.parametrize("name", [pytest.param(v, marks=pytest.mark.slow) for v in (*SINGLE, *FURTHER)])
 def test_files_are_whole_whenever_their_writer_is_killed(name, zygote, portraits, checkpoint, tmp_path, tally):
-    given, rng, lost, kills = write_given_pictures(tmp_path / "given", portraits, 4), random.Random(name), [], 0
-    out = tmp_path / "out"
-    command = single_files(given, out, checkpoint)[name]
+    out, rng, lost, kills = tmp_path / "out", random.Random(name), [], 0
+    if name in FURTHER:
+        given = write_all_given(tmp_path / "given", portraits, checkpoint)
+        video(given / "v.mp4")
+        command = WRITERS[name].command(given, out)
+    else:
+        given = write_given_pictures(tmp_path / "given", portraits, 4)
+        command = single_files(given, out, checkpoint)[name]
     unbroken = zygote.run(command)
     code, whole = unbroken.ended.code, files(out)  # 2 where a check has found something
     assert whole, unbroken.ended.err
