@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -112,3 +113,29 @@ def test_an_opaque_cutout_given_as_a_matte_gets_a_word(tmp_path, caplog):
     rgba[..., 0] = 7
     assert (read_matte(saved(tmp_path / "a.png", rgba)) == 7).all()
     assert "a.png: its alpha channel is opaque everywhere" in caplog.text
+
+
+@pytest.mark.parametrize("color", [(0, 255, 0), (128, 0, 0), (255, 0, 255)])
+@pytest.mark.parametrize("mode", ["RGB", "P", "RGB of 16 bits"])
+def test_a_painted_mask_is_refused_as_no_channel_means_alpha(tmp_path, mode, color):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[5:15, 5:15] = 1
+    image = Image.fromarray(mask, "P")
+    image.putpalette([0, 0, 0, *color])
+    if mode == "RGB of 16 bits":
+        cv2.imwrite(str(tmp_path / "a.png"), np.asarray(image.convert("RGB")).astype(np.uint16) * 257)
+    else:
+        image.convert(mode).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png: a matte or mask in color"):
+        read_matte(tmp_path / "a.png")
+
+
+def test_gray_in_other_kinds_of_color_is_read(tmp_path):
+    gray = cv2.resize(np.random.default_rng(0).integers(0, 256, (5, 6), np.uint8), (60, 50))
+    color = Image.fromarray(np.dstack([gray] * 3))
+    color.save(tmp_path / "a.jpg", quality=75)
+    assert np.abs(read_matte(tmp_path / "a.jpg").astype(int) - gray).max() < 12
+    color.convert("CMYK").save(tmp_path / "a.tif")
+    assert np.abs(read_matte(tmp_path / "a.tif").astype(int) - gray).max() < 3
+    color.convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "a.png")
+    assert np.array_equal(read_matte(tmp_path / "a.png"), gray)

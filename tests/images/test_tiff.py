@@ -148,6 +148,19 @@ def test_colors_that_alpha_has_multiplied_are_divided_by_it(tmp_path, depth, cha
     np.testing.assert_array_equal(read_codes(tmp_path / "a.tif"), wanted[..., -1])
 
 
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("depth", ["8", "16"])
+def test_an_extra_channel_that_is_said_to_be_no_alpha_hides_nothing(tmp_path, depth, channels, planes):
+    pixels = picture(4, DTYPES[depth])[..., :channels]
+    stored = np.ascontiguousarray(np.moveaxis(pixels, 2, 0)) if planes == "separate" else pixels
+    kind = {"photometric": "rgb" if channels == 4 else "minisblack", "planarconfig": planes}
+    tifffile.imwrite(tmp_path / "a.tif", stored, extrasamples=["unspecified"], **kind)
+    photo = read_photo(tmp_path / "a.tif")
+    assert photo.alpha is None
+    assert np.array_equal(photo.pixels, pixels[..., :3] if channels == 4 else np.repeat(pixels[..., :1], 3, axis=2))
+
+
 def test_a_kind_that_no_decoder_knows_is_said(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", picture(3, np.uint8), photometric="rgb", metadata=None)
     content = (tmp_path / "a.tif").read_bytes()

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from p3m_lightning.images import png, tiff
+from p3m_lightning.images import jpeg2000, png, tiff
 from p3m_lightning.images.pixels import EXIF_ORIENTATION, to_uint8, turned
 from p3m_lightning.images.png_rows import check_rows
 from p3m_lightning.messages import no_such, tell
@@ -187,14 +187,22 @@ def _read_deep(stream: BinaryIO, name: str) -> DeepImage | None:
     if head[:4] in tiff.MAGIC:
         return _deep_tiff(_content(stream, name), name)
     if png.is_deep(head):
+        return _deep(png.deep_pixels, _content(stream, name), name)
+    if jpeg2000.is_jpeg2000(head):
         content = _content(stream, name)
-        with _opened(io.BytesIO(content), name) as image:
-            _load(image, name)  # raises where OpenCV would return half an image
-            check_rows(image, io.BytesIO(content))
-            orientation, profile = image.getexif().get(EXIF_ORIENTATION, 1), image.info.get("icc_profile")
-        pixels = png.deep_pixels(content)  # afterwards, so that only one of the two decoded images is held
-        return None if pixels is None else DeepImage(turned(pixels, orientation), profile)
+        return _deep(jpeg2000.deep_pixels, content, name) if jpeg2000.depth(content) > 8 else None
     return None
+
+
+def _deep(decode: Callable[[bytes], np.ndarray | None], content: bytes, name: str) -> DeepImage | None:
+    """Decode by OpenCV, after Pillow, which raises where OpenCV would return half an image."""
+    with _opened(io.BytesIO(content), name) as image:
+        _load(image, name)
+        if image.format == "PNG":
+            check_rows(image, io.BytesIO(content))
+        orientation, profile = image.getexif().get(EXIF_ORIENTATION, 1), image.info.get("icc_profile")
+    pixels = decode(content)  # afterwards, so that only one of the two decoded images is held
+    return None if pixels is None else DeepImage(turned(pixels, orientation), profile)
 
 
 def _deep_tiff(content: bytes, name: str) -> DeepImage | None:

@@ -7,40 +7,42 @@ from pathlib import Path
 import numpy as np
 
 from p3m_lightning.images.decoding import open_image, read_deep
-from p3m_lightning.images.photographs import grey_codes, upright
+from p3m_lightning.images.photographs import grey_codes, rgb_pixels, upright
 from p3m_lightning.images.pixels import strips
 from p3m_lightning.messages import tell
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError
 
 SHOWN = 5  # foreign codes in a message
+COLORED = 0.125  # difference of channels, of the full range, from which a file is in colors; compression makes less
 TRIMAP_CURE = "write it as PNG of 0, 128 and 255 (background, unknown, foreground)"
 
 
 def read_matte(path: str | Path) -> np.ndarray:
-    """Read an alpha matte as uint8 or uint16 (H, W), full range; the first channel of a color file, the alpha of RGBA.
+    """Read an alpha matte as uint8 or uint16 (H, W), full range; gray stored as color counts, of RGBA the alpha.
 
     EXIF rotation is applied, as it is to the photograph. Floats, which TIFF may hold, must lie in [0, 1].
 
     Raises:
-        InputError: not a complete image file, or a matte of 0 and 1, or 0 to 255, in a file of a larger range; the
-            message names it.
+        InputError: not a complete image file, colors, as painted masks have, or a matte of 0 and 1, or 0 to 255, in a
+            file of a larger range; the message names it.
     """
-    codes = read_codes(path)
+    codes = read_codes(path, COLORED)
     fault = check_matte(codes)
     if fault:
         raise InputError(f"{path}: {fault}")
     return codes
 
 
-def read_codes(path: str | Path, colors: bool = True) -> np.ndarray:
+def read_codes(path: str | Path, colors: float = 1) -> np.ndarray:
     """Read the channel that `read_matte` reads, without checking its values.
 
     Args:
         path: of the file.
-        colors: use the first channel if the channels differ; False: refuse such a file.
+        colors: difference of the channels, as a share of the range, up to which the first one is used; a file of more
+            is refused. An opaque RGBA file, which is reported, is refused with 0 alone.
 
     Raises:
-        InputError: not a complete image file, or unwanted colors; the message names it.
+        InputError: not a complete image file, or colors; the message names it.
     """
     deep = read_deep(path)
     if deep is not None:
@@ -55,9 +57,9 @@ def read_codes(path: str | Path, colors: bool = True) -> np.ndarray:
             image = image.convert("L")
         if image.mode in ("LA", "RGBA"):
             return _matte_channel(np.asarray(image), path, colors)
-        if image.mode == "RGB" and not colors:
-            return _matte_channel(np.asarray(image), path, colors)
-        return np.asarray(image.getchannel(0))
+        if image.mode == "L":
+            return np.asarray(image)
+        return _matte_channel(rgb_pixels(image), path, colors)
 
 
 def check_matte(codes: np.ndarray) -> str | None:
@@ -76,7 +78,7 @@ def read_trimap(path: str | Path) -> np.ndarray:
     Raises:
         InputError: not a complete image file, colors, or other codes; the message names it.
     """
-    codes = read_codes(path, colors=False)
+    codes = read_codes(path, 0)
     try:
         trimap = trimap_classes(codes)
     except InputError as error:
@@ -121,17 +123,25 @@ def _described(values: list[int]) -> str:
     return f"the values {shown}"
 
 
-def _matte_channel(pixels: np.ndarray, path: str | Path, colors: bool) -> np.ndarray:
+def _matte_channel(pixels: np.ndarray, path: str | Path, colors: float) -> np.ndarray:
     """Return the alpha of pixels (H, W, C) if it is not opaque everywhere, else the first channel.
 
     Raises:
-        InputError: the channels differ, and `colors` is False.
+        InputError: the channels differ by more than `colors`, see `read_codes`.
     """
     if pixels.shape[2] in (2, 4):
         alpha = pixels[..., -1]
         if alpha.min() < np.iinfo(alpha.dtype).max:
             return np.ascontiguousarray(alpha)  # a view would keep the colors in memory
         tell(f"{path}: its alpha channel is opaque everywhere; its first channel is taken as the matte")
-    if not colors and pixels.shape[2] > 2 and (pixels[..., :1] != pixels[..., 1:3]).any():
-        raise InputError(f"{path}: a trimap in color; only gray levels have a meaning; {TRIMAP_CURE}")
+    if colors < 1 and (pixels.shape[2] == 3 or (pixels.shape[2] == 4 and not colors)):
+        difference = _difference(pixels[..., :3])
+        if difference > colors * np.iinfo(pixels.dtype).max:
+            what, cure = ("matte or mask", "write it in gray") if colors else ("trimap", TRIMAP_CURE)
+            raise InputError(f"{path}: a {what} in color; only gray levels have a meaning; {cure}")
     return np.ascontiguousarray(pixels[..., 0])
+
+
+def _difference(pixels: np.ndarray) -> int:
+    """Return the largest difference between channels of one pixel."""
+    return max(int((np.max(pixels[rows], 2) - np.min(pixels[rows], 2)).max()) for rows in strips(len(pixels)))

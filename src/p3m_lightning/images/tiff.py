@@ -97,8 +97,8 @@ def outline(page: Page) -> bytes:
 def deep_pixels(content: bytes, page: Page, name: str) -> np.ndarray | None:
     """Return gray or RGB pixels of 16 bits or floats as uint16 (H, W[, C]), not rotated; None leaves it to Pillow.
 
-    So it returns 8 bits, as uint8, where colors have been multiplied by alpha or grey has one: of these Pillow knows
-    some layouts alone, and of planes it may lose the alpha.
+    So it returns 8 bits, as uint8, where colors have been multiplied by alpha, grey has one, or an extra channel is
+    none: of these Pillow knows some layouts alone, and of planes it may lose the alpha.
 
     Args:
         content: a file whose first page is `page`.
@@ -121,7 +121,8 @@ def deep_pixels(content: bytes, page: Page, name: str) -> np.ndarray | None:
         raise InputError(f"{name}: {kind}, whose range is unknown; save it with 8 or 16 bits")
     photometric, samples = tags.get(_PHOTOMETRIC), int(tags.get(_SAMPLES, 1))
     extra = int(_sequence(tags.get(_EXTRA, 0))[0])
-    shallow = bits == {8} and (extra == _PREMULTIPLIED or (extra == _ALPHA and samples == 2))
+    unnamed = _EXTRA in tags and extra not in (_PREMULTIPLIED, _ALPHA) and samples in (2, 4)
+    shallow = bits == {8} and (extra == _PREMULTIPLIED or unnamed or (extra == _ALPHA and samples == 2))
     shallow = shallow and int(tags.get(_COMPRESSION, 1)) not in _JPEG and photometric in (*_GREY, _RGB)
     if not (bits == {16} or shallow) or not (samples <= 2 or photometric == _RGB):
         return None
@@ -149,7 +150,12 @@ def _whole(pixels: np.ndarray, tags: Tags) -> np.ndarray:
 
 
 def _with_alpha(pixels: np.ndarray, tags: Tags) -> np.ndarray:
-    """Return gray or color (H, W, 2 or 4) with alpha as RGBA whose colors are not multiplied by it."""
+    """Return gray or color (H, W, 2 or 4) with alpha as RGBA whose colors are not multiplied by it.
+
+    An extra channel that is said to be no alpha is dropped, as Pillow does with 8 bits.
+    """
+    if _EXTRA in tags and int(_sequence(tags[_EXTRA])[0]) not in (_PREMULTIPLIED, _ALPHA):
+        return np.ascontiguousarray(pixels[..., :-1]) if pixels.shape[2] == 4 else np.ascontiguousarray(pixels[..., 0])
     if pixels.shape[2] == 2:
         pixels = pixels[..., [0, 0, 0, 1]]
     if int(_sequence(tags.get(_EXTRA, 0))[0]) == _PREMULTIPLIED:
