@@ -11,7 +11,7 @@ PACKAGE = Path(p3m_lightning.__file__).parent
 
 FLOORS = [
     {"schema"},
-    {"file_kinds", "files", "markdown", "messages", "progress"},
+    {"file_kinds", "files", "markdown", "messages", "progress", "silence"},
     {"images", "tables"},
     {"ops", "landmarks", "parallel", "configuration", "study", "sheets"},
     {"losses", "metrics", "models", "synthetic"},

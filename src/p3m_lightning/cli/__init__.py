@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from p3m_lightning.schema import InputError
+from p3m_lightning.silence import hush
 
 VERBS = {
     "train": "train and evaluate a network (Hydra overrides; -m sweeps)",
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # torch reads it on import: threads that spin while waiting would take cores from loaders and other programs
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    hush()
     if "--traceback" in arguments:
         return _run([a for a in arguments if a != "--traceback"])
     try:

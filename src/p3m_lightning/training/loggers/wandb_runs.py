@@ -17,6 +17,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from p3m_lightning.files import write_whole
 from p3m_lightning.metrics.report import keys_of
 from p3m_lightning.schema import InputError
+from p3m_lightning.silence import hush
 from p3m_lightning.training.loggers.trackers import require
 
 
@@ -51,6 +52,7 @@ class RunWandbLogger(WandbLogger):
         **settings: Any,
     ) -> None:
         require("wandb", "wandb")
+        hush("wandb")
         folder = Path(folder).absolute()
         parent, job = folder.parent.name, folder.name
         super().__init__(
