@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import re
 import signal
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # torch reads it on import: threads that spin while waiting would take cores from loaders and other programs
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     hush()
+    logging.raiseExceptions = False  # a log that finds no room is no reason for a traceback
     if "--traceback" in arguments:
         return _run([a for a in arguments if a != "--traceback"])
     try:
