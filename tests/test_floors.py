@@ -11,7 +11,7 @@ PACKAGE = Path(p3m_lightning.__file__).parent
 
 FLOORS = [
     {"schema"},
-    {"files", "markdown", "messages", "progress"},
+    {"files", "markdown", "messages", "progress", "silence"},
     {"file_kinds", "images", "tables"},
     {"ops", "landmarks", "parallel", "configuration", "study", "sheets"},
     {"losses", "metrics", "models", "synthetic"},

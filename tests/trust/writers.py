@@ -22,7 +22,6 @@ QUALITY += ["data.train.transform.count=2", "data.eval_transform.count=2", "mode
 QUALITY += ["data.num_workers=0", "trainer=cpu", "trainer.max_epochs=1", "callbacks.progress=null"]
 CELLS = ["models=[shared_matting]", "test_on=[B]"]
 CELLS += ['data_overrides=["data.num_workers=0","data.prepare=null","data.tests.P3M-500-P.limit=1","trainer=cpu"]']
-TABLES = "<!-- p3m bench tables: begin -->\n<!-- p3m bench tables: end -->\n"
 
 
 def write_all_given(folder: Path, portraits: Path, checkpoint: Path) -> Path:
@@ -116,8 +115,8 @@ WRITERS = {
     "ppt": Writer(
         lambda given, out: ["ppt", *CELLS, f"paths.data={given}/set", f"paths.run={out}"], (0, 3500, 30_000), (16, 200)
     ),
-    "sweep": Writer(_sweep, (0, 500), (4, 60)),
-    "sweep in SQLite": Writer(_guided, (0, 40_000), (4, 60)),
+    "sweep": Writer(_sweep, (0, 500), (60,)),
+    "sweep in SQLite": Writer(_guided, (0, 40_000), (4,)),
     "sweep wandb": Writer(
         lambda given, out: [
             "sweep",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from p3m_lightning.schema import InputError
+from p3m_lightning.silence import hush
 
 VERBS = {
     "train": "train and evaluate a network (Hydra overrides; -m sweeps)",
@@ -54,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # torch reads it on import: threads that spin while waiting would take cores from loaders and other programs
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    hush()
+    logging.raiseExceptions = False  # a log that finds no room is no reason for a traceback
     if "--traceback" in arguments:
         return _run([a for a in arguments if a != "--traceback"])
     try:

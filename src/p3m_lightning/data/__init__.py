@@ -1,6 +1,5 @@
 """Data sets of portraits and mattes: read, rendered, checked, anonymized, and turned into batches."""
 
-import os
+from p3m_lightning.silence import hush
 
-# here, before any module of the room imports albumentations, which else asks the package index for a newer version
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+hush("albumentations")  # here, before any module of the room imports it

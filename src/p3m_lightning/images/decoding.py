@@ -198,8 +198,7 @@ def _deep(decode: Callable[[bytes], np.ndarray | None], content: bytes, name: st
     """Decode by OpenCV, after Pillow, which raises where OpenCV would return half an image."""
     with _opened(io.BytesIO(content), name) as image:
         _load(image, name)
-        if image.format == "PNG":
-            check_rows(image, io.BytesIO(content))
+        check_rows(image, io.BytesIO(content))
         orientation, profile = image.getexif().get(EXIF_ORIENTATION, 1), image.info.get("icc_profile")
     pixels = decode(content)  # afterwards, so that only one of the two decoded images is held
     return None if pixels is None else DeepImage(turned(pixels, orientation), profile)

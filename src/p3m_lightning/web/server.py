@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from p3m_lightning.images import write_image
 from p3m_lightning.inference import Predictor
 from p3m_lightning.schema import InputError
+from p3m_lightning.silence import SWITCHES
 from p3m_lightning.synthetic import render_portrait
 from p3m_lightning.web.guard import Guard
 from p3m_lightning.web.page import build_page
@@ -88,7 +89,7 @@ def render_examples(folder: Path) -> list[Path]:
 @contextmanager
 def _settings(folder: str) -> Iterator[None]:
     """Configure Gradio by its environment: the folder for files, and no telemetry."""
-    wanted = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+    wanted = {"GRADIO_TEMP_DIR": folder, "HF_HUB_OFFLINE": "1", **SWITCHES["gradio"], **SWITCHES["huggingface_hub"]}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:

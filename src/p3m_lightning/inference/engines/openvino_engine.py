@@ -10,6 +10,7 @@ import numpy as np
 
 from p3m_lightning.inference.engines.exported import METADATA, ArrayEngine, thread_count, verify_file
 from p3m_lightning.schema import InputError
+from p3m_lightning.silence import import_openvino
 
 
 class OpenVinoEngine(ArrayEngine):
@@ -26,7 +27,7 @@ class OpenVinoEngine(ArrayEngine):
 
     def __init__(self, path: str | Path, device: str = "auto", precision: str = "32") -> None:
         try:
-            import openvino
+            openvino = import_openvino()
         except ModuleNotFoundError:
             raise InputError("engine=openvino: needs OpenVINO; pip install 'p3m_lightning[openvino]'") from None
         verify_file(path)

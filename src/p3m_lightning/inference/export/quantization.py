@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+
+from p3m_lightning.silence import hush, import_openvino
 
 Inputs = Sequence[dict[str, np.ndarray]]
 """Inputs of the network, one photograph after another, at the sizes of use."""
@@ -39,7 +41,9 @@ def quantize(path: Path, inputs: Inputs) -> str:
 
 def _by_nncf(path: Path, inputs: Inputs) -> None:
     """Quantize whatever has 8-bit kernels (Kozlov et al., Neural Network Compression Framework, 2020)."""
-    os.environ.setdefault("NNCF_CI", "1")  # else it reports to its makers that it is used
+    hush("nncf")
+    with suppress(ModuleNotFoundError):
+        import_openvino()  # before NNCF does
     import nncf
     import onnx
 

@@ -14,9 +14,10 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
-from p3m_lightning.files import write_whole
+from p3m_lightning.files import naming, write_whole
 from p3m_lightning.metrics.report import keys_of
 from p3m_lightning.schema import InputError
+from p3m_lightning.silence import hush
 from p3m_lightning.training.loggers.trackers import require
 
 
@@ -51,6 +52,7 @@ class RunWandbLogger(WandbLogger):
         **settings: Any,
     ) -> None:
         require("wandb", "wandb")
+        hush("wandb")
         folder = Path(folder).absolute()
         parent, job = folder.parent.name, folder.name
         super().__init__(
@@ -77,7 +79,8 @@ class RunWandbLogger(WandbLogger):
             if config.is_file():
                 self._wandb_init["config"] = yaml.safe_load(config.read_text())
             # metrics have the trainer's own step: that of W&B counts every call
-            run = self._experiment = wandb.init(**self._wandb_init)
+            with naming(self.folder / "wandb"):
+                run = self._experiment = wandb.init(**self._wandb_init)
             run.define_metric("trainer/global_step")
             run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         return self._experiment
@@ -110,7 +113,8 @@ class RunWandbLogger(WandbLogger):
         """End the run, and wait until its file is complete: `finish` leaves its last records to another process."""
         import wandb
 
-        self.experiment.finish(exit_code=exit_code)
+        with naming(self.folder / "wandb"):
+            self.experiment.finish(exit_code=exit_code)
         self._experiment = None
         if self._wandb_init["mode"] == "offline" and wandb.run is None:
             wandb.teardown()
