@@ -56,8 +56,8 @@ def _verdict(change: float) -> str:
 
 def _legend(report: Mapping[str, Any]) -> str:
     return (
-        f"Before: the network before fine-tuning. After: the chosen checkpoint (step {report['chosen_step']}), scored on"
-        " test sets at the end and on held-out images by the validation that chose it."
+        f"Before: the network before fine-tuning. After: the chosen checkpoint (step {report['chosen_step']}), scored"
+        " on test sets at the end and on held-out images by the validation that chose it."
     )
 
 
