@@ -210,7 +210,7 @@ def test_wrong_sources_are_refused(tmp_path, source):
         FaceSource(tmp_path / "faces", masks=tmp_path / "masks")
     (tmp_path / "masks/red.tif").unlink()
     write_image(tmp_path / "masks/red.png", box_mask(20, 20, 0, 0, 5, 5))
-    with pytest.raises(InputError, match="another size"):
+    with pytest.raises(InputError, match="its size differs"):
         FaceSource(tmp_path / "faces", masks=tmp_path / "masks")[0]
     write_image(tmp_path / "masks/red.png", np.zeros((120, 150), np.uint8))
     with pytest.raises(InputError, match="are empty"):

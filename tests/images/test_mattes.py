@@ -72,7 +72,7 @@ def test_a_trimap_in_colors_is_refused_and_one_in_greys_read(tmp_path, mode, unk
             image.putpalette(palette.tobytes())
         image.save(tmp_path / f"{name}.png")
     np.testing.assert_array_equal(read_trimap(tmp_path / "greys.png"), classes)
-    with pytest.raises(InputError, match=r"colors\.png: a trimap in colors"):
+    with pytest.raises(InputError, match=r"colors\.png: a trimap in color"):
         read_trimap(tmp_path / "colors.png")
 
 

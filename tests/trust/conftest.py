@@ -1,7 +1,7 @@
-"""The trust program: what was attacked, counted over all tests of this folder and shown as one table.
+"""Counts of what the tests of this folder attacked, shown as one table.
 
-`make trust` runs the long form and writes the table into docs/trust.md; `make test` runs the short one. A run of a part
-replaces the rows of that part, and leaves the others with the day on which they ran.
+`make trust` runs the long form and writes the table into docs/trust.md; `make test` runs the short one. A partial run
+replaces its own rows; the others keep their results and dates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Tally = Callable[[str, int, Iterable[str]], None]
 
 @pytest.fixture
 def tally(record_property) -> Tally:
-    """Return `count(attack, tried, lost)`: adds a row to the table, and fails where anything was lost."""
+    """Return `count(attack, tried, lost)`, which adds a row to the table and fails if anything was lost."""
 
     def count(attack: str, tried: int, lost: Iterable[str]) -> None:
         lost = list(lost)
@@ -65,12 +65,12 @@ def pytest_terminal_summary(terminalreporter) -> None:
 
 
 def write_page(page: Path, table: dict[str, tuple[str, ...]], mended: Iterable[str] = ()) -> None:
-    """Put the rows between the marks of a page, with those that stand there and did not run.
+    """Write the rows between the marks of a page; rows that did not run are kept.
 
     Args:
         page: Markdown.
-        table: what ran: attack -> the other cells.
-        mended: tests that stood there because they failed, and do so no more.
+        table: rows that ran, from attack to the other cells.
+        mended: tests that were listed because they failed, and now pass.
     """
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
     old, after = rest.split(END)

@@ -1,4 +1,4 @@
-"""Hostile files, made by a script: cut short at every structure, bombs, lies about sizes, odd numbers, odd names."""
+"""Generated hostile files: truncated at every structure, decompression bombs, false sizes, unusual values and names."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ NAMES = (
 
 
 def picture(size: tuple[int, int] = (48, 40), seed: int = 0) -> Image.Image:
-    """Return a small picture of noise and a ramp."""
+    """Return a small image of noise and a ramp."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 255, (size[1], size[0], 3), np.uint8)
     pixels[: size[1] // 2] = np.linspace(0, 255, size[0], dtype=np.uint8)[None, :, None]
@@ -60,7 +60,7 @@ def picture(size: tuple[int, int] = (48, 40), seed: int = 0) -> Image.Image:
 
 
 def encoded(kind: str, **keys: object) -> bytes:
-    """Return a small picture in a format."""
+    """Return a small image encoded in a format."""
     out = io.BytesIO()
     picture().save(out, kind, **keys)
     return out.getvalue()
@@ -95,7 +95,7 @@ def chunk(tag: bytes, body: bytes) -> bytes:
 
 
 def png(width: int, height: int, rows: bytes, depth: int = 8, color: int = 2, extra: bytes = b"") -> bytes:
-    """Return a PNG that says what it is told to say."""
+    """Return a PNG with any header and chunks, valid or not."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + extra + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
 
@@ -251,7 +251,7 @@ def _others() -> Iterator[tuple[str, bytes]]:
 
 
 def write_corpus(folder: Path, every: int = 1) -> list[Path]:
-    """Write the corpus, or every so many-th file of it; return the paths, those of links and pipes included."""
+    """Write the corpus, or every n-th file of it; return the paths, including links and pipes."""
     folder.mkdir(parents=True)
     paths = []
     for name, content in list(contents())[::every]:

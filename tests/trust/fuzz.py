@@ -1,7 +1,7 @@
-"""A fuzzer guided by coverage over one reader of files: `python tests/trust/fuzz.py NAME --seconds 300`.
+"""Coverage-guided fuzzing of one reader of files: `python tests/trust/fuzz.py NAME --seconds 300`.
 
-Whatever bytes it is given, a reader returns or raises InputError. Anything else ends this program with what libFuzzer
-ends with, and leaves the bytes in a file `crash-...`; `--file crash-...` reads them again.
+Whatever its input, a reader must return or raise InputError. Anything else ends this program with libFuzzer's exit code
+and leaves the bytes in a file `crash-...`; `--file crash-...` reads them again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Read = Callable[[bytes, Path], object]
 
 
 class Findings(NamedTuple):
-    """How an attack ended."""
+    """Outcome of an attack."""
 
     tried: int  # files
     covered: int  # places in the code, as libFuzzer counts them
@@ -47,7 +47,7 @@ class Findings(NamedTuple):
 
 
 def fuzz(name: str, seconds: float, folder: Path, seed: int = 1) -> Findings:
-    """Attack one reader in processes of their own; what crashes it lies in `folder` afterwards."""
+    """Attack one reader in processes of their own; `folder` then holds the input that crashed it."""
     begin, tried, covered, fault = time.monotonic(), 0, 0, ""
     with tempfile.TemporaryDirectory(dir=QUICK if QUICK.is_dir() else None) as place:
         while not fault and (left := begin + seconds - time.monotonic()) > 0 and (left > 1 or not tried):
@@ -169,7 +169,7 @@ def videos() -> Read:
 
 
 def careless() -> Read:
-    """Return a reader that takes for granted what is in a file; it is there to be found out."""
+    """Return a reader that trusts its input; the fuzzer must find its fault."""
     return lambda content, path: json.loads(content)["landmarks"]
 
 
@@ -177,11 +177,11 @@ READERS: dict[str, Callable[[], Read]] = {
     read.__name__: read
     for read in (images, mattes, tiffs, checkpoints, pickles, packs, runs, landmarks, cards, programs, onnx, videos)
 }
-"""What is attacked; the package is imported in each, so that the fuzzer can watch it, and no more than is needed."""
+"""Readers to attack; each imports only what it needs, so that the fuzzer instruments no more than that."""
 
 
 def written_to_file(*reads: Callable[[Path], object]) -> Read:
-    """Return what writes the bytes to a file and lets all of `reads` have it."""
+    """Return a reader that writes the bytes to a file and passes it to all of `reads`."""
     from seeds import with_checksums
 
     def read(content: bytes, path: Path) -> None:
@@ -193,7 +193,7 @@ def written_to_file(*reads: Callable[[Path], object]) -> Read:
 
 
 def allowing(read: Callable, *arguments: object) -> None:
-    """Read; an InputError is an answer."""
+    """Read; an InputError is a valid outcome."""
     from p3m_lightning.schema import InputError
 
     with suppress(InputError):
@@ -201,7 +201,7 @@ def allowing(read: Callable, *arguments: object) -> None:
 
 
 def watch(module: ModuleType, instrument: Callable) -> None:
-    """Instrument the methods of a module's classes; the importing of Pillow under watch does not come to an end."""
+    """Instrument the methods of a module's classes; an import of Pillow under instrumentation would never end."""
     own = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__]
     for kind in own:
         for name, method in list(vars(kind).items()):
@@ -210,7 +210,7 @@ def watch(module: ModuleType, instrument: Callable) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Attack one reader in this process, which ends with it."""
+    """Attack one reader in this process, which it ends."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("name", choices=[*READERS, "careless"])
     parser.add_argument("--seconds", type=float, default=300)

@@ -1,6 +1,6 @@
-"""Every dependency's license, of what is installed, and a bill of materials: `make licenses`, `make wheel`.
+"""Licenses of all installed dependencies, and a bill of materials: `make licenses`, `make wheel`.
 
-A package that the project may not use, or that does not state its license, ends this with exit code 2.
+The exit code is 2 if the project may not use a package, or if a package does not state its license.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from p3m_lightning.experiments.packages import NOT_SHIPPED, Part, extras, invent
 
 
 def bill_of_materials(parts: list[Part], root: str = "p3m-lightning") -> dict:
-    """Return `parts` as CycloneDX 1.6: packages, their licenses, and which needs which."""
+    """Return `parts` as CycloneDX 1.6: packages, their licenses and dependencies."""
     (own,) = (part for part in parts if part.name == root)
     return {
         "bomFormat": "CycloneDX",

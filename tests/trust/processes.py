@@ -1,4 +1,4 @@
-"""Commands of `p3m` that are killed, starved of disk space, or robbed of their folder."""
+"""Running commands of `p3m` to kill them, limit their disk space, or delete their folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GRACE = 1800  # seconds, after which a command hangs
 
 
 class Outcome(NamedTuple):
-    """How a command ended: by itself, or by a signal."""
+    """Outcome of a command: its exit code, or the signal that ended it."""
 
     ended: Ended
     signal: int
@@ -59,7 +59,7 @@ class Zygote:
         Args:
             arguments: of `p3m`.
             kill_after: seconds, after which it gets the signal `number`.
-            meanwhile: called over and over until it returns something true, once the command has begun.
+            meanwhile: called repeatedly while the command runs, until it returns a true value.
             limits: of `resource.setrlimit`.
         """
         self.number += 1
@@ -89,10 +89,10 @@ class Zygote:
 
 
 class Apart:
-    """Commands in processes of their own, which start others; a kill takes them all, as a loss of power does."""
+    """Commands in processes of their own, which start others; a kill ends all of them, as a power failure would."""
 
     def run(self, arguments: Sequence[object], kill_after: float | None = None) -> Outcome:
-        """Run a command to its end, or for so many seconds."""
+        """Run a command to its end, or kill it after some seconds."""
         started = time.monotonic()
         with tempfile.TemporaryFile("w+", errors="surrogateescape") as said:
             process = subprocess.Popen(command(arguments), stdout=said, stderr=subprocess.STDOUT, env=environment())
@@ -111,7 +111,7 @@ class Apart:
 
 
 def _kill_family(pid: int) -> None:
-    """Kill a process and all that descend from it; they are stopped first, so that none starts another meanwhile."""
+    """Kill a process and all its descendants, which are stopped first so that none starts another."""
     family = [pid]
     for member in family:
         with suppress(OSError):
@@ -132,7 +132,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _is_alive(pid: int) -> bool:
-    """Tell whether a process still runs; one that nobody has waited for yet does not."""
+    """Tell whether a process still runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

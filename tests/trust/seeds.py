@@ -1,4 +1,4 @@
-"""Whole files of every kind that is read, for a fuzzer to begin with, and wrappings that it would not find itself."""
+"""Valid files of every kind as seeds for the fuzzer, and wrappings that it would not find by itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ APART = b"\n--8<--\n"
 
 
 def with_checksums(content: bytes) -> bytes:
-    """Correct the checksums of a PNG: a decoder would not look behind a wrong one."""
+    """Correct the checksums of a PNG, because decoders stop at a wrong one."""
     if content[:8] != b"\x89PNG\r\n\x1a\n":
         return content
     repaired, at = bytearray(content), 8
@@ -105,7 +105,7 @@ def pickle_seeds(folder: Path) -> list[bytes]:
 
 
 def as_archive(pickled: bytes) -> bytes:
-    """Put a pickle where `torch.load` looks for it."""
+    """Wrap a pickle in the archive that `torch.load` expects."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         parts = {
@@ -175,11 +175,11 @@ def onnx_seeds(folder: Path) -> list[bytes]:
 def tiny_onnx(
     metadata: str | None = None, nodes: list | None = None, name: str = "alpha", tensors: tuple = ()
 ) -> bytes:
-    """Return a graph that hands on the mean of the channels, with the metadata of `p3m export`, or another one.
+    """Return an ONNX graph that computes the mean of the channels, with the metadata of `p3m export`, or another graph.
 
     Args:
-        metadata: text of it; None for a right one.
-        nodes: in the place of the mean; from `images` to `name`.
+        metadata: JSON text; None for valid metadata.
+        nodes: replace the mean; from `images` to `name`.
         name: of the output.
         tensors: initializers.
     """

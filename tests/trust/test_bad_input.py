@@ -59,7 +59,7 @@ def test_every_reader_gives_pixels_or_one_line_that_names_the_file(tmp_path, tal
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory) -> Path:
-    """A data set: whole mattes and trimaps to hostile images, hostile mattes to whole images, and one good pair."""
+    """Write a data set: hostile images with valid mattes, valid images with hostile mattes, and one good pair."""
     root = tmp_path_factory.mktemp("hostile")
     every = 1 if LONG else 12
     paths = write_corpus(root / "photos", every)
@@ -98,7 +98,7 @@ def holds(path: Path, text: str) -> bool:
 
 
 def cases(root: Path, out: Path, checkpoint: Path) -> dict[str, tuple[list, Callable[[], bool]]]:
-    """Return the command line of every verb that reads pictures, and what shows that the good ones were done."""
+    """Return the command line of every verb that reads images, and a check that the good files were processed."""
     photos, alpha, data = root / "photos", root / "alpha", root / "set"
     network = ["--ckpt", checkpoint, "--device", "cpu"]
     folder = ["--name", "folder", "--workers", 1]

@@ -1,4 +1,4 @@
-"""A full disk, a limit of the file size, a read-only folder, a folder deleted under way: one line, nothing broken."""
+"""Full disks, limits on the file size, read-only and deleted folders: one line, and no damaged file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def zygote(tmp_path_factory):
 
 @contextmanager
 def small_disk(place: Path, kilobytes: int) -> Iterator[Callable[[], None]]:
-    """Mount a file system of its own; gives what makes it read-only."""
+    """Mount a small file system; yield a function that makes it read-only."""
     place.mkdir(parents=True, exist_ok=True)
     mounted = (
         os.geteuid() == 0
@@ -47,7 +47,7 @@ def small_disk(place: Path, kilobytes: int) -> Iterator[Callable[[], None]]:
 
 
 def told(ended: Ended, place: Path) -> str:
-    """Return what is wrong with how a verb took it: it must end with 2 and one line that names a file and a cure."""
+    """Return what is wrong with an outcome: the verb must exit with 2 and print one line with a file and a cure."""
     cure = re.compile("cannot be written .*; .|disk space in .*; free some|is the disk full")
     said = [line for line in ended.err.splitlines() if cure.search(line)]
     fault = ended.faults((2,)) or ("" if len(said) == 1 else f"{len(said)} lines: {ended.err[-400:]}")
@@ -75,7 +75,7 @@ def video(path: Path) -> Path:
 
 
 def single_files(given: Path, out: Path, checkpoint: Path) -> dict[str, list]:
-    """Return the command line of verbs that write one file, or a few, at their end."""
+    """Return the command lines of verbs that write one or a few files at their end."""
     mattes, photos = given / "set" / "train" / "mask", given / "photos"
     network = ["--ckpt", checkpoint, "--device", "cpu"]
     return {
@@ -174,7 +174,7 @@ def test_a_read_only_folder(verb, zygote, given, checkpoint, tmp_path, tally):
 
 @EACH
 def test_a_folder_deleted_under_way(verb, zygote, given, checkpoint, tmp_path, tally):
-    """What was deleted may be made again or be missed in a line; a traceback it is not worth."""
+    """Verbs may create the folder again or report it in one line, without a traceback."""
     out = tmp_path / "out"
     outcome = zygote.run(command(verb, given, out, checkpoint), meanwhile=delete_once_begun(out))
     fault = outcome.ended.faults()

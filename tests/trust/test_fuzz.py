@@ -1,4 +1,4 @@
-"""Bytes made by a fuzzer that is guided by coverage: a reader returns or raises InputError."""
+"""Coverage-guided fuzzing: every reader returns or raises InputError."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_reader_answers_whatever_the_bytes(name, tmp_path, tally):
 
 
 def test_what_a_reader_does_not_answer_is_found(tmp_path):
-    """The fuzzer must be able to fail: a reader of JSON that takes for granted what is in it."""
+    """The fuzzer must find the fault of a JSON reader that trusts its input."""
     pytest.importorskip("atheris")
     found = fuzz("careless", 60, tmp_path)
     assert "ended with" in found.fault

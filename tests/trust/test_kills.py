@@ -35,10 +35,10 @@ def zygote(tmp_path_factory):
 def kill_and_go_on(
     run: Callable, command: Callable[[Path], list], compare: Callable[[Path, Path], str], place: Path, wanted: int
 ) -> tuple[int, list[str]]:
-    """Kill runs at random moments, let them come to their end, and compare them with the unbroken one.
+    """Kill runs at random moments, let them finish, and compare them with the uninterrupted one.
 
     Returns:
-        The number of kills, and what was lost.
+        The number of kills, and descriptions of what was lost.
     """
     unbroken = run(command(place / "unbroken"))
     assert unbroken.ended.code == 0, unbroken.ended.err + unbroken.ended.out
@@ -92,7 +92,7 @@ def photographs(folder: Path, count: int = 6) -> Path:
 
 
 def write_given_pictures(folder: Path, portraits: Path, count: int) -> Path:
-    """Gather what `writing` works on: photographs, a data set, and one whose foregrounds are still to be made."""
+    """Write the inputs of `writing`: photographs, a data set, and one without foregrounds."""
     photographs(folder / "photos", count)
     (folder / "set").symlink_to(portraits)
     (folder / "bare" / "train").mkdir(parents=True)
@@ -102,7 +102,7 @@ def write_given_pictures(folder: Path, portraits: Path, count: int) -> Path:
 
 
 def broken_files(folder: Path) -> list[str]:
-    """Return the finished pictures and tables of a folder that cannot be read."""
+    """Return the finished images and tables of a folder that cannot be read."""
     broken = []
     for path in folder.rglob("*"):
         if not path.is_file() or path.name.startswith(".part-"):
@@ -123,7 +123,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def writing(verb: str, given: Path, out: Path, checkpoint: Path) -> list:
-    """Return the command line of a verb that writes many files, and goes on when it is run again."""
+    """Return the command line of a verb that writes many files and continues when run again."""
     photos, data = given / "photos", given / "set"
     bare = given / "bare"
     return {

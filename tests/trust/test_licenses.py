@@ -1,4 +1,4 @@
-"""The supply chain: every license is one that the project may use, every bound has its reason, the parts are listed."""
+"""The supply chain: licenses that the project may use, reasons for version bounds, and a complete bill of materials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints, exported files and run folders are data, not code: in no verb do they run, build or fetch anything."""
+"""Checkpoints, exported files and run folders are data, not code: no verb lets them run, build or fetch anything."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BOX = "p3m_lightning.models.create_model"
 
 
 def chosen(cases: dict) -> dict:
-    """Return all cases in the long form, every sixth in the short one."""
+    """Return all cases in the long form, every sixth in the short form."""
     return cases if LONG else dict(list(cases.items())[::6])
 
 
@@ -42,7 +42,7 @@ class Runs:
 
 
 def builds(mark: Path) -> dict[str, dict]:
-    """Return nodes each of which would make the file `mark` if it were built."""
+    """Return configuration nodes that would create the file `mark` if they were built."""
     touch = {"_target_": "pathlib.Path.touch", "self": {"_target_": "pathlib.Path", "_args_": [str(mark)]}}
     system = {"_target_": "os.system", "_args_": [f"touch {mark}"]}
     call = {"_target_": "subprocess.check_call", "args": ["touch", str(mark)]}
@@ -67,7 +67,7 @@ def builds(mark: Path) -> dict[str, dict]:
 
 
 def odd_configurations() -> dict[str, object]:
-    """Return configurations of other shapes than ours."""
+    """Return malformed configurations."""
     whole = {"model": MODEL, "inference": {"_target_": INFER, "_partial_": True, "mode": "resize"}}
     odd = [None, 7, "text", [], {}, [1], {"a": {}}, True, 1e400, "\x1b[2J<b>&"]
     found: dict[str, object] = {f"is {value!r}": value for value in odd}

@@ -1,4 +1,4 @@
-"""Malicious ONNX files: none reads or writes another file, none ends a verb with a traceback."""
+"""Malicious ONNX files: none can read or write another file or cause a traceback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ODD = (None, 7, "text", [], {}, [1], {"a": {}}, True, 1e400, "\x1b[2J<b>&")
 
 
 def odd_metadata() -> dict[str, str]:
-    """Return texts in the place of the metadata that `p3m export` writes."""
+    """Return malformed metadata, as JSON text."""
     found = {f"is {value!r}": json.dumps(value) for value in ODD}
     for key in (*RIGHT, "settings", "license", "results", "trained_on"):
         found |= {f"{key} {value!r}": json.dumps({**RIGHT, key: value}) for value in ODD}
@@ -28,7 +28,7 @@ def odd_metadata() -> dict[str, str]:
 
 
 def outside(location: str, length: int = 12):
-    """Return a tensor, one value for each channel, whose values lie in another file."""
+    """Return a tensor, one value per channel, whose values are stored in another file."""
     tensor = TensorProto(name="w", dims=[1, 3, 1, 1], data_type=TensorProto.FLOAT)
     tensor.data_location = TensorProto.EXTERNAL
     for key, value in (("location", location), ("offset", "0"), ("length", str(length))):
@@ -37,7 +37,7 @@ def outside(location: str, length: int = 12):
 
 
 def graphs(secret: Path) -> dict[str, bytes]:
-    """Return files of ONNX that are none of ours, or do what no network has to."""
+    """Return ONNX files that `p3m export` did not write, or that do what no network needs to do."""
     node, mean = helper.make_node, helper.make_node("ReduceMean", ["images"], ["m"], axes=[1], keepdims=1)
 
     def constant(name: str, values: list[int]):

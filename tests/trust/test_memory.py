@@ -24,13 +24,13 @@ PEAK += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
 
 
 def peak(arguments: Sequence[object]) -> int:
-    """Return the most bytes that a verb had resident."""
+    """Return the peak resident memory of a verb in bytes."""
     measured = [sys.executable, "-c", PEAK, *command([*arguments, "--max-megapixels", MEGAPIXELS])]
     return int(subprocess.run(measured, env=environment(), check=True, capture_output=True, text=True).stdout)
 
 
 def write_pictures(folder: Path, count: int, megapixels: float) -> Path:
-    """Write plain pictures, whose files are small; the first rows differ."""
+    """Write plain images that compress well and differ in their first rows."""
     folder.mkdir()
     width, height = round(1200 * megapixels**0.5), int(megapixels * 1e6 / round(1200 * megapixels**0.5))
     for i in range(count):

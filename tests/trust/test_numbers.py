@@ -64,7 +64,7 @@ CONTROLS = 3
 
 
 def losses(portraits: Path, folder: Path, precision: str, noise: int | None = None) -> np.ndarray:
-    """Train eight epochs and return the loss of every step; with `noise`, a seed, as if numbers had been rounded."""
+    """Train eight epochs and return the loss of every step; `noise` is a seed for simulated rounding."""
     options = ["trainer.max_epochs=8", "logger=csv", "~data.tests", "optimizer.lr=1e-3"]
     with pytest.MonkeyPatch.context() as patch:
         if noise is not None:
@@ -75,7 +75,7 @@ def losses(portraits: Path, folder: Path, precision: str, noise: int | None = No
 
 
 def _round_at_random(net: torch.nn.Module, draws: torch.Generator) -> None:
-    """Move what every layer returns in training by up to `UNIT`."""
+    """Perturb the output of every layer in training by up to `UNIT`."""
 
     def move(layer, inputs, output):
         if layer.training and isinstance(output, torch.Tensor) and output.is_floating_point():
@@ -89,12 +89,12 @@ def _round_at_random(net: torch.nn.Module, draws: torch.Generator) -> None:
 
 @pytest.mark.slow
 def test_the_curve_in_bfloat16_is_that_of_32_bits(portraits, tmp_path, tally):
-    """bfloat16 takes a training no farther from its curve than noise of the size of its rounding does.
+    """In bfloat16, a training deviates from its float32 curve no more than under noise of the size of the rounding.
 
-    The order, crops and start are the same. Batch norm over two crops and the optimizer's division by small moments
-    enlarge what differs, so that a bound cannot be told beforehand: it is measured, by trainings in 32 bits whose
-    layers return numbers moved at random by up to half a unit in the last place of bfloat16. Twice the largest of few
-    is allowed, as their own spread is about as uncertain.
+    Order, crops and initial weights are the same. Batch norm over two crops and the optimizer's division by small
+    moments amplify differences, so the bound is measured instead of derived: by float32 trainings whose layer outputs
+    are perturbed at random by up to half a unit in the last place of bfloat16. Twice the largest deviation of a few
+    such trainings is allowed, since their spread is about as uncertain.
     """
     exact = losses(portraits, tmp_path / "32", "32-true")
     rounded = losses(portraits, tmp_path / "bf16", "bf16-mixed")
@@ -148,7 +148,7 @@ def test_pixels_that_were_written_are_read_again(pixels, kind):
 @MANY
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM"]), st.data())
 def test_a_reader_of_changed_bytes_gives_pixels_or_says_no(kind, data):
-    """What a fuzzer does: bytes of a whole file changed, taken out, put in, most of them near its structures."""
+    """Bytes of a valid file are changed, removed and inserted as a fuzzer does, mostly near its structures."""
     content = bytearray(_whole(kind))
     near = [
         at for begin in structures(bytes(content), kind) for at in range(begin, begin + 14) if 0 <= at < len(content)

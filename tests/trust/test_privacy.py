@@ -1,4 +1,4 @@
-"""What leaves the machine says nothing of it, and nothing is fetched or told to anybody unasked."""
+"""Files meant for others reveal nothing about the machine, and no verb uses the network unasked."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ socket.getaddrinfo = _lookup
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """The home of somebody: a folder whose name would give them away."""
+    """Return a home folder whose name identifies its user."""
     return tmp_path_factory.mktemp("home") / USER
 
 
 @pytest.fixture(scope="module")
 def told(home) -> Path:
-    """Where the refused connections are written down."""
+    """Return the file that lists refused connections."""
     (home / "site").mkdir(parents=True)
     (home / "site" / "sitecustomize.py").write_text(SOCKETS)
     return home / "told.txt"
@@ -74,7 +74,7 @@ def run(home: Path, told: Path, *arguments: object, **variables: str):
 
 @pytest.fixture(scope="module")
 def trained(home, told, portraits):
-    """The run folder of a brief training, by absolute paths."""
+    """Return the run folder of a short training with absolute paths."""
     (home / "data").symlink_to(portraits)
     options = [f"paths.data={home}/data", f"hydra.run.dir={home}/runs/one", "trainer.max_epochs=1"]
     done = run(home, told, "train", *BRIEF, *options)
@@ -83,7 +83,7 @@ def trained(home, told, portraits):
 
 
 def secrets_in(path: Path, home: Path) -> list[str]:
-    """Return what a file, or what is packed in it, says of the machine."""
+    """Return what a file, or a file packed in it, reveals about the machine."""
     parts = [path.read_bytes()]
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:

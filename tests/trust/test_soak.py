@@ -1,4 +1,4 @@
-"""Hours in minutes: memory, open files, threads and temporary files do not grow with the work done."""
+"""Long runs in minutes: memory, open files, threads and temporary files do not grow with the amount of work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROUNDS = 10
 
 
 def state(folder: Path) -> dict[str, float]:
-    """Return what this process holds."""
+    """Return the resources that this process holds."""
     return {
         "memory": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
         "open files": len(os.listdir("/proc/self/fd")),
@@ -32,7 +32,7 @@ def state(folder: Path) -> dict[str, float]:
 
 
 def slopes(work: Callable[[int], object], folder: Path) -> dict[str, float]:
-    """Do the work in rounds, and return by how much the state grows from the second round to the last, by a line."""
+    """Do the work in rounds; return the growth of each resource from the second round to the last, by a linear fit."""
     work(0)
     states = []
     for number in range(1, ROUNDS + 1):

@@ -1,4 +1,4 @@
-"""The table in docs/trust.md: new results replace old ones, the others keep their date."""
+"""The table in docs/trust.md: new results replace old ones, and other rows keep their dates."""
 
 from pathlib import Path
 

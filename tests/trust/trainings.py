@@ -31,7 +31,7 @@ FINETUNE += [f"data.train.datasets.{part}.transform.crop.size=64" for part in ("
 
 
 class Training(NamedTuple):
-    """A training that is killed."""
+    """A training to kill."""
 
     command: Callable[[Path, Path], list]  # from what is given and the run folder; goes on with what lies there
     runs: Callable[[Path], list[Path]] = lambda folder: [folder]  # run folders in it that are compared
@@ -39,7 +39,7 @@ class Training(NamedTuple):
 
 
 def write_given(folder: Path, portraits: Path, checkpoint: Path) -> Path:
-    """Gather what the trainings learn from."""
+    """Write the data of the trainings."""
     folder.mkdir()
     (folder / "set").symlink_to(portraits)
     (folder / "checkpoint.safetensors").symlink_to(checkpoint)
@@ -53,13 +53,13 @@ def write_given(folder: Path, portraits: Path, checkpoint: Path) -> Path:
 
 
 def resumed(folder: Path) -> list[str]:
-    """Return the override that goes on with a run, where there is something to go on with."""
+    """Return the override that resumes a run, if there is anything to resume."""
     last = folder / "checkpoints" / "last.ckpt"
     return [f"ckpt={last}"] if last.is_file() else []
 
 
 def training(portraits: Path, folder: Path, *more: str) -> list:
-    """Return the command line of a training in one go."""
+    """Return the command line of an uninterrupted training."""
     where = [f"paths.data={portraits}", f"hydra.run.dir={folder}"]
     return ["train", *BRIEF, *where, "trainer.max_epochs=3", *OFTEN, *more, *resumed(folder)]
 
@@ -97,25 +97,25 @@ TRAININGS = {
 
 
 def state_of(run: Path) -> dict[str, Any]:
-    """Return weights, moments, schedules and where they stand."""
+    """Return weights, moments, schedules and counters."""
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     return {key: content.get(key) for key in SAVED}
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:
-    """Return the rows of `metrics.csv`, without the clock's."""
+    """Return the rows of `metrics.csv` without the timings."""
     with (run / "metrics.csv").open(newline="") as file:
         return [{k: v for k, v in row.items() if v and k not in VARYING} for row in csv.DictReader(file)]
 
 
 def scores_of(run: Path) -> dict[str, Any]:
-    """Return what the run says of its quality; of a fine-tuning also what was forgotten."""
+    """Return the scores of the run; of a fine-tuning also its forgetting report."""
     results = json.loads((run / "results.json").read_text())
     return {key: results.get(key) for key in ("sets", "validation", "history", "forgetting")}
 
 
 def differences(run: Path, unbroken: Path) -> str:
-    """Return what differs, and what a kill has left."""
+    """Return the differences between two runs, and files that a kill has left behind."""
     faults = []
     for name, read in {"state": state_of, "rows": rows_of, "scores": scores_of}.items():
         faults += [f"{name}{found}" for found in list(_differing(read(run), read(unbroken)))[:3]]

@@ -23,14 +23,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Ended(NamedTuple):
-    """How a verb ended."""
+    """Outcome of a verb."""
 
     code: int
     out: str
     err: str
 
     def faults(self, allowed: Sequence[int] = (0, 2)) -> str:
-        """Return what is wrong with it: a traceback, a signal, a code that means neither done nor wrong input."""
+        """Return what is wrong with the outcome: a traceback, a signal, or an unexpected exit code."""
         if "Traceback (most recent" in self.err + self.out:
             return "traceback: " + self.err.strip()[-600:]
         if self.code not in allowed:
@@ -43,7 +43,7 @@ class Ended(NamedTuple):
 
 
 def run_here(arguments: Sequence[object]) -> Ended:
-    """Run a verb in this process, which is quick."""
+    """Run a verb in this process, which is fast."""
     out, err = io.StringIO(), io.StringIO()
 
     def give_up(*_: object) -> None:
@@ -75,7 +75,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run_apart(arguments: Sequence[object], cwd: Path | None = None, **more: str) -> Ended:
-    """Run a verb in a process of its own, whose file descriptors too are looked at."""
+    """Run a verb in a process of its own, and capture output that bypasses Python too."""
     try:
         done = subprocess.run(
             command(arguments), capture_output=True, timeout=PATIENCE, cwd=cwd, env=environment(**more), check=False

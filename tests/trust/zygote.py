@@ -1,7 +1,7 @@
-"""A process that has imported everything, and forks for each command: kills by the dozen without waiting for imports.
+"""A process that has imported everything and forks for each command, so that many kills need no further imports.
 
-Reads a line of JSON for each command: `arguments`, and optionally `limits`, names of `resource` with their values.
-Answers with the child's process number, and with its wait status once it has ended.
+It reads a line of JSON per command: `arguments` and, optionally, `limits`, names of `resource` with their values.
+It answers with the child's process ID, and with its wait status once it has ended.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def child(command: dict, pipes: dict[str, tuple[int, int]]) -> int:
 
 
 def collect(pipes: dict[str, tuple[int, int]]) -> None:
-    """Write what comes out of pipes into files, until all are closed."""
+    """Copy the output of pipes to files until all pipes are closed."""
     waiting = {}
     for path, (source, target) in pipes.items():
         os.close(target)

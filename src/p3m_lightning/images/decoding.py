@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from p3m_lightning.images import jpeg2000, png, tiff
+from p3m_lightning.images import heif, jpeg2000, png, tiff
 from p3m_lightning.images.pixels import EXIF_ORIENTATION, to_uint8, turned
 from p3m_lightning.images.png_rows import check_rows
 from p3m_lightning.messages import no_such, tell
@@ -32,7 +32,6 @@ _BLOCK = 64 << 20
 """Bytes of one of Pillow's blocks; glibc returns blocks above 32 MB at once, but may keep smaller ones."""
 
 _HEAD = 32  # bytes that identify the kind of a file
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 class DeepImage(NamedTuple):
@@ -151,8 +150,8 @@ def _opened(stream: BinaryIO, name: str, outline: bool = False) -> Iterator[Imag
         alone, drawn, kind = _decoded(_main_page, content, name)
         found = f"{kind}, which is not supported; save it with 8 or 16 bits, LZW or without compression"
         stream, outlined = io.BytesIO(alone), io.BytesIO(drawn) if outline else None
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
-        _register_heif(name)
+    if heif.is_heif(head):
+        heif.register(name)
     formats = [kind for kind in FORMATS if kind in Image.OPEN]
     try:
         try:
@@ -198,7 +197,8 @@ def _deep(decode: Callable[[bytes], np.ndarray | None], content: bytes, name: st
     """Decode by OpenCV, after Pillow, which raises where OpenCV would return half an image."""
     with _opened(io.BytesIO(content), name) as image:
         _load(image, name)
-        check_rows(image, io.BytesIO(content))
+        if image.format == "PNG":
+            check_rows(image, io.BytesIO(content))
         orientation, profile = image.getexif().get(EXIF_ORIENTATION, 1), image.info.get("icc_profile")
     pixels = decode(content)  # afterwards, so that only one of the two decoded images is held
     return None if pixels is None else DeepImage(turned(pixels, orientation), profile)
@@ -277,15 +277,6 @@ def _what_it_is(head: bytes) -> str:
     if head.lstrip()[:1] == b"<":
         found = "text, such as HTML, XML or SVG"
     return f" but {found}" if found else ""
-
-
-def _register_heif(name: str) -> None:
-    try:
-        import pi_heif
-    except ImportError:
-        cure = "pip install 'p3m_lightning[heic]' reads it, or save it as JPEG or PNG"
-        raise InputError(f"{name}: a HEIC photograph, which needs a decoder of its own; {cure}") from None
-    pi_heif.register_heif_opener()
 
 
 @cache

@@ -23,6 +23,11 @@ SHOWN = 5  # names in the line about files left out
 NOT_COUNTED = frozenset({"thumbs.db", "desktop.ini", "failures.json"})
 
 
+_COMMON = (".jpg", ".png", ".webp", ".tif", ".heic")
+KNOWN = f"{', '.join(_COMMON)} and {len(IMAGE_SUFFIXES) - len(_COMMON)} other suffixes"
+"""What counts as an image, for messages."""
+
+
 def is_image_name(name: str) -> bool:
     """Return whether a file of this name counts as an image: a known suffix and not hidden."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
@@ -44,7 +49,7 @@ def list_images(folder: str | Path) -> list[Path]:
     images = [path for path in files if is_image_name(path.name)]
     tell_left_out(folder, (path.name for path in files if not is_image_name(path.name)))
     if not images:
-        raise InputError(f"{folder}: no images in it (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise InputError(f"{folder}: no images in it (looked for {KNOWN})")
     return images
 
 

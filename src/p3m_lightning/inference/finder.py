@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from p3m_lightning.files import plain_name
-from p3m_lightning.images import IMAGE_SUFFIXES, is_image_name, tell_left_out
+from p3m_lightning.images import is_image_name, tell_left_out
+from p3m_lightning.images.names import KNOWN
 from p3m_lightning.messages import no_such, tell
 from p3m_lightning.schema import InputError
 
@@ -58,9 +59,8 @@ class Finder:
                 raise InputError(f"{path}: the results would mix with the photographs; choose another output folder")
         if sum(1 for _ in self._walk_all(tells=True)) == 0:
             where = ", ".join(map(str, self.inputs))
-            deeper = "" if self.recursive else "; --recursive looks into folders inside"
-            known = ", ".join(sorted(IMAGE_SUFFIXES))
-            raise InputError(f"{where}: no images in it (looked for {known}){deeper}")
+            deeper = "" if self.recursive else "; --recursive searches subfolders"
+            raise InputError(f"{where}: no images in it (looked for {KNOWN}){deeper}")
 
     def __iter__(self) -> Iterator[Task]:
         names: set[int] = set()  # hashes, an eighth of the size of the strings

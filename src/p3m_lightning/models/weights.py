@@ -78,9 +78,7 @@ def read_weights(path: str | Path) -> dict:
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f": it names {named[1]}" if named else ""
-        raise InputError(
-            f"{path}: refused, because it holds more than tensors, and loading it could run code{what}"
-        ) from None
+        raise InputError(f"{path}: refused: it holds more than tensors, and loading it could run code{what}") from None
     except Exception as error:  # a broken file can fail in any way, often without a message
         raise InputError(f"{path}: damaged PyTorch file ({type(error).__name__}); download it again") from None
     if not isinstance(content, Mapping):

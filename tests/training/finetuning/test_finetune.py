@@ -111,7 +111,7 @@ def test_the_checkpoint_is_chosen_on_what_is_held_out_of_both(tuned):
 
 def test_the_report_is_also_for_people(tuned):
     page = (tuned[0] / "forgetting.md").read_text()
-    assert "(old pictures): SAD" in page
+    assert "(old images): SAD" in page
     assert "| step | holdout_new | holdout_old | new | old |" in page
 
 

@@ -13,14 +13,14 @@ def page_of(*holdout):
     return forgetting_page({"chosen_step": 40, "sets": sets, "course": course})
 
 
-def test_what_was_won_and_lost_is_told_with_numbers():
+def test_gains_and_losses_are_reported_with_numbers():
     page = page_of(8.0, 4.02)
-    assert "- Won on holdout_new (new pictures): SAD 10 before, 8 after (-20%)." in page
-    assert "- Neither won nor lost on holdout_old" in page
-    assert "**Lost** on old (old pictures): SAD 4 before, 5 after (+25%; better on 1 of 3 images, worse on 1)." in page
+    assert "- Better on holdout_new (new images): SAD 10 before, 8 after (-20%)." in page
+    assert "- Unchanged on holdout_old" in page
+    assert "**Worse** on old (old images): SAD 4 before, 5 after (+25%; better on 1 of 3 images, worse on 1)." in page
     assert "| old | old | gradient | 2 | 1 | -50.0% |" in page
 
 
-def test_where_nothing_is_won_on_what_is_held_out_the_start_is_recommended():
-    assert "nothing was won" not in page_of(8.0, 4.02)
-    assert "the network that it started from is the better one" in page_of(10.5, 4.02)
+def test_without_a_gain_on_held_out_images_the_report_recommends_the_start():
+    assert "Nothing was gained" not in page_of(8.0, 4.02)
+    assert "the network before fine-tuning is better" in page_of(10.5, 4.02)

@@ -66,8 +66,11 @@ def add_network(parser: argparse.ArgumentParser) -> None:
 
 def check_network(options: argparse.Namespace) -> None:
     """Refuse options of `add_network` that contradict each other, before any work."""
-    if not (options.ckpt or options.model or options.weights):
-        options.ckpt = take_box()
+    from p3m_lightning.models.box import BOX_FILE
+
+    options.by_default = not (options.ckpt or options.model or options.weights)
+    if options.by_default:
+        options.ckpt = BOX_FILE
     check_checkpoint(options)
     if options.limit is not None and options.limit < 0:
         raise InputError(f"--limit {options.limit}: give pixels, or 0 for no limit")
@@ -81,20 +84,21 @@ def check_checkpoint(options: argparse.Namespace) -> None:
         raise InputError("--weights goes with --model NAME; a checkpoint of this package goes to --ckpt")
 
 
-def take_box() -> Path:
-    """Return the network in the box for calls that name none, and say so on stderr."""
-    from p3m_lightning.models.box import BOX, BOX_FILE
-
-    print(f"p3m: network: {BOX}, which comes with the package; --ckpt PATH uses another", file=sys.stderr)
-    return BOX_FILE
-
-
 def make_predictor(options: argparse.Namespace) -> Predictor:
-    """Load the network that the options name.
+    """Load the network that the options name; if they name none, say on stderr that it is the one in the box.
 
     Raises:
         InputError: two networks or none are named, files do not fit, or options make no sense.
     """
+    from p3m_lightning.models.box import BOX
+
+    predictor = _load(options)
+    if getattr(options, "by_default", False):  # said last, so that errors of input stay a single line
+        print(f"p3m: network: {BOX}, which comes with the package; --ckpt PATH uses another", file=sys.stderr)
+    return predictor
+
+
+def _load(options: argparse.Namespace) -> Predictor:
     from p3m_lightning.inference import Predictor
 
     passes = {name.replace("-", "_"): getattr(options, name.replace("-", "_")) for name in PASSES}

@@ -18,9 +18,9 @@ def forgetting_page(report: Mapping[str, Any]) -> str:
         report: the content of `forgetting.json`.
     """
     sets = report["sets"]
-    parts = ["# What was won and lost", *verdicts(sets), *_advice(sets)]
+    parts = ["# What was gained and lost", *verdicts(sets), *_advice(sets)]
     parts += ["## Before and after", _legend(report), _metrics_table(sets)]
-    parts += ["## On the way", "SAD of every validation.", _course_table(report["course"])]
+    parts += ["## During training", "SAD at every validation.", _course_table(report["course"])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -37,7 +37,7 @@ def verdicts(sets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         numbers = (
             f"SAD {one['before']['sad']:.4g} before, {one['after']['sad']:.4g} after ({one['change']:+.0%}{counts})"
         )
-        yield f"- {_verdict(one['change'])} on {name} ({one['kind']} pictures): {numbers}."
+        yield f"- {_verdict(one['change'])} on {name} ({one['kind']} images): {numbers}."
 
 
 def _advice(sets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -45,19 +45,19 @@ def _advice(sets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     held = [one for name, one in sets.items() if name.startswith("holdout") and one["after"] is not None]
     before, after = (sum(one[when]["sad"] for one in held) for when in ("before", "after"))
     if held and after >= before:
-        yield "Over all that is held out nothing was won: the network that it started from is the better one."
+        yield "Nothing was gained on the held-out images as a whole: the network before fine-tuning is better."
 
 
 def _verdict(change: float) -> str:
     if abs(change) < SAME:
-        return "Neither won nor lost"
-    return "Won" if change < 0 else "**Lost**"
+        return "Unchanged"
+    return "Better" if change < 0 else "**Worse**"
 
 
 def _legend(report: Mapping[str, Any]) -> str:
     return (
-        f"Before: the network that the fine-tuning started from. After: the chosen checkpoint (step"
-        f" {report['chosen_step']}); test sets in the final test, parts held out in the validation that chose it."
+        f"Before: the network before fine-tuning. After: the chosen checkpoint (step {report['chosen_step']}), scored"
+        " on test sets at the end and on held-out images by the validation that chose it."
     )
 
 
@@ -69,7 +69,7 @@ def _metrics_table(sets: Mapping[str, Mapping[str, Any]]) -> str:
             before, after = one["before"][key], (one["after"] or {}).get(key)
             change = f"{after / before - 1:+.1%}" if after is not None and before else "-"
             rows.append([name, one["kind"], key, f"{before:.4g}", "-" if after is None else f"{after:.4g}", change])
-    return markdown_table(["set", "pictures", "metric", "before", "after", "change"], rows)
+    return markdown_table(["set", "images", "metric", "before", "after", "change"], rows)
 
 
 def _course_table(course: Sequence[Mapping[str, Any]]) -> str:
