@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import json
 import platform
-import socketserver
 import subprocess
 import sys
-import time
-import urllib.request
 import zipfile
 from pathlib import Path
-from threading import Thread
-from typing import ClassVar
 
 import pytest
 from processes import HERE
@@ -63,12 +58,11 @@ def told(home) -> Path:
     return home / "told.txt"
 
 
-def run(home: Path, told: Path, *arguments: object, **variables: str):
+def run(home: Path, told: Path, *arguments: object):
     more = {"HOME": str(home), "USER": USER, "LOGNAME": USER, "USERNAME": USER, "PYTHONPATH": str(home / "site")}
     env = {**environment(), **more, "P3M_TOLD": str(told), "XDG_CACHE_HOME": str(home / ".cache")}
     for name in ("WANDB_MODE", "NO_ALBUMENTATIONS_UPDATE", "HF_HUB_OFFLINE"):
         env.pop(name, None)
-    env |= variables
     return subprocess.run(command(arguments), capture_output=True, text=True, cwd=home, env=env, check=False)
 
 
@@ -152,54 +146,6 @@ def test_no_verb_reaches_for_the_network_unasked(trained, home, told, checkpoint
         lost += [f"{arguments[0]}: {done.stderr[-300:]}"] if done.returncode not in (0, 2) else []
     lost += told.read_text().splitlines() if told.is_file() else []
     tally("verbs without network access", len(verbs) + 1, lost)
-
-
-class Proxy(socketserver.BaseRequestHandler):
-    """Writes down whom programs that are not Python want to reach, and lets nobody through."""
-
-    asked: ClassVar[list[str]] = []
-
-    def handle(self):
-        self.asked.append(self.request.recv(300).decode(errors="replace").split("\r\n")[0])
-        self.request.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
-
-
-@pytest.fixture
-def proxy(monkeypatch):
-    monkeypatch.setattr(Proxy, "asked", [])
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
-def test_trackers_of_runs_tell_nobody_unasked(home, told, portraits, proxy, tmp_path, tally):
-    pytest.importorskip("wandb")
-    (home / "data").exists() or (home / "data").symlink_to(portraits)
-    options = [f"paths.data={home}/data", f"hydra.run.dir={tmp_path}/run", "trainer.max_epochs=1", "logger=wandb"]
-    through = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy)
-    done = run(home, told, "train", *BRIEF, *options, **through)
-    lost = [] if done.returncode == 0 else [done.stderr[-300:]]
-    tally(
-        "verbs without a network", 1, [*lost, *Proxy.asked, *(told.read_text().splitlines() if told.is_file() else [])]
-    )
-
-
-def test_the_page_tells_nobody(home, told, checkpoint, proxy, tally):
-    pytest.importorskip("gradio")
-    env = {**environment(), "HOME": str(home), "PYTHONPATH": str(home / "site"), "P3M_TOLD": str(told)}
-    env |= {"HTTPS_PROXY": proxy, "https_proxy": proxy, "NO_PROXY": "127.0.0.1,localhost"}
-    arguments = command(["demo", "--ckpt", checkpoint, "--device", "cpu"])
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as page:
-        address = page.stdout.readline().split()[0]
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        lost = [] if b"Portrait matting" in opener.open(address, timeout=60).read() else ["no page"]
-        time.sleep(3)  # what is asked for aside
-        page.terminate()
-        page.communicate(timeout=60)
-    tally(
-        "verbs without a network", 1, [*lost, *Proxy.asked, *(told.read_text().splitlines() if told.is_file() else [])]
-    )
 
 
 def test_what_wants_the_network_says_what_it_wanted(home, told, portraits, tmp_path, tally):
