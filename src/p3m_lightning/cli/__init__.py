@@ -14,7 +14,10 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from p3m_lightning.schema import InputError
-from p3m_lightning.silence import hush
+from p3m_lightning.silence import VARIABLES
+
+ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", **VARIABLES}
+"""Variables that packages read on import. By the first, threads of torch that wait leave the cores to loaders and others."""
 
 VERBS = {
     "train": "train and evaluate a network (Hydra overrides; -m sweeps)",
@@ -54,9 +57,8 @@ themselves."""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return 0 on success, 2 on wrong usage or input, 130 on Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # torch reads it on import: threads that spin while waiting would take cores from loaders and other programs
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    hush()
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     logging.raiseExceptions = False  # a log that finds no room is no reason for a traceback
     if "--traceback" in arguments:
         return _run([a for a in arguments if a != "--traceback"])

@@ -150,7 +150,7 @@ def _opened(stream: BinaryIO, name: str, outline: bool = False) -> Iterator[Imag
         alone, drawn, kind = _decoded(_main_page, content, name)
         found = f"{kind}, which is not supported; save it with 8 or 16 bits, LZW or without compression"
         stream, outlined = io.BytesIO(alone), io.BytesIO(drawn) if outline else None
-    if heif.is_heif(head):
+    if head[4:8] == b"ftyp" and heif.is_heif(head):
         heif.register(name)
     formats = [kind for kind in FORMATS if kind in Image.OPEN]
     try:
@@ -185,9 +185,9 @@ def _read_deep(stream: BinaryIO, name: str) -> DeepImage | None:
     head = _head(stream)
     if head[:4] in tiff.MAGIC:
         return _deep_tiff(_content(stream, name), name)
-    if png.is_deep(head):
+    if head.startswith(png.SIGNATURE) and png.is_deep(head):
         return _deep(png.deep_pixels, _content(stream, name), name)
-    if jpeg2000.is_jpeg2000(head):
+    if head.startswith(jpeg2000.MAGIC):
         content = _content(stream, name)
         return _deep(jpeg2000.deep_pixels, content, name) if jpeg2000.depth(content) > 8 else None
     return None

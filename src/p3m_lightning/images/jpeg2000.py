@@ -16,11 +16,6 @@ _COUNT = 40  # offset of the number of channels from there (ISO 15444-1, A.5.1)
 _SUPPORTED = (1, 3, 4)
 
 
-def is_jpeg2000(head: bytes) -> bool:
-    """Return whether a file that begins with `head` (32 bytes) is JPEG 2000."""
-    return head.startswith(MAGIC)
-
-
 def depth(content: bytes) -> int:
     """Return the bits of each channel of a file; 0 if they differ, have signs, or OpenCV does not take so many."""
     begin = content.find(_CODESTREAM)

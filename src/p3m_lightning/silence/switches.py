@@ -16,6 +16,9 @@ SWITCHES = {
 }
 """Package -> variables of the environment, with values that keep it silent."""
 
+VARIABLES = {name: value for variables in SWITCHES.values() for name, value in variables.items()}
+"""The variables of all of them."""
+
 
 def hush(*packages: str) -> None:
     """Keep packages silent, before they are imported; a variable that is set already stays as it is.
