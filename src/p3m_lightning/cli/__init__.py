@@ -17,7 +17,7 @@ from p3m_lightning.schema import InputError
 from p3m_lightning.silence import VARIABLES
 
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", **VARIABLES}
-"""Variables that packages read on import. By the first, threads of torch that wait leave the cores to loaders and others."""
+"""Variables that packages read on import. The first lets waiting threads of torch leave the cores to others."""
 
 VERBS = {
     "train": "train and evaluate a network (Hydra overrides; -m sweeps)",
