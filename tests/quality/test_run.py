@@ -53,6 +53,17 @@ def test_a_run_goes_on_where_it_stopped_and_leaves_a_head(root):
 def test_a_checkpoint_of_something_else_is_refused(root, checkpoint):
     with pytest.raises(InputError, match="holds a network called p3mnet_r34; give a checkpoint of p3m quality train"):
         run(root, "other", f"ckpt={checkpoint}")
+    with pytest.raises(InputError, match="ckpt=: no file is named"):
+        run(root, "other", "ckpt=''")
+    assert not (root / "other").exists()
+
+
+def test_a_resume_with_other_settings_is_refused_and_writes_nothing(root):
+    run(root, "begun", "trainer.max_epochs=1")
+    written = {path: path.read_bytes() for path in (root / "begun").rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=r"a run goes on as it began, but optimizer\.lr was"):
+        run(root, "begun", f"ckpt={root / 'begun/checkpoints/last.ckpt'}", "trainer.max_epochs=2", "optimizer.lr=1e-5")
+    assert written == {path: path.read_bytes() for path in (root / "begun").rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,17 @@ def test_what_does_not_fit_is_refused_before_data_are_rendered(key, stages, miss
     assert not (tmp_path / "rendered").exists()
 
 
+@pytest.mark.parametrize("key", ["ckpt", "init_from"])
+@pytest.mark.parametrize("given", ["", " ", 0, False, ["last"]])
+@pytest.mark.parametrize("stages", [{}, {"first": {"trainer": {"max_epochs": 1}}}])
+def test_a_name_that_is_none_is_refused_and_nothing_is_written(key, given, stages, tmp_path):
+    """An empty one comes from a shell variable that is not set; Lightning takes it for "the best one"."""
+    config = compose_run("train", ["model=modnet", "loss=modnet", "trainer=cpu"], tmp_path / "run")
+    with pytest.raises(InputError, match=f"^{key}=.*: no file is named"):
+        train(config | {key: given, "stages": stages})
+    assert not (tmp_path / "run").exists()
+
+
 PASTING = "p3m_lightning.training.callbacks.copy_paste.features.FeatureCopyPaste"
 
 

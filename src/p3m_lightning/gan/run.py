@@ -19,6 +19,7 @@ from p3m_lightning.training.optimization.compilation import prepare_compiling
 from p3m_lightning.training.results import provenance, save_config
 from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build, build_trainer, fit
+from p3m_lightning.training.start import verify_named
 
 
 class GanRun(NamedTuple):
@@ -40,6 +41,7 @@ def train_gan(config: Mapping[str, Any]) -> GanRun:
         InputError: a key or file that does not fit; the message names it.
     """
     started = time.time()
+    verify_named(config)
     seed_everything(seed_of(config), workers=True, verbose=False)
     ticks = -(-config["images"] // config["data"]["tick"])
     config = {**config, "trainer": {**config["trainer"], "max_epochs": ticks}}

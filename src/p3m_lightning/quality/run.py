@@ -19,7 +19,9 @@ from p3m_lightning.quality.judge import load_head
 from p3m_lightning.quality.module import QualityModule
 from p3m_lightning.quality.network import create_head
 from p3m_lightning.training.results import data_fingerprints, provenance, save_config
+from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build, build_trainer, chosen_checkpoint, fit
+from p3m_lightning.training.start import verify_named
 
 
 def train_quality(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,8 +38,12 @@ def train_quality(config: Mapping[str, Any]) -> dict[str, Any]:
         InputError: a key or file that does not fit; the message names it.
     """
     started = time.time()
+    verify_named(config)
     seed_everything(seed_of(config), workers=True, verbose=False)
     net = cast("P3MNet", load_box()[0])
+    if config["ckpt"]:
+        load_head(config["ckpt"], net)
+        verify_resume(config)
     module = QualityModule(
         create_head(net, whole_number("model.width", config["model"]["width"], 2)),
         net,

@@ -40,7 +40,7 @@ from p3m_lightning.training.optimization.parameter_groups import parameter_group
 from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
 from p3m_lightning.training.resume import verify_resume
-from p3m_lightning.training.start import freeze, start_from, verify_start, with_pretraining
+from p3m_lightning.training.start import freeze, start_from, verify_named, verify_start, with_pretraining
 
 
 def train_once(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,6 +56,7 @@ def train_once(config: Mapping[str, Any]) -> dict[str, Any]:
         InputError: a key or file that does not fit; the message names it.
     """
     started = time.time()
+    verify_named(config)
     seed_everything(seed_of(config), workers=True, verbose=False)
     resumed = config["ckpt"] or config["init_from"]  # the weights come from there, so no others are read
     net = create_model(**without_start(config["model"])) if resumed else build(config["model"])

@@ -22,7 +22,7 @@ from p3m_lightning.training.results import save_config
 from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build, build_inference, train_once
 from p3m_lightning.training.stage_records import RESULTS, record_stages
-from p3m_lightning.training.start import frozen_names, verify_start
+from p3m_lightning.training.start import frozen_names, verify_named, verify_start
 
 say = rank_zero_only(print)
 CHANGEABLE = ("data", "loss", "optimizer", "lr_factors", "scheduler", "trainer", "callbacks", "inference", "frozen")
@@ -61,6 +61,7 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: a key or file that does not fit; the message names it.
     """
+    verify_named(config)
     config = with_recorded_start(config)
     if config["average"] and not config.get("stages"):
         raise InputError("average: there are no stages whose weights to average; add average=[]")

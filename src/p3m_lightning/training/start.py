@@ -25,6 +25,19 @@ def start_from(net: nn.Module, path: str | Path | None) -> None:
         load_strictly(net, read_checkpoint(path).state, f"init_from: {path}")
 
 
+def verify_named(config: Mapping[str, Any]) -> None:
+    """Check that `ckpt` and `init_from` name a file or are null, before anything is written.
+
+    Raises:
+        InputError: an empty name, as of a shell variable that is not set, or no name.
+    """
+    for key in ("ckpt", "init_from"):
+        path = config.get(key)
+        if path is not None and not (isinstance(path, str | Path) and str(path).strip()):
+            given = f"{key}={path}" if isinstance(path, str) else f"{key}={path!r}"
+            raise InputError(f"{given}: no file is named; give a checkpoint, or {key}=null for none")
+
+
 def verify_start(net: nn.Module, ckpt: str | Path | None, init_from: str | Path | None) -> None:
     """Check that the files that a training resumes or starts from are of this network.
 
