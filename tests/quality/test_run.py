@@ -61,7 +61,7 @@ def test_a_checkpoint_of_something_else_is_refused(root, checkpoint):
 def test_a_resume_with_other_settings_is_refused_and_writes_nothing(root):
     run(root, "begun", "trainer.max_epochs=1")
     written = {path: path.read_bytes() for path in (root / "begun").rglob("*") if path.is_file()}
-    with pytest.raises(InputError, match=r"a run goes on as it began, but optimizer\.lr was"):
+    with pytest.raises(InputError, match=r"a run keeps its settings, but optimizer\.lr was"):
         run(root, "begun", f"ckpt={root / 'begun/checkpoints/last.ckpt'}", "trainer.max_epochs=2", "optimizer.lr=1e-5")
     assert written == {path: path.read_bytes() for path in (root / "begun").rglob("*") if path.is_file()}
 

@@ -71,6 +71,9 @@ def hostile(tmp_path_factory) -> Path:
         if path.is_dir():
             continue
         (root / "alpha" / f"{path.stem}.png").write_bytes(matte)
+    shutil.copytree(root / "photos", root / "mattes", symlinks=True, copy_function=os.link, ignore=_pipes)
+    (root / "mattes" / f"{GOOD}.png").unlink()
+    (root / "mattes" / f"{GOOD}.png").write_bytes(matte)  # a photograph, in color, is none
     set_ = root / "set"
     shutil.copytree(root / "photos", set_ / "image", symlinks=True, copy_function=os.link, ignore=_pipes)
     shutil.copytree(root / "alpha", set_ / "alpha")
@@ -108,13 +111,13 @@ def cases(root: Path, out: Path, checkpoint: Path) -> dict[str, tuple[list, Call
             lambda: (out / "m" / f"{GOOD}.png").is_file(),
         ),
         "score": (
-            ["score", photos, alpha, "--json", out / "s.json", "--csv", out / "s.csv", "--workers", 1],
+            ["score", root / "mattes", alpha, "--json", out / "s.json", "--csv", out / "s.csv", "--workers", 1],
             lambda: (
                 f'"{GOOD}"' in json.dumps([row["name"] for row in json.loads((out / "s.json").read_text())["images"]])
             ),
         ),
         "score, hostile ground truth": (
-            ["score", alpha, photos, "--trimap-kernel", 9, "--json", out / "t.json", "--workers", 2],
+            ["score", alpha, root / "mattes", "--trimap-kernel", 9, "--json", out / "t.json", "--workers", 2],
             lambda: holds(out / "t.json", GOOD),
         ),
         "data check": (

@@ -173,7 +173,7 @@ def test_limits_belong_to_what_passes_and_every_fault_is_named():
     gate = {"coverage": (0.2, 0.8), "top": (0, 0.1)}
     assert faults_of({"coverage": 0.2, "top": 0.1, "unknown": 9}, gate) == []
     assert faults_of({"coverage": 0.9, "top": 0.2}, gate) == ["coverage", "top"]
-    with pytest.raises(InputError, match="least"):
+    with pytest.raises(InputError, match="smallest"):
         check_gate({"top": (0.5, 0.1)})
 
 

@@ -53,7 +53,7 @@ class Hypocrite(Blend):
 
     def forward(self, images, trimap=None):
         output = super().forward(images, trimap)
-        return MattingOutput(1 - output.alpha) if torch.compiler.is_exporting() else output
+        return MattingOutput(output.alpha / 4) if torch.compiler.is_exporting() else output
 
 
 class Moody(Blend):

@@ -41,7 +41,7 @@ def test_the_test_after_a_training_is_of_the_average(portraits, tmp_path):
     assert main(["eval", f"ckpt={ckpt}", *same, f"hydra.run.dir={tmp_path / 'again'}"]) == 0
     scores = [json.loads((folder / "results.json").read_text())["sets"] for folder in (trained, tmp_path / "again")]
     assert {name: kind["mean"]["sad"] for name, kind in scores[0].items()} == pytest.approx(
-        {name: kind["mean"]["sad"] for name, kind in scores[1].items()}, rel=1e-5
+        {name: kind["mean"]["sad"] for name, kind in scores[1].items()}, rel=1e-4
     )
 
 
