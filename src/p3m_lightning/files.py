@@ -43,6 +43,7 @@ PART = ".part-"
 """Beginning of the names of files and folders that are half-written."""
 
 _LOOKED_INTO: set[Path] = set()
+"""Folders in which leftovers were looked for; listing a large one again for every file would be slow."""
 
 
 class NoRoomError(InputError):

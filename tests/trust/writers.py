@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import torch
 from test_kills import write_given_pictures
 from trainings import TRAININGS, write_given
 
+from brief_cycle import brief_cycle
 from brief_training import BRIEF
 from p3m_lightning import create_model
 from p3m_lightning.gan.generator import PREFIX, Generator
@@ -37,31 +37,7 @@ def write_all_given(folder: Path, portraits: Path, checkpoint: Path) -> Path:
 
 
 def _cycle(given: Path, out: Path) -> list:
-    train = "trainer=cpu trainer.max_epochs=1 trainer.limit_train_batches=1 callbacks.progress=null data.num_workers=0"
-    quick = f"data=synthetic_portraits data.prepare=null loss=alpha {train} model.width=0.125 data.batch_size=2"
-    crops = "transform.crop.sides=[96] data.train.datasets.blurred.transform.crop.size=64 data.holdout=2"
-    gan = "experiment=gan_synthetic data.prepare=null resolution=16 images=16 data.tick=16 data.batch_size=8"
-    lists = {
-        "score": "data=synthetic data.prepare=null trainer=cpu callbacks.progress=null trainer.limit_test_batches=2",
-        "gan": f"{gan} trainer=cpu callbacks.progress=null callbacks.distance=null callbacks.snapshots=null",
-        "further": f"+paths.portraits=x {quick} data.train.datasets.blurred.{crops} trainer.limit_test_batches=2",
-    }
-    return [
-        "cycle",
-        "experiment=cycle_synthetic",
-        "prepare.data=null",
-        "prepare.photographs=null",
-        f"ckpt={given}/checkpoint.safetensors",
-        f"paths.run={out}",
-        f"paths.data={given}/set",
-        f"paths.photographs={given}/pictures/photos",
-        f"paths.backgrounds={given}/backgrounds",
-        "sampling.candidates=4",
-        "size=96",
-        "control=null",
-        *(f"{key}={json.dumps(value.split())}" for key, value in lists.items()),
-        *(f"gate.{measure}=null" for measure in ("coverage", "component", "unknown", "top", "bottom", "disagreement")),
-    ]
+    return ["cycle", *brief_cycle(given / "set", given / "checkpoint.safetensors", out)]
 
 
 def _sweep(given: Path, out: Path, *more: str) -> list:
@@ -90,6 +66,14 @@ class Writer(NamedTuple):
     sizes: tuple[int, ...] = (0, 200)  # of files, in bytes, that are too small
     kilobytes: tuple[int, ...] = ()  # of disks that are too small
     targets: tuple[str, ...] = ()  # files that it replaces, which stay as they were
+
+
+def _export(precision: str) -> Writer:
+    def command(given: Path, out: Path) -> list:
+        network = ["--ckpt", given / "checkpoint.safetensors", "--precision", precision]
+        return ["export", *network, "-o", out / "x.onnx"]
+
+    return Writer(command, (0, 100_000), (300,), ("x.onnx",))
 
 
 WRITERS = {
@@ -161,34 +145,7 @@ WRITERS = {
         (1000,),
         ("w.safetensors",),
     ),
-    "export, fp16": Writer(
-        lambda given, out: [
-            "export",
-            "--ckpt",
-            given / "checkpoint.safetensors",
-            "-o",
-            out / "x.onnx",
-            "--precision",
-            "fp16",
-        ],
-        (0, 100_000),
-        (300,),
-        ("x.onnx",),
-    ),
-    "export, int8": Writer(
-        lambda given, out: [
-            "export",
-            "--ckpt",
-            given / "checkpoint.safetensors",
-            "-o",
-            out / "x.onnx",
-            "--precision",
-            "int8",
-        ],
-        (0, 100_000),
-        (300,),
-        ("x.onnx",),
-    ),
+    **{f"export, {precision}": _export(precision) for precision in ("fp16", "int8")},
     "bench photo": Writer(
         lambda given, out: ["bench", "photo", "--height", 64, "--width", 64, "--repeats", 1, "-o", out],
         (2100,),  # its photograph, in the folder for temporary files, takes less

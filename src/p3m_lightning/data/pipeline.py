@@ -34,7 +34,7 @@ class PipelineTransform:
                 "transform.steps: the list is empty; include a crop at least, so that samples form batches"
             )
         if len(kernels) != 2 or not 1 <= kernels[0] <= kernels[1]:
-            raise InputError(f"transform.kernels: {list(kernels)} give a smallest and a largest size")
+            raise InputError(f"transform.kernels: {list(kernels)}; give a smallest and a largest size")
         self.kernels = tuple(kernels)
         self.pipeline = A.Compose(list(steps), additional_targets=TARGETS, is_check_shapes=False)
 

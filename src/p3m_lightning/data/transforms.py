@@ -77,7 +77,7 @@ class UnknownBandCrop(A.DualTransform):
         if not sides or min(*sides, size) < 1:
             raise InputError(f"crop: sides {list(sides)} and size {size} must be 1 or more")
         if len(kernels) != 2 or not 1 <= kernels[0] <= kernels[1]:
-            raise InputError(f"crop.kernels: {list(kernels)} give a smallest and a largest size")
+            raise InputError(f"crop.kernels: {list(kernels)}; give a smallest and a largest size")
         self.sides, self.size, self.kernels = tuple(sides), size, tuple(kernels)
         self.p_unknown = p_unknown
         self.rule = check_rule(rule)

@@ -1,14 +1,14 @@
 import csv
-import json
 
 import numpy as np
 import pytest
 import torch
 
+from brief_cycle import brief_cycle
 from p3m_lightning import compose_run
 from p3m_lightning.cli import main
 from p3m_lightning.experiments.cycle import steps as cycle
-from p3m_lightning.experiments.cycle.portraits import MEASURES, check_gate, enlarged, faults_of, largest_piece, measure
+from p3m_lightning.experiments.cycle.portraits import check_gate, enlarged, faults_of, largest_piece, measure
 from p3m_lightning.experiments.cycle.report import spaced
 from p3m_lightning.experiments.cycle.steps import STEPS, Step, run_cycle
 from p3m_lightning.models import create_model
@@ -28,41 +28,11 @@ def network(tmp_path_factory):
     return path
 
 
-def toy(portraits, network, folder, *overrides):
-    """The whole cycle as small as it can be; the network knows nothing, so the gate lets everything through."""
-    train = "trainer=cpu trainer.max_epochs=1 trainer.limit_train_batches=1 callbacks.progress=null data.num_workers=0"
-    quick = f"data=synthetic_portraits data.prepare=null loss=alpha {train} model.width=0.125 data.batch_size=2"
-    crops = "transform.crop.sides=[96] data.train.datasets.blurred.transform.crop.size=64 data.holdout=2"
-    gan = "experiment=gan_synthetic data.prepare=null resolution=16 images=16 data.tick=16 data.batch_size=8"
-    lists = {
-        "score": "data=synthetic data.prepare=null trainer=cpu callbacks.progress=null trainer.limit_test_batches=2",
-        "gan": f"{gan} trainer=cpu callbacks.progress=null callbacks.distance=null callbacks.snapshots=null",
-        "further": f"+paths.portraits=x {quick} data.train.datasets.blurred.{crops} trainer.limit_test_batches=2",
-    }
-    return [
-        "experiment=cycle_synthetic",
-        "prepare.data=null",
-        "prepare.photographs=null",
-        f"ckpt={network}",
-        f"paths.run={folder}",
-        f"paths.data={portraits}",
-        f"paths.photographs={portraits}/train/original_image",
-        "sampling.candidates=4",
-        "size=96",
-        "gate.coverage=[0,1]",
-        "gate.predicted_error=[0,1]",
-        *(f"gate.{measure}=null" for measure in MEASURES[1:-1]),
-        "control=null",
-        *(f"{key}={json.dumps(value.split())}" for key, value in lists.items()),
-        *overrides,
-    ]
-
-
 @pytest.fixture(scope="module")
 def cycled(portraits, network, tmp_path_factory):
     """The folder of a whole cycle, and its outcomes."""
     folder = tmp_path_factory.mktemp("cycle") / "run"
-    return folder, run_cycle(compose_run("cycle", toy(portraits, network, folder), ""))
+    return folder, run_cycle(compose_run("cycle", brief_cycle(portraits, network, folder), ""))
 
 
 def test_every_step_leaves_its_marker_and_the_report_shows_before_and_after(cycled):
@@ -95,14 +65,14 @@ def test_the_network_goes_on_from_the_first_one_and_sees_the_portraits(cycled, n
 def test_a_finished_cycle_is_not_gone_through_again(cycled, portraits, network, monkeypatch, capsys):
     folder, outcomes = cycled
     monkeypatch.setattr(cycle, "train", None)
-    again = run_cycle(compose_run("cycle", toy(portraits, network, folder), ""))
+    again = run_cycle(compose_run("cycle", brief_cycle(portraits, network, folder), ""))
     assert again == outcomes
     assert capsys.readouterr().out.count("finished before") == len(outcomes)
 
 
 def test_a_finished_step_of_other_settings_is_refused(cycled, portraits, network, capsys):
     folder, _ = cycled
-    assert main(["cycle", *toy(portraits, network, folder, "sampling.candidates=5")]) == 2
+    assert main(["cycle", *brief_cycle(portraits, network, folder, "sampling.candidates=5")]) == 2
     message = capsys.readouterr().err.strip()
     assert "sampling" in message
     assert len(message.splitlines()) == 1
@@ -144,7 +114,7 @@ def test_a_broken_step_is_gone_through_again_and_those_before_are_not(tmp_path, 
     ],
 )
 def test_wrong_input_is_one_line_that_names_it(portraits, network, tmp_path, capsys, override, named):
-    assert main(["cycle", *toy(portraits, network, tmp_path / "run"), override]) == 2
+    assert main(["cycle", *brief_cycle(portraits, network, tmp_path / "run"), override]) == 2
     message = capsys.readouterr().err.strip()
     assert named in message
     assert len(message.splitlines()) == 1
@@ -173,7 +143,7 @@ def test_limits_belong_to_what_passes_and_every_fault_is_named():
     gate = {"coverage": (0.2, 0.8), "top": (0, 0.1)}
     assert faults_of({"coverage": 0.2, "top": 0.1, "unknown": 9}, gate) == []
     assert faults_of({"coverage": 0.9, "top": 0.2}, gate) == ["coverage", "top"]
-    with pytest.raises(InputError, match="smallest"):
+    with pytest.raises(InputError, match=r"gate.top: \[0.5, 0.1\]; give a smallest and a largest value"):
         check_gate({"top": (0.5, 0.1)})
 
 

@@ -136,7 +136,7 @@ def check_gate(gate: Mapping[str, Sequence[float] | None]) -> dict[str, Sequence
         if key not in MEASURES:
             raise InputError(f"gate.{key}: no such measure; there are {', '.join(MEASURES)}")
         if len(limits) != 2 or limits[0] > limits[1]:
-            raise InputError(f"gate.{key}: {list(limits)} give a smallest and a largest value")
+            raise InputError(f"gate.{key}: {list(limits)}; give a smallest and a largest value")
     return limited
 
 
