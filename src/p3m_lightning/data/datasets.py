@@ -126,7 +126,7 @@ class MattingDataset(NamedDataset):
         images: folder of images where the data set has several, such as "blurred_image" and "original_image".
         foreground: "none"; "cached": from the data set's own folders or those `p3m data foregrounds` writes; "crop":
             the same if they exist, else estimated on the crop alone (`TrainTransform` only).
-        cache: another folder with foregrounds and packs: the `--out` of `p3m data foregrounds` and `pack`.
+        cache: another folder with foregrounds and packs: the `-o` of `p3m data foregrounds` and `pack`.
         face: also return the mask of the obfuscated face; black where an image has none.
         limit: use only this many samples, the first by name.
         packed: read the packs of `p3m data pack` where they exist: the same pixels, faster.

@@ -18,7 +18,7 @@ from p3m_lightning.images import from_unit, read_image, read_matte
 from p3m_lightning.schema import InputError
 
 FORMATS = {"png": {"compress_level": 3}, "jpg": {"quality": 95, "subsampling": 0}}
-NO_SPACE = "free some, choose --format jpg, or write elsewhere with --out DIR"
+NO_SPACE = "free some, choose --format jpg, or write elsewhere with -o DIR"
 
 
 class CacheReport(NamedTuple):

@@ -14,7 +14,7 @@ from p3m_lightning.parallel import check_workers
 from p3m_lightning.schema import InputError
 
 ROLES = ("face", "foreground", "background")
-NO_SPACE = "free some, or write elsewhere with --out DIR"
+NO_SPACE = "free some, or write elsewhere with -o DIR"
 
 
 class PackReport(NamedTuple):
