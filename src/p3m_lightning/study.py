@@ -161,13 +161,29 @@ def _name_in_errors(opened: Any, storage: str) -> None:
 
 
 def _refused(storage: str, error: Exception) -> InputError:
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
     place = f"hydra.sweeper.storage: {without_password(storage)}"
-    if not storage.startswith("sqlite:///"):
-        return InputError(f"{place} cannot be opened ({reason})")
-    full = any(text in reason for text in FULL)
-    cure = FREE if full else "give a file in a folder that exists and can be written to"
-    return (NoRoomError if full else InputError)(f"{place} cannot be written ({reason}); {cure}")
+    cannot_be_written = storage.startswith("sqlite:///") and unwritable_database(place, error)
+    return cannot_be_written or InputError(f"{place} cannot be opened ({_first_line(error)})")
+
+
+def unwritable_database(place: str, error: BaseException) -> InputError | None:
+    """Return what to say of an SQLite database that cannot be written; None if something else went wrong.
+
+    Args:
+        place: the database, or the key that names it.
+        error: of a driver, SQLAlchemy, or a package above them.
+    """
+    for reasons, kind, cure in (
+        (FULL, NoRoomError, FREE),
+        (UNWRITABLE, InputError, "give a file in a folder that exists and can be written to"),
+    ):
+        if told := [line for line in str(error).splitlines() if any(reason in line for reason in reasons)]:
+            return kind(f"{place} cannot be written ({told[0]}); {cure}")
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from p3m_lightning.silence import SWITCHES, hush, import_openvino
 
 ASKED = {
     "wandb": "from wandb.env import error_reporting_enabled; print(not error_reporting_enabled())",
+    "mlflow": "from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY as off; print(off.get())",
     "huggingface_hub": "from huggingface_hub.constants import HF_HUB_DISABLE_TELEMETRY as off; print(off)",
     "gradio": "from gradio.analytics import analytics_enabled; print(not analytics_enabled())",
     "albumentations": "import socket; asked = []; socket.getaddrinfo = lambda *a, **k: asked.append(a) or 1 / 0;"

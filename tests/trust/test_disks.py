@@ -17,7 +17,7 @@ from processes import Zygote
 from test_kills import VERBS, broken_files, training, write_given_pictures, writing
 from verbs import Ended, environment
 from verbs import command as command_line
-from writers import WRITERS, write_all_given
+from writers import BEFORE, WRITERS, write_all_given
 
 from fabricated_runs import write_run
 
@@ -196,7 +196,7 @@ EACH_WRITER = pytest.mark.parametrize(
 
 def kept_whole(out: Path, targets: tuple[str, ...]) -> str:
     """Return what is wrong with the files of a verb that found no room: half-written ones, and targets that changed."""
-    changed = [name for name in targets if (out / name).read_bytes() != b"before"]
+    changed = [name for name in targets if (out / name).read_bytes() != BEFORE]
     left = [path.name for path in out.rglob(".part-*") if path.stat().st_size]
     broken = [fault for fault in broken_files(out) if not fault.startswith(targets)] if targets else broken_files(out)
     return "; ".join([*broken, *(f"{name} is gone" for name in changed), *(f"{name} is left" for name in left)])
@@ -205,7 +205,7 @@ def kept_whole(out: Path, targets: tuple[str, ...]) -> str:
 def write_targets(out: Path, targets: tuple[str, ...]) -> None:
     for name in targets:
         out.mkdir(parents=True, exist_ok=True)
-        (out / name).write_bytes(b"before")
+        (out / name).write_bytes(BEFORE)
 
 
 @EACH_WRITER
@@ -236,7 +236,7 @@ def test_every_writer_names_what_has_no_room_on_a_disk(name, zygote, all_given, 
 @EACH_WRITER
 def test_every_writer_names_a_folder_that_is_read_only(name, zygote, all_given, tmp_path, tally):
     writer, place, lost = WRITERS[name], tmp_path / "disk", []
-    for exists in (False, True):
+    for exists in (True,) if writer.edits else (False, True):
         with small_disk(place, 30_000) as make_read_only:
             if exists:
                 (place / "out").mkdir()
@@ -245,7 +245,7 @@ def test_every_writer_names_a_folder_that_is_read_only(name, zygote, all_given, 
             fault = told(zygote.run(writer.command(all_given, place / "out")).ended, place)
             fault = fault or (kept_whole(place / "out", writer.targets) if exists else "")
         lost += [f"{name}, {'there' if exists else 'to be made'}: {fault}"] if fault else []
-    tally("read-only folders", 2, lost)
+    tally("read-only folders", 1 if writer.edits else 2, lost)
 
 
 @EACH_WRITER

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import platform
+import socketserver
 import subprocess
 import sys
+import time
+import urllib.request
 import zipfile
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 import pytest
 from processes import HERE
@@ -20,6 +25,8 @@ from p3m_lightning.synthetic import render_portrait
 pytestmark = pytest.mark.slow  # not in make test before all of it has been seen green
 
 USER = "zzalice"
+OURS = ("WANDB_MODE", "NO_ALBUMENTATIONS_UPDATE", "HF_HUB_OFFLINE", "PYTEST_CURRENT_TEST", "CI")
+"""Variables that users do not have; packages that report their use are silent where tests run."""
 
 SOCKETS = '''
 """Loaded by Python at its start: writes down who wants to reach a network, and refuses."""
@@ -58,11 +65,12 @@ def told(home) -> Path:
     return home / "told.txt"
 
 
-def run(home: Path, told: Path, *arguments: object):
+def run(home: Path, told: Path, *arguments: object, **variables: str):
     more = {"HOME": str(home), "USER": USER, "LOGNAME": USER, "USERNAME": USER, "PYTHONPATH": str(home / "site")}
     env = {**environment(), **more, "P3M_TOLD": str(told), "XDG_CACHE_HOME": str(home / ".cache")}
-    for name in ("WANDB_MODE", "NO_ALBUMENTATIONS_UPDATE", "HF_HUB_OFFLINE"):
+    for name in OURS:
         env.pop(name, None)
+    env |= variables
     return subprocess.run(command(arguments), capture_output=True, text=True, cwd=home, env=env, check=False)
 
 
@@ -146,6 +154,64 @@ def test_no_verb_reaches_for_the_network_unasked(trained, home, told, checkpoint
         lost += [f"{arguments[0]}: {done.stderr[-300:]}"] if done.returncode not in (0, 2) else []
     lost += told.read_text().splitlines() if told.is_file() else []
     tally("verbs without network access", len(verbs) + 1, lost)
+
+
+class Proxy(socketserver.BaseRequestHandler):
+    """Record of what programs other than Python ask for; nobody gets through."""
+
+    asked: ClassVar[list[str]] = []
+
+    def handle(self):
+        self.asked.append(self.request.recv(300).decode(errors="replace").split("\r\n")[0])
+        self.request.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+
+
+@pytest.fixture
+def proxy(monkeypatch) -> dict[str, str]:
+    """Variables of the environment that send every request to `Proxy`."""
+    monkeypatch.setattr(Proxy, "asked", [])
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+        yield dict.fromkeys(names, f"http://127.0.0.1:{server.server_address[1]}")
+        server.shutdown()
+
+
+def asked_for(told: Path) -> list[str]:
+    asked = [*Proxy.asked, *(told.read_text().splitlines() if told.is_file() else [])]
+    told.unlink(missing_ok=True)
+    return asked
+
+
+@pytest.mark.parametrize("logger", ["wandb", "tensorboard", "mlflow"])
+def test_a_logger_tells_nobody_unasked(logger, home, told, portraits, proxy, tmp_path, tally):
+    pytest.importorskip(logger)
+    options = [f"paths.data={portraits}", f"hydra.run.dir={tmp_path}/run", "trainer.max_epochs=1", f"logger={logger}"]
+    done = run(home, told, "train", *BRIEF, *options, **proxy)
+    lost = [] if done.returncode == 0 else [done.stderr[-300:]]
+    tally("verbs without network access", 1, [*lost, *asked_for(told)])
+
+
+def test_calibration_in_8_bits_tells_nobody(home, told, checkpoint, proxy, tmp_path, tally):
+    done = run(home, told, "export", "--ckpt", checkpoint, "--precision", "int8", "-o", tmp_path / "a.onnx", **proxy)
+    lost = [] if done.returncode == 0 else [done.stderr[-300:]]
+    tally("verbs without network access", 1, [*lost, *asked_for(told)])
+
+
+def test_the_page_tells_nobody(home, told, checkpoint, proxy, tally):
+    pytest.importorskip("gradio")
+    env = {key: value for key, value in environment().items() if key not in OURS}
+    env |= {"HOME": str(home), "PYTHONPATH": str(home / "site"), "P3M_TOLD": str(told), **proxy}
+    arguments = command(["demo", "--ckpt", checkpoint, "--device", "cpu"])
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as page:
+        address = page.stdout.readline()
+        assert address.startswith("http"), page.stderr.read()
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        lost = [] if b"Portrait matting" in opener.open(address.split()[0], timeout=60).read() else ["no page"]
+        time.sleep(3)  # for requests that other threads send
+        page.terminate()
+        page.communicate(timeout=60)
+    tally("verbs without network access", 1, [*lost, *asked_for(told)])
 
 
 def test_what_wants_the_network_says_what_it_wanted(home, told, portraits, tmp_path, tally):

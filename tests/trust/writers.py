@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from trainings import TRAININGS, write_given
 from brief_cycle import brief_cycle
 from brief_training import BRIEF
 from p3m_lightning import create_model
+from p3m_lightning.experiments.bench.tables import BEGIN, END
 from p3m_lightning.gan.generator import PREFIX, Generator
 
 GENERATOR = {"resolution": 16, "noise": 8, "latent": 16, "layers": 4, "margin": 2, "max_channels": 16}
@@ -20,6 +22,8 @@ BRIEFLY = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "data.tests.
 QUALITY = ["data.prepare.train=6", "data.prepare.test=2", "data.prepare.size=128", "data.holdout=2", "model.width=8"]
 QUALITY += ["data.train.transform.count=2", "data.eval_transform.count=2", "model.short_side=64", "data.batch_size=2"]
 QUALITY += ["data.num_workers=0", "trainer=cpu", "trainer.max_epochs=1", "callbacks.progress=null"]
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+BEFORE = f"before\n{BEGIN}\n{END}\n".encode()  # what is in a file that is to be replaced
 CELLS = ["models=[shared_matting]", "test_on=[B]"]
 CELLS += ['data_overrides=["data.num_workers=0","data.prepare=null","data.tests.P3M-500-P.limit=1","trainer=cpu"]']
 
@@ -33,6 +37,7 @@ def write_all_given(folder: Path, portraits: Path, checkpoint: Path) -> Path:
     torch.save({"config": {"generator": GENERATOR}, "state_dict": state}, folder / "generator.ckpt")
     state = {key.removeprefix("network."): value for key, value in create_model("vitmatte_small").state_dict().items()}
     torch.save(state, folder / "published.pth")
+    shutil.copytree(RESULTS, folder / "results")
     return folder
 
 
@@ -66,6 +71,12 @@ class Writer(NamedTuple):
     sizes: tuple[int, ...] = (0, 200)  # of files, in bytes, that are too small
     kilobytes: tuple[int, ...] = ()  # of disks that are too small
     targets: tuple[str, ...] = ()  # files that it replaces, which stay as they were
+    edits: bool = False  # its targets must be there
+
+
+def _bench(verb: str, *brief: object, sizes: tuple[int, ...] = (0, 100)) -> Writer:
+    """Return a benchmark that takes seconds and replaces its result."""
+    return Writer(lambda given, out: ["bench", verb, *brief, "-o", out], sizes, targets=(f"{verb}.json",))
 
 
 def _export(precision: str) -> Writer:
@@ -133,6 +144,7 @@ WRITERS = {
     "eval": Writer(_evaluation, (0, 4000), (16, 100)),
     "train, TensorBoard": Writer(lambda given, out: _training(given, out, "tensorboard"), (0, 6000), (16, 9000)),
     "train, W&B": Writer(lambda given, out: _training(given, out, "wandb"), (0, 6000), (16, 9000)),
+    "train, MLflow": Writer(lambda given, out: _training(given, out, "mlflow"), (0, 6000), (16, 9000)),
     "weights convert": Writer(
         lambda given, out: ["weights", "convert", "vitmatte_small", given / "published.pth", out / "w.safetensors"],
         (0, 100_000),
@@ -146,10 +158,15 @@ WRITERS = {
         ("w.safetensors",),
     ),
     **{f"export, {precision}": _export(precision) for precision in ("fp16", "int8")},
-    "bench photo": Writer(
-        lambda given, out: ["bench", "photo", "--height", 64, "--width", 64, "--repeats", 1, "-o", out],
-        (2100,),  # its photograph, in the folder for temporary files, takes less
-        targets=("photo.json",),
+    # 2100: its photograph, in the folder for temporary files, takes less
+    "bench photo": _bench("photo", "--height", 64, "--width", 64, "--repeats", 1, sizes=(2100,)),
+    "bench step": _bench("step", "--size", 64, "--repeats", 1, "--precisions", 32),
+    "bench tables": Writer(
+        lambda given, out: ["bench", "tables", "--results", given / "results", "--page", out / "page.md"],
+        (0, 1000),
+        (8,),
+        ("page.md",),
+        edits=True,
     ),
     "bench upsamplers": Writer(
         lambda given, out: [

@@ -1,6 +1,7 @@
 """The served page: uploads, files, memory, and cleanup at the end."""
 
 import logging
+import os
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -74,6 +75,21 @@ def test_uploads_are_gone_when_the_page_ends():
 def _one_example(folder):
     write_image(folder / "a.png", scene())
     return [folder / "a.png"]
+
+
+@pytest.mark.parametrize("direct", [None, "*", "example.org"])
+def test_a_proxy_does_not_keep_the_page_from_itself(direct, monkeypatch):
+    pytest.importorskip("gradio")
+    from p3m_lightning.web import serve
+
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, direct) if direct else monkeypatch.delenv(name, raising=False)
+    before = dict(os.environ)
+    with serve(predictors()) as address:
+        assert address.startswith("http://127.0.0.1")
+    assert dict(os.environ) == before
 
 
 def test_a_forwarded_host_is_not_reflected(client):

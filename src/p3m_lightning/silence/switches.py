@@ -8,6 +8,7 @@ SWITCHES = {
     "albumentations": {"NO_ALBUMENTATIONS_UPDATE": "1"},  # asks the package index for a newer version, on import
     "nncf": {"NNCF_CI": "1"},  # reports each use, by openvino_telemetry; read on import
     "wandb": {"WANDB_ERROR_REPORTING": "false"},  # sends errors to its makers, offline too
+    "mlflow": {"MLFLOW_DISABLE_TELEMETRY": "true"},  # reports calls; read on import
     "huggingface_hub": {
         "HF_HUB_DISABLE_TELEMETRY": "1",  # describes the machine in downloads; read on import
         "HF_HUB_DISABLE_UPDATE_CHECK": "1",

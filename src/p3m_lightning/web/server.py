@@ -88,8 +88,11 @@ def render_examples(folder: Path) -> list[Path]:
 
 @contextmanager
 def _settings(folder: str) -> Iterator[None]:
-    """Configure Gradio by its environment: the folder for files, and no telemetry."""
+    """Configure Gradio by its environment: the folder for files, no telemetry, and no proxy between it and itself."""
     wanted = {"GRADIO_TEMP_DIR": folder, "HF_HUB_OFFLINE": "1", **SWITCHES["gradio"], **SWITCHES["huggingface_hub"]}
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    if direct != "*":  # every host
+        wanted |= dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(filter(None, (direct, HOST))))
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:

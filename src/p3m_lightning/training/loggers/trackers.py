@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ from typing import Any
 from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
-from p3m_lightning.files import write_whole
+from p3m_lightning.files import unwritable, write_whole
 from p3m_lightning.schema import InputError
+from p3m_lightning.silence import hush
+from p3m_lightning.study import unwritable_database
 
 
 def require(package: str, logger: str) -> None:
@@ -48,7 +52,7 @@ class RunMLFlowLogger(MLFlowLogger):
         settings: further arguments of Lightning's `MLFlowLogger`.
 
     Raises:
-        InputError: MLflow is not installed.
+        InputError: MLflow is not installed, or the database cannot be written; so do the methods.
     """
 
     def __init__(
@@ -60,24 +64,68 @@ class RunMLFlowLogger(MLFlowLogger):
         **settings: Any,
     ) -> None:
         require("mlflow", "mlflow")
+        hush("mlflow")
         folder = Path(folder).absolute()
-        where = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
-        self._kept = folder / "mlflow_id.txt"
-        super().__init__(
-            experiment_name=experiment_name,
-            run_name=folder.name,
-            tracking_uri=where,
-            tags=dict.fromkeys(tags, "true"),
-            artifact_location=str(folder / "mlflow"),
-            run_id=self._kept.read_text().strip() if self._kept.is_file() else None,
-            **settings,
-        )
+        self._database, self._kept = folder / "mlflow.db", folder / "mlflow_id.txt"
+        where = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+        if not where:
+            _open_once(self._database)
+            where = f"sqlite:///{self._database}"
+        with self._naming_database():
+            super().__init__(
+                experiment_name=experiment_name,
+                run_name=folder.name,
+                tracking_uri=where,
+                tags=dict.fromkeys(tags, "true"),
+                artifact_location=str(folder / "mlflow"),
+                run_id=self._kept.read_text().strip() if self._kept.is_file() else None,
+                **settings,
+            )
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints a traceback, then raises
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """Return MLflow's client; the run is created at first use."""
-        client = super().experiment
+        with self._naming_database():
+            client = super().experiment
         if not self._kept.is_file():
             write_whole(self._kept, f"{self._run_id}\n".encode())
         return client
+
+    def log_hyperparams(self, params: Any) -> None:
+        """Log the configuration of the run."""
+        with self._naming_database():
+            super().log_hyperparams(params)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log scalars of a step."""
+        with self._naming_database():
+            super().log_metrics(metrics, step)
+
+    def finalize(self, status: str = "success") -> None:
+        """Record how the run ended."""
+        with self._naming_database():
+            super().finalize(status)
+
+    @contextmanager
+    def _naming_database(self) -> Iterator[None]:
+        """Turn what MLflow raises over a database that cannot be written into one line that names it."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:
+            told = unwritable_database(str(self._database), error)
+            if told is None:
+                raise
+            raise told from error
+
+
+def _open_once(database: Path) -> None:
+    """Open a file for writing; MLflow would try for a minute to open a database that it may not write."""
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        database.open("ab").close()
+    except OSError as error:
+        raise unwritable(database, error) from error
