@@ -233,7 +233,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             watch(importlib.import_module(name), atheris.instrument_func)
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(SEEDS[options.name](folder)):
+    with tempfile.TemporaryDirectory() as place:  # the folder may hold what an earlier run left
+        seeds = SEEDS[options.name](Path(place))
+    for number, seed in enumerate(seeds):
         assert len(seed) <= LONGEST, f"{options.name}: a seed of {len(seed)} bytes"
         (corpus / f"seed{number}").write_bytes(seed)
     settings = [f"-max_total_time={options.seconds:g}", f"-seed={options.seed}", f"-timeout={PATIENCE}"]
