@@ -120,6 +120,18 @@ def test_wrong_input_is_one_line_that_names_it(portraits, network, tmp_path, cap
     assert len(message.splitlines()) == 1
 
 
+@pytest.mark.parametrize("override", ["ckpt=nowhere", "paths.photographs=nowhere", "paths.backgrounds={data}/bgs"])
+def test_a_missing_file_or_folder_is_named_before_anything_is_rendered(network, tmp_path, capsys, override):
+    data = tmp_path / "data"
+    (data / "train" / "bg").mkdir(parents=True)
+    arguments = ["cycle", "experiment=cycle_synthetic", f"ckpt={network}", f"paths.run={tmp_path}/run"]
+    made = [f"paths.data={data}", f"prepare.data.root={tmp_path}/other", f"paths.faces={tmp_path}/faces"]
+    assert main([*arguments, *made, override.format(data=data)]) == 2
+    assert "no such" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+    assert not (tmp_path / "faces").exists()
+
+
 def test_measures_tell_a_portrait_from_failures():
     portrait = np.zeros((40, 40), np.float32)
     portrait[10:, 10:30] = 1

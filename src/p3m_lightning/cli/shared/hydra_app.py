@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 from p3m_lightning.cli.shared.processes import shared_run_folder
@@ -15,7 +16,7 @@ from p3m_lightning.configuration import compose, refuse_unread_keys, resolve
 from p3m_lightning.configuration.explanations import explained
 from p3m_lightning.configuration.quoting import with_quoted_paths
 from p3m_lightning.files import unwritable
-from p3m_lightning.messages import did_you_mean
+from p3m_lightning.messages import did_you_mean, no_such
 from p3m_lightning.schema import InputError
 
 CONFIG_PATH = "pkg://p3m_lightning.conf"
@@ -41,7 +42,9 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
         try:
             with read_write(cast(DictConfig, HydraConfig.get())):
                 HydraConfig.get().runtime.output_dir = shared_run_folder(own)
-            task(resolve(config, name))
+            settings = resolve(config, name)
+            _need_checkpoint(settings.get("ckpt"))
+            task(settings)
         except Exception as error:
             failures.append(error)  # raised outside of Hydra, which would print the overrides before the reason
         finally:
@@ -68,6 +71,12 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
         sys.argv = saved
     if failures:
         raise failures[0]
+
+
+def _need_checkpoint(path: str | None) -> None:
+    """Raise InputError if a checkpoint is missing: here, before torch is imported for seconds."""
+    if path and not Path(str(path)).exists():  # a name of digits is read as a number
+        raise InputError(no_such(str(path)))
 
 
 def show(

@@ -24,7 +24,7 @@ from p3m_lightning.inference import Predictor
 from p3m_lightning.inference.finder import Finder
 from p3m_lightning.inference.folder import predict_files
 from p3m_lightning.inference.matte import Products
-from p3m_lightning.messages import refuse_other_settings
+from p3m_lightning.messages import no_such, refuse_other_settings
 from p3m_lightning.progress import track
 from p3m_lightning.schema import InputError
 from p3m_lightning.training import evaluate, train
@@ -73,11 +73,13 @@ def run_cycle(config: Config) -> dict[str, Any]:
             config, key, {"start": "", "portraits": "", "mattes": ""}, folder
         )  # typos show now, not after hours of work
     refuse_changed_steps(config, folder, steps)
-    for node in filter(None, config["prepare"].values()):
+    if config["ckpt"] and not (folder / "start" / MARKER).is_file():
+        Predictor.from_checkpoint(config["ckpt"], "cpu", mode=None)
+    nodes = [node for node in config["prepare"].values() if node]
+    need_folders(config, [text for node in nodes for text in node.values() if isinstance(text, str)])
+    for node in nodes:
         build(node)
-    for place in ("data", "photographs", "backgrounds"):
-        if not Path(config["paths"][place]).is_dir():
-            raise InputError(f"paths.{place}: {config['paths'][place]}: no such folder")
+    need_folders(config)
     outcomes: dict[str, dict[str, Any]] = {}
     for number, (name, step) in enumerate(steps.items(), 1):
         title = f"step {number} of {len(steps)}, {name}: {step.says}"
@@ -94,6 +96,15 @@ def run_cycle(config: Config) -> dict[str, Any]:
     write_json(folder / "results.json", outcomes)
     write_report(config, folder, outcomes)
     return outcomes
+
+
+def need_folders(config: Config, made: Sequence[str] = ()) -> None:
+    """Raise an InputError for a folder that is missing, unless it lies in one that is about to be made."""
+    roots = [Path(root).absolute() for root in made]
+    for key in ("data", "photographs", "backgrounds"):
+        place = Path(config["paths"][key])
+        if not place.is_dir() and not any(place.absolute().is_relative_to(root) for root in roots):
+            raise InputError(f"paths.{key}: {no_such(place, 'folder')}")
 
 
 def refuse_changed_steps(config: Config, folder: Path, steps: Mapping[str, Step]) -> None:
@@ -116,7 +127,6 @@ def settings_of(config: Config, step: Step) -> dict[str, Any]:
 def start(config: Config, folder: Path, outcomes: Outcomes) -> dict[str, Any]:
     """Return the checkpoint to start with; train one if none was given."""
     if config["ckpt"]:
-        Predictor.from_checkpoint(config["ckpt"], "cpu", mode=None)  # errors show at once
         return {"checkpoint": str(config["ckpt"])}
     return trained(compose_step(config, "start", {}, folder), folder)
 
