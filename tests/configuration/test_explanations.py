@@ -1,6 +1,6 @@
 import pytest
 
-from p3m_lightning.configuration import compose
+from p3m_lightning.configuration import compose, compose_run
 from p3m_lightning.schema import InputError
 
 
@@ -39,3 +39,18 @@ def test_private_files_are_not_offered():
     with pytest.raises(InputError) as caught:
         compose("train", ["data=nothing_like_it"])
     assert "_base" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["experiment=distill_modnet"], "paths.images: not given; add paths.images=VALUE"),
+        (["experiment=p3m_fcp"], "faces.images: not given; add faces.images=VALUE"),  # other keys take its value
+        (["experiment=modnet_soc", "paths.images=x"], "init_from: not given; add init_from=CHECKPOINT"),
+        (["optimizer.lr=${learning_rate}"], "optimizer.lr: Interpolation key 'learning_rate' not found"),
+    ],
+)
+def test_a_key_without_a_value_is_named_with_what_to_add(overrides, message, tmp_path):
+    with pytest.raises(InputError) as caught:
+        compose_run("train", overrides, tmp_path)
+    assert str(caught.value) == message

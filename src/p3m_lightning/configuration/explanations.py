@@ -11,6 +11,8 @@ from p3m_lightning.messages import choose_from, did_you_mean
 
 _NO_KEY = re.compile(r"Could not override '([^']+)'\.")
 _NO_VALUE = re.compile(r"Error parsing override '([^'=]+)'\s*missing EQUAL")
+_NOT_GIVEN = re.compile(r"Missing mandatory value: (\S+)")
+_NO_CHECKPOINT = "Interpolation key 'give_a_checkpoint' not found"
 _NO_FILE = re.compile(r"Could not find '(?:([^']*)/)?([^'/]+)'")
 
 
@@ -35,8 +37,16 @@ def explained(error: BaseException, verb: str, compose: Callable[[Sequence[str]]
 
 
 def one_line(error: BaseException) -> str:
-    """Return the text of one of Hydra's multi-line errors in one line."""
-    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    """Return the text of one of Hydra's multi-line errors in one line that begins with the key."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    key = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), "")
+    text = "; ".join(line for line in lines if not line.startswith(("full_key:", "object_type=")))
+    if found := _NOT_GIVEN.search(text):
+        missing = found[1] if "interpolation" in text else key or found[1]
+        return f"{missing}: not given; add {missing}=VALUE"
+    if _NO_CHECKPOINT in text:
+        return f"{key}: not given; add {key}=CHECKPOINT"
+    return f"{key}: {text}" if key else text
 
 
 def _no_key(key: str, verb: str, compose: Callable[[Sequence[str]], Any], given: Sequence[str]) -> str:
