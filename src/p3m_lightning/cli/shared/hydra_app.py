@@ -43,7 +43,8 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
             with read_write(cast(DictConfig, HydraConfig.get())):
                 HydraConfig.get().runtime.output_dir = shared_run_folder(own)
             settings = resolve(config, name)
-            _need_checkpoint(settings.get("ckpt"))
+            if not settings.get("stages"):  # these take none, and say so
+                _need_checkpoint(settings.get("ckpt"))
             task(settings)
         except Exception as error:
             failures.append(error)  # raised outside of Hydra, which would print the overrides before the reason
