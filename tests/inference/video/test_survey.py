@@ -1,6 +1,8 @@
 """Lengths of videos, and signs of truncated ones; what is refused is in test_video.py."""
 
 import re
+from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import pytest
@@ -9,6 +11,8 @@ import torch
 from p3m_lightning import Predictor
 from p3m_lightning.inference.video import Product, matte_video
 from p3m_lightning.inference.video.reader import VideoReader
+from p3m_lightning.inference.video.streams import VideoError
+from p3m_lightning.inference.video.survey import survey
 from video_clips import RedIsAlpha, moving_disc, write_video
 
 torch.set_num_threads(1)
@@ -44,3 +48,18 @@ def test_the_length_of_a_video_that_begins_late(tmp_path):
     reader = VideoReader(source)
     assert reader.seconds == pytest.approx(0.16)
     assert reader.doubt == ""
+
+
+def test_a_container_that_cannot_be_read_on_is_named_before_it_is_decoded(tmp_path):
+    """Found by fuzzing: FFmpeg gives up in the middle of some damaged AVI files, which have no index."""
+
+    def demux(stream):
+        for number in range(2):
+            yield SimpleNamespace(size=9, pts=number, duration=1, time_base=Fraction(1, 4))
+        raise av.error.InvalidDataError(1, "Invalid data found")
+
+    path = tmp_path / "a.avi"
+    path.write_bytes(b"RIFF")
+    stream = SimpleNamespace(index_entries=[], frames=0)
+    with pytest.raises(VideoError, match=r"a\.avi: cannot be read after 0\.50 s \(Invalid data found\)$"):
+        survey(path, SimpleNamespace(demux=demux), stream)

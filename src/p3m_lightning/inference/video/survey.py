@@ -23,19 +23,24 @@ def survey(path: Path, container: av.container.InputContainer, stream: av.VideoS
     If the container has no index of its frames, the whole file is read, but not decoded.
 
     Raises:
-        VideoError: the file is truncated, which FFmpeg does not notice.
+        VideoError: the file is truncated, which FFmpeg does not notice, or damaged where it cannot continue.
     """
+    import av
+
     last = max((entry.pos + entry.size for entry in stream.index_entries), default=0) if stream.frames else 0
     if max(last, matroska_end(path)) > path.stat().st_size:
         raise VideoError(f"{path}: is truncated; its frames continue beyond the end of the file")
     if stream.frames:
         return stream.frames, 0.0, _declared_seconds(stream)
     count, begin, end = 0, float("inf"), 0.0
-    for packet in container.demux(stream):
-        count += packet.size > 0
-        if packet.pts is not None:
-            begin = min(begin, float(packet.pts * packet.time_base))
-            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    try:
+        for packet in container.demux(stream):
+            count += packet.size > 0
+            if packet.pts is not None:
+                begin = min(begin, float(packet.pts * packet.time_base))
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    except av.FFmpegError as error:
+        raise VideoError(f"{path}: cannot be read after {end:.2f} s ({error.strerror})") from None
     return (count, begin, end) if end else (count, 0.0, _declared_seconds(stream))
 
 
