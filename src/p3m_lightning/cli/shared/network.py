@@ -124,6 +124,7 @@ def published_network(name: str, weights: Path | None) -> MattingNetwork:
         load_reference_weights(net, read_weights(weights), str(weights))
     elif any(True for _ in net.parameters()):
         raise InputError(
-            f"--model {name}: also give --weights FILE, or use --ckpt PATH instead; `p3m weights list` shows published files"
+            f"--model {name}: also give --weights FILE, or use --ckpt PATH instead;"
+            " `p3m weights list` shows published files"
         )
     return net
