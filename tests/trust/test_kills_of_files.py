@@ -14,13 +14,12 @@ from processes import Zygote
 from test_disks import LATE, SINGLE, single_files, video
 from test_kills import SHARE, contents, write_given_pictures
 from verbs import LONG
-from writers import WRITERS, write_all_given
+from writers import BEFORE, WRITERS, write_all_given
 
 KILLS = max(2, round(10 * SHARE)) if LONG else 2  # of each verb
 LATE_KILLS = max(2, round(4 * SHARE))  # of those that take long before they write
 FURTHER = ("gan sample", "sweep wandb", "weights convert", "quality rank, maps", "video, pictures")
 CONTINUED = ("gan sample",)  # reads what an earlier run has left, so that must be its own
-BEFORE = b"the file before"
 
 
 @pytest.fixture(scope="module")

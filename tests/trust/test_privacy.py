@@ -22,7 +22,7 @@ from brief_training import BRIEF
 from p3m_lightning.images import write_image
 from p3m_lightning.synthetic import render_portrait
 
-pytestmark = pytest.mark.slow  # not in make test before all of it has been seen green
+pytestmark = pytest.mark.slow  # commands in processes of their own take minutes
 
 USER = "zzalice"
 OURS = ("WANDB_MODE", "NO_ALBUMENTATIONS_UPDATE", "HF_HUB_OFFLINE", "PYTEST_CURRENT_TEST", "CI")

@@ -41,9 +41,9 @@ def test_a_database_that_cannot_be_written_is_named_at_once(tmp_path, mlflow):
 
 
 def test_a_database_without_room_is_named(mlflow, tmp_path):
-    logger = RunMLFlowLogger(tmp_path / "run")
+    logger = RunMLFlowLogger(tmp_path / "run", tracking_uri=f"sqlite:///{tmp_path}/shared.db")
     logger.log_metrics({"loss": 3.0}, 0)
     full = OSError("(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT]")
     logger.experiment.log_batch = lambda **_: (_ for _ in ()).throw(full)
-    with pytest.raises(InputError, match=r"mlflow\.db cannot be written \(.*database or disk is full\); free some"):
+    with pytest.raises(InputError, match=r"shared\.db cannot be written \(.*database or disk is full\); free some"):
         logger.log_metrics({"loss": 2.0}, 1)

@@ -74,7 +74,7 @@ def run_cycle(config: Config) -> dict[str, Any]:
         )  # typos show now, not after hours of work
     refuse_changed_steps(config, folder, steps)
     if config["ckpt"] and not (folder / "start" / MARKER).is_file():
-        Predictor.from_checkpoint(config["ckpt"], "cpu", mode=None)
+        Predictor.from_checkpoint(config["ckpt"], "cpu", mode=None)  # a wrong one shows before anything is rendered
     nodes = [node for node in config["prepare"].values() if node]
     need_folders(config, [text for node in nodes for text in node.values() if isinstance(text, str)])
     for node in nodes:

@@ -16,7 +16,7 @@ from pytorch_lightning.loggers.logger import rank_zero_experiment
 from p3m_lightning.files import unwritable, write_whole
 from p3m_lightning.schema import InputError
 from p3m_lightning.silence import hush
-from p3m_lightning.study import unwritable_database
+from p3m_lightning.study import unwritable_database, without_password
 
 
 def require(package: str, logger: str) -> None:
@@ -52,7 +52,7 @@ class RunMLFlowLogger(MLFlowLogger):
         settings: further arguments of Lightning's `MLFlowLogger`.
 
     Raises:
-        InputError: MLflow is not installed, or the database cannot be written; so do the methods.
+        InputError: MLflow is not installed, or its database cannot be written; the methods raise the latter too.
     """
 
     def __init__(
@@ -66,11 +66,12 @@ class RunMLFlowLogger(MLFlowLogger):
         require("mlflow", "mlflow")
         hush("mlflow")
         folder = Path(folder).absolute()
-        self._database, self._kept = folder / "mlflow.db", folder / "mlflow_id.txt"
+        self._kept = folder / "mlflow_id.txt"
         where = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
         if not where:
-            _open_once(self._database)
-            where = f"sqlite:///{self._database}"
+            _open_once(folder / "mlflow.db")
+            where = f"sqlite:///{folder / 'mlflow.db'}"
+        self._database = without_password(where.removeprefix("sqlite:///"))
         with self._naming_database():
             super().__init__(
                 experiment_name=experiment_name,
@@ -116,7 +117,7 @@ class RunMLFlowLogger(MLFlowLogger):
         except InputError:
             raise
         except Exception as error:
-            told = unwritable_database(str(self._database), error)
+            told = unwritable_database(self._database, error)
             if told is None:
                 raise
             raise told from error
