@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from p3m_lightning.files import write_csv
 from p3m_lightning.metrics.report import metric_report
+from p3m_lightning.records import write_csv
 
 INFERENCE = {"_target_": "p3m_lightning.inference.infer", "mode": "resize"}
 

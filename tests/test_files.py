@@ -16,9 +16,8 @@ from p3m_lightning.files import (
     atomic_path,
     clear_leftovers,
     readable_bytes,
-    write_csv,
-    write_json,
 )
+from p3m_lightning.records import write_csv, write_json
 from p3m_lightning.schema import InputError
 
 HALF = """

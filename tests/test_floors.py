@@ -12,8 +12,8 @@ PACKAGE = Path(p3m_lightning.__file__).parent
 FLOORS = [
     {"schema"},
     {"files", "markdown", "messages", "progress", "silence"},
-    {"file_kinds", "images", "tables"},
-    {"ops", "landmarks", "parallel", "configuration", "study", "sheets"},
+    {"file_kinds", "images", "records", "tables"},
+    {"ops", "landmarks", "parallel", "configuration", "sheets"},
     {"losses", "metrics", "models", "synthetic"},
     {"data"},
     {"training", "inference", "privacy"},

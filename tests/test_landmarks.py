@@ -33,7 +33,7 @@ def test_a_folder_with_a_file_per_image_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not a readable JSON file"),
+        ("{", "cannot be read as JSON"),
         ("[]", "the form is"),
         ('{"landmarks": {"a": [[[1, 2]]]}}', r"a: face 0 is of shape \(1, 2\)"),
         ('{"landmarks": {"a": 3}}', "a: a list of faces"),

@@ -1,8 +1,7 @@
-"""Atomic writing of files, checks of disk space, and recognition of what a file is."""
+"""Atomic writing of files, removal of what killed runs left, and checks of disk space."""
 
 from __future__ import annotations
 
-import csv
 import errno
 import json
 import os
@@ -11,11 +10,11 @@ import shutil
 import tempfile
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -145,21 +144,6 @@ def atomic_folder(folder: Path, last: str) -> Iterator[Path]:
         raise unwritable(folder, error) from error
     finally:
         _remove(aside)
-
-
-def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Write `content` as indented JSON, atomically."""
-    with atomic_path(path) as aside:
-        aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write one line per row, `name` first; a key that a row lacks stays empty. Atomic."""
-    columns = list(dict.fromkeys(["name", *(key for row in rows for key in row)]))
-    with atomic_path(path) as aside, aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def prepare_folders(folders: Sequence[Path]) -> None:

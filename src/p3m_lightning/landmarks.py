@@ -12,7 +12,7 @@ import numpy as np
 
 from p3m_lightning.files import atomic_path
 from p3m_lightning.images import IMAGE_SUFFIXES
-from p3m_lightning.messages import no_such
+from p3m_lightning.records import read_tree
 from p3m_lightning.schema import InputError
 
 FaceFinder = Callable[[np.ndarray], list[np.ndarray]]
@@ -83,8 +83,8 @@ def read_landmarks(path: str | Path) -> dict[str, list[np.ndarray]]:
     """
     path = Path(path)
     if path.is_dir():
-        return {file.stem: _faces(_read_json(file), str(file)) for file in sorted(path.glob("*.json"))}
-    content = _read_json(path)
+        return {file.stem: _faces(read_tree(file, "JSON"), str(file)) for file in sorted(path.glob("*.json"))}
+    content = read_tree(path, "JSON", "check it with any editor of JSON")
     images = content.get("landmarks") if isinstance(content, dict) else None
     if not isinstance(images, dict):
         raise InputError(f'{path}: the form is {{"landmarks": {{"photo": [[[x, y], ... 68 points], ... faces]}}}}')
@@ -111,15 +111,6 @@ def write_landmarks(path: str | Path, landmarks: Landmarks, **other: object) -> 
 def rounded(faces: Sequence[np.ndarray]) -> list[list[list[float]]]:
     """Return faces, (68, 2) each, as lists for files, rounded to a tenth of a pixel, finer than any finder."""
     return [np.round(face, 1).tolist() for face in faces]
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(no_such(path)) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable JSON file ({error})") from None
 
 
 def _faces(faces: Any, where: str) -> list[np.ndarray]:

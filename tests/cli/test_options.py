@@ -75,3 +75,20 @@ def test_a_wrong_call_is_one_line_with_what_was_meant(words, message, capsys):
         main(words)
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+def test_photographs_may_stand_on_both_sides_of_an_option(tmp_path, capsys):
+    first = tmp_path / "first.jpg"
+    Image.new("RGB", (8, 8)).save(first)
+    assert main(["predict", str(first), "-o", str(tmp_path), str(tmp_path / "second.jpg")]) == 2
+    assert "second.jpg: no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["video", "a.mp4", "-o", "b.mp4", "c.mp4"], ["predict", "a.jpg", "-o", "b", "c.jpg", "--nope"]]
+)
+def test_what_no_argument_takes_is_refused(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert "unrecognized arguments" in capsys.readouterr().err

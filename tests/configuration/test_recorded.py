@@ -3,7 +3,7 @@
 import pytest
 
 from p3m_lightning.configuration import current_targets
-from p3m_lightning.configuration.recorded import BUILDABLE, DEEPEST, build_recorded, verify_recorded, verify_shapes
+from p3m_lightning.configuration.recorded import BUILDABLE, build_recorded, verify_recorded
 from p3m_lightning.schema import InputError
 
 INFER = "p3m_lightning.inference.infer"
@@ -46,26 +46,6 @@ def test_a_name_can_be_added():
 def test_arguments_that_do_not_fit_are_told_in_one_line():
     with pytest.raises(InputError, match=r"^a\.ckpt: its configuration cannot be built"):
         build_recorded({"_target_": "p3m_lightning.data.datasets.MattingDataset", "no_such": 1}, "a.ckpt")
-
-
-def test_shapes_are_compared_where_there_is_something():
-    shapes = {"": dict, "a": dict | None, "a.*.b": int | float, "c.*": str}
-    for tree in ({}, {"a": None}, {"a": {"x": {"b": 1}, "y": {}}}, {"c": ["x"]}, {"c": {"k": "x"}}):
-        verify_shapes(tree, shapes, "a.json")
-    for tree in ([], {"a": []}, {"a": {"x": {"b": "1"}}}, {"c": [1]}):
-        with pytest.raises(InputError, match=r"^a\.json: .* which is invalid"):
-            verify_shapes(tree, shapes, "a.json")
-
-
-def test_what_unfolds_without_end_is_refused():
-    circle: list = []
-    circle.append(circle)
-    laughs: list = ["x"]
-    for _ in range(DEEPEST - 2):
-        laughs = [laughs, laughs]
-    for tree in (circle, laughs):
-        with pytest.raises(InputError, match=r"^a\.yaml: holds more than"):
-            verify_shapes(tree, {}, "a.yaml")
 
 
 def test_targets_that_are_no_names_are_left_as_they_are_for_who_refuses_them():

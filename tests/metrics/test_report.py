@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from p3m_lightning.files import write_csv, write_json
 from p3m_lightning.metrics.report import keys_of, metric_report, worst_first
+from p3m_lightning.records import write_csv, write_json
 
 
 @pytest.fixture

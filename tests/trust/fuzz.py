@@ -129,6 +129,21 @@ def runs() -> Read:
     return read
 
 
+def records() -> Read:
+    from own_records import whole_records, write_record
+    from seeds import APART
+
+    kinds = list(whole_records().values())
+
+    def read(content: bytes, path: Path) -> None:
+        files, read_kind = kinds[content[0] % len(kinds)] if content else kinds[0]
+        folder = write_record(path.with_suffix(".record"), dict(zip(files, content[1:].split(APART), strict=False)))
+        allowing(read_kind, folder)
+        shutil.rmtree(folder)
+
+    return read
+
+
 def landmarks() -> Read:
     from p3m_lightning.landmarks import read_landmarks
 
@@ -173,10 +188,8 @@ def careless() -> Read:
     return lambda content, path: json.loads(content)["landmarks"]
 
 
-READERS: dict[str, Callable[[], Read]] = {
-    read.__name__: read
-    for read in (images, mattes, tiffs, checkpoints, pickles, packs, runs, landmarks, cards, programs, onnx, videos)
-}
+ATTACKED = (images, mattes, tiffs, checkpoints, pickles, packs, runs, records, landmarks, cards, programs, onnx, videos)
+READERS: dict[str, Callable[[], Read]] = {read.__name__: read for read in ATTACKED}
 """Readers to attack; each imports only what it needs, so that the fuzzer instruments no more than that."""
 
 
@@ -224,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         READERS[options.name]()(options.file.read_bytes(), target)
         return
     import atheris
-    from seeds import SEEDS
+    from seeds import SEEDS, TEXTS, write_tokens
 
     with atheris.instrument_imports(include=["p3m_lightning"]):
         read = (READERS | {"careless": careless})[options.name]()
@@ -239,6 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         assert len(seed) <= LONGEST, f"{options.name}: a seed of {len(seed)} bytes"
         (corpus / f"seed{number}").write_bytes(seed)
     settings = [f"-max_total_time={options.seconds:g}", f"-seed={options.seed}", f"-timeout={PATIENCE}"]
+    settings += [f"-dict={write_tokens(folder / 'tokens')}"] if options.name in TEXTS else []
     settings += [f"-rss_limit_mb={MEMORY}", f"-max_len={LONGEST}", "-print_final_stats=1", "-len_control=0"]
     atheris.Setup([sys.argv[0], str(corpus), f"-artifact_prefix={folder}/", *settings], lambda c: read(c, target))
     atheris.Fuzz()

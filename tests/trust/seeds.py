@@ -146,6 +146,13 @@ def run_seeds(folder: Path) -> list[bytes]:
     return [APART.join((run / name).read_bytes() for name in names)]
 
 
+def record_seeds(folder: Path) -> list[bytes]:
+    from own_records import whole_records
+
+    kinds = whole_records().values()
+    return [bytes([k]) + APART.join(kind.files.values()) for k, kind in enumerate(kinds)]
+
+
 def landmark_seeds(folder: Path) -> list[bytes]:
     faces = [[[k, k + 1] for k in range(68)]]
     return [json.dumps({"landmarks": {"a": faces, "b.jpg": []}}).encode(), b'{"landmarks": {"a": [[[1, 2]]]}}']
@@ -213,6 +220,20 @@ def video_seeds(folder: Path) -> list[bytes]:
     return found
 
 
+TEXTS = ("runs", "records", "landmarks", "cards")
+"""Readers whose input is text, mostly."""
+TOKENS = ("!!timestamp ", "!!int ", "!!bool ", "!!float ", "!!binary ", "!!set ", "!!omap ", "!!null ", "<<: ", "? ")
+TOKENS += ("&a ", "*a", "- ", ": ", "null", "true", "NaN", "-Infinity", "1e400", "2001-01-01", "{}", "[]", "\\ud800")
+"""Words of YAML and JSON, which chance would take long to spell."""
+
+
+def write_tokens(path: Path) -> Path:
+    """Write `TOKENS` as a dictionary for libFuzzer."""
+    lines = ('"' + "".join(f"\\x{byte:02x}" for byte in token.encode()) + '"' for token in TOKENS)
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
 SEEDS = {
     "images": photograph_seeds,
     "mattes": matte_seeds,
@@ -221,6 +242,7 @@ SEEDS = {
     "pickles": pickle_seeds,
     "packs": pack_seeds,
     "runs": run_seeds,
+    "records": record_seeds,
     "landmarks": landmark_seeds,
     "careless": landmark_seeds,
     "cards": card_seeds,

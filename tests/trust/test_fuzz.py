@@ -13,7 +13,8 @@ from pathlib import Path
 import av
 import pytest
 from fuzz import READERS, fuzz
-from seeds import tiny_onnx
+from own_records import whole_records
+from seeds import APART, tiny_onnx
 from verbs import LONG
 
 from p3m_lightning.inference.video.reader import VideoReader
@@ -91,6 +92,12 @@ def video_with_a_long_header(folder: Path) -> bytes:
     return magic + (0x4000 | size + len(padding)).to_bytes(2, "big") + rest[:size] + padding + rest[size:]
 
 
+def stage_with_a_column_of_no_encoding() -> bytes:
+    kinds = list(whole_records())
+    results, metrics = whole_records()["stage of a training"].files.values()
+    return bytes([kinds.index("stage of a training")]) + results + APART + metrics.replace(b"val/sad", b"v\xb5")
+
+
 FOUND = {
     "a palette that is missing": ("mattes", lambda _: png_without_a_palette()),
     "a header of Matroska longer than others": ("videos", video_with_a_long_header),
@@ -99,6 +106,9 @@ FOUND = {
     "metadata of no encoding": ("onnx", lambda _: tiny_onnx("TEXT").replace(b"TEXT", b"\xff\xfe\xfd\xfc")),
     "a frame an hour": ("videos", video_of_a_frame_an_hour),
     "a title of no encoding": ("videos", video_with_a_title_of_no_encoding),
+    "a value that YAML cannot make": ("cards", lambda _: b"name: !!bool x\n"),
+    "a run whose value YAML cannot make": ("runs", lambda _: b"a: !!timestamp b\n--8<--\n{}"),
+    "metrics with a name of no encoding": ("records", lambda _: stage_with_a_column_of_no_encoding()),
     "a date that is none": ("cards", lambda _: b"a: 2001-99-99\n"),
     "a deep list": ("landmarks", lambda _: b"[" * 100_000),
     "a number beyond floats": ("landmarks", lambda _: b'{"landmarks": {"a": [[[1%s, 1]]]}}' % (b"0" * 400)),

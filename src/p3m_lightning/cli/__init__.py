@@ -144,6 +144,19 @@ class Parser(argparse.ArgumentParser):
         """Return the names of all options."""
         return [option for action in self._actions for option in action.option_strings]
 
+    def take(self, words: list[str], options: argparse.Namespace) -> bool:
+        """Append `words`, which stood after an option, to the argument that takes any number; False if none does.
+
+        argparse fills such an argument from its first words only: in `a.jpg -o out b.jpg`, `b.jpg` would be refused.
+        """
+        lists = [action for action in self._actions if not action.option_strings and action.nargs in ("*", "+")]
+        if not lists or any(word.startswith("-") for word in words):
+            return False
+        kind = lists[-1].type
+        taken = [kind(word) if callable(kind) else word for word in words]
+        setattr(options, lists[-1].dest, [*(getattr(options, lists[-1].dest) or []), *taken])
+        return True
+
     def error(self, message: str) -> NoReturn:
         """Print `message` with a suggestion and exit with code 2."""
         from p3m_lightning.messages import did_you_mean
@@ -206,7 +219,7 @@ def _limit_megapixels(arguments: list[str]) -> list[str]:
     return rest
 
 
-def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+def build_parser(arguments: Sequence[str]) -> Parser:
     """Return the parser of `p3m`; only the verb in `arguments` is imported and gets its options."""
     parser = Parser(
         prog="p3m",
@@ -229,8 +242,9 @@ def _run(arguments: list[str]) -> int:
 
         arguments = dashed_as_overrides(arguments)
     options, unknown = build_parser(arguments).parse_known_args(arguments)
-    if unknown:
-        getattr(options, "parser", build_parser(())).error(f"unrecognized arguments: {' '.join(unknown)}")
+    parser = getattr(options, "parser", None) or build_parser(())
+    if unknown and not parser.take(unknown, options):
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if options.version:
         from p3m_lightning import __version__
 

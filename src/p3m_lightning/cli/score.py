@@ -115,7 +115,7 @@ def _trimap_origin(options: argparse.Namespace) -> str:
 
 
 def _write(options: argparse.Namespace, reports: Mapping[str, dict[str, Any]], skipped: Mapping[str, str]) -> None:
-    from p3m_lightning.files import write_csv, write_json
+    from p3m_lightning.records import write_csv, write_json
 
     (first, report), *others = reports.items()
     extra = {"convention": first, "trimaps": _trimap_origin(options), "skipped": dict(skipped)}

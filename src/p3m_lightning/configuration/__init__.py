@@ -11,6 +11,7 @@ from typing import Any, cast
 from p3m_lightning.configuration.added_keys import refuse_unread
 from p3m_lightning.configuration.explanations import explained, one_line
 from p3m_lightning.configuration.hydra_keys import refuse_unread_by_hydra
+from p3m_lightning.configuration.own_files import naming_broken_files
 from p3m_lightning.configuration.quoting import with_quoted_paths
 from p3m_lightning.schema import InputError
 
@@ -47,7 +48,7 @@ def compose(verb: str, overrides: Sequence[str]) -> Any:
     from hydra.errors import HydraException
 
     try:
-        with initialize_config_module("p3m_lightning.conf", version_base="1.3"):
+        with naming_broken_files(overrides), initialize_config_module("p3m_lightning.conf", version_base="1.3"):
             return hydra_compose(verb, overrides=with_quoted_paths(overrides), return_hydra_config=True)
     except HydraException as error:
         raise InputError(explained(error, verb, partial(compose, verb), overrides)) from error

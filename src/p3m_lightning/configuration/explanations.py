@@ -26,6 +26,8 @@ def explained(error: BaseException, verb: str, compose: Callable[[Sequence[str]]
         given: the overrides.
     """
     text = str(error)
+    if not text and error.__cause__:
+        return one_line(error.__cause__)
     if found := _NO_KEY.search(text):
         return _no_key(found[1], verb, compose, given)
     if found := _NO_VALUE.search(text):

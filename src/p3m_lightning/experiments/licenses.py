@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from p3m_lightning.configuration import current_targets
-from p3m_lightning.configuration.recorded import verify_shapes
 from p3m_lightning.data.cards import DATASETS, TERMS
 from p3m_lightning.experiments.packages import license_of
 from p3m_lightning.messages import no_such
@@ -20,6 +16,7 @@ from p3m_lightning.models.box import BOX, BOX_FILE
 from p3m_lightning.models.checkpoints import PUBLISHED, PublishedCheckpoint
 from p3m_lightning.models.encoders.pretrained import pretraining
 from p3m_lightning.models.weights import SHAPES, read_checkpoint
+from p3m_lightning.records import read_record
 from p3m_lightning.schema import InputError
 
 RESEARCH = r"research|non-?commercial|\bNC\b"
@@ -167,7 +164,7 @@ def _trainings(config: Mapping[str, Any], path: Path) -> Iterator[Mapping[str, A
     """Yield the trainings behind a run: its stages, and the checkpoints that it started from, as long as they exist."""
     yield config
     for stage in sorted(path.glob("stages/*/config.yaml")) if path.is_dir() else ():
-        yield _read_yaml(stage)
+        yield _read_config(stage)
     visited: set[str] = set()
     start = config.get("ckpt") if "loss" not in config else config.get("init_from")
     while start and start not in visited and Path(start).is_file():
@@ -180,25 +177,13 @@ def _trainings(config: Mapping[str, Any], path: Path) -> Iterator[Mapping[str, A
 def _read_folder(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, str]]:
     if not (folder / "config.yaml").is_file():
         raise InputError(f"{folder}: not a run folder (there is no config.yaml in it)")
-    config = _read_yaml(folder / "config.yaml")
-    try:
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        verify_shapes(results, {"": dict, "versions": dict, "versions.*": str}, f"{folder}: results.json")
-    except FileNotFoundError:  # the run has not finished
+    config = _read_config(folder / "config.yaml")
+    if not (folder / "results.json").is_file():  # the run has not finished
         return config, {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{folder}: results.json cannot be read ({' '.join(str(error).split())[:160]})") from None
+    results = read_record(folder / "results.json", {"versions": dict, "versions.*": str})
     return config, results.get("versions", {})
 
 
-def _read_yaml(file: Path) -> Mapping[str, Any]:
-    try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
-        verify_shapes(
-            config, SHAPES | {"": dict, "model": dict | None, "callbacks": dict | None, "ckpt": str | None}, str(file)
-        )
-    except InputError:
-        raise
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{file}: cannot be read ({' '.join(str(error).split())[:160]})") from None
-    return current_targets(config)
+def _read_config(file: Path) -> Mapping[str, Any]:
+    shapes = SHAPES | {"model": dict | None, "callbacks": dict | None, "ckpt": str | None}
+    return current_targets(read_record(file, shapes))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,18 +9,16 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-import yaml
-
 from p3m_lightning.configuration import current_targets
 from p3m_lightning.configuration.places import without_places
-from p3m_lightning.configuration.recorded import verify_shapes
 from p3m_lightning.experiments.conditions import GIVEN
+from p3m_lightning.messages import printable
 from p3m_lightning.metrics.report import Row
+from p3m_lightning.records import read_record, read_rows
 from p3m_lightning.schema import InputError
 
-CONFIG = {"": dict, "model": dict | None, "paths": dict, "data": dict | None}
+CONFIG = {"model": dict | None, "paths": dict, "data": dict | None}
 RESULTS = {
-    "": dict,
     "sets": dict,
     "sets.*": dict,
     "inference": dict,
@@ -36,8 +32,8 @@ RESULTS = {
     "data": dict,
     "data.*": dict,
 }
+NEEDED = ("sets", "inference", "inference.mode", "seed", "seconds")
 REPORT = {
-    "": dict,
     "images": list,
     "images.*": dict,
     "images.*.*": str | int | float,
@@ -45,8 +41,12 @@ REPORT = {
     "images.*.sad": int | float,
     "definition": dict,
     "definition.*": str,
+    "convention": str,
+    "skipped": dict,
 }
-"""Types of the values read from the files of a run folder."""
+"""Types of the values read from the files of a run folder, and what its results must have."""
+
+AGAIN = "run it again"
 
 Curve = list[tuple[int, float]]
 """Step and value."""
@@ -77,17 +77,15 @@ class Run:
         path = self.folder / "metrics.csv"
         if not path.is_file():
             return {}
+        cure = "delete it or run again"
         found: dict[str, Curve] = {}
-        try:
-            with path.open(newline="") as file:
-                for row in csv.DictReader(file):
-                    for key, value in row.items():
-                        if value and key not in ("step", "epoch"):
-                            found.setdefault(key, []).append((int(row["step"]), float(value)))
-        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            raise InputError(
-                f"{path}: not the metrics of a training ({_told(error)}); delete it or run again"
-            ) from None
+        for row in read_rows(path, ["step"], cure):
+            for key, value in row.items():
+                if value and key not in ("step", "epoch"):
+                    try:
+                        found.setdefault(key, []).append((int(row["step"]), float(value)))
+                    except ValueError as error:
+                        raise InputError(f"{path}: not the metrics of a training ({error}); {cure}") from None
         return found
 
     def matte(self, test: str, stem: str) -> Path | None:
@@ -131,25 +129,11 @@ def read_run(folder: Path, label: str) -> Run:
         raise InputError(f"{folder}: not a run folder (there is no config.yaml in it)")
     if not (folder / "results.json").is_file():
         raise InputError(f"{folder}: no results.json, so the run did not finish; score its checkpoint with p3m eval")
-    try:
-        config = yaml.safe_load((folder / "config.yaml").read_text())
-        verify_shapes(config, CONFIG, f"{folder}: config.yaml")
-        results = json.loads((folder / "results.json").read_text())
-        verify_shapes(results, RESULTS, f"{folder}: results.json")
-        lacking = sorted({"sets", "inference", "seed", "seconds"} - results.keys())
-        if lacking or "mode" not in results["inference"]:
-            raise KeyError(", ".join(lacking or ["inference.mode"]))
-        reports = {name: json.loads((folder / f"metrics_{name}.json").read_text()) for name in results["sets"]}
-        for name, report in reports.items():
-            verify_shapes(report, REPORT, f"{folder}: metrics_{name}.json")
-        if not all(report["images"] for report in reports.values()):
-            raise ValueError("a test set without images")
-        images = {name: {row["name"]: _numbers(row) for row in report["images"]} for name, report in reports.items()}
-        definition = {key: text for report in reports.values() for key, text in report["definition"].items()}
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{folder}: its results cannot be read ({_told(error)}); run it again") from None
+    config = read_record(folder / "config.yaml", CONFIG, cure=AGAIN)
+    results = read_record(folder / "results.json", RESULTS, NEEDED, AGAIN)
+    reports = {name: _read_report(folder / f"metrics_{name}.json", AGAIN) for name in results["sets"]}
+    images = {name: _rows(report, folder / f"metrics_{name}.json", AGAIN) for name, report in reports.items()}
+    definition = {key: text for report in reports.values() for key, text in report["definition"].items()}
     return Run(label, folder, current_targets(config), results, images, definition)
 
 
@@ -162,19 +146,11 @@ def read_scores(path: Path, label: str) -> Run:
     Raises:
         InputError: another kind of file, or scores by a convention other than P3M's.
     """
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        verify_shapes(report, REPORT | {"convention": str, "skipped": dict}, str(path))
-        if report["convention"] != "p3m":
-            raise InputError(f"{path}: scored by the convention {report['convention']}; score with --conventions p3m")
-        images = {row["name"]: _numbers(row) for row in report["images"]}
-        definition = report["definition"]
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not a file of p3m score --json ({_told(error)})") from None
-    if not images:
-        raise InputError(f"{path}: holds no scores")
+    cure = "give a file of p3m score --json"
+    report = _read_report(path, cure, ["convention"])
+    if report["convention"] != "p3m":
+        raise InputError(f"{path}: scored by the convention {report['convention']}; score with --conventions p3m")
+    images, definition = _rows(report, path, cure), report["definition"]
     results = {"sets": {}, "inference": {"mode": GIVEN}, "checkpoint": path.name, "experiment": "p3m score"}
     return Run(label, path.parent, {"model": {"title": "a folder of mattes"}}, results, {"": images}, definition)
 
@@ -209,16 +185,21 @@ def with_sets(runs: Sequence[Run]) -> list[Run]:
     return named
 
 
-def _numbers(row: Row) -> Row:
-    """Return the row of an image, whose values must be finite numbers, `sad` among them."""
-    if not all(math.isfinite(value) for key, value in row.items() if key != "name") or "sad" not in row:
-        raise ValueError(f"{row['name']}: its values are not numbers")
-    return row
+def _read_report(path: Path, cure: str, needed: Sequence[str] = ()) -> dict[str, Any]:
+    return read_record(path, REPORT, ["images", "images.*.name", "images.*.sad", "definition", *needed], cure)
 
 
-def _told(error: Exception) -> str:
-    reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split()) or "too deep"
-    return reason[:200]
+def _rows(report: Mapping[str, Any], path: Path, cure: str) -> dict[str, Row]:
+    """Return the rows of a report by name; their values must be finite numbers."""
+    if not report["images"]:
+        raise InputError(f"{path}: holds no scores; {cure}")
+    rows: dict[str, Row] = {}
+    for row in report["images"]:
+        values = [value for key, value in row.items() if key != "name"]
+        if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+            raise InputError(f"{path}: {printable(row['name'])}: its values are not numbers; {cure}")
+        rows[row["name"]] = row
+    return rows
 
 
 def common_sets(runs: Sequence[Run], only: str | None = None) -> dict[str, list[str]]:

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from pytorch_lightning import Trainer, seed_everything
 
 from p3m_lightning.configuration.trainer_keys import seed_of
-from p3m_lightning.files import write_json
 from p3m_lightning.gan.callbacks import best_of, measured
 from p3m_lightning.gan.generator import load_generator
 from p3m_lightning.gan.module import StyleMatteGANModule
+from p3m_lightning.records import write_json
 from p3m_lightning.tables import print_table
 from p3m_lightning.training.optimization.compilation import prepare_compiling
 from p3m_lightning.training.results import provenance, save_config

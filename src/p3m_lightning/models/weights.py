@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from p3m_lightning.configuration import current_targets
-from p3m_lightning.configuration.recorded import verify_shapes
 from p3m_lightning.file_kinds import weights_format
 from p3m_lightning.files import atomic_path, with_sorted_notes
 from p3m_lightning.messages import no_such, shortened
 from p3m_lightning.models.keymaps import ENCODER_MAPS, KEY_MAPS, KeyMap
+from p3m_lightning.records import verify_shapes
 from p3m_lightning.schema import InputError
 
 Weights = Mapping[str, Tensor]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from p3m_lightning.landmarks import read_landmarks, rounded, write_landmarks
 from p3m_lightning.messages import refuse_other_settings
+from p3m_lightning.records import read_record
 from p3m_lightning.schema import InputError
 
 OBFUSCATED = "obfuscated"
@@ -57,6 +58,21 @@ class Entry:
         default_factory=list
     )  # how each face was found; empty if landmarks were given
     reason: str | None = None  # of a failure
+
+
+SHAPES: dict[str, Any] = {
+    "settings": dict,
+    "images": dict,
+    "images.*": dict,
+    "images.*.file": str,
+    "images.*.status": str,
+    "images.*.given": bool,
+    "images.*.stamp": list,
+    "images.*.found": list,
+    "images.*.found.*": dict,
+}
+NEEDED = ("settings", "images", "images.*.found.*.detector", "images.*.found.*.where")
+"""Types of the values in a report, and what it must have."""
 
 
 def found_by(entries: Iterable[Entry]) -> dict[str, int]:
@@ -128,14 +144,14 @@ class Report:
         self.saved = time.monotonic()
 
     def _resume(self) -> None:
+        cure = "move it away or use --overwrite"
+        content = read_record(self.path, SHAPES, NEEDED, cure)
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-            before = content["settings"]
             self.entries = {stem: Entry(**entry) for stem, entry in content["images"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise InputError(f"{self.path}: not a report of this command; move it away or use --overwrite") from None
+        except TypeError:
+            raise InputError(f"{self.path}: not a report of this command; {cure}") from None
         self.landmarks = read_landmarks(self.path)
-        recorded = {key: before.get(key) for key in self.settings}
+        recorded = {key: content["settings"].get(key) for key in self.settings}
         refuse_other_settings(self.path, recorded, self.settings, "use --overwrite or another folder")
 
     def __enter__(self) -> Report:

@@ -10,7 +10,6 @@ from typing import Any, cast
 from pytorch_lightning import seed_everything
 
 from p3m_lightning.configuration.trainer_keys import seed_of
-from p3m_lightning.files import write_json
 from p3m_lightning.messages import whole_number
 from p3m_lightning.models.box import load_box
 from p3m_lightning.models.p3mnet import P3MNet
@@ -18,6 +17,7 @@ from p3m_lightning.models.weights import save_weights
 from p3m_lightning.quality.judge import load_head
 from p3m_lightning.quality.module import QualityModule
 from p3m_lightning.quality.network import create_head
+from p3m_lightning.records import write_json
 from p3m_lightning.training.results import data_fingerprints, provenance, save_config
 from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build, build_trainer, chosen_checkpoint, fit

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from p3m_lightning.files import atomic_path, clear_leftovers, write_json
+from p3m_lightning.files import atomic_path, clear_leftovers
 from p3m_lightning.images import write_image
 from p3m_lightning.landmarks import rounded
 from p3m_lightning.messages import refuse_other_settings
@@ -17,6 +17,7 @@ from p3m_lightning.ops.faces import obfuscate
 from p3m_lightning.ops.matting import trimap_from_alpha
 from p3m_lightning.parallel import check_workers, run_parallel
 from p3m_lightning.progress import track
+from p3m_lightning.records import read_record, write_json
 from p3m_lightning.schema import FOREGROUND, UNKNOWN, InputError
 from p3m_lightning.synthetic.person.figure import FRAMINGS
 from p3m_lightning.synthetic.portrait import Portrait, render_portrait
@@ -165,10 +166,9 @@ def _claim(root: Path, parameters: dict[str, Any], overwrite: bool) -> None:
 
 def _read_manifest(path: Path) -> dict[str, object]:
     try:
-        found = json.loads(path.read_text())
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {}
+        return read_record(path, {})
+    except InputError:  # refused, or overwritten, as one of other settings is
+        return {}
 
 
 def _render(task: _Task) -> None:

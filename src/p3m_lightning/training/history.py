@@ -6,17 +6,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from p3m_lightning.configuration import current_targets
 from p3m_lightning.configuration.places import without_places
-from p3m_lightning.configuration.recorded import verify_shapes
 from p3m_lightning.data.cards import DATASETS
 from p3m_lightning.data.storage.layout import split_folder
 from p3m_lightning.models.checkpoints import PUBLISHED
 from p3m_lightning.models.encoders.pretrained import pretraining
 from p3m_lightning.models.external import EXTERNAL, card_of_weights
 from p3m_lightning.models.weights import SHAPES, read_checkpoint
+from p3m_lightning.records import read_record
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.quoted_figures import figures_of_recipe
 
@@ -77,9 +75,8 @@ def with_local_places(config: dict[str, Any], ckpt: str | Path) -> dict[str, Any
     run = Path(ckpt).resolve().parent.parent
     for beside in (run / "config.yaml", *sorted(run.glob("stages/*/config.yaml"))):
         try:
-            local = current_targets(yaml.safe_load(beside.read_text(encoding="utf-8")))
-            verify_shapes(local, SHAPES | {"": dict}, str(beside))
-        except (OSError, ValueError, RecursionError, yaml.YAMLError, InputError):
+            local = current_targets(read_record(beside, SHAPES | {"paths": dict}))
+        except InputError:
             continue
         if without_places(local, local.get("paths", {})) == config:
             return local

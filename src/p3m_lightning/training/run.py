@@ -20,13 +20,13 @@ from p3m_lightning.configuration.prepared import verify_prepared
 from p3m_lightning.configuration.recorded import verify_recorded
 from p3m_lightning.configuration.trainer_keys import seed_of, verify_length, verify_trainer
 from p3m_lightning.data.datamodule import MattingDataModule
-from p3m_lightning.files import write_csv, write_json
 from p3m_lightning.metrics.report import metric_report
 from p3m_lightning.models import create_model, load_model, load_reference_weights, without_start
 from p3m_lightning.models.blocks import MattingNetwork
 from p3m_lightning.models.external import EXTERNAL, External
 from p3m_lightning.models.external.evaluation import external_net, with_card
 from p3m_lightning.models.weights import read_checkpoint, read_weights
+from p3m_lightning.records import write_csv, write_json
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.callbacks.base import RunCallback, callbacks_of
 from p3m_lightning.training.callbacks.interrupt import StopBetweenBatches

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 import time
@@ -11,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from p3m_lightning.files import atomic_path, write_json
+from p3m_lightning.files import atomic_path
+from p3m_lightning.records import read_record, read_rows, write_json
+from p3m_lightning.schema import InputError
 
 RESULTS = "results.json"
 METRICS = "metrics.csv"
@@ -38,12 +39,22 @@ def record_stages(
     join_metrics([(name, path / METRICS) for name, path in stages], folder / METRICS)
     records = []
     for name, path in stages:
-        own = json.loads((path / RESULTS).read_text())
+        own = read_results(path)
         kept = {key: own[key] for key in ("sets", "checkpoint", "seconds")}
         records.append({"name": name, "folder": str(path.relative_to(folder)), **kept})
     whole = {**results, "stages": records, "seconds": round(time.time() - started, 1)}
     write_json(folder / RESULTS, whole)
     return whole
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """Return the scores, the checkpoint and the seconds of a finished stage.
+
+    Raises:
+        InputError: its results are damaged.
+    """
+    shapes = {"sets": dict, "checkpoint": str, "seconds": int | float}
+    return read_record(folder / RESULTS, shapes, list(shapes), "delete it to score this stage again")
 
 
 def place(source: Path, target: Path) -> None:
@@ -64,16 +75,17 @@ def join_metrics(tables: Sequence[tuple[str, Path]], target: Path) -> None:
     for name, path in tables:
         if not path.is_file():
             continue
-        with path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            own = list(reader)
-            columns += [column for column in reader.fieldnames or () if column not in columns]
+        cure = "delete it or train this stage again"
+        own = read_rows(path, list(done), cure)
+        columns += [column for column in (own[0] if own else ()) if column not in columns]
         for row in own:
-            rows.append({**row, "stage": name, **{k: str(int(row[k]) + done[k]) for k in done if row.get(k)}})
+            if not all(row[k].isdecimal() for k in done if row[k]):
+                raise InputError(f"{path}: {row['epoch']} and {row['step']} are no epoch and step; {cure}")
+            rows.append({**row, "stage": name, **{k: str(int(row[k]) + done[k]) for k in done if row[k]}})
         trained = [row for row in rows if any(v for c, v in row.items() if c.startswith("train/"))]
         done = {k: max((int(row[k]) + 1 for row in trained if row[k]), default=0) for k in done}
     if len(columns) > 1:
-        with atomic_path(target) as aside, aside.open("w", newline="") as file:
+        with atomic_path(target) as aside, aside.open("w", newline="", encoding="utf-8", errors="replace") as file:
             writer = csv.DictWriter(file, columns, restval="")
             writer.writeheader()
             writer.writerows(rows)

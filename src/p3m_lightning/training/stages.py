@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from p3m_lightning.training.optimization.weighting import build_weighting
 from p3m_lightning.training.results import save_config
 from p3m_lightning.training.resume import verify_resume
 from p3m_lightning.training.run import build, build_inference, train_once
-from p3m_lightning.training.stage_records import RESULTS, record_stages
+from p3m_lightning.training.stage_records import RESULTS, read_results, record_stages
 from p3m_lightning.training.start import frozen_names, verify_named, verify_start
 
 say = rank_zero_only(print)
@@ -46,7 +45,7 @@ class Stage(NamedTuple):
 
     def checkpoint(self) -> Path:
         """Return the checkpoint that the next stage starts from: the one that the rule of this stage preferred."""
-        return self.folder / "checkpoints" / json.loads((self.folder / RESULTS).read_text())["checkpoint"]
+        return self.folder / "checkpoints" / read_results(self.folder)["checkpoint"]
 
 
 def train(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,6 +63,10 @@ def test_only_verbs_with_a_configuration_take_dashes_so(given, taken):
     assert dashed_as_overrides(given) == taken
 
 
+def test_overrides_may_stand_on_both_sides_of_an_option(capsys):
+    assert printed(capsys, "train", "experiment=p3m_quick", "--cfg", "job", "seed=71")["seed"] == 71
+
+
 @pytest.fixture
 def own(tmp_path) -> Path:
     """A user's folder of configuration groups."""
@@ -82,6 +86,28 @@ def test_a_folder_of_ones_own_lies_beside_ours(own, capsys, tmp_path, monkeypatc
     where = {"--config-dir": ["--config-dir", own], "hydra.searchpath": [f"hydra.searchpath=['file://{own}']"]}[way]
     config = printed(capsys, "train", *where, "experiment=mine", "--cfg", "job")
     assert (config["seed"], config["optimizer"]["_target_"]) == (71, "torch.optim.SGD")
+
+
+BROKEN = ("seed: !!bool x", "seed: !!timestamp x", "seed: !!int ''", "seed: [", "seed: *a", "a: 1\na: 2", "seed: ${")
+BROKEN += ("3", "\0", "null: 2", "[" * 2000)
+WAYS = (["--cfg", "job"], ["--info", "config"], ["paths.data=x"], ["-m", "seed=1,2"], ["+a=1"])
+
+
+@pytest.mark.parametrize("flags", WAYS)
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_file_of_ones_own_that_is_no_yaml_is_named(own, capsys, tmp_path, monkeypatch, flags, text):
+    monkeypatch.chdir(tmp_path)
+    (own / "experiment/mine.yaml").write_text(f"# @package _global_\n{text}\n")
+    assert main(["train", "--config-dir", str(own), "experiment=mine", *flags]) == 2
+    told = capsys.readouterr().err
+    assert "experiment/mine.yaml: cannot be read as YAML" in told
+    assert len(told.splitlines()) == 1
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
+def test_a_broken_file_of_ones_own_that_is_not_used_is_no_concern(own, capsys):
+    (own / "optimizer/other.yaml").write_text("[")
+    assert printed(capsys, "train", "--config-dir", own, "experiment=mine", "--cfg", "job")["seed"] == 71
 
 
 @pytest.mark.parametrize("debug", ["default", "limit", "fdr", "overfit", "profiler"])

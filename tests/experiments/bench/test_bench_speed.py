@@ -109,6 +109,13 @@ def test_a_page_without_marks_and_a_broken_result_are_refused(tmp_path):
     page.write_text(f"{BEGIN}\n{END}\n")
     with pytest.raises(InputError, match="contains no results"):
         write_tables(tmp_path, page)
-    (tmp_path / "step.json").write_text("{}")
-    with pytest.raises(InputError, match=r"step\.json: not a result of `p3m bench step`"):
-        write_tables(tmp_path, page)
+    told = "step\\.json: not a result of `p3m bench step`"
+    for content, words in {
+        "{}": "lacks machine",
+        "{": "JSON",
+        '{"machine": {}}': told,
+        '{"machine": []}': "invalid",
+    }.items():
+        (tmp_path / "step.json").write_text(content)
+        with pytest.raises(InputError, match=words):
+            write_tables(tmp_path, page)

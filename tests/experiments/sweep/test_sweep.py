@@ -11,8 +11,8 @@ from p3m_lightning.experiments.sweep.launchers import local, processes, submitit
 from p3m_lightning.experiments.sweep.report import rank
 from p3m_lightning.experiments.sweep.space import Dimension
 from p3m_lightning.experiments.sweep.workers import Stop, Sweep, next_job, plan, work
+from p3m_lightning.records.study import open_study, open_trial
 from p3m_lightning.schema import InputError
-from p3m_lightning.study import open_study, open_trial
 
 A, B = Dimension("a", ("1", "2")), Dimension("b", ("x", "y", "z"))
 RANDOM = {"_target_": "optuna.samplers.RandomSampler"}

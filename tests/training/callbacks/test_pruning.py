@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from p3m_lightning.study import TRIAL, open_storage
+from p3m_lightning.records.study import TRIAL, open_storage
 from p3m_lightning.training.callbacks.pruning import PrunedError, TrialReport
 
 optuna = pytest.importorskip("optuna")

@@ -30,11 +30,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Search, print the files with people; return 2 if there are any, or if files cannot be read."""
     from p3m_lightning.data.storage.layout import by_stem
-    from p3m_lightning.files import write_json
     from p3m_lightning.inference.people import LEAST, find_people
     from p3m_lightning.messages import no_such
     from p3m_lightning.parallel import silence_libraries
     from p3m_lightning.progress import track
+    from p3m_lightning.records import write_json
 
     if not options.folder.is_dir():
         raise InputError(no_such(options.folder, "folder"))

@@ -73,7 +73,7 @@ def write_map(path: Path, photograph: Path, quality: Quality) -> None:
 
 
 def _report(options: argparse.Namespace, ranked: Sequence[tuple[str, Quality]]) -> None:
-    from p3m_lightning.files import write_csv, write_json
+    from p3m_lightning.records import write_csv, write_json
     from p3m_lightning.tables import print_table
 
     shown = [

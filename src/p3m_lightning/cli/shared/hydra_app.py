@@ -14,6 +14,7 @@ from typing import Any, cast
 from p3m_lightning.cli.shared.processes import shared_run_folder
 from p3m_lightning.configuration import compose, refuse_unread_keys, resolve
 from p3m_lightning.configuration.explanations import explained
+from p3m_lightning.configuration.own_files import naming_broken_files
 from p3m_lightning.configuration.quoting import with_quoted_paths
 from p3m_lightning.files import unwritable
 from p3m_lightning.messages import did_you_mean, no_such
@@ -60,7 +61,7 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
     sys.argv = [command, *overrides]
     warnings.filterwarnings("ignore", module=r"pytorch_lightning\.utilities\._pytree")  # its own deprecation, not ours
     try:
-        with _hydra() as hydra:
+        with naming_broken_files(overrides), _hydra() as hydra:
             hydra.run(config_name=name, task_function=job, overrides=overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explained(error, name, partial(compose, name), overrides)) from error
@@ -105,7 +106,7 @@ def show(
         print("null")  # Hydra would take it for a missing key
         return
     try:
-        with _hydra() as hydra:
+        with naming_broken_files(lines), _hydra() as hydra:
             if cfg is None:
                 hydra.show_info(info, config_name=name, overrides=lines)
             else:

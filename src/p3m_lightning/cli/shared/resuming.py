@@ -60,6 +60,7 @@ def resume_of_agent(overrides: list[str]) -> list[str]:
     """
     from p3m_lightning.configuration import as_hydra_job, compose
     from p3m_lightning.configuration.quoting import quoted
+    from p3m_lightning.records import read_note
 
     run = os.environ.get("WANDB_RUN_ID")
     if not run or any(line.startswith(("ckpt=", "hydra.run.dir=")) for line in overrides):
@@ -69,7 +70,7 @@ def resume_of_agent(overrides: list[str]) -> list[str]:
         experiment = Path(config.paths.output) / config.experiment_name
     for kept in experiment.glob("*/wandb_id.txt"):
         checkpoint = kept.parent / "checkpoints" / "last.ckpt"
-        if kept.read_text().strip() == run and checkpoint.is_file():
+        if checkpoint.is_file() and read_note(kept) == run:
             resumed = {"ckpt": checkpoint, "hydra.run.dir": kept.parent}
             return [*overrides, *(f"{key}={quoted(path.absolute())}" for key, path in resumed.items())]
     return overrides

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from p3m_lightning.files import atomic_path
+from p3m_lightning.records import read_record
 from p3m_lightning.schema import InputError
 
 BEGIN, END = "<!-- p3m bench tables: begin -->", "<!-- p3m bench tables: end -->"
@@ -37,13 +37,14 @@ def write_tables(results: Path, page: Path) -> None:
 def _section(path: Path, name: str) -> str:
     if not path.is_file():
         return ""
+    cure = "run it again"
+    content = read_record(path, {"machine": dict}, ["machine"], cure)
     try:
-        content = json.loads(path.read_text())
         title, head, rows = TABLES[name]
         lines = [f"**{title}** ({_machine(content)})", "", _line(head), _line(["---"] + ["--:"] * (len(head) - 1))]
         return "\n".join([*lines, *(_line(row) for row in rows(content)), *_notes(content)])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a result of `p3m bench {name}` ({error!r}); run it again") from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a result of `p3m bench {name}` ({error!r}); {cure}") from None
 
 
 def _notes(content: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from p3m_lightning.files import write_json
+from p3m_lightning.records import write_json
 
 PACKAGES = ("p3m_lightning", "torch", "onnxruntime", "openvino", "numpy", "opencv-python-headless")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8")

@@ -13,13 +13,13 @@ import numpy as np
 
 from p3m_lightning.data.composition import random_part
 from p3m_lightning.data.storage.readers import read_color
-from p3m_lightning.files import write_csv
 from p3m_lightning.gan.generator import Generator
 from p3m_lightning.gan.sampling import SamplingProtocol, sample_portraits
 from p3m_lightning.images import from_unit, list_images, open_image, to_unit, write_image
 from p3m_lightning.inference import Predictor
 from p3m_lightning.progress import track
 from p3m_lightning.quality import Judge
+from p3m_lightning.records import write_csv
 from p3m_lightning.schema import InputError
 
 OPAQUE = 0.5

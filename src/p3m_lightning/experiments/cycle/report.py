@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from p3m_lightning.files import atomic_path
 from p3m_lightning.images import from_unit, list_images, open_image, read_image, write_image
 from p3m_lightning.inference import Predictor
 from p3m_lightning.markdown import inline, markdown_table
+from p3m_lightning.records import read_rows
 from p3m_lightning.sheets import Panel, error_picture, sheet, to_picture
 
 SHOWN = ("sad", "mse", "sad_unknown", "gradient", "connectivity")
@@ -102,8 +102,7 @@ def show_cutouts(folder: Path) -> None:
 def show_portraits(folder: Path) -> bool:
     """Write a sheet of kept portraits with their mattes, and one of refused ones with the reasons if there are any."""
     home = folder / "portraits"
-    with (home / "gate.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(home / "gate.csv", ["name", "refused"], "delete the step `portraits` and those after it")
     kept = spaced([row["name"] for row in rows if not row["refused"]])
     image = [Panel(name, read_image(home / f"train/original_image/{name}.jpg")) for name in kept]
     matte = [Panel(name, read_image(home / f"train/mask/{name}.png")) for name in kept]

@@ -6,7 +6,6 @@ one resumes.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -17,7 +16,6 @@ from p3m_lightning.configuration import compose_run
 from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.experiments.cycle.portraits import check_gate, make_portraits
 from p3m_lightning.experiments.cycle.report import write_report
-from p3m_lightning.files import write_json
 from p3m_lightning.gan.generator import load_generator
 from p3m_lightning.gan.run import train_gan
 from p3m_lightning.inference import Predictor
@@ -26,11 +24,13 @@ from p3m_lightning.inference.folder import predict_files
 from p3m_lightning.inference.matte import Products
 from p3m_lightning.messages import no_such, refuse_other_settings
 from p3m_lightning.progress import track
+from p3m_lightning.records import read_record, write_json
 from p3m_lightning.schema import InputError
 from p3m_lightning.training import evaluate, train
 from p3m_lightning.training.run import build
 
 MARKER = "done.json"
+CURE = "give paths.run=FOLDER for another cycle, or delete this step and those after it"
 RUNS = {
     "start": ("train", {"paths.data": "data"}),
     "score": ("eval", {"paths.data": "data", "ckpt": "start"}),
@@ -51,6 +51,7 @@ class Step(NamedTuple):
     work: Callable[[Config, Path, Outcomes], dict[str, Any]]  # configuration, own folder, what came before
     keys: tuple[str, ...]  # of the configuration that its outcome depends on
     says: str
+    gives: Mapping[str, Any] = {}  # types of what later steps and the report read of its outcome
 
 
 def run_cycle(config: Config) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def run_cycle(config: Config) -> dict[str, Any]:
         marker = folder / name / MARKER
         if marker.is_file():
             print(f"{title}: finished before")
-            outcomes[name] = json.loads(marker.read_text())["outcome"]
+            outcomes[name] = read_marker(marker, step)["outcome"]
             continue
         print(title)
         started = time.time()
@@ -113,9 +114,19 @@ def refuse_changed_steps(config: Config, folder: Path, steps: Mapping[str, Step]
         marker = folder / name / MARKER
         if not marker.is_file():
             continue
-        cure = "give paths.run=FOLDER for another cycle, or delete this step and those after it"
-        settings, then = settings_of(config, step), json.loads(marker.read_text())["settings"]
-        refuse_other_settings(folder / name, {key: then.get(key) for key in settings}, settings, cure)
+        settings, then = settings_of(config, step), read_marker(marker, step)["settings"]
+        refuse_other_settings(folder / name, {key: then.get(key) for key in settings}, settings, CURE)
+
+
+def read_marker(marker: Path, step: Step) -> dict[str, Any]:
+    """Return the `settings` and the `outcome` of a finished step.
+
+    Raises:
+        InputError: its marker is damaged.
+    """
+    outcome = {f"outcome.{key}": kind for key, kind in step.gives.items()}
+    needed = ["settings", "outcome", *(key for key in outcome if "*" not in key)]
+    return read_record(marker, {"settings": dict, "outcome": dict} | outcome, needed, CURE)
 
 
 def settings_of(config: Config, step: Step) -> dict[str, Any]:
@@ -230,13 +241,19 @@ def means(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     return {name: report["mean"] for name, report in results["sets"].items()}
 
 
+CHECKPOINT = {"checkpoint": str}
+SCORES = {"sets": dict, "sets.*": dict, "sets.*.*": int | float}
+DISTANCES = {"images": int, "distance": dict, "distance.start": dict | None, "distance.best": dict | None}
+PORTRAITS = {"candidates": int, "kept": int, "refused": dict}
+"""Types of what the outcomes hold."""
+
 STEPS = {
-    "start": Step(start, ("ckpt", "start"), "the initial network"),
-    "before": Step(before, ("score",), "its scores"),
-    "mattes": Step(mattes, ("mattes",), "photographs cut out by the network"),
-    "gan": Step(gan, ("gan",), "a generator of portraits with mattes"),
-    "portraits": Step(portraits, ("sampling", "gate", "size"), "its portraits, sifted"),
-    "control": Step(control, ("further", "control"), "the network trained further without them"),
-    "after": Step(after, ("further",), "the network trained further with them"),
+    "start": Step(start, ("ckpt", "start"), "the initial network", CHECKPOINT),
+    "before": Step(before, ("score",), "its scores", SCORES),
+    "mattes": Step(mattes, ("mattes",), "photographs cut out by the network", {"photographs": int, "failed": list}),
+    "gan": Step(gan, ("gan",), "a generator of portraits with mattes", CHECKPOINT | DISTANCES),
+    "portraits": Step(portraits, ("sampling", "gate", "size"), "its portraits, sifted", PORTRAITS),
+    "control": Step(control, ("further", "control"), "the network trained further without them", CHECKPOINT | SCORES),
+    "after": Step(after, ("further",), "the network trained further with them", CHECKPOINT | SCORES),
 }
 """The steps, in order."""

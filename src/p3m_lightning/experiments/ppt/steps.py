@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from p3m_lightning.configuration import compose_run, current_targets
 from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.experiments.ppt.images import hide_faces
@@ -19,6 +17,7 @@ from p3m_lightning.experiments.run_folders import Run, flatten, read_run
 from p3m_lightning.files import make_folder, naming
 from p3m_lightning.messages import refuse_other_settings
 from p3m_lightning.progress import progress_bar
+from p3m_lightning.records import read_record
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.resume import ASSUMED
 from p3m_lightning.training.run import build, evaluate, train_once
@@ -130,11 +129,12 @@ def is_finished(folder: Path, config: Mapping[str, Any], ignored: Sequence[str] 
     make_folder(folder)
     if not (folder / "config.yaml").is_file():
         return False
-    stored = current_targets(yaml.safe_load((folder / "config.yaml").read_text()))
+    cure = "delete it, or choose another paths.run"
+    stored = current_targets(read_record(folder / "config.yaml", {}, cure=cure))
     before, now = (flatten(one, str(folder)) for one in (stored, config))
     given = {key: value for key, value in now.items() if value is not None and key not in ignored}
     recorded = {key: before.get(key, ASSUMED.get(key)) for key in given}
-    refuse_other_settings(folder, recorded, given, "delete it, or choose another paths.run")
+    refuse_other_settings(folder, recorded, given, cure)
     results, checkpoint = folder / "results.json", config["ckpt"] or config.get("weights")
     if not results.is_file():
         return False

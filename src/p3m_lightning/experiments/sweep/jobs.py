@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import math
 import os
 import re
@@ -19,7 +18,9 @@ from typing import Any, BinaryIO
 
 from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.files import make_folder
-from p3m_lightning.study import TRIAL
+from p3m_lightning.records import read_record
+from p3m_lightning.records.study import TRIAL
+from p3m_lightning.schema import InputError
 
 LOG = "log.txt"
 POLL = 0.2
@@ -27,6 +28,17 @@ POLL = 0.2
 PATIENCE = 60
 """Seconds that a run has to write its checkpoint when the worker itself must exit."""
 REPORT = "++callbacks.trial._target_=p3m_lightning.training.callbacks.pruning.TrialReport"
+
+RESULTS = {
+    "validation": dict,
+    "validation.*": int | float,
+    "sets": dict,
+    "sets.*": dict,
+    "sets.*.mean": dict,
+    "seconds": int | float,
+}
+NEEDED = ("validation", "sets", "sets.*.mean", "seconds")
+"""Types of the values in the results of a job, and what they must have."""
 
 
 @dataclass
@@ -116,9 +128,13 @@ def run_job(job: Job, stop: threading.Event, force: threading.Event, environment
 
 
 def read_outcome(folder: Path) -> Outcome:
-    """Read what a finished run left in its folder."""
-    found = json.loads((folder / "results.json").read_text())
+    """Read what a finished run left in its folder; what cannot be read counts as a failure."""
     shares = folder / "gradient_shares.json"
+    try:
+        found = read_record(folder / "results.json", RESULTS, NEEDED, "delete it to run this job again")
+        parts = read_record(shares, {}, cure="delete it") if shares.is_file() else {}
+    except InputError as error:
+        return Outcome("failed", reason=str(error))
     value = next(iter(found["validation"].values()), None)
     if value is None:
         return Outcome("failed", reason="no validation score to rank it by: callbacks.best chose no checkpoint")
@@ -126,8 +142,7 @@ def read_outcome(folder: Path) -> Outcome:
         return Outcome("failed", reason=f"the training diverged: its validation score is {value}")
     means = {name: report["mean"] for name, report in found["sets"].items()}
     kept = {"validation": found["validation"], "sets": means, "seconds": found["seconds"], "folder": str(folder)}
-    kept["gradient_shares"] = json.loads(shares.read_text()) if shares.is_file() else {}
-    return Outcome("done", value, results=kept)
+    return Outcome("done", value, results=kept | {"gradient_shares": parts})
 
 
 def last_line(log: Path, code: int) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from p3m_lightning.experiments.sweep.jobs import Job, Outcome, run_job, try_lock
 from p3m_lightning.experiments.sweep.space import Dimension, grid
 from p3m_lightning.messages import refuse_other_settings
-from p3m_lightning.study import build_part, one_at_a_time, open_storage, open_study, open_trial
+from p3m_lightning.records.study import build_part, one_at_a_time, open_storage, open_study, open_trial
 
 if TYPE_CHECKING:
     from optuna import Study

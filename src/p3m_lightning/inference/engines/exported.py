@@ -188,7 +188,7 @@ def read_metadata(text: str, path: str | Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise InputError(f"{path}: its metadata is not JSON; export the network again") from None
     if Path(path) != BOX_GRAPH:  # the box's graph comes with the package and is trusted
-        from p3m_lightning.configuration.recorded import verify_shapes
+        from p3m_lightning.records import verify_shapes
 
         verify_shapes(metadata, SHAPES, f"{path}: its metadata")
     lacking = sorted({"needs_trimap", "modes"} - metadata.keys())

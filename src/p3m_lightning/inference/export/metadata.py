@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from p3m_lightning.models.blocks import MattingNetwork
 from p3m_lightning.models.checkpoints import PUBLISHED
 from p3m_lightning.models.encoders.pretrained import pretraining
 from p3m_lightning.models.weights import Checkpoint, read_checkpoint
+from p3m_lightning.records import read_record
+from p3m_lightning.schema import InputError
 
 Facts = dict[str, Any]
 """Plain values: `settings` (arguments of `create_model`), `inference` (mode and sizes of the evaluation), `license`,
@@ -79,10 +80,11 @@ def _training_set(config: Mapping[str, Any]) -> str | None:
 def _results_beside(checkpoint: Path) -> dict[str, dict[str, float]]:
     """Return the mean metrics of the run if they belong to this checkpoint; those of a later one do not exist."""
     path = checkpoint.resolve().parent.parent / "results.json"
+    shapes = {"checkpoint": str | None, "sets": dict, "sets.*": dict, "sets.*.mean": dict, "sets.*.mean.*": int | float}
     try:
-        content = json.loads(path.read_text())
-        if Path(content["checkpoint"]).name != checkpoint.name:
-            return {}
-        return {name: dict(result["mean"]) for name, result in content["sets"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        content = read_record(path, shapes, ["checkpoint", "sets", "sets.*.mean"])
+    except InputError:
         return {}
+    if Path(content["checkpoint"] or "").name != checkpoint.name:
+        return {}
+    return {name: result["mean"] for name, result in content["sets"].items()}

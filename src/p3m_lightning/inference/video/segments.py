@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from p3m_lightning.files import atomic_path
 from p3m_lightning.images import write_image
 from p3m_lightning.inference.video.streams import media_address
 from p3m_lightning.messages import refuse_other_settings
+from p3m_lightning.records import read_record
 from p3m_lightning.schema import InputError
 
 if TYPE_CHECKING:
@@ -176,6 +177,11 @@ def picture_name(number: int) -> str:
     return f"{number:06d}.png"
 
 
+RECORD = {"times": list, "times.*": int, "duration": int, "consumed": int, "last": bool, "bytes": int | None}
+"""Types of the values in the record of a segment."""
+OVER = "start over without --resume"
+
+
 class Parts:
     """The folder `TARGET.parts` of finished segments; a segment is valid once its JSON file is written.
 
@@ -194,8 +200,8 @@ class Parts:
         wanted = json.loads(json.dumps(parameters, default=str))
         manifest = self.folder / "manifest.json"
         if resume and manifest.is_file():
-            cure = "give the same, or start over without --resume"
-            refuse_other_settings(self.folder, json.loads(manifest.read_text()), wanted, cure)
+            cure = f"give the same, or {OVER}"
+            refuse_other_settings(self.folder, read_record(manifest, {}, cure=OVER), wanted, cure)
         else:
             self.remove()
         self.finished = self._find_finished()
@@ -222,8 +228,12 @@ class Parts:
         """Return the state committed with the last segment."""
         if not self.finished:
             return {}
-        with np.load(self._path(len(self.finished) - 1, ".npz")) as arrays:
-            return dict(arrays)
+        path = self._path(len(self.finished) - 1, ".npz")
+        try:
+            with np.load(path) as arrays:
+                return dict(arrays)
+        except Exception as error:  # a damaged archive fails in many ways
+            raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())[:160]}); {OVER}") from None
 
     def next_path(self, suffix: str) -> Path:
         """Return the path of the next segment, cleared of the remains of a kill."""
@@ -238,6 +248,7 @@ class Parts:
         with atomic_path(self._path(number, ".npz")) as aside:
             np.savez(aside, **state)  # type: ignore[arg-type]  # the names do not clash with its flags
         record = {"times": stamps.times, "duration": stamps.duration, "consumed": consumed, "last": last}
+        record["bytes"] = self._size(number)
         with atomic_path(self._path(number, ".json")) as aside:
             aside.write_text(json.dumps(record))
         self.finished.append(stamps)
@@ -264,11 +275,20 @@ class Parts:
         finished: list[Stamps] = []
         while self._path(len(finished), ".json").is_file():
             record = self._read(len(finished))
+            if record["times"] and self._size(len(finished)) != record["bytes"]:
+                raise InputError(f"{self.folder}: the frames of segment {len(finished)} are damaged or missing; {OVER}")
             finished.append(Stamps(record["times"], record["duration"]))
         return finished
 
-    def _read(self, number: int) -> dict:
-        return json.loads(self._path(number, ".json").read_text())
+    def _read(self, number: int) -> dict[str, Any]:
+        return read_record(self._path(number, ".json"), RECORD, [key for key in RECORD if "*" not in key], OVER)
+
+    def _size(self, number: int) -> int | None:
+        """Return the bytes of a segment, 0 for a folder of images, which joining empties; None if it is missing."""
+        for path in self.folder.glob(f"{number:05d}*"):
+            if path.suffix not in (".json", ".npz"):
+                return 0 if path.is_dir() else path.stat().st_size
+        return None
 
     def _path(self, number: int, suffix: str) -> Path:
         return self.folder / f"{number:05d}{suffix}"

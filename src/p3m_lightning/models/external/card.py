@@ -7,10 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
-from p3m_lightning.configuration.recorded import verify_shapes
 from p3m_lightning.messages import no_such
+from p3m_lightning.records import read_tree, verify_shapes
 from p3m_lightning.schema import InputError
 
 NUMBER = int | float
@@ -172,14 +170,10 @@ def read_card(path: str | Path) -> Card:
         InputError: no such file, not YAML, or an invalid key or value; the message names it.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        hint = "write one as docs/compare.md shows, or give model.card=FILE.yaml"
-        raise InputError(f"{path}: no such card; {hint}") from None
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: from an invalid date
-        raise InputError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())[:160]})") from None
-    return card_of(content, str(path))
+    cure = "write it as docs/compare.md shows, or give model.card=FILE.yaml"
+    if not path.exists():
+        raise InputError(f"{path}: no such card; {cure}")
+    return card_of(read_tree(path, "YAML", cure), str(path))
 
 
 def card_of(content: Any, source: str) -> Card:

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from p3m_lightning.files import write_json
+from p3m_lightning.records import write_json
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.module import MattingModule
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from p3m_lightning.study import TRIAL, open_study, open_trial
+from p3m_lightning.records.study import TRIAL, open_study, open_trial
 
 
 class PrunedError(Exception):

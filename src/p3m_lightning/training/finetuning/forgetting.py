@@ -8,7 +8,8 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 
-from p3m_lightning.files import atomic_path, write_json
+from p3m_lightning.files import atomic_path
+from p3m_lightning.records import write_json
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.callbacks.base import RunCallback
 from p3m_lightning.training.finetuning.report import forgetting_page

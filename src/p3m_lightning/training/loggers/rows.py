@@ -19,7 +19,7 @@ class _AppendingWriter(ExperimentWriter):
     def _check_log_dir_exists(self) -> None:
         path = Path(self.metrics_file_path)
         if path.is_file():
-            with path.open() as file:
+            with path.open(encoding="utf-8", errors="replace") as file:
                 self.metrics_keys = file.readline().strip().split(",")
 
     def save(self) -> None:
@@ -38,9 +38,10 @@ class _AppendingWriter(ExperimentWriter):
 
     def rewrite(self, columns: list[str], keep: Callable[[dict[str, str]], bool]) -> None:
         """Rewrite the file atomically, with these columns and the rows to keep."""
-        with open(self.metrics_file_path, newline="") as file:
-            rows = [row for row in csv.DictReader(file) if keep(row)]
-        with atomic_path(self.metrics_file_path) as aside, aside.open("w", newline="") as file:
+        with open(self.metrics_file_path, newline="", encoding="utf-8", errors="replace") as file:
+            whole = (line for line in file if "\0" not in line)  # a power cut can leave zeros at the end
+            rows = [row for row in csv.DictReader(whole) if keep(row)]
+        with atomic_path(self.metrics_file_path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)
@@ -63,7 +64,8 @@ class RunCSVLogger(CSVLogger):
         """Drop the rows from `step` on, and an incomplete last one; a run resumed there repeats them."""
 
         def keep(row: dict[str, str]) -> bool:
-            return None not in row.values() and row["step"].isdecimal() and int(row["step"]) < step
+            number = row.get("step", "")
+            return None not in row and None not in row.values() and number.isdecimal() and int(number) < step
 
         if Path(self.experiment.metrics_file_path).is_file():
             self.experiment.rewrite(self.experiment.metrics_keys, keep)

@@ -14,9 +14,10 @@ from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 from p3m_lightning.files import unwritable, write_whole
+from p3m_lightning.records import read_note
+from p3m_lightning.records.study import unwritable_database, without_password
 from p3m_lightning.schema import InputError
 from p3m_lightning.silence import hush
-from p3m_lightning.study import unwritable_database, without_password
 
 
 def require(package: str, logger: str) -> None:
@@ -79,7 +80,7 @@ class RunMLFlowLogger(MLFlowLogger):
                 tracking_uri=where,
                 tags=dict.fromkeys(tags, "true"),
                 artifact_location=str(folder / "mlflow"),
-                run_id=self._kept.read_text().strip() if self._kept.is_file() else None,
+                run_id=read_note(self._kept) or None,
                 **settings,
             )
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints a traceback, then raises

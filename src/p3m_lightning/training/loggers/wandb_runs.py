@@ -16,6 +16,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from p3m_lightning.files import naming, write_whole
 from p3m_lightning.metrics.report import keys_of
+from p3m_lightning.records import read_note
 from p3m_lightning.schema import InputError
 from p3m_lightning.silence import hush
 from p3m_lightning.training.loggers.trackers import require
@@ -160,7 +161,7 @@ def run_id(folder: Path) -> str:
     if given is not None and (not given.strip() or set(given) & set(":;,#?/'")):
         raise InputError(f"WANDB_RUN_ID={given!r}: not a valid run ID; unset it, or use letters and digits")
     file = folder / "wandb_id.txt"
-    kept = file.read_text().strip() if file.is_file() else None
+    kept = read_note(file)
     chosen = given or kept or secrets.token_hex(4)
     if chosen != kept and getattr(rank_zero_only, "rank", 0) == 0:
         write_whole(file, f"{chosen}\n".encode())

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from p3m_lightning.files import NoRoomError
+from p3m_lightning.records.study import open_storage
 from p3m_lightning.schema import InputError
-from p3m_lightning.study import open_storage
 
 optuna = pytest.importorskip("optuna")
 
