@@ -68,3 +68,24 @@ def test_a_folder_that_cannot_be_made_and_one_that_is_gone_are_named(tmp_path):
     os.rmdir(tmp_path / "there")
     with pytest.raises(InputError, match=r"study\.journal: cannot be written"):
         study.set_user_attr("a", 1)
+
+
+DAMAGE = (b"{}", b"x", b"[]", b'{"op_code": 99}', b"\xff\xfe", bytes(100))
+
+
+@pytest.mark.parametrize("line", DAMAGE)
+def test_a_damaged_journal_is_named_with_what_to_do(line, tmp_path):
+    file = tmp_path / "study.journal"
+    study = made(file)
+    study.tell(study.ask(), 1.0)
+    first, _, *rest = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([first, line + b"\n", *rest]))
+    with pytest.raises(InputError, match=r"study\.journal: not a journal of Optuna, or damaged \(.*\); give another"):
+        open_storage(str(file))
+
+
+@pytest.mark.parametrize("content", [b"x" * 500, b"SQLite format 3\0" + bytes(4080)])
+def test_a_file_that_is_no_database_is_named(content, tmp_path):
+    (tmp_path / "study.db").write_bytes(content)
+    with pytest.raises(InputError, match=r"study\.db cannot be opened"):
+        open_storage(f"sqlite:///{tmp_path}/study.db")

@@ -89,8 +89,14 @@ def open_storage(storage: str) -> Any:
 
     if "://" not in storage:
         make_folder(Path(storage).parent)
-        with naming(storage):
-            return JournalStorage(_journal(storage))
+        try:
+            with naming(storage):
+                return JournalStorage(_journal(storage))  # replays the whole file
+        except (OSError, InputError):
+            raise
+        except Exception as error:  # a line that is no record, or does not fit those before it
+            cure = "give another hydra.sweeper.storage, or delete it and what it ranks"
+            raise InputError(f"{storage}: not a journal of Optuna, or damaged ({_first_line(error)}); {cure}") from None
     try:
         opened = RDBStorage(storage)
     except Exception as error:  # raised by a driver or SQLAlchemy

@@ -42,7 +42,7 @@ class _AppendingWriter(ExperimentWriter):
             whole = (line for line in file if "\0" not in line)  # a power cut can leave zeros at the end
             rows = [row for row in csv.DictReader(whole) if keep(row)]
         with atomic_path(self.metrics_file_path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")  # a damaged line of names has others
             writer.writeheader()
             writer.writerows(rows)
 
