@@ -112,14 +112,17 @@ def _journal(storage: str) -> Any:
     Optuna refuses to read a journal in which a line follows one that is not whole.
     """
     from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-    from optuna.storages.journal._file import get_lock_file
 
     class Journal(JournalFileBackend):
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
             lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
             try:
-                with get_lock_file(lock), open(storage, "r+b", buffering=0) as file:
-                    _append_whole(file, lines)
+                lock.acquire()
+                try:
+                    with open(storage, "r+b", buffering=0) as file:
+                        _append_whole(file, lines)
+                finally:
+                    lock.release()
             except OSError as error:
                 raise unwritable(storage, error) from error
             except RuntimeError as error:  # the lock is gone, and the folder with it
