@@ -11,11 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from brief_training import train
 from p3m_lightning.schema import InputError
 from p3m_lightning.training import MattingModule
-from p3m_lightning.training.checkpointing import AtomicCheckpointIO, LastCheckpoint
+from p3m_lightning.training.checkpointing import AtomicCheckpointIO, LastCheckpoint, chosen_checkpoint
 
 VARYING = "train/images_per_second"
 
@@ -219,3 +220,14 @@ def test_of_a_best_checkpoint_that_was_not_copied_along_nothing_is_known(tmp_pat
     checkpoint = {"callbacks": {"best": dict(state)}}
     LastCheckpoint(old).on_load_checkpoint(trainer, None, checkpoint)  # the file alone was elsewhere for a while
     assert checkpoint["callbacks"]["best"] == state
+
+
+def test_a_best_checkpoint_that_was_deleted_is_passed_over(tmp_path):
+    best, last = ModelCheckpoint(dirpath=tmp_path), ModelCheckpoint(dirpath=tmp_path)
+    best.best_model_path, last.best_model_path = str(tmp_path / "best.ckpt"), str(tmp_path / "last.ckpt")
+    trainer = SimpleNamespace(checkpoint_callbacks=[best, last])
+    (tmp_path / "last.ckpt").touch()
+    with pytest.warns(UserWarning, match=r"best\.ckpt: has been deleted"):
+        assert chosen_checkpoint(trainer) == str(tmp_path / "last.ckpt")
+    (tmp_path / "best.ckpt").touch()
+    assert chosen_checkpoint(trainer) == str(tmp_path / "best.ckpt")

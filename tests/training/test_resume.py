@@ -81,6 +81,35 @@ def test_a_checkpoint_without_optimizer_is_not_resumed(resume, trained, tmp_path
     assert "init_from=" in said
 
 
+DAMAGE = {
+    "an optimizer that is no mapping": ("optimizer_states", 0, [1]),
+    "moments that are missing": ("optimizer_states", 0, "state", None),
+    "parameters of another number": ("optimizer_states", 0, "param_groups", []),
+    "a step that is no number": ("global_step", "x"),
+    "progress that is no mapping": ("loops", "fit_loop", "epoch_progress", 3),
+    "progress that is missing": ("loops", {}),
+    "callbacks that are a text": ("callbacks", "x"),
+    "a version that is none": ("pytorch-lightning_version", "x.y"),
+    "a scheduler without its rates": ("lr_schedulers", 0, "base_lrs", [None]),
+}
+"""Keys of a checkpoint that lead to a value, and what stands there instead."""
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_state_that_cannot_be_restored_is_named_with_what_to_do(resume, trained, tmp_path, damage):
+    content = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)
+    *keys, last, value = damage
+    part = content
+    for key in keys:
+        part = part[key]
+    part[last] = value
+    torch.save(content, tmp_path / "damaged.ckpt")
+    code, said, _ = resume(f"ckpt={tmp_path}/damaged.ckpt")
+    assert code == 2
+    assert said.count("\n") == 1
+    assert f"init_from={tmp_path}/damaged.ckpt starts a new run" in said
+
+
 def test_moved_folders_and_younger_keys_are_no_change():
     old = {"paths": {"data": "/old"}, "data": {"train": {"root": "/old/set"}, "batch_size": 8}, "optimizer": {"lr": 1}}
     new = {

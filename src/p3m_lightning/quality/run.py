@@ -18,9 +18,10 @@ from p3m_lightning.quality.judge import load_head
 from p3m_lightning.quality.module import QualityModule
 from p3m_lightning.quality.network import create_head
 from p3m_lightning.records import write_json
+from p3m_lightning.training.checkpointing import chosen_checkpoint
 from p3m_lightning.training.results import data_fingerprints, provenance, save_config
 from p3m_lightning.training.resume import verify_resume
-from p3m_lightning.training.run import build, build_trainer, chosen_checkpoint, fit
+from p3m_lightning.training.run import build, build_trainer, fit
 from p3m_lightning.training.start import verify_named
 
 

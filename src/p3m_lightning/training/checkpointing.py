@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,26 @@ def _moved(state: dict[str, Any], place: Path) -> dict[str, Any]:
     if moved["best_k_models"] == kept and Path(moved["best_model_path"]).is_file():
         return moved
     return moved | {"dirpath": None, "best_model_path": ""}  # another folder than this one: Lightning starts over
+
+
+def chosen_checkpoint(trainer: Trainer) -> str | None:
+    """Return the checkpoint that the run's own rule prefers: the best, else the last, else none.
+
+    One that has been deleted meanwhile is passed over, with a warning.
+    """
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint):
+            for path in filter(None, (callback.best_model_path, callback.last_model_path)):
+                if Path(path).is_file():
+                    return path
+                warnings.warn(f"{path}: has been deleted; another state of the training is tested", stacklevel=2)
+    return None
+
+
+def validation_score(trainer: Trainer) -> dict[str, float]:
+    """Return the score by which the best checkpoint was chosen, under its name; empty if none was chosen."""
+    scores = {c.monitor: c.best_model_score for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)}
+    return {name: float(score) for name, score in scores.items() if name and score is not None}
 
 
 def prepare_for_travel(checkpoint: dict[str, Any], paths: Mapping[str, Any]) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from p3m_lightning.configuration import current_targets
 from p3m_lightning.configuration.places import without_places
 from p3m_lightning.models.weights import read_weights
+from p3m_lightning.records import verify_shapes
 from p3m_lightning.schema import InputError
 
 TAKES_EFFECT = (
@@ -59,6 +64,41 @@ STRICT = ("model", "frozen", "optimizer", "scheduler", "loss", "generator", "dis
 ASSUMED = {"loss.weighting": "fixed", "loss.gradnorm.alpha": 1.5, "loss.gradnorm.lr": 0.025}
 """Values that older checkpoints, without these keys, were trained with."""
 
+STATE = {
+    "epoch": int,
+    "global_step": int,
+    "pytorch-lightning_version": str,
+    "loops": dict,
+    "loops.*": dict,
+    "loops.fit_loop.*": dict,
+    "loops.fit_loop.*._batches_that_stepped": int,
+    "loops.fit_loop.*.total": dict,
+    "loops.fit_loop.*.total.*": int,
+    "loops.fit_loop.*.current": dict,
+    "loops.fit_loop.*.current.*": int,
+    "callbacks": dict,
+    "callbacks.*": dict,
+    "callbacks.*.dirpath": str | None,
+    "callbacks.*.best_model_path": str,
+    "callbacks.*.best_k_models": dict,
+    "callbacks.*.best_k_models.*": Tensor,
+    "callbacks.*.in_epoch": dict,  # of GradientShares
+    "callbacks.*.in_epoch.*": list,
+    "optimizer_states": list,
+    "optimizer_states.*": dict,
+    "optimizer_states.*.state": dict,
+    "optimizer_states.*.state.*": dict,
+    "optimizer_states.*.param_groups": list,
+    "optimizer_states.*.param_groups.*": dict,
+    "lr_schedulers": list,
+    "lr_schedulers.*": dict,
+    "lr_schedulers.*.last_epoch": int,
+    "lr_schedulers.*._step_count": int,
+    "lr_schedulers.*.base_lrs": list,
+    "lr_schedulers.*.base_lrs.*": int | float,
+}
+"""Types of the values that a training resumes from."""
+
 SHOWN = 3
 
 
@@ -81,6 +121,7 @@ def verify_resume(config: Mapping[str, Any]) -> None:
             f"ckpt={path}: holds no optimizer state, so no training can resume from it; init_from={path} starts a"
             " new one with its weights"
         )
+    verify_shapes(content, STATE, f"ckpt={path}", f"init_from={path} starts a new run with its weights")
     changes = list(changed_keys(config, content.get("config", {})))
     if changes:
         told = "; ".join(f"{key} was {old!r}, is now {new!r}" for key, old, new in changes[:SHOWN])
@@ -90,6 +131,28 @@ def verify_resume(config: Mapping[str, Any]) -> None:
             f" with these weights by init_from={path}"
         )
     _verify_length(config, content)
+
+
+@contextmanager
+def naming_unfit(ckpt: str | None) -> Iterator[None]:
+    """Turn an error of restoring the state of a training into one that names the checkpoint.
+
+    Raises:
+        InputError: the state lacks something, or does not fit the network, optimizer or callbacks of this run.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not ckpt or isinstance(error, InputError) or not _while_restoring(error):
+            raise
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        cure = f"init_from={ckpt} starts a new run with its weights"
+        raise InputError(f"ckpt={ckpt}: no training can resume from its state ({told}); {cure}") from error
+
+
+def _while_restoring(error: BaseException) -> bool:
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(Path(frame.f_code.co_filename).name == "checkpoint_connector.py" for frame in frames)
 
 
 def _verify_length(config: Mapping[str, Any], content: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from p3m_lightning.configuration.prepared import verify_prepared
@@ -30,7 +30,7 @@ from p3m_lightning.records import write_csv, write_json
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.callbacks.base import RunCallback, callbacks_of
 from p3m_lightning.training.callbacks.interrupt import StopBetweenBatches
-from p3m_lightning.training.checkpointing import AtomicCheckpointIO
+from p3m_lightning.training.checkpointing import AtomicCheckpointIO, chosen_checkpoint, validation_score
 from p3m_lightning.training.history import recorded_history, seen_in_training
 from p3m_lightning.training.loggers import ForgetRepeatedRows, RunWandbLogger
 from p3m_lightning.training.module import MattingModule
@@ -39,7 +39,7 @@ from p3m_lightning.training.optimization.cores import ShareCores
 from p3m_lightning.training.optimization.parameter_groups import parameter_groups
 from p3m_lightning.training.quoted_figures import published_figures
 from p3m_lightning.training.results import data_fingerprints, print_results, provenance, save_config
-from p3m_lightning.training.resume import verify_resume
+from p3m_lightning.training.resume import naming_unfit, verify_resume
 from p3m_lightning.training.start import freeze, start_from, verify_named, verify_start, with_pretraining
 
 
@@ -127,7 +127,8 @@ def fit(
     if ckpt:
         check(ckpt)  # explains faults of the file better than a resuming Trainer would
     try:
-        trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
+        with naming_unfit(ckpt):
+            trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
     except SystemExit:
         if trainer.interrupted:
             raise next(c for c in callbacks_of(trainer) if isinstance(c, StopBetweenBatches)).reason() from None
@@ -235,20 +236,6 @@ def evaluation_net(config: Mapping[str, Any]) -> MattingNetwork:
     elif any(True for _ in net.parameters()):
         raise InputError(f"eval: model={config['model']['name']} has parameters; give ckpt=PATH or weights=PATH")
     return net
-
-
-def chosen_checkpoint(trainer: Trainer) -> str | None:
-    """Return the checkpoint that the run's own rule prefers: the best, else the last, else none."""
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, ModelCheckpoint) and (callback.best_model_path or callback.last_model_path):
-            return callback.best_model_path or callback.last_model_path
-    return None
-
-
-def validation_score(trainer: Trainer) -> dict[str, float]:
-    """Return the score by which the best checkpoint was chosen, under its name; empty if none was chosen."""
-    scores = {c.monitor: c.best_model_score for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)}
-    return {name: float(score) for name, score in scores.items() if name and score is not None}
 
 
 def finish(
