@@ -82,7 +82,10 @@ STATE = {
     "callbacks.*.best_model_path": str,
     "callbacks.*.best_k_models": dict,
     "callbacks.*.best_k_models.*": Tensor,
-    "callbacks.*.in_epoch": dict,  # of GradientShares
+    "callbacks.*.seen": int,  # this and the next four of GradientShares
+    "callbacks.*.measured": int,
+    "callbacks.*.sums": dict,
+    "callbacks.*.in_epoch": dict,
     "callbacks.*.in_epoch.*": list,
     "optimizer_states": list,
     "optimizer_states.*": dict,
