@@ -14,6 +14,8 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from brief_training import train
+from p3m_lightning.inference import infer
+from p3m_lightning.models import create_model
 from p3m_lightning.schema import InputError
 from p3m_lightning.training import MattingModule
 from p3m_lightning.training.checkpointing import AtomicCheckpointIO, LastCheckpoint, chosen_checkpoint
@@ -231,3 +233,12 @@ def test_a_best_checkpoint_that_was_deleted_is_passed_over(tmp_path):
         assert chosen_checkpoint(trainer) == str(tmp_path / "last.ckpt")
     (tmp_path / "best.ckpt").touch()
     assert chosen_checkpoint(trainer) == str(tmp_path / "best.ckpt")
+
+
+def test_lightning_loads_a_checkpoint_without_a_trainer(unbroken):
+    net = create_model("p3mnet_r34", width=0.125)
+    path = unbroken / "checkpoints/last.ckpt"
+    module = MattingModule.load_from_checkpoint(path, net=net, infer=infer)
+    assert module.net is net
+    saved = torch.load(path, weights_only=True)["state_dict"]
+    assert all(torch.equal(value, saved[f"net.{key}"]) for key, value in net.state_dict().items())

@@ -29,6 +29,8 @@ def compose_run(verb: str, overrides: Sequence[str], folder: str | Path) -> dict
     """
     from omegaconf import open_dict
 
+    if isinstance(overrides, str) or not isinstance(overrides, Sequence):
+        raise InputError(f"overrides={overrides!r}: give a list, such as ['trainer.max_epochs=3']")
     config = compose(verb, overrides)
     refuse_unread_keys(verb, overrides, config)
     with open_dict(config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -49,7 +50,8 @@ def import_pymatting() -> Any:
     """Import pymatting; announce it the first time, when compiling takes a minute."""
     if not _is_compiled():
         tell("pymatting compiles its solver; this happens once and takes about a minute")
-    import pymatting
+    with keeping_threads():
+        import pymatting
 
     return pymatting
 
@@ -71,8 +73,21 @@ def one_thread() -> Iterator[None]:
     # GNU OpenMP terminates a loader process that was forked after it had been used
     numba.config.THREADING_LAYER = "forksafe"  # type: ignore[attr-defined]  # numba defines its options dynamically
     threads = numba.get_num_threads()
-    numba.set_num_threads(1)
+    with keeping_threads():
+        numba.set_num_threads(1)
+        try:
+            yield
+        finally:
+            numba.set_num_threads(threads)
+
+
+@contextmanager
+def keeping_threads() -> Iterator[None]:
+    """Restore torch's number of threads, which numba changes where both use OpenMP."""
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else 0
     try:
         yield
     finally:
-        numba.set_num_threads(threads)
+        if torch:
+            torch.set_num_threads(threads)

@@ -200,7 +200,7 @@ class StyleMatteGANModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the paths that callbacks stored, for this machine."""
-        take_home(checkpoint, self.trainer.ckpt_path)
+        take_home(checkpoint, self)
 
 
 def over(pictures: Tensor, backgrounds: Tensor) -> Tensor:

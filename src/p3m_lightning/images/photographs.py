@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -39,13 +40,17 @@ def read_photo(source: Source) -> Photo:
         InputError: not a complete image; the message names the file.
     """
     if isinstance(source, np.ndarray):
-        return Photo(_rgb_array(source), alpha=_alpha_of(source))
+        kept = source.copy()  # the caller may fill its array anew, with the next frame
+        return Photo(_rgb_array(kept), alpha=_alpha_of(kept))
     if isinstance(source, Image.Image):
         return _from_pillow(source)
     if isinstance(source, bytes | bytearray):
         if not source:
             raise InputError("image bytes: the file is empty")
         return _from_file(io.BytesIO(source), "image bytes")
+    if not isinstance(source, str | os.PathLike) or not str(source):
+        told = "an empty name" if isinstance(source, str) else f"a {type(source).__name__}"
+        raise InputError(f"image: {told}; give a path, bytes of a file, a Pillow image or a uint8 / uint16 array")
     return _from_file(Path(source), str(source))
 
 
@@ -71,11 +76,16 @@ def write_image(path: str | Path, pixels: np.ndarray, **options: Any) -> None:
         options: for Pillow's `save`, such as `quality` and `icc_profile`.
 
     Raises:
-        InputError: the folder cannot be written, or the suffix names no format.
+        InputError: other pixels, the folder cannot be written, or the suffix names no format that holds them.
     """
+    deep = pixels.dtype == np.uint16 and pixels.ndim == 3
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path}: pixels of {pixels.dtype}; give uint8 or uint16, as images.from_unit makes of floats")
+    if deep and Path(path).suffix.lower() != ".png":
+        raise InputError(f"{path}: color of 16 bits is written as PNG only; choose another suffix, or uint8")
     try:
         with atomic_path(path) as aside:
-            if pixels.dtype == np.uint16 and pixels.ndim == 3:
+            if deep:
                 aside.write_bytes(_deep_png(pixels, options.get("icc_profile")))
             else:
                 aside.write_bytes(_encoded(Image.fromarray(pixels), aside.suffix, options))
@@ -107,6 +117,8 @@ def grey_codes(image: Image.Image) -> np.ndarray:
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise InputError(f"image: gray from {values.min()} to {values.max()}; give 8 or 16 bits")
+    if image.mode == "I" and 1 < values.max() <= 255:
+        raise InputError(f"image: gray of 32 bits that ends at {values.max()}; convert('L') makes it 8 bits")
     return values.astype(np.uint16)
 
 

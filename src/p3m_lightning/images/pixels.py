@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from p3m_lightning.schema import InputError
+
 EXIF_ORIENTATION = 0x0112
 
 STRIP = 256
@@ -18,16 +20,28 @@ BLOCK = 32
 
 
 def to_unit(pixels: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
-    """Scale uint8 or uint16 pixels to [0, 1]; floats pass through."""
+    """Scale uint8 or uint16 pixels to [0, 1]; floats pass through.
+
+    Raises:
+        InputError: signed integers or booleans, whose range says nothing.
+    """
     if np.issubdtype(pixels.dtype, np.floating):
         return pixels.astype(dtype, copy=False)
+    if not np.issubdtype(pixels.dtype, np.unsignedinteger):
+        raise InputError(f"pixels of {pixels.dtype}: give uint8, uint16 or floats in [0, 1]")
     values = pixels.astype(dtype)
     values /= dtype(np.iinfo(pixels.dtype).max)  # in place, to avoid a second copy of a large photograph
     return values
 
 
 def from_unit(values: np.ndarray, dtype: Any = np.uint8) -> np.ndarray:
-    """Round values of [0, 1] to the full range of `dtype` (uint8 or uint16)."""
+    """Round values of [0, 1] to the full range of `dtype` (uint8 or uint16).
+
+    Raises:
+        InputError: another `dtype`.
+    """
+    if not np.issubdtype(dtype, np.unsignedinteger):
+        raise InputError(f"dtype={np.dtype(dtype)}: give uint8 or uint16")
     top = np.iinfo(dtype).max
     codes = np.empty(values.shape, dtype)
     for rows in strips(len(values)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from pathlib import Path
 
 import cv2
@@ -40,9 +41,12 @@ def make_background(background: Background, size: tuple[int, int]) -> np.ndarray
     if color is not None:
         return np.broadcast_to(np.array(color, np.float32) / 255, (*size, 3))
     if isinstance(background, np.ndarray) and np.issubdtype(background.dtype, np.floating):
-        if background.ndim != 3 or background.shape[2] != 3:
+        if background.ndim != 3 or background.shape[2] != 3 or 0 in background.shape:
             raise InputError(f"background array: {background.shape}; give RGB (H, W, 3)")
-        return cover(background.astype(np.float32), size)
+        low, high = background.min(), background.max()
+        if not (low >= 0 and high <= 1):  # NaN is neither
+            raise InputError(f"background array: floats from {low:g} to {high:g}; give [0, 1], or uint8")
+        return cover(background.astype(np.float32), size).clip(0, 1)  # cubic interpolation overshoots
     assert not isinstance(background, tuple)  # colors are handled above
     return to_unit(cover(read_photo(background).pixels, size))
 
@@ -117,7 +121,7 @@ def match_light(
 def _as_color(background: Background) -> tuple[int, ...] | None:
     """Return (r, g, b) of 0 to 255 if `background` is a color."""
     if isinstance(background, tuple | list):
-        if len(background) != 3 or not all(0 <= value <= 255 for value in background):
+        if len(background) != 3 or not all(isinstance(v, Real) and 0 <= v <= 255 for v in background):
             raise InputError(f"background={background}: give (r, g, b) of 0 to 255")
         return tuple(background)
     if not isinstance(background, str):

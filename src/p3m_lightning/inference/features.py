@@ -35,6 +35,9 @@ def watch(*modules: nn.Module) -> Iterator[dict[nn.Module, Call]]:
     Args:
         modules: parts of a network, such as `net.matting.tfi[0]` of P3M-Net.
 
+    Raises:
+        InputError: something that is no module.
+
     Yields:
         The last call of each module that was called.
 
@@ -48,6 +51,9 @@ def watch(*modules: nn.Module) -> Iterator[dict[nn.Module, Call]]:
         [(32, 32), (16, 16), (8, 8), (4, 4)]
     """
     calls: dict[nn.Module, Call] = {}
+    for module in modules:
+        if not isinstance(module, nn.Module):
+            raise InputError(f"watch: a {type(module).__name__} is no module; give parts of a network")
     handles = [module.register_forward_hook(partial(_record, calls)) for module in modules]
     try:
         yield calls

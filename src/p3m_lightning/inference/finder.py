@@ -43,6 +43,10 @@ class Finder:
     shard: tuple[int, int] = (1, 1)
     finished: Callable[[str], bool] | None = None
 
+    @property
+    def _inputs(self) -> list[Path]:
+        return [Path(path) for path in self.inputs]
+
     def check(self) -> None:
         """Refuse wrong inputs before any work; report what is left out of folders: other files, linked folders.
 
@@ -52,7 +56,7 @@ class Finder:
         part, parts = self.shard
         if not 1 <= part <= parts:
             raise InputError(f"shard={part}/{parts}: give I/N with I from 1 to N")
-        for path in self.inputs:
+        for path in self._inputs:
             if not path.exists():
                 raise InputError(no_such(path, "file or folder"))
             if path.is_dir() and self.leave_out and path.resolve() == self.leave_out.resolve():
@@ -89,7 +93,7 @@ class Finder:
         return first
 
     def _walk_all(self, tells: bool = False) -> Iterator[tuple[Path, str]]:
-        for path in self.inputs:
+        for path in self._inputs:
             if path.is_dir():
                 yield from self._walk(path, "", tells)
             else:

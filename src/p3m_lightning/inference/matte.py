@@ -27,6 +27,9 @@ class Matte:
         opacity: (H, W) of the image's dtype, the photograph's own alpha; None if it is opaque. Hidden pixels stay
             hidden: the matte's alpha is at most this, and they do not count as background.
         owned: whether the alpha may be changed and kept, which saves a copy.
+
+    Raises:
+        InputError: an array of another shape or type, or an alpha that is not finite.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Matte:
         opacity: np.ndarray | None = None,
         owned: bool = False,
     ) -> None:
+        _check_plane(image, alpha, opacity)
         self.image = image
         fits = owned and alpha.dtype == np.float32 and alpha.flags.c_contiguous and alpha.flags.writeable
         self.alpha = np.clip(alpha, 0, 1, out=alpha) if fits else np.clip(alpha, 0, 1, dtype=np.float32, order="C")
@@ -81,8 +85,10 @@ class Matte:
             `dtype` (uint8 or uint16) (H, W, 3), RGB.
 
         Raises:
-            InputError: neither a color nor a readable image.
+            InputError: neither a color nor a readable image, or a light outside of 0 to 1.
         """
+        if not 0 <= light <= 1:
+            raise InputError(f"light={light}: give a number from 0 to 1")
         if isinstance(background, str) and background == "blur":
             behind = blurred_background(self.image, self._covered)
         else:
@@ -97,6 +103,23 @@ class Matte:
     def _covered(self) -> np.ndarray:
         """Return the share of each pixel that is not the old background; hidden pixels are not background either."""
         return self.alpha if self.opacity is None else np.maximum(self.alpha, 1 - to_unit(self.opacity))
+
+
+def _check_plane(image: np.ndarray, alpha: np.ndarray, opacity: np.ndarray | None) -> None:
+    """Refuse arrays that are no photograph with its alpha; numpy would combine many of them to something."""
+    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16) or image.shape[2:] != (3,):
+        raise InputError(f"image: {_described(image)}; give uint8 or uint16 RGB (H, W, 3)")
+    size = image.shape[:2]
+    if not isinstance(alpha, np.ndarray) or not np.issubdtype(alpha.dtype, np.floating) or alpha.shape != size:
+        raise InputError(f"alpha: {_described(alpha)}; give floats in [0, 1] of the image's size {size}")
+    if not np.isfinite(alpha.sum()):
+        raise InputError("alpha: holds NaN or infinity; a network that gives such a matte has diverged in its training")
+    if opacity is not None and (opacity.shape != size or opacity.dtype != image.dtype):
+        raise InputError(f"opacity: {_described(opacity)}; give {image.dtype} of the image's size {size}")
+
+
+def _described(value: object) -> str:
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 @dataclass(frozen=True)
@@ -120,7 +143,8 @@ class Products:
     def paths(self, name: str) -> dict[str, Path]:
         """Return the files of one photograph by kind: alpha, cutout, composite."""
         kinds = {"alpha": True, "cutout": self.cutout, "composite": self.background is not None}
-        return {kind: self.folder / ("" if kind == "alpha" else kind) / f"{name}.png" for kind in kinds if kinds[kind]}
+        folder = Path(self.folder)
+        return {kind: folder / ("" if kind == "alpha" else kind) / f"{name}.png" for kind in kinds if kinds[kind]}
 
     def finished(self, name: str) -> bool:
         """Return whether all files of one photograph exist; they are written atomically."""

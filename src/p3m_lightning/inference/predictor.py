@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -13,15 +14,11 @@ import numpy as np
 
 from p3m_lightning.configuration.prepared import prepared_with
 from p3m_lightning.images import Photo, Source, read_photo, to_unit
-from p3m_lightning.inference.engines.choose import (
-    check_engine,
-    engine_of_file,
-    engine_of_network,
-    goes_without_torch,
-)
+from p3m_lightning.inference.engines.choose import check_engine, engine_of_file, engine_of_network, goes_without_torch
 from p3m_lightning.inference.matte import Matte
 from p3m_lightning.inference.memory import choose_mode, fits_memory
 from p3m_lightning.inference.modes import DEFAULT_MODE, TRIMAP_MODES, Engine, Passes, verify_mode
+from p3m_lightning.metrics.arrays import checked_trimap
 from p3m_lightning.models.box import BOX_FILE, BOX_GRAPH, load_box
 from p3m_lightning.schema import InputError
 
@@ -74,13 +71,15 @@ class Predictor:
         recorded: Mapping[str, Any] | None = None,
         **passes: Any,
     ) -> None:
-        if max_short_side is not None and max_short_side <= 0:
-            raise InputError(f"max_short_side={max_short_side}: give pixels, or None for no limit")
+        if max_short_side is not None and not (isinstance(max_short_side, Integral) and max_short_side > 0):
+            raise InputError(f"max_short_side={max_short_side}: give whole pixels, or None for no limit")
+        if not isinstance(recorded, Mapping | None):
+            raise InputError(f"recorded: a {type(recorded).__name__}; give a configuration, a mapping")
         if net is None:
             net, recorded = _box(device, precision, engine)
         usual, sizes = recorded_inference(recorded or {}, passes)
         runs = net if isinstance(net, Engine) else engine_of_network(net, device, precision, engine)
-        mode = mode or usual or DEFAULT_MODE[runs.needs_trimap]
+        mode = (usual or DEFAULT_MODE[runs.needs_trimap]) if mode is None else mode
         # modes that every network offers need no check, for which torch would run the network
         if mode not in (*TRIMAP_MODES, "auto") and mode not in runs.modes:
             raise InputError(f"mode={mode}: this network has {', '.join(runs.modes)} and auto")
@@ -128,16 +127,22 @@ class Predictor:
         Args:
             source: path, bytes of an image file, Pillow image, or uint8 / uint16 RGB array (H, W, 3); for RGBA, the
                 matte's alpha is at most the given one.
-            trimap: uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND, for networks that need one.
+            trimap: integers (H, W) of BACKGROUND, UNKNOWN, FOREGROUND, or of 0, 128, 255 as in files, for networks
+                that need one.
 
         Raises:
-            InputError: not a complete image; a trimap missing, unexpected or of another size; too large for the mode.
+            InputError: not a complete image; a trimap missing, unexpected, of another size or with other values; too
+                large for the mode.
         """
         return self.batch([read_photo(source)], None if trimap is None else [trimap])[0]
 
     def batch(self, photos: Sequence[Photo], trimaps: Sequence[np.ndarray] | None = None) -> list[Matte]:
         """Predict photographs of one size, from `images.read_photo`, in one pass; otherwise as for a single one."""
+        if not photos:
+            return []
         size = photos[0].pixels.shape[:2]
+        if other := next((photo.pixels.shape[:2] for photo in photos if photo.pixels.shape[:2] != size), None):
+            raise InputError(f"photos: {size} and {other} (height, width) in one batch; predict them one by one")
         mode = self._mode_for(size)
         images = self._images(photos, self.max_short_side if mode in LIMITED else None)
         trimap = None if trimaps is None else self._trimap(trimaps, size, (images.shape[-2], images.shape[-1]))
@@ -163,9 +168,10 @@ class Predictor:
 
     def _trimap(self, trimaps: Sequence[np.ndarray], size: tuple[int, int], reduced: tuple[int, int]) -> Tensor:
         for trimap in trimaps:
-            if trimap.shape != size:
-                raise InputError(f"trimap: its size is {trimap.shape}, that of the image {size} (height, width)")
-        return self.engine.resize_nearest(self.engine.asarray(np.stack(trimaps)[:, None]), reduced)
+            if np.shape(trimap) != size:
+                raise InputError(f"trimap: its size is {np.shape(trimap)}, that of the image {size} (height, width)")
+        classes = np.stack([checked_trimap(trimap, size) for trimap in trimaps])
+        return self.engine.resize_nearest(self.engine.asarray(classes[:, None]), reduced)
 
 
 def _box(device: str, precision: str, engine: str) -> tuple[nn.Module | Engine, Mapping[str, Any]]:

@@ -124,7 +124,7 @@ class QualityModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the paths that callbacks stored, for this machine."""
-        take_home(checkpoint, self.trainer.ckpt_path)
+        take_home(checkpoint, self)
 
     def _judge(self, batch: Sample, opinion: Opinion, mattes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits, true errors and where these are known, (N K, 1, H/4, W/4) of mattes (N, K, H, W)."""

@@ -178,8 +178,18 @@ def prepare_for_travel(checkpoint: dict[str, Any], paths: Mapping[str, Any]) -> 
             checkpoint[part] = without_places(checkpoint[part], paths)
 
 
-def take_home(checkpoint: dict[str, Any], path: str | Path | None) -> None:
-    """Restore the folder of a run's checkpoint in the states of its callbacks."""
+def trainer_of(module: LightningModule) -> Trainer | None:
+    """Return the trainer of a module; None if it has none, as in `load_from_checkpoint`."""
+    try:
+        return module.trainer
+    except RuntimeError:  # Lightning's
+        return None
+
+
+def take_home(checkpoint: dict[str, Any], module: LightningModule) -> None:
+    """Restore the folder of the run that a trainer resumes in the states of its callbacks."""
+    trainer = trainer_of(module)
+    path = trainer.ckpt_path if trainer else None
     if path and "callbacks" in checkpoint:
         run = Path(path).absolute().parent.parent
         checkpoint["callbacks"] = with_places(checkpoint["callbacks"], {"run": run})

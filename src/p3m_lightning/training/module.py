@@ -22,7 +22,7 @@ from p3m_lightning.models.blocks import MattingNetwork
 from p3m_lightning.models.weights import uncompiled
 from p3m_lightning.schema import InputError, MattingOutput, Sample
 from p3m_lightning.training.callbacks.base import RunCallback, callbacks_of
-from p3m_lightning.training.checkpointing import prepare_for_travel, take_home
+from p3m_lightning.training.checkpointing import prepare_for_travel, take_home, trainer_of
 from p3m_lightning.training.optimization.compilation import as_it_is, is_compiled
 from p3m_lightning.training.optimization.learning_rate import effective_batch, scale_rate
 from p3m_lightning.training.optimization.parameter_groups import build_optimizer
@@ -115,7 +115,8 @@ class MattingModule(LightningModule):
 
     def configure_model(self) -> None:
         """Shard the network under FSDP2."""
-        if isinstance(self.trainer.strategy, FullySharded):
+        trainer = trainer_of(self)
+        if trainer and isinstance(trainer.strategy, FullySharded):
             if is_compiled(self.net):
                 raise InputError(
                     "compile: needs whole parameters, so it does not go with trainer=fsdp; use trainer=ddp"
@@ -215,7 +216,7 @@ class MattingModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Rename weights of a compiled network to those of a plain one, and restore the paths that callbacks stored."""
         checkpoint["state_dict"] = uncompiled(checkpoint["state_dict"], "ckpt")
-        take_home(checkpoint, self.trainer.ckpt_path)
+        take_home(checkpoint, self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the configuration, and remove paths of this machine."""

@@ -41,6 +41,12 @@ def engine_of_network(net: nn.Module, device: str, precision: str = "32", engine
     from p3m_lightning.inference.engines.optimize import optimize_for_inference
     from p3m_lightning.inference.engines.torch_engine import TorchEngine, choose_device
 
+    if not hasattr(net, "parameters"):
+        told = "Predictor.from_checkpoint reads files" if isinstance(net, str | Path) else "give a network"
+        raise InputError(f"net: a {type(net).__name__}; {told}")
+    odd = {str(part.dtype) for part in net.parameters() if part.is_floating_point()} - {"torch.float32"}
+    if odd:
+        raise InputError(f"net: has weights of {', '.join(sorted(odd))}; call net.float(), and give precision='bf16'")
     ready = optimize_for_inference(net.to(choose_device(device)).eval())
     return TorchEngine(ready, precision, compile=engine == "compile")
 

@@ -159,8 +159,13 @@ class OnnxEngine(ArrayEngine):
         if written is None:
             raise InputError(f"{path}: not written by `p3m export`: it has no metadata")
         super().__init__(written, path)
+        self._device = device
         self._options = onnxruntime.RunOptions()
         self._options.only_execute_path_to_fetches = True
+
+    def __reduce__(self) -> tuple:
+        """Let copies and other processes open the file again; a session cannot be moved."""
+        return type(self), (self.path, self._device)
 
     def outputs_of(self, inputs: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
         """Compute the outputs called `names`."""

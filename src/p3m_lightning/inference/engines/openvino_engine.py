@@ -43,6 +43,10 @@ class OpenVinoEngine(ArrayEngine):
         super().__init__(model.get_rt_info(["framework", METADATA]).astype(str), path)
         self._compiled: dict[tuple[str, ...], Any] = {}
 
+    def __reduce__(self) -> tuple:
+        """Let copies and other processes open the file again; a compiled network cannot be moved."""
+        return type(self), (self._path, "cpu", self._precision)
+
     def outputs_of(self, inputs: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
         """Compute the outputs named `names`; the part of the network that they need is compiled at first use."""
         wanted = tuple(names)

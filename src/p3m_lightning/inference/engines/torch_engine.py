@@ -147,6 +147,8 @@ def choose_device(device: str) -> torch.device:
     Raises:
         InputError: unknown, or not in this machine.
     """
+    if device is None:
+        raise InputError("device=None: choose from auto, cpu, cuda, cuda:1, ...")
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -157,6 +159,8 @@ def choose_device(device: str) -> torch.device:
         if "device type" in reason:  # PyTorch lists a score of accelerators
             raise InputError(f"device={device}: no such device; choose from auto, cpu, cuda, cuda:1, ...") from None
         raise InputError(f"device={device}: not usable here ({reason})") from None
+    if chosen.type == "meta":
+        raise InputError(f"device={device}: holds no numbers; choose from auto, cpu, cuda, cuda:1, ...")
     return chosen
 
 
