@@ -28,7 +28,11 @@ class Loss(ABC):
     """Names of the terms that are cross entropies of classes; the others measure distances."""
 
     def __call__(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
-        """Return the terms of a network's `output` for a collated `batch`."""
+        """Return the terms of a network's `output` for a collated `batch`.
+
+        Raises:
+            InputError: mattes and trimap of several shapes, or a part of the output or the batch is missing.
+        """
         ours = {"output.alpha": output.alpha, "output.detail": output.detail}
         require_one_shape({**ours, "batch.alpha": batch.get("alpha"), "batch.trimap": batch.get("trimap")})
         dtype = torch.float64 if output.alpha.dtype == torch.float64 else torch.float32
