@@ -128,6 +128,12 @@ def test_two_people_compose_to_their_picture():
     assert np.array_equal(both["background"], back["background"])
 
 
+def test_people_of_two_sizes_are_refused_with_both():
+    front = {role: pixels[:20] for role, pixels in person(0).items()}
+    with pytest.raises(InputError, match=r"p_companion: .* 32 x 20 pixels .* 32 x 24; use a transform to one size"):
+        lay_before(front, person(1))
+
+
 def test_what_is_surely_a_person_of_either_is_foreground():
     front, back = person(0), person(1)
     trimap = lay_before(front, back)["trimap"]

@@ -151,8 +151,25 @@ def test_a_draw_fixes_a_sample_and_a_plain_index_follows_torch(p3m):
     assert torch.equal(first, dataset[0]["image"])
 
 
-def test_a_limit_takes_the_first_names(p3m):
-    assert MattingDataset(p3m, limit=2).names == ["a", "b"]
+@pytest.mark.parametrize("limit", [2, np.int64(2)])
+def test_a_limit_takes_the_first_names(p3m, limit):
+    assert MattingDataset(p3m, limit=limit).names == ["a", "b"]
+    assert MattingDataset(p3m, limit=50 * limit).names == MattingDataset(p3m, limit=None).names == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("limit", ["2", -1, 0, 1.5, 2.0, True, [2]])
+def test_a_limit_that_is_no_number_of_samples_is_refused(p3m, limit):
+    for make in (MattingDataset, lambda root, **more: ImageDataset(root / "train/blurred_image", "images", **more)):
+        with pytest.raises(InputError, match=r"limit=.*: give a whole number from 1 up, or null for all"):
+            make(p3m, limit=limit)
+
+
+def test_companions_of_other_sizes_are_refused_by_the_probability(p3m):
+    write_image(p3m / "train/blurred_image/a.jpg", np.zeros((30, 20, 3), np.uint8))
+    write_image(p3m / "train/mask/a.png", disk()[:30, :20])
+    dataset = MattingDataset(p3m, transform=EvalTransform(), p_companion=1.0)
+    with pytest.raises(InputError, match=r"p_companion: .* use a transform to one size"):
+        [dataset.maps(SeededIndex(0, seed)) for seed in range(20)]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +212,17 @@ def test_a_broken_sample_is_refused_by_name_when_it_is_read(p3m, spoil, named):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"name": "p3m"}, {"split": "test"}, {"foreground": "yes"}, {"split": "P3M-500-P", "images": "mask2"}]
+    "arguments",
+    [
+        {"name": "p3m"},
+        {"name": None},
+        {"name": ["p3m-10k"]},
+        {"split": "test"},
+        {"split": None},
+        {"split": ["train"]},
+        {"foreground": "yes"},
+        {"split": "P3M-500-P", "images": "mask2"},
+    ],
 )
 def test_wrong_names_are_refused(p3m, arguments):
     with pytest.raises(InputError):

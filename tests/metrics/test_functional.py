@@ -127,7 +127,7 @@ def test_recorded_edge_cases_are_all_tested(golden):
     assert set(json.loads((golden / "metrics/edge_cases.json").read_text())["cases"]) == set(EDGE_CASES)
 
 
-def test_any_code_between_black_and_white_is_unknown(golden):
+def test_127_is_unknown_as_128_is(golden):
     _, pred, target, trimap = edge_case(golden, "unknown_coded_127")
     plain = np.where(trimap == 127, 128, trimap).astype(np.uint8)
     assert F.adobe_metrics(pred / 255, target / 255, trimap) == F.adobe_metrics(pred / 255, target / 255, plain)
@@ -285,6 +285,33 @@ def test_what_is_no_matte_is_refused_with_its_range_or_size(pred, message, measu
 def test_what_is_no_trimap_is_refused(trimap, message):
     with pytest.raises(InputError, match=message):
         F.matting_metrics(np.zeros((4, 6)), np.zeros((4, 6)), trimap)
+
+
+@pytest.mark.parametrize("codes", [(0, 100, 255), (0, 127, 254), (0, 1, 255), (0, 127, 128, 255), tuple(range(256))])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
+@pytest.mark.parametrize("measure", [F.matting_metrics, F.adobe_metrics, F.mask_metrics])
+def test_codes_between_those_of_a_trimap_are_refused_by_argument(codes, dtype, measure):
+    trimap = np.resize(np.array(codes, dtype), (16, 17))
+    listed = ", ".join(map(str, codes[:5]))
+    with pytest.raises(
+        InputError, match=rf"^trimap: the values {listed}.*; they must be 0, 1, 2 or 0, 128, 255"
+    ) as error:
+        measure(np.zeros((16, 17)), np.zeros((16, 17)), trimap)
+    assert "write" not in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool, np.float32])
+def test_a_mask_may_be_of_whole_numbers(dtype):
+    pred, mask = soft_matte(0), soft_matte(1) > 0.5
+    assert F.mask_metrics(pred, mask.astype(dtype)) == F.mask_metrics(pred, mask.astype(float))
+    assert F.mask_metrics(pred, (0 * mask).astype(dtype)) == F.mask_metrics(pred, 0.0 * mask)
+    assert F.intersection_over_union(pred, torch.from_numpy(mask.astype(dtype))) == F.mask_metrics(pred, mask)["iou"]
+
+
+@pytest.mark.parametrize("mask", [np.full((4, 6), 255, np.uint8), np.full((4, 6), -1)])
+def test_codes_instead_of_a_mask_are_refused(mask):
+    with pytest.raises(InputError, match=r"target: u?int.* divide 8-bit codes by 255"):
+        F.mask_metrics(np.zeros((4, 6)), mask)
 
 
 def test_a_face_mask_of_another_range_is_refused():

@@ -8,6 +8,7 @@ from torch import distributed
 
 from p3m_lightning.metrics import MattingMetrics
 from p3m_lightning.metrics import functional as F
+from p3m_lightning.metrics.baselines import TrivialPredictors
 from p3m_lightning.metrics.definitions import ADOBE, FACE, P3M
 from p3m_lightning.schema import InputError
 
@@ -63,9 +64,43 @@ def test_states_of_uneven_processes_add_up_to_the_single_one(batch):
     whole.update(*batch)
     ranks[0].update(*part(batch, slice(0, 5)))
     ranks[1].update(*part(batch, slice(5, 7)))  # the third process has no image at all
-    for other in ranks[1:]:
-        ranks[0].merge_state(other)
+    assert ranks[0].compute() != pytest.approx(whole.compute())  # and torchmetrics keeps this
+    ranks[0].merge_state(ranks[1])
+    ranks[0].merge_state(ranks[2].metric_state)
     assert ranks[0].compute() == pytest.approx(whole.compute(), rel=1e-12)
+    assert ranks[0].rows() == whole.rows()
+    assert ranks[0].median() == whole.median()
+
+
+def test_a_state_without_its_rows_or_of_another_convention_is_not_merged(batch):
+    metrics = MattingMetrics()
+    metrics.update(*batch)
+    sums = {"sums": metrics.sums, "counts": metrics.counts}
+    for other in (MattingMetrics("adobe"), MattingMetrics("mask"), TrivialPredictors(), sums, None):
+        with pytest.raises(InputError, match=r"incoming_state: .* give the metric to merge"):
+            metrics.merge_state(other)
+    assert len(metrics.rows()) == metrics.counts[0] == 7
+
+
+def test_a_persistent_metric_is_saved_and_loaded_with_its_rows(batch, tmp_path):
+    whole = MattingMetrics()
+    saved, loaded = (torch.nn.ModuleList([MattingMetrics()]) for _ in range(2))
+    assert not saved.state_dict()
+    whole.update(*batch)
+    saved[0].update(*part(batch, slice(0, 5)))
+    saved[0].persistent(True)
+    torch.save(saved.state_dict(), tmp_path / "state.pt")
+    loaded[0].update(*part(batch, slice(0, 1)))
+    loaded[0].compute()
+    loaded.load_state_dict(torch.load(tmp_path / "state.pt"))
+    assert loaded[0].compute() == saved[0].compute()
+    assert loaded[0].median() == saved[0].median()
+    loaded[0].update(*part(batch, slice(5, 7)))
+    assert loaded[0].median() == whole.median()
+    assert len(saved[0].rows()) == 5
+    old = {key: value for key, value in saved.state_dict().items() if not key.endswith("rows")}
+    with pytest.raises(InputError, match=r"state_dict: has 0\.sums without 0\.local_rows"):
+        loaded.load_state_dict(old)
 
 
 def test_rows_of_processes_are_gathered_by_name(batch, tmp_path, monkeypatch):
@@ -159,7 +194,46 @@ def test_names_are_numbers_where_there_are_none(batch):
     metrics = MattingMetrics()
     metrics.update(batch[0][:2], batch[1][:2])
     metrics.update(batch[0][2:3], batch[1][2:3])
-    assert [row["name"] for row in metrics.rows()] == ["0", "1", "2"]
+    for _ in range(3):
+        metrics.update(batch[0][3:6], batch[1][3:6])
+    assert [row["name"] for row in metrics.rows()] == [str(number) for number in range(12)]
+
+
+def test_names_of_any_kind_may_follow_one_another(batch):
+    metrics = MattingMetrics()
+    for names in (np.array([11, 9]), None, iter(["b", "a"]), (name for name in (10, "7"))):
+        metrics.update(batch[0][:2], batch[1][:2], names=names)
+    assert [row["name"] for row in metrics.rows()] == ["2", "3", "9", "10", "11", "7", "a", "b"]
+
+
+@pytest.mark.parametrize("spoiled", ["pred", "target", "trimap", "face"])
+@pytest.mark.parametrize("call", [MattingMetrics.update, MattingMetrics.forward])
+def test_a_refused_batch_leaves_no_image_behind(batch, call, spoiled):
+    whole, metrics = MattingMetrics(), MattingMetrics()
+    whole.update(*batch)
+    named = dict(zip(("pred", "target", "trimap", "names", "face"), batch, strict=True))
+    values = named[spoiled].clone()
+    values[3, 0, 5, 5] = 500
+    with pytest.raises(InputError, match=spoiled):
+        call(metrics, **{**named, spoiled: values})
+    assert metrics.rows() == []
+    assert not metrics.counts.any()
+    call(metrics, **named)
+    assert metrics.rows() == whole.rows()
+    assert metrics.compute() == whole.compute()
+
+
+def test_what_cannot_choose_between_mattes_is_refused(batch):
+    pred, target, trimap, names, _ = batch
+    metrics, exact = MattingMetrics(), trimap != 1
+    for wrong in (exact.float(), exact.long(), exact.numpy()):
+        with pytest.raises(InputError, match=r"exact: .*give a bool tensor"):
+            metrics.update(pred, target, trimap, names, exact=wrong)
+    for wrong in (exact[..., :1], exact[:, 0]):
+        with pytest.raises(InputError, match=r"exact: .* all need one shape"):
+            metrics.update(pred, target, trimap, names, exact=wrong)
+    with pytest.raises(InputError, match=r"exact: .* all need one shape"):
+        metrics.update(pred[..., :1], target, trimap, names, exact=exact)
 
 
 def test_wrong_batches_are_refused(batch):

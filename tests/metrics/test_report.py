@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from p3m_lightning.metrics.report import keys_of, metric_report, worst_first
+from p3m_lightning.metrics.report import keys_of, means, medians, metric_report, tail_of, worst_first
 from p3m_lightning.records import write_csv, write_json
 
 
@@ -45,6 +45,12 @@ def test_every_number_comes_with_its_definition(rows):
 def test_a_report_of_nothing_is_empty():
     assert metric_report([])["mean"] == {}
     assert metric_report([])["tail"] == {"images": 0, "mean": {}, "sad_share": 0.0}
+
+
+def test_an_iterator_of_rows_is_summarized_as_a_list_is(rows):
+    assert metric_report(iter(rows)) == metric_report(rows)
+    for summary in (means, medians, tail_of):
+        assert summary(iter(rows)) == summary(rows)
 
 
 def test_worst_come_first(rows):

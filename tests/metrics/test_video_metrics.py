@@ -90,5 +90,38 @@ def test_codes_instead_of_mattes_are_refused(pair):
         dtssd([np.full((4, 4), 255, np.uint8)] * 2, [np.ones((4, 4))] * 2)
 
 
+def test_frames_of_changing_size_are_refused():
+    frames = [np.zeros((6, 7)), np.zeros((6, 7)), np.zeros((7, 6))]
+    motions = [np.zeros((6, 7, 2), np.float32)] * 2
+    for measure in (dtssd, lambda *clip: messddt(*clip, motions)):
+        with pytest.raises(InputError, match=r"clip: frame 2 has shape \(7, 6\), the first \(6, 7\)"):
+            measure(frames, frames)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda motions: motions[:3], "motions: fewer than pairs"),
+        (lambda motions: [], "motions: fewer than pairs"),
+        (
+            lambda motions: motions.transpose(0, 3, 1, 2),
+            r"motions: shape \(2, 6, 7\) at frame 0; \(6, 7, 2\)",
+        ),
+        (lambda motions: motions[..., :1], r"motions: shape \(6, 7, 1\)"),
+        (lambda motions: [*motions[:2], motions[2] * np.nan, motions[3]], "motions: not finite at frame 2"),
+        (lambda motions: motions + np.inf, "motions: not finite at frame 0"),
+    ],
+)
+def test_motions_that_do_not_fit_are_refused(pair, change, message):
+    motions = np.zeros((4, 6, 7, 2), np.float32)
+    with pytest.raises(InputError, match=message):
+        messddt(*pair, change(motions))
+
+
+def test_further_motions_are_not_used_and_may_be_tensors(pair):
+    motions = torch.ones(7, 6, 7, 2)
+    assert messddt(*pair, motions) == messddt(*pair, motions[:4].numpy().astype(float))
+
+
 def test_every_measure_has_its_definition():
     assert set(DEFINITIONS) == {"dtssd", "messddt"}

@@ -114,7 +114,17 @@ def lay_before(front: Maps, back: Maps, own_colors: int = 2) -> Maps:
     Returns:
         the maps of `back`; the matte is that of both people, `foreground` and `background`, where both have them,
         compose to the image again.
+
+    Raises:
+        InputError: the sizes differ.
     """
+    sizes = [maps["alpha"].shape for maps in (front, back)]
+    if sizes[0] != sizes[1]:
+        (height, width), (wanted_height, wanted_width) = sizes
+        raise InputError(
+            f"p_companion: a person of {width} x {height} pixels cannot stand in an image of {wanted_width} x"
+            f" {wanted_height}; use a transform to one size, such as TrainTransform, or p_companion=0"
+        )
     full = np.float32(np.iinfo(back["alpha"].dtype).max)
     ahead, behind = (maps["alpha"] / np.float32(np.iinfo(maps["alpha"].dtype).max) for maps in (front, back))
     colors, weight = front.get("foreground"), ahead[..., None]

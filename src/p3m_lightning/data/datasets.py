@@ -6,7 +6,8 @@ import copy
 import hashlib
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -80,12 +81,15 @@ class NamedDataset(SplittableDataset):
     Args:
         files: stem -> role -> path.
         transform: makes a sample of the files.
-        limit: use only this many samples, the first by name.
+        limit: use only this many samples, 1 or more, the first by name; None for all.
+
+    Raises:
+        InputError: any other limit.
     """
 
     def __init__(self, files: Samples, transform: Callable[..., Any] | None, limit: int | None = None) -> None:
         self.files, self.transform = files, transform
-        self.names = sorted(files)[:limit]
+        self.names = first_names(files, limit)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -128,13 +132,15 @@ class MattingDataset(NamedDataset):
             the same if they exist, else estimated on the crop alone (`TrainTransform` only).
         cache: another folder with foregrounds and packs: the `-o` of `p3m data foregrounds` and `pack`.
         face: also return the mask of the obfuscated face; black where an image has none.
-        limit: use only this many samples, the first by name.
+        limit: use only this many samples, 1 or more, the first by name; None for all.
         packed: read the packs of `p3m data pack` where they exist: the same pixels, faster.
         labels: what the files of mattes hold, one of `schema.LABELS`; the card's by default.
-        p_companion: probability of laying a second person of the set in front of the first, see `lay_before`.
+        p_companion: probability of laying a second person of the set in front of the first, see `lay_before`; needs a
+            transform to one size, as `TrainTransform` is.
 
     Raises:
-        InputError: unknown name, split or kind of labels, missing folder, image without matte or matte without image.
+        InputError: unknown name, split or kind of labels, missing folder, image without matte or matte without image, a
+            limit below 1.
     """
 
     transform: Transform
@@ -197,10 +203,10 @@ class ImageDataset(NamedDataset):
         name: key of `DATASETS`.
         split: part of the data set.
         transform: an albumentations transform of `image`.
-        limit: use only this many images, the first by name.
+        limit: use only this many images, 1 or more, the first by name; None for all.
 
     Raises:
-        InputError: unknown name or split, missing folder, no images.
+        InputError: unknown name or split, missing folder, no images, a limit below 1.
     """
 
     has_mattes = False
@@ -229,6 +235,17 @@ class ImageDataset(NamedDataset):
     def hold_out(self, size: float, transform: Callable[..., Any] | None) -> tuple[Self, Self]:
         """Split in two by name; the held-out part keeps its own transform, since `transform` is one for mattes."""
         return super().hold_out(size, self.transform)
+
+
+def first_names(names: Iterable[str], limit: int | None) -> list[str]:
+    """Return the first `limit` names in order, or all of them for None.
+
+    Raises:
+        InputError: the limit is not a whole number from 1 up.
+    """
+    if limit is not None and (not isinstance(limit, Integral) or isinstance(limit, bool) or limit < 1):
+        raise InputError(f"limit={limit!r}: give a whole number from 1 up, or null for all")
+    return sorted(names)[:limit]
 
 
 def names_to_hold_out(names: Sequence[str], size: float) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from p3m_lightning.losses.base import Loss, colors
+from p3m_lightning.losses.base import Loss, colors, require_one_shape
 from p3m_lightning.ops.matting import composite, constant
 from p3m_lightning.ops.pyramid import average_pyramid
 from p3m_lightning.schema import UNKNOWN, InputError, MattingOutput, Sample
@@ -33,6 +33,7 @@ def alpha_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) -> T
         >>> alpha_loss(torch.zeros(1, 1, 4, 4), torch.full((1, 1, 4, 4), 0.5))
         tensor(0.5000)
     """
+    require_one_shape({"alpha": alpha, "target": target, "region": region})
     if region is None:
         return _smooth_abs(alpha - target).mean()
     return _smooth_abs((alpha - target) * region).sum() / (region.sum() + 1)
@@ -55,6 +56,7 @@ def laplacian_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) 
         >>> laplacian_loss(matte, matte) < 1e-4
         tensor(True)
     """
+    require_one_shape({"alpha": alpha, "target": target, "region": region})
     difference = alpha - target if region is None else (alpha - target) * region
     levels = average_pyramid(difference)  # linear: the difference of two pyramids is that of their mattes
     return sum((level.abs().mean() for level in levels), alpha.new_zeros(()))
@@ -87,7 +89,11 @@ def composition_loss(
         >>> composition_loss(torch.full((1, 1, 4, 4), 0.5), image, foreground, background, scale=1.0)
         tensor(1.5000)
     """
-    factor = constant(image, [scale] if isinstance(scale, float | int) else scale).view(1, -1, 1, 1)
+    layers = {"image": image, "foreground": foreground, "background": background}
+    planes = {name: layer[:, :1] for name, layer in layers.items()}
+    require_one_shape({"alpha": alpha, "region": region, **planes})
+    scales = scale if isinstance(scale, Iterable) else [scale]
+    factor = constant(image, [float(one) for one in scales]).view(1, -1, 1, 1)
     difference = (composite(foreground, background, alpha) - image) * factor
     if region is None:
         return _smooth_abs(difference).sum() / alpha.numel()
@@ -107,6 +113,7 @@ def mrsd_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) -> Te
         >>> mrsd_loss(torch.zeros(1, 1, 4, 4), torch.full((1, 1, 4, 4), 0.5))
         tensor(0.5000)
     """
+    require_one_shape({"alpha": alpha, "target": target, "region": region})
     distance = torch.sqrt((alpha - target) ** 2 + 1e-6)
     return distance.mean() if region is None else (distance * region).sum() / (region.sum() + 1e-6)
 
@@ -127,6 +134,7 @@ def gradient_loss(alpha: Tensor, target: Tensor, region: Tensor | None = None) -
         >>> gradient_loss(step, step) < 1e-4
         tensor(True)
     """
+    require_one_shape({"alpha": alpha, "target": target, "region": region})
     if region is None:
         return nnf.l1_loss(_slope(alpha), _slope(target))
     return (_slope(alpha * region) - _slope(target * region)).abs().sum() / (region.sum() + 1e-6)
@@ -173,14 +181,15 @@ class AlphaLoss(Loss):
     """
 
     def __init__(
-        self, terms: Sequence[str] = ("alpha", "laplacian"), region: str = "whole", color_scale: float = 1 / 3
+        self, terms: Iterable[str] = ("alpha", "laplacian"), region: str = "whole", color_scale: float = 1 / 3
     ) -> None:
-        unknown = sorted(set(terms) - {*TERMS, "composition"})
+        self.names = tuple(terms)
+        known = (*TERMS, "composition")
+        unknown = sorted(set(self.names) - set(known))
         if unknown:
-            raise InputError(f"loss.function.terms: no term {', '.join(unknown)}; choose from {', '.join(TERMS)}")
+            raise InputError(f"loss.function.terms: no term {', '.join(unknown)}; choose from {', '.join(known)}")
         if region not in ("whole", "unknown"):
             raise InputError(f"loss.function.region: {region!r} is neither 'whole' nor 'unknown'")
-        self.names = tuple(terms)
         self.region = region
         self.color_scale = color_scale
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TypeVar, cast
+from collections.abc import Mapping
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -27,20 +28,30 @@ class Loss(ABC):
     """Names of the terms that are cross entropies of classes; the others measure distances."""
 
     def __call__(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
-        """Return the terms of a network's `output` for a collated `batch`."""
+        """Return the terms of a network's `output` for a collated `batch`.
+
+        Raises:
+            InputError: mattes and trimap of several shapes, or a part of the output or the batch is missing.
+        """
+        ours = {"output.alpha": output.alpha, "output.detail": output.detail}
+        require_one_shape({**ours, "batch.alpha": batch.get("alpha"), "batch.trimap": batch.get("trimap")})
+        dtype = torch.float64 if output.alpha.dtype == torch.float64 else torch.float32
         with torch.autocast(output.alpha.device.type, enabled=False):
             wide = MattingOutput(
-                _widened(output.alpha),
-                _widened(output.semantic),
-                _widened(output.detail),
-                tuple(_widened(side) for side in output.sides),
+                _in_dtype(output.alpha, dtype),
+                _in_dtype(output.semantic, dtype),
+                _in_dtype(output.detail, dtype),
+                tuple(_in_dtype(side, dtype) for side in output.sides),
             )
-            given = cast("Sample", {key: _widened(value) for key, value in batch.items()})
+            given = cast("Sample", _Batch({key: _in_dtype(value, dtype) for key, value in batch.items()}))
             return self.terms(as_labeled(wide, given), given)
 
     @abstractmethod
     def terms(self, output: MattingOutput, batch: Sample) -> dict[str, Tensor]:
-        """Return the terms; every floating tensor is float32 or float64 here."""
+        """Return the terms; the floating tensors are all float32 or all float64 here, and `batch` names a missing key.
+
+        `alpha`, `detail` and `trimap` have one shape.
+        """
 
     def branches(self, output: MattingOutput) -> tuple[Tensor, Tensor]:
         """Return the outputs of the two branches of a network, `semantic` and `detail`.
@@ -95,8 +106,30 @@ def exact_region(batch: Sample) -> Tensor:
     return known | (batch["labels"] == LABELS.index("matte")).view(-1, 1, 1, 1)
 
 
-def _widened(value: T) -> T:
-    """Return float32 for half precision, anything else as it is."""
-    if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16):
-        return cast("T", value.float())
-    return value
+def require_one_shape(maps: Mapping[str, Tensor | None]) -> None:
+    """Refuse maps of several shapes, which arithmetic would broadcast in silence.
+
+    Args:
+        maps: name, for the message -> map, or None for one that is not there.
+
+    Raises:
+        InputError: the shapes differ; the message names all of them.
+    """
+    shapes = {name: tuple(one.shape) for name, one in maps.items() if one is not None}
+    if len(set(shapes.values())) > 1:
+        listed = ", ".join(f"`{name}` {shape}" for name, shape in shapes.items())
+        raise InputError(f"loss: {listed}: give all of them in one shape, (N, 1, H, W)")
+
+
+class _Batch(dict[str, Any]):
+    """A batch that names the key it lacks."""
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise InputError(
+            f"loss: needs `{key}` in the batch, which has {', '.join(self)}; use data with it, or another loss"
+        )
+
+
+def _in_dtype(value: T, dtype: torch.dtype) -> T:
+    """Return floating tensors in `dtype`, anything else as it is."""
+    return cast("T", value.to(dtype)) if isinstance(value, Tensor) and value.is_floating_point() else value

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
+from p3m_lightning.losses.base import require_one_shape
 from p3m_lightning.ops.matting import constant
 
 
@@ -55,6 +56,7 @@ def hausdorff_distance_loss(alpha: Tensor, target: Tensor, exponent: float = 2.0
         >>> hausdorff_distance_loss(target, target)
         tensor(0.)
     """
+    require_one_shape({"alpha": alpha, "target": target})
     with torch.no_grad():
         fields = [boundary_distance(matte > 0.5).to(alpha) ** exponent for matte in (alpha, target)]
     return ((alpha - target) ** 2 * (fields[0] + fields[1])).mean()
@@ -77,6 +79,7 @@ def hausdorff_erosion_loss(alpha: Tensor, target: Tensor, exponent: float = 2.0,
         >>> hausdorff_erosion_loss(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8))
         tensor(0.)
     """
+    require_one_shape({"alpha": alpha, "target": target})
     kernel = constant(alpha, [0, 0.2, 0, 0.2, 0.2, 0.2, 0, 0.2, 0]).view(1, 1, 3, 3)
     error = (alpha - target) ** 2
     total = alpha.new_zeros(())

@@ -10,7 +10,7 @@ import torch.nn.functional as nnf
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from p3m_lightning.losses.base import Loss
+from p3m_lightning.losses.base import Loss, require_one_shape
 from p3m_lightning.ops.geometry import pad_to_multiple, resize
 from p3m_lightning.ops.matting import constant, impose_trimap, normalize
 from p3m_lightning.schema import UNKNOWN, InputError, MattingOutput, Sample
@@ -38,7 +38,9 @@ def semantic_loss(semantic: Tensor, target: Tensor) -> Tensor:
         >>> semantic_loss(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 64, 64)) < 1e-6
         tensor(True)
     """
-    return nnf.mse_loss(semantic, coarse_matte(pad_to_multiple(target, 32), semantic.shape[-2:]))
+    coarse = coarse_matte(pad_to_multiple(target, 32), semantic.shape[-2:])
+    require_one_shape({"semantic": semantic, "reduced target": coarse})
+    return nnf.mse_loss(semantic, coarse)
 
 
 def detail_loss(detail: Tensor, target: Tensor, trimap: Tensor) -> Tensor:
@@ -53,6 +55,7 @@ def detail_loss(detail: Tensor, target: Tensor, trimap: Tensor) -> Tensor:
         >>> detail_loss(torch.zeros(1, 1, 1, 4), torch.ones(1, 1, 1, 4), trimap)
         tensor(0.5000)
     """
+    require_one_shape({"detail": detail, "target": target, "trimap": trimap})
     return ((detail - target).abs() * (trimap == UNKNOWN)).mean()
 
 
@@ -72,6 +75,7 @@ def matte_loss(alpha: Tensor, target: Tensor, trimap: Tensor, image: Tensor, bou
         >>> matte_loss(matte, matte, trimap, torch.rand(1, 3, 2, 2))
         tensor(0.)
     """
+    require_one_shape({"alpha": alpha, "target": target, "trimap": trimap, "image": image[:, :1]})
     pairs = [(alpha, 1.0), (impose_trimap(alpha, trimap), boundary_weight)]
     terms = [weight * nnf.l1_loss(matte, target) for matte, weight in pairs]
     terms += [weight * nnf.l1_loss(image * matte, image * target) for matte, weight in pairs]
@@ -131,6 +135,9 @@ def consistency_terms(output: MattingOutput, before: MattingOutput) -> dict[str,
             "loss: consistency compares MODNet's branches; both outputs need `detail`, the first `semantic`"
         )
     coarse = coarse_matte(matte, semantic.shape[-2:])
+    require_one_shape({"output.semantic": semantic, "reduced output.alpha": coarse})
+    earlier = {"before.alpha": before.alpha, "before.detail": before.detail}
+    require_one_shape({"output.alpha": matte, "output.detail": detail, **earlier})
     to_matte = nnf.mse_loss(semantic, (coarse * (coarse > 0.01)).detach())
     to_semantic = nnf.mse_loss(coarse, (semantic * (semantic > 0.01)).detach())
     boundary = _boundary(matte.detach(), semantic.detach())

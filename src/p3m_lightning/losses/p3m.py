@@ -7,7 +7,7 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from p3m_lightning.losses.alpha import alpha_loss, composition_loss, laplacian_loss
-from p3m_lightning.losses.base import Loss, colors, exact_region
+from p3m_lightning.losses.base import Loss, colors, exact_region, require_one_shape
 from p3m_lightning.ops.matting import IMAGENET_STD
 from p3m_lightning.schema import FOREGROUND, UNKNOWN, MattingOutput, Sample
 
@@ -25,6 +25,7 @@ def trimap_loss(logits: Tensor, trimap: Tensor) -> Tensor:
         >>> trimap_loss(torch.zeros(1, 3, 2, 2), torch.ones(1, 1, 2, 2, dtype=torch.int64))  # log 3
         tensor(1.0986)
     """
+    require_one_shape({"logits": logits[:, :1], "trimap": trimap})
     return nnf.cross_entropy(logits, trimap.squeeze(1))
 
 
@@ -43,6 +44,7 @@ def opaque_loss(logits: Tensor, target: Tensor) -> Tensor:
         >>> opaque_loss(torch.zeros(1, 2, 2, 2), torch.ones(1, 1, 2, 2))  # log 2
         tensor(0.6931)
     """
+    require_one_shape({"logits": logits[:, :1], "target": target})
     return nnf.cross_entropy(logits, (target == 1).long().squeeze(1))
 
 

@@ -6,7 +6,7 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from p3m_lightning.losses.alpha import composition_loss
-from p3m_lightning.losses.base import Loss, colors
+from p3m_lightning.losses.base import Loss, colors, require_one_shape
 from p3m_lightning.losses.hausdorff import HAUSDORFF_FORMS
 from p3m_lightning.losses.p3m import P3M_COLOR_SCALE
 from p3m_lightning.ops.pyramid import binomial_pyramid
@@ -22,6 +22,7 @@ def dice_loss(alpha: Tensor, target: Tensor, smoothing: float = 1.0) -> Tensor:
         >>> dice_loss(matte, matte), dice_loss(0 * matte, matte)
         (tensor(0.), tensor(0.9846))
     """
+    require_one_shape({"alpha": alpha, "target": target})
     common = (alpha * target).sum()
     return 1 - (2 * common + smoothing) / (alpha.sum() + target.sum() + smoothing)
 
@@ -40,6 +41,7 @@ def binomial_laplacian_loss(alpha: Tensor, target: Tensor, levels: int = 3) -> T
         >>> binomial_laplacian_loss(matte, matte)
         tensor(0.)
     """
+    require_one_shape({"alpha": alpha, "target": target})
     pairs = zip(binomial_pyramid(alpha, levels), binomial_pyramid(target, levels), strict=True)
     return sum((nnf.l1_loss(ours, theirs) for ours, theirs in pairs), alpha.new_zeros(()))
 

@@ -6,7 +6,7 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from p3m_lightning.losses.alpha import sobel
-from p3m_lightning.losses.base import Loss
+from p3m_lightning.losses.base import Loss, require_one_shape
 from p3m_lightning.ops.pyramid import binomial_pyramid
 from p3m_lightning.schema import UNKNOWN, MattingOutput, Sample
 
@@ -30,6 +30,7 @@ def weighted_laplacian_loss(alpha: Tensor, target: Tensor, levels: int = 5) -> T
         >>> weighted_laplacian_loss(matte, matte)
         tensor(0.)
     """
+    require_one_shape({"alpha": alpha, "target": target})
     pairs = zip(binomial_pyramid(alpha, levels), binomial_pyramid(target, levels), strict=True)
     return sum(2**k * nnf.l1_loss(ours, theirs) for k, (ours, theirs) in enumerate(pairs)) / levels
 
@@ -52,6 +53,7 @@ def flat_gradient_loss(alpha: Tensor, target: Tensor, region: Tensor, flatness: 
         >>> flat_gradient_loss(flat, flat, flat == 0)
         tensor(0.)
     """
+    require_one_shape({"alpha": alpha, "target": target, "region": region})
     pairs = list(zip(sobel(alpha, "constant"), sobel(target, "constant"), strict=True))
     (dx, true_dx), (dy, true_dy) = pairs
     difference = (dx - true_dx).abs() + (dy - true_dy).abs()

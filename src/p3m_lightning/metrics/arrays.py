@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from p3m_lightning.images import trimap_classes
+from p3m_lightning.messages import shortened
 from p3m_lightning.schema import FOREGROUND, InputError
 
 if TYPE_CHECKING:  # scoring files needs no torch
@@ -15,6 +16,8 @@ if TYPE_CHECKING:  # scoring files needs no torch
 Array: TypeAlias = "np.ndarray | Tensor"
 
 OVERSHOOT = 1e-6  # tolerance for resampling in float32
+SHOWN = 5
+"""Number of wrong values that a message lists."""
 
 
 def matte_pair(pred: Array, target: Array) -> tuple[np.ndarray, np.ndarray]:
@@ -26,6 +29,18 @@ def matte_pair(pred: Array, target: Array) -> tuple[np.ndarray, np.ndarray]:
     pred, target = unit_matte(pred, "pred"), unit_matte(target, "target")
     require_size(pred, target.shape, "pred")
     return pred, target
+
+
+def matte_and_mask(pred: Array, mask: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `matte_pair` does, where the second may also be a mask of whole numbers, 0 and 1.
+
+    Raises:
+        InputError: see `matte_pair`.
+    """
+    plane = _plane(mask, "target")
+    if np.issubdtype(plane.dtype, np.integer) and plane.min() >= 0 and plane.max() <= 1:
+        plane = plane.astype(bool)
+    return matte_pair(pred, plane)
 
 
 def unit_matte(matte: Array, name: str) -> np.ndarray:
@@ -56,21 +71,28 @@ def checked_trimap(trimap: Array, shape: tuple[int, int]) -> np.ndarray:
     """Return a trimap as uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND.
 
     Args:
-        trimap: whole numbers (H, W), either classes 0, 1, 2 or codes 0 .. 255, where 0 is background, 255 foreground
-            and every code between unknown. Without a value above 2 they are classes.
+        trimap: whole numbers (H, W), either classes 0, 1, 2 or codes 0, 128 (or 127), 255. Without a value above 2 they
+            are classes.
         shape: the size it must have.
 
     Raises:
-        InputError: other values, or another size.
+        InputError: other values, also those between the codes that resizing leaves, or another size.
     """
     array = _plane(trimap, "trimap")
     require_size(array, shape, "trimap")
     low, high = array.min(), array.max()
+    cure = "they must be 0, 1, 2 or 0, 128, 255 (background, unknown, foreground)"
     if not (low >= 0 and high <= 255) or (np.issubdtype(array.dtype, np.floating) and (array % 1).any()):
-        raise InputError(f"trimap: values from {low:g} to {high:g}; they must be 0, 1, 2 or 0, 128, 255")
+        raise InputError(f"trimap: values from {low:g} to {high:g}; {cure}")
+    codes = array.astype(np.uint8)
     if high <= FOREGROUND:
-        return array.astype(np.uint8)
-    return trimap_classes(array.astype(np.uint8))
+        return codes
+    try:
+        return trimap_classes(codes)
+    except InputError:  # its message is about files
+        raise InputError(
+            f"trimap: the values {', '.join(shortened(map(str, np.unique(codes)), SHOWN))}; {cure}"
+        ) from None
 
 
 def checked_face(face: Array, shape: tuple[int, int]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,7 @@ def score_folders(
     trimaps: str | Path | None = None,
     trimap_kernel: int | None = None,
     faces: str | Path | None = None,
-    conventions: Sequence[str] = ("p3m",),
+    conventions: Iterable[str] = ("p3m",),
     workers: int | None = None,
 ) -> FolderScores:
     """Score every matte of one folder against the file of the same stem in another, several at a time.
@@ -58,6 +58,7 @@ def score_folders(
         InputError: a folder is missing or empty, two files of one share their stem, or not one pair could be scored.
             A single bad pair is skipped, with the reason in the result.
     """
+    conventions = tuple(conventions)
     pairs, skipped = _pair(pred_dir, gt_dir, trimaps, faces)
     rows: dict[str, list[Row]] = {convention: [] for convention in conventions}
     score = partial(_score, trimap_kernel=trimap_kernel, conventions=conventions)

@@ -13,7 +13,7 @@ import numpy as np
 
 from p3m_lightning.images import strips
 from p3m_lightning.metrics import definitions
-from p3m_lightning.metrics.arrays import Array, checked_face, checked_trimap, matte_pair
+from p3m_lightning.metrics.arrays import Array, checked_face, checked_trimap, matte_and_mask, matte_pair
 from p3m_lightning.metrics.connectivity import connectivity_difference
 from p3m_lightning.metrics.gradient import ADOBE_FILTER, P3M_FILTER, gradient_difference
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN
@@ -94,7 +94,7 @@ def matting_metrics(pred: Array, target: Array, trimap: Array | None = None) -> 
 
     Returns:
         The keys of `definitions.P3M`, in its order. Without an unknown pixel `mse_unknown` and `mad_unknown` are 0,
-        where the published code divides by zero; any code between 0 and 255 is unknown.
+        where the published code divides by zero.
 
     Example:
         >>> import numpy as np
@@ -126,8 +126,8 @@ def adobe_metrics(pred: Array, target: Array, trimap: Array | None = None) -> di
 
     Returns:
         `sad mse gradient connectivity` over all pixels; with a trimap also `<key>_unknown`, over the unknown pixels
-        after the known ones have been set in `pred`, all 0 where there is none. Any trimap code between 0 and 255 is
-        unknown; the published code knows only 128 and returns 0 for others.
+        after the known ones have been set in `pred`, all 0 where there is none. 127 is unknown too; the published code
+        knows only 128 and returns 0 for it.
 
     Example:
         >>> import numpy as np
@@ -178,7 +178,7 @@ def mask_metrics(pred: Array, target: Array, trimap: Array | None = None) -> dic
 
     Args:
         pred: predicted matte, (H, W) in [0, 1].
-        target: mask, (H, W) of 0 and 1; a matte is cut at one half.
+        target: mask, (H, W) of 0 and 1, whole numbers too; a matte is cut at one half.
         trimap: (H, W) of 0, 128, 255 or of 0, 1, 2; its unknown region is the band around the mask's edge.
 
     Returns:
@@ -190,7 +190,7 @@ def mask_metrics(pred: Array, target: Array, trimap: Array | None = None) -> dic
         >>> mask_metrics(np.array([[0.9, 0.6, 0.2]]), np.array([[1.0, 0.0, 0.0]]))["iou"]
         0.5
     """
-    pred, target = matte_pair(pred, target)
+    pred, target = matte_and_mask(pred, target)
     values = {"iou": _iou(pred, target), "sad": _errors(pred, target).sad}
     if trimap is not None:
         known = _errors(pred, target, checked_trimap(trimap, target.shape) != UNKNOWN)
@@ -217,14 +217,14 @@ def intersection_over_union(pred: Array, target: Array) -> float:
 
     Args:
         pred: predicted matte, (H, W) in [0, 1].
-        target: true matte or mask, likewise.
+        target: true matte, likewise, or mask of 0 and 1, whole numbers too.
 
     Example:
         >>> import numpy as np
         >>> intersection_over_union(np.array([[0.9, 0.6, 0.2]]), np.array([[1.0, 0.0, 0.0]]))
         0.5
     """
-    return _iou(*matte_pair(pred, target))
+    return _iou(*matte_and_mask(pred, target))
 
 
 def _iou(pred: np.ndarray, target: np.ndarray) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ Row: TypeAlias = dict[str, Any]
 TAIL = 0.1
 
 
-def metric_report(rows: Sequence[Row], convention: str = "p3m") -> dict[str, Any]:
+def metric_report(rows: Iterable[Row], convention: str = "p3m") -> dict[str, Any]:
     """Summarize the values of many images.
 
     Args:
@@ -27,33 +27,35 @@ def metric_report(rows: Sequence[Row], convention: str = "p3m") -> dict[str, Any
         `mean` and `median`, `{key: value}` each over the images that have the key; `tail`, see `tail_of`; `images`,
         the rows; `definition`, `{key: text}`.
     """
+    rows = list(rows)
     known = CONVENTIONS[convention].definitions | FACE | IOU
     return {
         "mean": means(rows),
         "median": medians(rows),
         "tail": tail_of(rows),
-        "images": list(rows),
+        "images": rows,
         "definition": {key: known[key] for key in keys_of(rows)},
     }
 
 
-def means(rows: Sequence[Row]) -> dict[str, float]:
+def means(rows: Iterable[Row]) -> dict[str, float]:
     """Return the mean of every key over the rows that have it."""
-    return {key: float(np.mean(_column(rows, key))) for key in keys_of(rows)}
+    return _by_key(rows, np.mean)
 
 
-def medians(rows: Sequence[Row]) -> dict[str, float]:
+def medians(rows: Iterable[Row]) -> dict[str, float]:
     """Return the median of every key over the rows that have it."""
-    return {key: float(np.median(_column(rows, key))) for key in keys_of(rows)}
+    return _by_key(rows, np.median)
 
 
-def tail_of(rows: Sequence[Row]) -> dict[str, Any]:
+def tail_of(rows: Iterable[Row]) -> dict[str, Any]:
     """Describe the tenth of the images with the largest SAD, at least one, since a few bad mattes can dominate a mean.
 
     Returns:
         `images`, their number; `mean`, `{key: value}` over them; `sad_share`, their part of the summed SAD in
         [0, 1].
     """
+    rows = list(rows)
     worst = worst_first(rows)[: int(np.ceil(TAIL * len(rows)))]
     total = sum(row["sad"] for row in rows)
     share = sum(row["sad"] for row in worst) / total if total else 0.0
@@ -70,5 +72,6 @@ def keys_of(rows: Iterable[Row]) -> list[str]:
     return [key for key in dict.fromkeys(key for row in rows for key in row) if key != "name"]
 
 
-def _column(rows: Iterable[Row], key: str) -> list[float]:
-    return [row[key] for row in rows if key in row]
+def _by_key(rows: Iterable[Row], summary: Callable[[Sequence[float]], Any]) -> dict[str, float]:
+    rows = list(rows)
+    return {key: float(summary([row[key] for row in rows if key in row])) for key in keys_of(rows)}

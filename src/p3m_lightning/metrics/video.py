@@ -1,7 +1,8 @@
 """Temporal stability of the mattes of a clip: errors of their change from frame to frame.
 
 Clips are read one frame at a time, so that their length costs no memory. Mattes are as in `functional`; every function
-raises InputError if they are not, if prediction and truth differ in length, or if there are fewer than two frames.
+raises InputError if they are not, if prediction and truth differ in length, if frames differ in size, or if there are
+fewer than two.
 """
 
 from __future__ import annotations
@@ -44,9 +45,12 @@ def messddt(preds: Iterable[Array], targets: Iterable[Array], motions: Iterable[
         targets: true mattes, the same number.
         motions: float32 (H, W, 2), the motion of each pixel to the next frame, x and y in pixels; that of the last
             frame is not used. Pixels that leave the frame do not count.
+
+    Raises:
+        InputError: also if there are fewer motions than pairs of frames, or one has another shape or is not finite.
     """
-    ahead = iter(motions)
-    return _mean_over_pairs(lambda pair, later: _moved_change(pair, later, next(ahead)), preds, targets)
+    ahead = enumerate(motions)
+    return _mean_over_pairs(lambda pair, later: _moved_change(pair, later, _next_motion(ahead, pair)), preds, targets)
 
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -60,10 +64,15 @@ def _mean_over_pairs(measure: Callable[[Pair, Pair], float], preds: Iterable[Arr
 
 
 def _pairs(preds: Iterable[Array], targets: Iterable[Array]) -> Iterator[Pair]:
-    for pred, target in zip_longest(preds, targets):
+    shape = None
+    for number, (pred, target) in enumerate(zip_longest(preds, targets)):
         if pred is None or target is None:
             raise InputError("clip: the numbers of predicted and true mattes differ")
-        yield matte_pair(pred, target)
+        pair = matte_pair(pred, target)
+        shape = shape or pair[0].shape
+        if pair[0].shape != shape:
+            raise InputError(f"clip: frame {number} has shape {pair[0].shape}, the first {shape}; give all in one size")
+        yield pair
 
 
 def _change(pair: Pair, later: Pair) -> float:
@@ -71,10 +80,23 @@ def _change(pair: Pair, later: Pair) -> float:
     return 100 * float(np.sqrt(np.square((pred_later - pred) - (target_later - target)).mean()))
 
 
+def _next_motion(ahead: Iterator[tuple[int, np.ndarray]], pair: Pair) -> np.ndarray:
+    """Return the motion from one frame to the next, float32 (H, W, 2)."""
+    number, motion = next(ahead, (None, None))
+    if motion is None:
+        raise InputError("motions: fewer than pairs of frames; give one for each frame but the last")
+    motion, wanted = np.asarray(motion, np.float32), (*pair[0].shape, 2)
+    if motion.shape != wanted:
+        raise InputError(f"motions: shape {motion.shape} at frame {number}; {wanted} is needed: x and y of each pixel")
+    if not np.isfinite(motion).all():
+        raise InputError(f"motions: not finite at frame {number}; let pixels without a motion leave the frame")
+    return motion
+
+
 def _moved_change(pair: Pair, later: Pair, motion: np.ndarray) -> float:
     error, error_later = (np.square(pred - target) for pred, target in (pair, later))
     height, width = error.shape
-    places = motion.astype(np.float32) + np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
+    places = motion + np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
     inside = ((places >= 0) & (places <= (width - 1, height - 1))).all(2)
     arrived = cv2.remap(  # type: ignore[call-overload]  # one map holds x and y
         error_later, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE

@@ -71,9 +71,10 @@ def dataset_card(name: str) -> DatasetCard:
     Raises:
         InputError: unknown name.
     """
-    if name not in DATASETS:
-        raise InputError(f"{name}: no such data set{choose_from(name, DATASETS)}")
-    return DATASETS[name]
+    card = DATASETS.get(str(name))
+    if card is None:
+        raise InputError(f"{name}: no such data set{choose_from(str(name), DATASETS)}")
+    return card
 
 
 def split_folder(root: str | Path, name: str, split: str) -> Path:
@@ -82,7 +83,7 @@ def split_folder(root: str | Path, name: str, split: str) -> Path:
     Raises:
         InputError: the data set has no such split, or its folder does not exist.
     """
-    root, card = Path(root), dataset_card(name)
+    root, card, split = Path(root), dataset_card(name), str(split)
     if split not in card.splits:
         raise InputError(f"{split}: {name} has no such split{choose_from(split, card.splits)}")
     if not root.is_dir():
