@@ -82,6 +82,8 @@ def checked_trimap(trimap: Array, shape: tuple[int, int]) -> np.ndarray:
     require_size(array, shape, "trimap")
     low, high = array.min(), array.max()
     cure = "they must be 0, 1, 2 or 0, 128, 255 (background, unknown, foreground)"
+    if array.dtype == bool:
+        raise InputError(f"trimap: booleans, which tell two classes of three; {cure}")
     if not (low >= 0 and high <= 255) or (np.issubdtype(array.dtype, np.floating) and (array % 1).any()):
         raise InputError(f"trimap: values from {low:g} to {high:g}; {cure}")
     codes = array.astype(np.uint8)
