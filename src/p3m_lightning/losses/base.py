@@ -125,9 +125,8 @@ class _Batch(dict[str, Any]):
     """A batch that names the key it lacks."""
 
     def __missing__(self, key: str) -> NoReturn:
-        raise InputError(
-            f"loss: needs `{key}` in the batch, which has {', '.join(self)}; use data with it, or another loss"
-        )
+        held = ", ".join(self) or "nothing"
+        raise InputError(f"loss: needs `{key}` in the batch, which has {held}; use data with it, or another loss")
 
 
 def _in_dtype(value: T, dtype: torch.dtype) -> T:
