@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import pairwise
+from typing import Any
 
+import torch
 import torch.nn.functional as nnf
 from torch import Tensor, nn
+
+from p3m_lightning.schema import BACKGROUND, FOREGROUND, InputError, MattingOutput
 
 
 class MattingNetwork(nn.Module):
@@ -19,6 +23,77 @@ class MattingNetwork(nn.Module):
 
     name: str
     needs_trimap: bool
+
+    def __call__(self, *inputs: Any, **named: Any) -> MattingOutput:
+        """Apply the network to inputs that `verify` accepts."""
+        self.verify(*inputs, **named)
+        return super().__call__(*inputs, **named)
+
+    def verify(self, images: object, trimap: object = None) -> None:
+        """Check what the network is to be applied to; compiled and exported code does without.
+
+        Raises:
+            InputError: images or trimap of another type or shape, or classes of another code; on a GPU, codes are
+                not read, since that would wait for all its work.
+        """
+        if torch.compiler.is_compiling():
+            return
+        parameter = next(self.parameters(), None)
+        shape = verify_images(images, None if parameter is None else parameter.dtype)
+        if trimap is not None:
+            verify_trimap(trimap, shape)
+        elif self.needs_trimap:
+            raise InputError(f"trimap: this network needs one; {TRIMAP}")
+
+
+IMAGES = "give float RGB in [0, 1], (N, 3, H, W), with N, H and W from 1 up"
+TRIMAP = "give int64 (N, 1, H, W) of the images' size, of 0 (background), 1 (unknown), 2 (foreground)"
+
+
+def verify_images(images: object, dtype: torch.dtype | None) -> torch.Size:
+    """Return the shape of images for a network whose weights are `dtype`; None is one without weights.
+
+    Raises:
+        InputError: another type or shape.
+    """
+    if not (isinstance(images, Tensor) and images.is_floating_point() and _is_rgb(images.shape)):
+        raise InputError(f"images: {_described(images)}; {IMAGES}")
+    mixed = torch.is_autocast_enabled(images.device.type) and images.dtype != torch.float64
+    if not mixed and dtype not in (None, images.dtype):
+        raise InputError(f"images: {_described(images)}, but the network is {_short(dtype)}; use images.to({dtype})")
+    return images.shape
+
+
+def verify_trimap(trimap: object, images: torch.Size) -> None:
+    """Check a trimap for images of the shape `images`; its codes only on the CPU.
+
+    Raises:
+        InputError: another type, shape or code.
+    """
+    if not (isinstance(trimap, Tensor) and _is_whole(trimap) and trimap.shape == (images[0], 1, *images[2:])):
+        raise InputError(f"trimap: {_described(trimap)} for images {tuple(images)}; {TRIMAP}")
+    if type(trimap) is Tensor and trimap.is_cpu:  # a fake one has no values
+        least, most = (int(code) for code in trimap.aminmax())
+        if least < BACKGROUND or most > FOREGROUND:
+            raise InputError(f"trimap: holds codes from {least} to {most}; {TRIMAP}")
+
+
+def _is_rgb(shape: torch.Size) -> bool:
+    return len(shape) == 4 and shape[1] == 3 and 0 not in shape
+
+
+def _is_whole(values: Tensor) -> bool:
+    return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
+
+
+def _described(value: object) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{_short(value.dtype)} {tuple(value.shape)}"
+
+
+def _short(dtype: torch.dtype | None) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def scale_channels(channels: int, width: float, multiple: int) -> int:

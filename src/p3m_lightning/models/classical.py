@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from p3m_lightning.models.blocks import MattingNetwork
+from p3m_lightning.models.blocks import MattingNetwork, verify_trimap
 from p3m_lightning.ops import crop_to, impose_trimap, pad_to_multiple
 from p3m_lightning.schema import BACKGROUND, FOREGROUND, UNKNOWN, InputError, MattingOutput
 
@@ -70,8 +70,11 @@ class Classical(MattingNetwork):
             the unknown region is background (foreground); if nothing is known, alpha is 1/2.
 
         Raises:
-            InputError: the method finds no solution, not even with `FALLBACK_TOLERANCE`.
+            InputError: images are not finite, or the method finds no solution, not even with `FALLBACK_TOLERANCE`.
         """
+        if not images.isfinite().all():
+            raise InputError("images: not finite; give float RGB in [0, 1]")
+        verify_trimap(trimap.cpu(), images.shape)  # here codes can be read from any device
         pixels = pad_to_multiple(images.double().clamp(0, 1), 1, SMALLEST).permute(0, 2, 3, 1).contiguous()
         classes = pad_to_multiple(trimap.double(), 1, SMALLEST)[:, 0]
         mattes = [self._estimate(*pair) for pair in zip(pixels.cpu().numpy(), classes.cpu().numpy(), strict=True)]

@@ -58,6 +58,7 @@ class GFM(MattingNetwork):
             semantic: compute the trimap.
             detail: compute the detail matte.
         """
+        self.verify(images)
         features = self.encoder(pad_to_multiple(images, UNIT) * 255)  # the authors never normalize
         logits = self.glance(features[-1]) if semantic else None, self.focus(features) if detail else None
         return Branches(*(None if m is None else self._squashed(m, images) for m in logits))

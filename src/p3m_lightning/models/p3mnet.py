@@ -68,6 +68,7 @@ class P3MNet(MattingNetwork):
             semantic: compute the trimap logits.
             detail: compute the detail matte.
         """
+        self.verify(images)
         features = self._features(images)
         logits, maps, _ = self.semantic(features.deepest, logits=semantic, sides=False)
         return Branches(
@@ -247,7 +248,8 @@ def freeze_what_only_places(net: P3MNet) -> None:
     net.eval()
     with torch.enable_grad():
         output = net(torch.zeros(1, 3, 64, 64))
-        total = sum(m.sum() for m in (output.alpha, output.semantic, output.detail, *output.sides))
+        maps = (output.alpha, output.semantic, output.detail, *output.sides)
+        total = torch.stack([m.sum() for m in maps if m is not None]).sum()
     gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     net.train(was_training)
     for parameter, gradient in zip(parameters, gradients, strict=True):

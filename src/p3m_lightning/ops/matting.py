@@ -56,6 +56,9 @@ def composite(foreground: Tensor, background: Tensor, alpha: Tensor) -> Tensor:
 def fuse(semantic: Tensor, detail: Tensor) -> Tensor:
     """Fuse a trimap prediction and a detail matte: 0 in the background, 1 in the foreground, detail in between.
 
+    Where a score is NaN the matte is NaN too, so that a diverged network is not taken for one that sees no person; an
+    exported graph does without.
+
     Args:
         semantic: (N, 3, H, W) scores of background, unknown, foreground; the first wins a tie, no gradient.
         detail: (N, 1, H, W) in [0, 1].
@@ -69,7 +72,10 @@ def fuse(semantic: Tensor, detail: Tensor) -> Tensor:
         >>> fuse(scores, torch.full((1, 1, 1, 3), 0.7)).flatten()
         tensor([0.0000, 0.7000, 1.0000])
     """
-    return impose_trimap(detail, semantic.argmax(dim=1, keepdim=True))
+    if torch.compiler.is_exporting():
+        return impose_trimap(detail, semantic.argmax(dim=1, keepdim=True))
+    highest, classes = semantic.detach().max(dim=1, keepdim=True)  # NaN counts as the highest
+    return impose_trimap(detail, classes).masked_fill(highest.isnan(), torch.nan)
 
 
 def impose_trimap(alpha: Tensor, trimap: Tensor) -> Tensor:
