@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import islice
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,9 @@ def whole_number(key: str, value: object, least: int, most: int | None = None) -
     Raises:
         InputError: it is something else, or outside `least` to `most`.
     """
-    if type(value) is int and value >= least and (most is None or value <= most):
-        return value
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if whole and value >= least and (most is None or value <= most):
+        return int(value)
     span = f"from {least} up" if most is None else f"from {least} to {most}"
     raise InputError(f"{key}={value}: give a whole number {span}")
 

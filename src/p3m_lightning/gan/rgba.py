@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from p3m_lightning.data.datasets import SeededIndex
+from p3m_lightning.data.datasets import SeededIndex, first_names
 from p3m_lightning.data.storage.layout import find_samples
 from p3m_lightning.data.storage.readers import SampleFiles, read_color
 from p3m_lightning.images import images_by_stem, list_images, open_image, to_uint8
@@ -62,7 +62,7 @@ class RGBADataset(Dataset):
             found = find_samples(root, name, split, images, {"foreground"} if foreground else ())
             if any("alpha" not in files for files in found.values()):
                 raise InputError(f"{name}: has images only, without mattes to learn from")
-        self.names = sorted(found)[:limit]
+        self.names = first_names(found, limit)
         self.files, self.size, self.outside, self.foreground = found, size, outside, foreground
         self.kept: dict[int, np.ndarray] | None = {} if cache else None
 

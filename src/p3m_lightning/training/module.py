@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from numbers import Real
 from typing import Any, cast
 
 import torch
@@ -263,7 +264,7 @@ def verify_weights(names: Collection[str], weights: Mapping[str, float]) -> None
         InputError: they differ, or a weight is not a number.
     """
     for name, weight in weights.items():
-        if type(weight) not in (int, float):
+        if not isinstance(weight, Real) or isinstance(weight, bool):
             raise InputError(f"loss.weights.{name}={weight}: give a number")
     unweighted, unknown = sorted(set(names) - weights.keys()), sorted(weights.keys() - set(names))
     if unweighted or unknown:
