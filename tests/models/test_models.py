@@ -1,8 +1,11 @@
 """The contract of every network: one test per promise, over all registered names."""
 
 import inspect
+import pickle
+from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -160,7 +163,55 @@ def test_unknown_names_are_refused_with_the_choice():
         create_model("p3mnet_r43")
 
 
-@pytest.mark.parametrize("width", [0, -1, "half", float("nan"), float("inf")])
+@pytest.mark.parametrize("width", [0, -1, "half", True, None, float("nan"), float("inf")])
 def test_a_width_that_is_none_is_refused(width):
     with pytest.raises(InputError, match="model=p3mnet_r34: width="):
         create_model("p3mnet_r34", width=width)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
+def test_a_width_may_be_a_number_of_numpy(kind):
+    shapes = [[p.shape for p in create_model("p3mnet_r34", width=w).parameters()] for w in (0.125, kind(0.125))]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("gfm_r34_tt", {"depths": (1,)}),
+        ("gfm_d121_tt", {"depths": (1, 2, 3, 0)}),
+        ("stylematte", {"depths": (2, 2, 6, 2.5)}),
+        ("stylematte", {"num_heads": 3}),
+        ("p3mnet_swin_t", {"drop_path": 2}),
+        ("p3mnet_swin_t", {"drop_path": float("nan")}),
+        ("vitmatte_small", {"drop_path": -0.1}),
+        ("stylematte", {"drop_path": "0.1"}),
+    ],
+)
+def test_settings_that_no_network_can_have_are_refused_by_name(name, wrong):
+    (key,) = wrong
+    with pytest.raises(InputError, match=f"^model={name}: {key}=.*; give "):
+        create_model(name, **wrong)
+
+
+@pytest.mark.parametrize("other", [None, 3, ["p3mnet_r34"]])
+def test_a_name_that_is_no_text_is_refused_with_the_choice(other):
+    with pytest.raises(InputError, match=r"no such network.*p3mnet_r34"):
+        create_model(other)
+
+
+def test_copies_and_pickles_compute_the_same(net, name):
+    made = [deepcopy(net)]
+    if name != "stylematte":  # transformers hooks local functions into it
+        made.append(pickle.loads(pickle.dumps(net)))
+    inputs = inputs_of(net, 48, 64)
+    with torch.no_grad():
+        assert all(torch.equal(one(*inputs).alpha, net(*inputs).alpha) for one in made)
+
+
+def test_loading_draws_no_random_numbers(learner, tmp_path):
+    config = {"model": {"name": learner.name, **TINY.get(learner.name, {})}}
+    save_weights(learner, config, tmp_path / "net.safetensors")
+    before = torch.get_rng_state()
+    load_model(tmp_path / "net.safetensors")
+    assert torch.equal(torch.get_rng_state(), before)

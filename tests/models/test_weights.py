@@ -355,3 +355,15 @@ def test_multiply_adds_are_those_of_the_convolutions():
     net.encoder.conv1 = torch.nn.Identity()
     net.encoder.bn1 = torch.nn.Conv2d(3, 8, 1)  # 3 x 8 in place of 7 x 7 x 3 x 8
     assert whole - count(net, size).multiply_adds == stem - 3 * 8 * size**2
+
+
+@pytest.mark.parametrize("content", [None, 5, [torch.zeros(1)]])
+def test_weights_that_are_no_dictionary_are_refused(content):
+    net = create_model("p3mnet_r34", width=0.125)
+    with pytest.raises(InputError, match=r"^state_dict: a \w+; give a dictionary of names and tensors"):
+        load_reference_weights(net, content)
+
+
+def test_encoder_weights_that_are_no_file_are_refused():
+    with pytest.raises(InputError, match=r"^encoder_weights=5: give the path of a file"):
+        create_model("p3mnet_r34", width=0.125, encoder_weights=5)

@@ -6,6 +6,7 @@ import pytest
 
 from p3m_lightning.ops import elliptic_kernel, trimap_from_alpha
 from p3m_lightning.ops.morphology import dilate
+from p3m_lightning.schema import InputError
 
 CODES = np.array([0, 128, 255], np.uint8)
 
@@ -52,3 +53,25 @@ def test_trimaps_of_16_bits_are_those_of_8():
     alpha = np.random.default_rng(0).integers(0, 256, (64, 48)).astype(np.uint8)
     alpha[:20], alpha[40:] = 0, 255
     assert np.array_equal(trimap_from_alpha(alpha.astype(np.uint16) * 257, 25), trimap_from_alpha(alpha, 25))
+
+
+@pytest.mark.parametrize("kind", ["int64", "float32", "bool", "int8", "uint32"])
+def test_mattes_of_other_types_are_refused_by_name(kind):
+    with pytest.raises(InputError, match=rf"^alpha: {kind} \(8, 8\); give the matte as uint8 or uint16"):
+        trimap_from_alpha(np.ones((8, 8), kind), 3)
+
+
+def test_mattes_of_other_shapes_are_refused_by_name():
+    with pytest.raises(InputError, match=r"^alpha: uint8 \(8, 8, 1\)"):
+        trimap_from_alpha(np.ones((8, 8, 1), np.uint8), 3)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, None, "3"])
+def test_elements_without_a_side_are_refused_by_name(size):
+    with pytest.raises(InputError, match=f"^kernel_size={size}: give a whole number"):
+        trimap_from_alpha(np.ones((8, 8), np.uint8), size)
+
+
+def test_the_side_of_an_element_may_be_a_number_of_numpy():
+    alpha = np.tril(np.full((9, 9), 255, np.uint8))
+    assert np.array_equal(trimap_from_alpha(alpha, np.int64(3)), trimap_from_alpha(alpha, 3))

@@ -121,3 +121,31 @@ def test_errors_are_drawn_in_red_over_grey():
     assert (drawn == drawn[..., :1]).all()
     red = error_picture(image, np.ones((2, 3), np.float32))
     assert (red == (224, 16, 32)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.astype(float), r"^alpha: from 0 to 255; give floats in \[0, 1\]"),
+        (lambda a: np.full(a.shape, np.nan), "^alpha: from nan to nan"),
+        (lambda a: a / 255 - 0.1, r"^alpha: from -0\.1 to 0\.9"),
+        (lambda a: a > 0, "^alpha: bool"),
+        (lambda a: a.astype(np.int64), "^alpha: int64"),
+        (lambda a: a[..., None], r"^alpha: uint8 \(160, 160, 1\)"),
+    ],
+)
+def test_mattes_of_another_kind_are_refused_by_name(judge, portrait, change, message):
+    with pytest.raises(InputError, match=message):
+        judge(portrait.image, change(portrait.alpha))
+
+
+@pytest.mark.parametrize("change", [lambda i: i / 255, lambda i: i[..., 0], lambda i: i[..., :1], lambda i: i > 9])
+def test_images_of_another_kind_are_refused_by_name(judge, portrait, change):
+    with pytest.raises(InputError, match=r"^image: .*; give RGB as uint8 or uint16"):
+        judge(change(portrait.image), portrait.alpha)
+
+
+def test_a_judge_draws_no_random_numbers():
+    before = torch.get_rng_state()
+    Judge(device="cpu")
+    assert torch.equal(torch.get_rng_state(), before)

@@ -321,3 +321,13 @@ def test_a_set_that_is_continued_keeps_no_half_written_files(tmp_path):
     synthesize(root, **options)
     assert missing.is_file()
     assert not leftover.exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"size": 1}, {"size": 63}, {"size": 64.5}, {"seed": -1}, {"seed": "a"}, {"framing": "foo"}, {"framing": ""}],
+)
+def test_portraits_that_cannot_be_rendered_are_refused_by_name(wrong):
+    ((key, value),) = wrong.items()
+    with pytest.raises(InputError, match=f"^{key}={value}: "):
+        render_portrait(**{"seed": 3, "size": 64} | wrong)

@@ -8,9 +8,10 @@ cropping happen inside. A new one is a module here, a line in `MODELS`, and a fi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,8 @@ def create_model(name: str, *, encoder_weights: str | Path | None = None, **argu
         arguments: for the network's builder.
 
     Raises:
-        InputError: unknown name or argument, an invalid width, a missing package, a file that does not fit.
+        InputError: unknown name or argument, an invalid width, depth or rate of dropping, a missing package, a file
+            that does not fit.
 
     Example:
         >>> from p3m_lightning import create_model
@@ -128,9 +130,8 @@ def create_model(name: str, *, encoder_weights: str | Path | None = None, **argu
             raise InputError(
                 f"model={name}: unknown argument {', '.join(unknown)}; it takes {', '.join(accepted) or 'none'}"
             )
-        width = arguments.get("width", 1.0)
-        if type(width) not in (int, float) or not 0 < width < float("inf"):  # type: ignore[operator]  # a number by now
-            raise InputError(f"model={name}: width={width}; give a number above 0")
+        for key, value in arguments.items():
+            _verify_setting(name, key, value)
         model = builder(**card.fixed, **arguments)
     except ModuleNotFoundError as error:
         if card.extra is None:
@@ -144,6 +145,25 @@ def create_model(name: str, *, encoder_weights: str | Path | None = None, **argu
 
         load_encoder_weights(model, encoder_weights)
     return model
+
+
+def _verify_setting(model: str, key: str, value: object) -> None:
+    """Raise InputError for a value that no network can be built or trained with; other keys are up to the builders."""
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else float("nan")
+    if key == "width" and not 0 < number < float("inf"):
+        raise InputError(f"model={model}: width={value}; give a number above 0")
+    if key == "drop_path" and not 0 <= number < 1:
+        raise InputError(f"model={model}: drop_path={value}; give a probability from 0 to below 1")
+    if key in ("depths", "num_heads") and not _is_four_counts(value):
+        raise InputError(f"model={model}: {key}={value}; give four whole numbers from 1 up, one for each stage")
+
+
+def _is_four_counts(value: object) -> bool:
+    return isinstance(value, Sequence) and len(value) == 4 and all(_is_count(one) for one in value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
 def list_models() -> dict[str, str]:
@@ -172,16 +192,19 @@ def load_model(path: str | Path) -> MattingNetwork:
 
 
 def restore_model(checkpoint: Checkpoint, source: str) -> MattingNetwork:
-    """Rebuild a network from the result of `read_checkpoint`, as `load_model` does.
+    """Rebuild a network from the result of `read_checkpoint`, as `load_model` does, without drawing random numbers.
 
     Args:
         checkpoint: settings and weights.
         source: its name in errors, such as its path.
     """
+    import torch
+
     from p3m_lightning.models.weights import load_strictly
 
     try:
-        model = create_model(**without_start(checkpoint.config["model"]))
+        with torch.random.fork_rng(devices=[]):  # its random weights are replaced at once
+            model = create_model(**without_start(checkpoint.config["model"]))
     except InputError:
         raise
     except Exception as error:  # the settings are untrusted: sizes and names can be anything
@@ -211,6 +234,6 @@ def model_card(name: str) -> ModelCard:
         raise InputError(
             "model=external: an external network can only be evaluated: p3m eval model=external weights=FILE.onnx"
         )
-    if name not in MODELS:
-        raise InputError(f"model={name}: no such network{choose_from(name, MODELS)}")
+    if not isinstance(name, str) or name not in MODELS:
+        raise InputError(f"model={name}: no such network{choose_from(str(name), MODELS)}")
     return MODELS[name]

@@ -216,6 +216,8 @@ def load_encoder_weights(model: nn.Module, weights: str | Path | Mapping) -> Non
         InputError: the network has no such encoder; entries missing, unknown, or of another shape.
     """
     source = "encoder_weights" if isinstance(weights, Mapping) else str(weights)
+    if not isinstance(weights, str | Path | Mapping):
+        raise InputError(f"encoder_weights={weights}: give the path of a file, or a state dict")
     content = weights if isinstance(weights, Mapping) else read_weights(weights)
     _load_mapped(model, unwrapped(content, source), _maps_of(model, ENCODER_MAPS, "encoder weights"), source)
 
@@ -256,7 +258,13 @@ def _with_more_inputs(weight: Tensor, channels: int) -> Tensor:
 
 
 def unwrapped(content: Mapping, source: str) -> Weights:
-    """Return a state dict without the wrappers that it was saved in."""
+    """Return a state dict without the wrappers that it was saved in.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(content, Mapping):
+        raise InputError(f"{source}: a {type(content).__name__}; give a dictionary of names and tensors")
     for wrapping in ("state_dict", "model"):
         if isinstance(content.get(wrapping), Mapping):
             content = content[wrapping]

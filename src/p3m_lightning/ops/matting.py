@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from p3m_lightning.ops.morphology import dilate
-from p3m_lightning.schema import FOREGROUND, UNKNOWN
+from p3m_lightning.schema import FOREGROUND, UNKNOWN, InputError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -130,12 +131,19 @@ def trimap_from_alpha(alpha: np.ndarray, kernel_size: int) -> np.ndarray:
     Returns:
         uint8 (H, W) of BACKGROUND, UNKNOWN, FOREGROUND; pixels outside the image neither dilate nor erode.
 
+    Raises:
+        InputError: a matte of another type or shape, or no side.
+
     Example:
         >>> import numpy as np
         >>> alpha = np.array([[0, 0, 0, 0, 255, 255, 255, 255]], np.uint8)
         >>> trimap_from_alpha(alpha, 3)
         array([[0, 0, 0, 1, 1, 2, 2, 2]], dtype=uint8)
     """
+    if alpha.dtype not in (np.uint8, np.uint16) or alpha.ndim != 2:  # the maximum of others is not their opaque
+        raise InputError(f"alpha: {alpha.dtype} {alpha.shape}; give the matte as uint8 or uint16, (H, W)")
+    if not isinstance(kernel_size, Integral) or kernel_size < 1:
+        raise InputError(f"kernel_size={kernel_size}: give a whole number of pixels from 1 up")
     dilated = dilate(alpha > 0, kernel_size)
     eroded = ~dilate(alpha < np.iinfo(alpha.dtype).max, kernel_size)
     # eroded lies inside dilated, so their sum counts from background to foreground

@@ -28,6 +28,10 @@ HEAD_FILE = Path(__file__).with_name("head.safetensors")
 """The head that comes with the package; its card is README.md beside this file."""
 
 
+CODES = (np.uint8, np.uint16)
+"""Types of pixels that are codes of the full range."""
+
+
 class Quality(NamedTuple):
     """Judgment of one matte."""
 
@@ -59,15 +63,13 @@ class Judge:
         """Judge one matte.
 
         Args:
-            image: uint8 (H, W, 3), RGB.
+            image: uint8 or uint16 (H, W, 3), RGB.
             alpha: uint8, uint16 or float (H, W); floats in [0, 1].
 
         Raises:
-            InputError: image and matte differ in size.
+            InputError: image or matte of another type or range, or they differ in size.
         """
-        if image.shape[:2] != alpha.shape:
-            sizes = " and ".join(f"{shape[1]} x {shape[0]}" for shape in (image.shape, alpha.shape))
-            raise InputError(f"image and matte differ in size: {sizes} pixels")
+        verify_image_and_matte(image, alpha)
         size = judged_size(alpha.shape, self.short_side)
         values = alpha if alpha.dtype.kind == "f" else to_unit(alpha)
         images = self._tensor(to_unit(reduced(image, size)).transpose(2, 0, 1))
@@ -82,6 +84,24 @@ class Judge:
         return torch.from_numpy(np.ascontiguousarray(values))[None].to(self.device)
 
 
+def verify_image_and_matte(image: np.ndarray, alpha: np.ndarray) -> None:
+    """Check what is to be judged.
+
+    Raises:
+        InputError: another type or range, or two sizes.
+    """
+    if image.dtype not in CODES or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise InputError(f"image: {image.dtype} {image.shape}; give RGB as uint8 or uint16, (H, W, 3)")
+    if alpha.ndim != 2 or not (alpha.dtype in CODES or alpha.dtype.kind == "f"):
+        raise InputError(f"alpha: {alpha.dtype} {alpha.shape}; give uint8, uint16, or floats in [0, 1], (H, W)")
+    if image.shape[:2] != alpha.shape:
+        sizes = " and ".join(f"{shape[1]} x {shape[0]}" for shape in (image.shape, alpha.shape))
+        raise InputError(f"image and matte differ in size: {sizes} pixels")
+    least, most = alpha.min(), alpha.max()
+    if alpha.dtype.kind == "f" and not (least >= 0 and most <= 1):  # NaN is neither
+        raise InputError(f"alpha: from {least:g} to {most:g}; give floats in [0, 1], or uint8")
+
+
 def load_head(path: str | Path, net: P3MNet) -> tuple[QualityHead, int]:
     """Load a quality head in `eval()` mode; also return the shorter side of the images that it judges.
 
@@ -92,7 +112,8 @@ def load_head(path: str | Path, net: P3MNet) -> tuple[QualityHead, int]:
     model: Any = checkpoint.config["model"]
     if model["name"] != NAME:
         raise InputError(f"{path}: holds a network called {model['name']}; give a checkpoint of p3m quality train")
-    head = create_head(net, model["width"])
+    with torch.random.fork_rng(devices=[]):  # its random weights are replaced at once
+        head = create_head(net, model["width"])
     load_strictly(head, checkpoint.state, str(path))
     return head.eval(), int(model["short_side"])
 

@@ -20,13 +20,13 @@ from p3m_lightning.progress import track
 from p3m_lightning.records import read_record, write_json
 from p3m_lightning.schema import FOREGROUND, UNKNOWN, InputError
 from p3m_lightning.synthetic.person.figure import FRAMINGS
-from p3m_lightning.synthetic.portrait import Portrait, render_portrait
+from p3m_lightning.synthetic.portrait import SMALLEST, Portrait, render_portrait
 
 MANIFEST = "synthetic.json"
 REVISION = 7
 """Increased whenever the same seed gives other images: older sets are then refused instead of mixed."""
 
-SMALLEST, LARGEST = 64, 4096
+LARGEST = 4096
 TRIMAP_KERNEL, TRIMAP_SIDE = 25, 1080
 """Approximate kernel of the published test trimaps, at a shorter side of about 1080 pixels."""
 

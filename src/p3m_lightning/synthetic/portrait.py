@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 
+from p3m_lightning.schema import InputError
 from p3m_lightning.synthetic.background.scene import paint_scene
 from p3m_lightning.synthetic.camera import cast_shadow, composite, develop, draw_shot, expose
 from p3m_lightning.synthetic.painting.plate import Plate
 from p3m_lightning.synthetic.painting.shading import draw_light
-from p3m_lightning.synthetic.person.figure import draw_person, paint_person
+from p3m_lightning.synthetic.person.figure import FRAMINGS, draw_person, paint_person
+
+SMALLEST = 64
+"""Side in pixels from which every figure can be painted."""
 
 OVERSAMPLING = 2
 """Factor by which the figure is painted larger than the image, in addition to antialiased drawing."""
@@ -37,9 +42,17 @@ def render_portrait(seed: int, size: int = 512, framing: str | None = None) -> P
 
     Args:
         seed: any number of 0 or more.
-        size: side of the square image in pixels.
+        size: side of the square image in pixels, `SMALLEST` or more.
         framing: visible part of the person, a key of `figure.FRAMINGS`; None for any.
+
+    Raises:
+        InputError: another seed, size or framing.
     """
+    for name, number, least in (("seed", seed, 0), ("size", size, SMALLEST)):
+        if not isinstance(number, Integral) or int(number) < least:
+            raise InputError(f"{name}={number}: give a whole number from {least} up")
+    if framing is not None and framing not in FRAMINGS:
+        raise InputError(f"framing={framing}: choose from {', '.join(FRAMINGS)}")
     rng = np.random.default_rng(seed)
     light, shot = draw_light(rng), draw_shot(rng, size)
     plate = Plate(OVERSAMPLING * size)
