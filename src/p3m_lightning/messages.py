@@ -73,9 +73,9 @@ def whole_number(key: str, value: object, least: int, most: int | None = None) -
     Raises:
         InputError: it is something else, or outside `least` to `most`.
     """
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if whole and value >= least and (most is None or value <= most):
-        return int(value)
+    number = int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+    if number is not None and number >= least and (most is None or number <= most):
+        return number
     span = f"from {least} up" if most is None else f"from {least} to {most}"
     raise InputError(f"{key}={value}: give a whole number {span}")
 
