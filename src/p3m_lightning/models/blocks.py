@@ -58,7 +58,8 @@ def verify_images(images: object, dtype: torch.dtype | None) -> torch.Size:
     """
     if not (isinstance(images, Tensor) and images.is_floating_point() and _is_rgb(images.shape)):
         raise InputError(f"images: {_described(images)}; {IMAGES}")
-    mixed = torch.is_autocast_enabled(images.device.type) and images.dtype != torch.float64
+    kind = images.device.type
+    mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind) and images.dtype != torch.float64
     if not mixed and dtype not in (None, images.dtype):
         raise InputError(f"images: {_described(images)}, but the network is {_short(dtype)}; use images.to({dtype})")
     return images.shape

@@ -89,7 +89,8 @@ def test_a_step_left_out_changes_nothing(portraits, tmp_path, where):
 
 
 def test_it_stops_when_every_step_is_left_out(portraits, tmp_path, capsys):
-    options = ("optimizer.lr=1e30", "callbacks.finite.policy=skip", "callbacks.finite.most_in_a_row=2")
+    options = ["optimizer.lr=1e30", "callbacks.finite.policy=skip", "callbacks.finite.most_in_a_row=2"]
+    options += ["trainer.check_val_every_n_epoch=20"]  # a validation would find the network diverged
     assert (
         brief_training.train(portraits, tmp_path / "run", "trainer.max_epochs=20", "scheduler=constant", *options) == 2
     )
@@ -99,3 +100,10 @@ def test_it_stops_when_every_step_is_left_out(portraits, tmp_path, capsys):
 def test_another_policy_is_refused():
     with pytest.raises(InputError, match=r"finite\.policy: 'ignore' is not one of stop, skip"):
         FiniteNumbers("ignore")
+
+
+def test_a_diverged_network_is_noticed_by_its_validation(portraits, tmp_path, capsys):
+    """Scores that are NaN would make an empty matte, with a score like any other."""
+    options = ("trainer.max_epochs=20", "scheduler=constant", "optimizer.lr=1e30", "callbacks.finite.policy=skip")
+    assert brief_training.train(portraits, tmp_path / "run", *options, "callbacks.finite.most_in_a_row=100") == 2
+    assert "matte is not finite: the training diverged; lower optimizer.lr" in capsys.readouterr().err
