@@ -5,7 +5,7 @@ import torch
 
 from p3m_lightning.inference import infer
 from p3m_lightning.inference.engines.torch_engine import TorchEngine
-from p3m_lightning.inference.modes import Passes, blend_tiles
+from p3m_lightning.inference.modes import MODES, Passes, blend_tiles
 from p3m_lightning.inference.tiles import spans
 from p3m_lightning.schema import InputError
 from pixel_networks import Mood, Spot, picture
@@ -105,3 +105,19 @@ def test_the_detail_pass_may_be_given_by_its_shorter_side():
     assert passes.detail_size((256, 384)) == (512, 768)
     with pytest.raises(InputError, match="detail_short_side=0"):
         Passes(detail_short_side=0)
+
+
+class Diverged(Spot):
+    """A network that gives NaN for black pixels."""
+
+    def forward(self, images):
+        dark = (images.sum(1, keepdim=True) == 0).expand(-1, 3, -1, -1)
+        return super().forward(images.masked_fill(dark, torch.nan))
+
+
+@pytest.mark.parametrize(
+    ("branches", "mode"), [*((True, mode) for mode in MODES), *((False, mode) for mode in MODES if mode != "hybrid")]
+)
+def test_a_diverged_network_is_not_taken_for_one_that_sees_no_person(mode, branches):
+    alpha = infer(Diverged(branches), torch.zeros(1, 3, 200, 200), mode, tile=64, overlap=16)
+    assert alpha.isnan().all()

@@ -272,14 +272,14 @@ def trimap_values(output: MattingOutput, engine: Engine) -> Array:
         return classes_as_values(output.semantic)
     height, width = output.alpha.shape[-2:]
     coarse = (max(1, height // BAND), max(1, width // BAND))
-    known = (output.alpha > CERTAIN) * 0.5 + (output.alpha > 1 - CERTAIN) * 0.5
+    known = (output.alpha > CERTAIN) * 0.5 + (output.alpha > 1 - CERTAIN) * 0.5 + 0 * output.alpha  # NaN stays
     return engine.resize(engine.resize(known, coarse), (height, width))  # blurs every edge into an unknown band
 
 
 def classes_as_values(semantic: Array) -> Array:
-    """Return the argmax of the scores (N, 3, H, W) as 0, 128/255 and 1, float (N, 1, H, W)."""
+    """Return the argmax of the scores (N, 3, H, W) as 0, 128/255 and 1, NaN where one is not finite; (N, 1, H, W)."""
     classes = semantic.argmax(1)[:, None]
-    return (classes == UNKNOWN) * (128 / 255) + (classes == FOREGROUND) * 1.0
+    return (classes == UNKNOWN) * (128 / 255) + (classes == FOREGROUND) * 1.0 + 0 * semantic.sum(1)[:, None]
 
 
 def is_unknown(trimap: Array) -> Array:
@@ -288,8 +288,8 @@ def is_unknown(trimap: Array) -> Array:
 
 
 def fuse_enlarged(trimap: Array, detail: Array) -> Array:
-    """Return `detail` where the enlarged trimap is unknown, else 0 or 1."""
-    return is_unknown(trimap) * detail + (trimap >= 1 - EXACT)
+    """Return `detail` where the enlarged trimap is unknown, else 0 or 1, and NaN where either is NaN."""
+    return is_unknown(trimap) * detail + (trimap >= 1 - EXACT) + 0 * trimap
 
 
 def _runner(engine: Engine, trimap: Array | None) -> Run:
