@@ -18,6 +18,7 @@ from p3m_lightning.configuration.own_files import naming_broken_files
 from p3m_lightning.configuration.quoting import with_quoted_paths
 from p3m_lightning.files import unwritable
 from p3m_lightning.messages import did_you_mean, no_such
+from p3m_lightning.models.box import KEYWORD
 from p3m_lightning.schema import InputError
 
 CONFIG_PATH = "pkg://p3m_lightning.conf"
@@ -44,8 +45,7 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
             with read_write(cast(DictConfig, HydraConfig.get())):
                 HydraConfig.get().runtime.output_dir = shared_run_folder(own)
             settings = resolve(config, name)
-            if not settings.get("stages"):  # these take none, and say so
-                _need_checkpoint(settings.get("ckpt"))
+            _need_checkpoints(settings)
             task(settings)
         except Exception as error:
             failures.append(error)  # raised outside of Hydra, which would print the overrides before the reason
@@ -75,10 +75,13 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
         raise failures[0]
 
 
-def _need_checkpoint(path: str | None) -> None:
+def _need_checkpoints(settings: Mapping[str, Any]) -> None:
     """Raise InputError if a checkpoint is missing: here, before torch is imported for seconds."""
-    if path and not Path(str(path)).exists():  # a name of digits is read as a number
-        raise InputError(no_such(str(path)))
+    ckpt = None if settings.get("stages") else settings.get("ckpt")  # stages take none, and say so
+    start = settings.get("init_from")
+    for path in (ckpt, None if start == KEYWORD else start):
+        if path and not Path(str(path)).exists():  # a name of digits is read as a number
+            raise InputError(no_such(str(path)))
 
 
 def show(

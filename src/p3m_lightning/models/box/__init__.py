@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # the graph runs without torch
 BOX = "portraits"
 """Name of the network; its card is README.md beside this file."""
 
+KEYWORD = "box"
+"""Value of `init_from` that stands for the network."""
 
 BOX_FILE = Path(__file__).with_name(f"{BOX}.safetensors")
 """Its weights and configuration, safetensors of half precision."""

@@ -7,12 +7,9 @@ from typing import Any
 
 from p3m_lightning.configuration.recorded import verify_recorded
 from p3m_lightning.models import without_start
-from p3m_lightning.models.box import BOX_FILE
+from p3m_lightning.models.box import BOX_FILE, KEYWORD
 from p3m_lightning.models.weights import read_checkpoint
 from p3m_lightning.schema import InputError
-
-BOX = "box"
-"""Value of `init_from` that stands for the network in the box."""
 
 
 def with_recorded_start(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,7 +25,7 @@ def with_recorded_start(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: `model` is null and there is no checkpoint to take it from, or it is not of this package.
     """
-    start = str(BOX_FILE) if config["init_from"] == BOX else config["init_from"]
+    start = str(BOX_FILE) if config["init_from"] == KEYWORD else config["init_from"]
     config = {**config, "init_from": start}
     if config.get("model") is not None:
         return config
