@@ -314,3 +314,22 @@ def test_without_a_progress_bar_of_ours_there_is_none(tmp_path):
         trainer = build_trainer(compose_run("train", [override, "trainer=cpu"], tmp_path))
         bars[override] = trainer.progress_bar_callback is not None
     assert bars == {"callbacks.progress=null": False, "seed=0": True}
+
+
+OWN = """
+import hydra, p3m_lightning
+
+@hydra.main(version_base="1.3", config_path="pkg://p3m_lightning.conf", config_name="train")
+def main(config):
+    print(p3m_lightning.train(config)["checkpoint"])
+
+main()
+"""
+
+
+def test_a_script_with_hydra_main_trains_as_the_command_line_does(portraits, trained, tmp_path):
+    where = [f"paths.data={portraits}", f"paths.output={tmp_path}"]
+    command = [sys.executable, "-c", OWN, *TINY, *CROPS, *where, "trainer.max_epochs=2"]
+    subprocess.run(command, check=True, cwd=tmp_path, stdout=subprocess.PIPE)
+    (folder,) = (tmp_path / "p3m_synthetic").iterdir()
+    assert all(torch.equal(value, weights(folder)[name]) for name, value in weights(trained).items())

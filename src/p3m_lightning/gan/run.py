@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pytorch_lightning import Trainer, seed_everything
 
+from p3m_lightning.configuration.given import given_config
 from p3m_lightning.configuration.trainer_keys import seed_of
 from p3m_lightning.gan.callbacks import best_of, measured
 from p3m_lightning.gan.generator import load_generator
@@ -35,12 +36,13 @@ def train_gan(config: Mapping[str, Any]) -> GanRun:
     """Train StyleMatteGAN.
 
     Args:
-        config: `conf/gan.yaml` composed and resolved, plain containers. `ckpt` resumes a run, in `paths.run`.
+        config: `conf/gan.yaml` composed, by `compose_run` or `hydra.main`. `ckpt` resumes a run, in `paths.run`.
 
     Raises:
         InputError: a key or file that does not fit; the message names it.
     """
     started = time.time()
+    config = given_config(config, "gan")
     verify_named(config)
     seed_everything(seed_of(config), workers=True, verbose=False)
     ticks = -(-config["images"] // config["data"]["tick"])

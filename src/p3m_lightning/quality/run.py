@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from pytorch_lightning import seed_everything
 
+from p3m_lightning.configuration.given import given_config
 from p3m_lightning.configuration.trainer_keys import seed_of
 from p3m_lightning.messages import whole_number
 from p3m_lightning.models.box import load_box
@@ -29,7 +30,7 @@ def train_quality(config: Mapping[str, Any]) -> dict[str, Any]:
     """Train a quality head and measure it on the test sets.
 
     Args:
-        config: `conf/quality.yaml` composed and resolved, plain containers. `ckpt` resumes a run, in `paths.run`.
+        config: `conf/quality.yaml` composed, by `compose_run` or `hydra.main`. `ckpt` resumes a run, in `paths.run`.
 
     Returns:
         The content of `results.json`: `spearman` of predicted and true mean error over the candidates of the test sets,
@@ -39,6 +40,7 @@ def train_quality(config: Mapping[str, Any]) -> dict[str, Any]:
         InputError: a key or file that does not fit; the message names it.
     """
     started = time.time()
+    config = given_config(config, "quality")
     verify_named(config)
     seed_everything(seed_of(config), workers=True, verbose=False)
     net = cast("P3MNet", load_box()[0])

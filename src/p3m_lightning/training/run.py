@@ -16,6 +16,7 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer, see
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from p3m_lightning.configuration.given import given_config
 from p3m_lightning.configuration.prepared import verify_prepared
 from p3m_lightning.configuration.recorded import verify_recorded
 from p3m_lightning.configuration.trainer_keys import seed_of, verify_length, verify_trainer
@@ -87,7 +88,7 @@ def evaluate(config: Mapping[str, Any]) -> dict[str, Any]:
     """Evaluate a checkpoint, published weights, or a method without weights on the test sets.
 
     Args:
-        config: `conf/eval.yaml` composed and resolved, plain containers.
+        config: `conf/eval.yaml` composed, by `compose_run` or `hydra.main`.
 
     Returns:
         The content of `results.json`, plus `trainer`, `module` and `data`.
@@ -96,6 +97,7 @@ def evaluate(config: Mapping[str, Any]) -> dict[str, Any]:
         InputError: a key or file that does not fit; the message names it.
     """
     started = time.time()
+    config = given_config(config, "eval")
     seed_everything(seed_of(config), workers=True, verbose=False)
     history = recorded_history(config["ckpt"], config["weights"], config.get("model"))
     net = evaluation_net(config)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pytorch_lightning.utilities import rank_zero_only
 
 from p3m_lightning.configuration import relocated
+from p3m_lightning.configuration.given import given_config
 from p3m_lightning.models import create_model, without_start
 from p3m_lightning.schema import InputError
 from p3m_lightning.training.finetuning.start import with_recorded_start
@@ -52,7 +53,7 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     """Train, in stages if the configuration lists any, then evaluate on the test sets.
 
     Args:
-        config: `conf/train.yaml` composed and resolved, plain containers.
+        config: `conf/train.yaml` composed, by `compose_run` or `hydra.main`.
 
     Returns:
         The content of `results.json`, plus `trainer`, `module` and `data` (of the last stage).
@@ -60,6 +61,7 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: a key or file that does not fit; the message names it.
     """
+    config = given_config(config, "train")
     verify_named(config)
     config = with_recorded_start(config)
     if config["average"] and not config.get("stages"):

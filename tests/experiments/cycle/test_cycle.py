@@ -7,6 +7,7 @@ import torch
 from brief_cycle import brief_cycle
 from p3m_lightning import compose_run
 from p3m_lightning.cli import main
+from p3m_lightning.configuration.given import NEEDED
 from p3m_lightning.experiments.cycle import steps as cycle
 from p3m_lightning.experiments.cycle.portraits import check_gate, enlarged, faults_of, largest_piece, measure
 from p3m_lightning.experiments.cycle.report import spaced
@@ -94,7 +95,7 @@ def test_a_broken_step_is_gone_through_again_and_those_before_are_not(tmp_path, 
     monkeypatch.setattr(cycle, "write_report", lambda *args: None)
     monkeypatch.setattr(cycle, "RUNS", {})
     paths = {"run": str(tmp_path / "run")} | dict.fromkeys(("data", "photographs", "backgrounds"), str(tmp_path))
-    config = {"paths": paths, "prepare": {}, "gate": {}, "control": None, "seed": 0, "ckpt": None}
+    config = dict.fromkeys(NEEDED["cycle"]) | {"paths": paths, "prepare": {}, "gate": {}, "seed": 0}
     with pytest.raises(KeyboardInterrupt):
         run_cycle(config)
     assert run_cycle(config)["two"]["made"] == "two"

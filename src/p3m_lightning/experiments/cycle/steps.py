@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from p3m_lightning.configuration import compose_run
+from p3m_lightning.configuration.given import given_config
 from p3m_lightning.configuration.quoting import quoted
 from p3m_lightning.experiments.cycle.portraits import check_gate, make_portraits
 from p3m_lightning.experiments.cycle.report import write_report
@@ -58,7 +59,7 @@ def run_cycle(config: Config) -> dict[str, Any]:
     """Run all steps that are not finished, and write the report.
 
     Args:
-        config: `conf/cycle.yaml` composed and resolved, plain containers.
+        config: `conf/cycle.yaml` composed, by `compose_run` or `hydra.main`.
 
     Returns:
         The outcome of every step; `results.json` in the folder of the cycle holds it.
@@ -66,6 +67,7 @@ def run_cycle(config: Config) -> dict[str, Any]:
     Raises:
         InputError: a key or file does not fit, or a step was finished with other settings.
     """
+    config = given_config(config, "cycle")
     folder = Path(config["paths"]["run"])
     steps = {name: step for name, step in STEPS.items() if name != "control" or config["control"]}
     check_gate(config["gate"])
