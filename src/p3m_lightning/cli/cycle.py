@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 
 from p3m_lightning.cli.shared.overrides import add_overrides, given_overrides, print_only
 
@@ -24,7 +23,6 @@ def run(options: argparse.Namespace) -> None:
     from p3m_lightning.configuration import compose_run
     from p3m_lightning.experiments.cycle.steps import run_cycle
 
-    warnings.filterwarnings("ignore", module=r"pytorch_lightning\.utilities\._pytree")  # its own deprecation, not ours
     config = compose_run("cycle", given_overrides(options), folder="")
     run_cycle(config)
     print(config["paths"]["run"])

@@ -208,6 +208,7 @@ def build_trainer(config: Mapping[str, Any]) -> Trainer:
     loggers = [build(node) for node in config["logger"].values() if node]
     if not loggers:  # without a logger, Lightning refuses callbacks that only log
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
+    warnings.filterwarnings("ignore", module=r"pytorch_lightning\.utilities\._pytree")  # its own deprecation, not ours
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # hides hints that would bury the results
     try:
         # otherwise Lightning adds a bar of its own, on stdout

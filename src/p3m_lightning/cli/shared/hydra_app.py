@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -59,7 +58,6 @@ def run_hydra(verb: str, task: Task, overrides: Sequence[str]) -> None:
     command = sys.argv[0]
     saved = sys.argv
     sys.argv = [command, *overrides]
-    warnings.filterwarnings("ignore", module=r"pytorch_lightning\.utilities\._pytree")  # its own deprecation, not ours
     try:
         with naming_broken_files(overrides), _hydra() as hydra:
             hydra.run(config_name=name, task_function=job, overrides=overrides)
