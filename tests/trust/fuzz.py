@@ -27,9 +27,9 @@ WATCHED += ["PIL.Image", "PIL.ImageFile", "torch._weights_only_unpickler"]
 """Modules beside the package by whose branches the fuzzer is guided, where they are loaded."""
 PATIENCE = 120  # seconds for one file, on a busy machine
 MEMORY = 4096  # megabytes of the process, torch and what the fuzzer keeps among them
-ROUND = 60
-"""Seconds until another process goes on with what has been found: atheris keeps the results of comparisons, megabytes
-each where images are compared."""
+ROUND = 30
+"""Seconds until another process goes on with what has been found: atheris keeps the results of comparisons, 50 MB a
+second where images are compared."""
 QUICK = Path("/dev/shm")  # files in memory, where there are such, are written a hundred times as fast
 LONGEST = 16384  # bytes of a file; what is wrong with longer ones is wrong with these
 FRAMES = 4  # of a video, at most
