@@ -9,9 +9,12 @@ from p3m_lightning.configuration import resolve
 from p3m_lightning.schema import InputError
 
 _EVERYWHERE = ("ckpt", "data", "logger", "paths", "seed", "trainer")
-_TRAINED = (*_EVERYWHERE, "callbacks", "init_from", "inference", "loss", "model", "optimizer", "scheduler", "average")
 NEEDED = {
-    "train": (*_TRAINED, "channels_last", "frozen", "lr_factors", "lr_scaling"),
+    "train": (  # `model` may come from the checkpoint in `init_from`
+        *_EVERYWHERE,
+        *("average", "callbacks", "channels_last", "frozen", "inference", "init_from", "loss"),
+        *("lr_factors", "lr_scaling", "optimizer", "scheduler"),
+    ),
     "eval": (*_EVERYWHERE, "inference", "weights"),
     "gan": (*_EVERYWHERE, "augmentation", "controller", "discriminator", "generator", "images", "optimizers", "recipe"),
     "quality": (*_EVERYWHERE, "model", "optimizer", "recipe", "scheduler"),
